@@ -1,0 +1,1 @@
+"""An experiment platform for learned image compression."""

@@ -1,0 +1,1 @@
+"""Image sources and the deterministic samples drawn from them."""

@@ -1,0 +1,1 @@
+"""Measurements on real bitstreams and the pictures that go with them."""

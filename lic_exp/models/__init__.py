@@ -1,0 +1,1 @@
+"""Learned image codecs behind one contract (`lic_exp.models.base`)."""

@@ -1,0 +1,95 @@
+"""The codec contract: what the objective, the regularizers and the evaluator may rely on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lic_exp.facts import CodecFacts
+from lic_exp.ops.padding import pad_to_multiple
+
+
+@dataclass(frozen=True)
+class CodecOutput:
+    """What a codec returns for a batch of B images.
+
+    x_hat: reconstruction (B, 3, H, W), nominally in [0, 1]; not clamped, so that its gradient survives.
+    bits: estimated bits of every symbol, {latent name: (B, C, h, w)}, float32 or wider also under autocast.
+    latents: the quantised latents (B, C_l, h_l, w_l), coarse to fine; always there.
+    latent_views: the same latents seen otherwise, {"scaled" | "mean" | ...: one tensor per entry of `latents`}.
+    """
+
+    x_hat: Tensor
+    bits: dict[str, Tensor]
+    latents: tuple[Tensor, ...]
+    latent_views: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
+
+    @property
+    def likelihoods(self) -> dict[str, Tensor]:
+        """Probability of every symbol, 2^-bits, as CompressAI's losses expect them."""
+        return {name: torch.exp2(-bits) for name, bits in self.bits.items()}
+
+    def __getitem__(self, key: str) -> Any:
+        """CompressAI's dictionary access: `output["x_hat"]`, `output["likelihoods"]`."""
+        return getattr(self, key)
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """An encoded batch.
+
+    strings: the transmitted bytes, [string kind][image], as in CompressAI.
+    shape: (h, w) of the coarsest latent, which the decoder is given, as in CompressAI.
+    state: what the encoder itself knows and `Codec.reconstruct` needs; never transmitted.
+    """
+
+    strings: list[list[bytes]]
+    shape: Sequence[int]
+    state: Any = None
+
+    def bits(self) -> list[int]:
+        """Transmitted bits of each image: eight times the bytes of all its strings."""
+        return [8 * sum(len(string) for string in image) for image in zip(*self.strings, strict=True)]
+
+
+class Codec(nn.Module):
+    """A learned image codec.
+
+    Subclasses state `facts`, take their options as keyword-only constructor parameters, and give the four
+    methods below. Nobody but the evaluator and the exporter calls `update`.
+    """
+
+    facts: ClassVar[CodecFacts]
+
+    def forward(self, x: Tensor) -> CodecOutput:
+        """Estimate: x (B, 3, H, W) in [0, 1], sides multiples of `facts.downsampling_factor`.
+
+        In train mode quantisation is relaxed (noise or straight-through); in eval mode latents are rounded.
+        """
+        raise NotImplementedError
+
+    def compress(self, x: Tensor) -> Compressed:
+        """Code x (B, 3, H, W) in [0, 1] to bytes; needs `update` first."""
+        raise NotImplementedError
+
+    def decompress(self, compressed: Compressed) -> Tensor:
+        """Decode `compressed.strings` and `compressed.shape` alone to x_hat (B, 3, H, W) in [0, 1]."""
+        raise NotImplementedError
+
+    def reconstruct(self, compressed: Compressed) -> Tensor:
+        """The encoder's own x_hat (B, 3, H, W) in [0, 1], from `compressed.state`, never from the strings."""
+        raise NotImplementedError
+
+    def update(self, force: bool = True) -> None:
+        """Build the entropy coder's tables from the current weights."""
+        raise NotImplementedError
+
+    def aux_loss(self) -> Tensor:
+        """Loss of the quantile parameters (names ending in `quantiles`), a scalar; 0 where there are none."""
+        return next(self.parameters()).new_zeros(())
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Extend x (B, 3, H, W) to the sides the codec needs; the top-left H x W of the result is x."""
+        return pad_to_multiple(x, self.facts.downsampling_factor)

@@ -1,0 +1,23 @@
+"""Types of options: what a constructor may be given, with its range.
+
+A component's keyword-only constructor parameters are its options, and their annotations are the schema
+that an override is checked against before anything starts (`lic_exp.catalogue`). This module imports no torch.
+"""
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Lt
+
+PositiveInt = Annotated[int, Ge(1)]
+NonNegativeInt = Annotated[int, Ge(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+NonNegativeFloat = Annotated[float, Ge(0)]
+
+Share = Annotated[float, Ge(0), Le(1)]
+"""A part of a whole, in [0, 1]."""
+
+Decay = Annotated[float, Ge(0), Lt(1)]
+"""An exponential-average coefficient, in [0, 1)."""
+
+Tau = Annotated[float, Gt(0), Le(1)]
+"""Normalised spectral cut-off of Eq. 4, in (0, 1]."""

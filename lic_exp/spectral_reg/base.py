@@ -1,0 +1,47 @@
+"""The regularizer contract: four hooks, each of which does nothing unless overridden."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from lic_exp.facts import RegularizerNeeds
+from lic_exp.models.base import CodecOutput
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands before a step: steps and epochs done, and the share of all steps done, in [0, 1)."""
+
+    step: int
+    epoch: int
+    share: float
+
+
+class SpectralRegularizer(nn.Module):
+    """A training-only change of the batch or of the loss.
+
+    It is inactive in `eval()`: `transform_batch` returns its arguments and `penalty` returns None. Its parameters
+    never enter the codec's state dict; they form their own optimizer group. Options are keyword-only constructor
+    parameters.
+    """
+
+    needs: ClassVar[RegularizerNeeds] = RegularizerNeeds()
+
+    def set_progress(self, progress: Progress) -> None:
+        """Called before every training step."""
+
+    def transform_batch(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Replace the codec's input and the criterion's target, both (B, 3, H, W).
+
+        Outside its window a regularizer returns the very tensors it was given.
+        """
+        return x, target
+
+    def penalty(self, output: CodecOutput) -> Tensor | None:
+        """A scalar to be added to the loss, weighted already, or None where there is none."""
+        return None
+
+    def scalars(self) -> dict[str, float]:
+        """What to log of the last step, by full metric name (`lic_exp.tracking.names`)."""
+        return {}

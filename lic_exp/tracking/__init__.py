@@ -1,0 +1,1 @@
+"""The run folder (the truth) and its projections into tracking stores."""
