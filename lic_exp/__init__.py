@@ -1,1 +1,30 @@
-"""An experiment platform for learned image compression."""
+"""An experiment platform for learned image compression.
+
+The command line's words from Python, with nothing heavy imported before it is needed:
+
+    import lic_exp
+    lic_exp.list_models()
+    codec = lic_exp.create_model("hyperprior", N=64)
+    run = lic_exp.run(["model=hyperprior_tiny", "optimizer.lr=3e-4"])
+    run.metrics, run.evaluation
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lic_exp.launching.api import create_model, create_regularizer, list_models, list_regularizers, run
+
+__all__ = ["create_model", "create_regularizer", "list_models", "list_regularizers", "run"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from lic_exp.launching import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'lic_exp' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

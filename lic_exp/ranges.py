@@ -4,6 +4,7 @@ A component's keyword-only constructor parameters are its options, and their ann
 that an override is checked against before anything starts (`lic_exp.catalogue`). This module imports no torch.
 """
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -19,5 +20,20 @@ Share = Annotated[float, Ge(0), Le(1)]
 Decay = Annotated[float, Ge(0), Lt(1)]
 """An exponential-average coefficient, in [0, 1)."""
 
+Reduction = Annotated[float, Gt(0), Lt(1)]
+"""A factor that makes a positive number smaller, in (0, 1)."""
+
 Tau = Annotated[float, Gt(0), Le(1)]
 """Normalised spectral cut-off of Eq. 4, in (0, 1]."""
+
+
+@dataclass(frozen=True)
+class Unsigned:
+    """Marks an option that cannot change a run's result, and so stays out of its signature."""
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """Marks an option added after schema version 1: at `value` it changes nothing and is left out of the signature."""
+
+    value: object

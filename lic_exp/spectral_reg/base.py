@@ -1,21 +1,15 @@
 """The regularizer contract: four hooks, each of which does nothing unless overridden."""
 
-from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from lic_exp.facts import RegularizerNeeds
 from lic_exp.models.base import CodecOutput
+from lic_exp.progress import Progress
 
-
-@dataclass(frozen=True)
-class Progress:
-    """Where training stands before a step: steps and epochs done, and the share of all steps done, in [0, 1)."""
-
-    step: int
-    epoch: int
-    share: float
+__all__ = ["Progress", "SpectralRegularizer"]
 
 
 class SpectralRegularizer(nn.Module):
@@ -45,3 +39,7 @@ class SpectralRegularizer(nn.Module):
     def scalars(self) -> dict[str, float]:
         """What to log of the last step, by full metric name (`lic_exp.tracking.names`)."""
         return {}
+
+    def write_pictures(self, photo: Tensor, folder: Path) -> list[Path]:
+        """Picture what the regularizer will do, on a photo (3, H, W) in [0, 1]; returns the files made."""
+        return []

@@ -29,7 +29,7 @@ class MetricsWriter:
     """Appends to `metrics.jsonl`, the truth: {"step", "epoch", "time" [Unix s], metric name: value, ...} per line."""
 
     def __init__(self, run: RunFolder) -> None:
-        self._file = open(run.metrics_file, "a", buffering=1)
+        self._file = open(run.metrics_file, "a", buffering=1)  # noqa: SIM115 (closed by close)
 
     def write(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
         entry: dict[str, Any] = {"step": step, "epoch": epoch, "time": time.time()} | metrics
@@ -41,7 +41,9 @@ class MetricsWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

@@ -1,11 +1,11 @@
 """The run folder: the only record of a run that has to survive. Imports no torch.
 
-    config.yaml      the resolved, validated config
-    status.json      state, attempt, host, heartbeat, reason (written atomically)
-    environment.json packages, git commit, device (git.diff beside it when the tree was dirty)
-    metrics.jsonl    one JSON object per logged step: the truth that tracking stores project
-    run.log          what the run said
-    checkpoints/ eval/ artifacts/
+config.yaml      the resolved, validated config
+status.json      state, attempt, host, heartbeat, reason (written atomically)
+environment.json packages, git commit, device (git.diff beside it when the tree was dirty)
+metrics.jsonl    one JSON object per logged step: the truth that tracking stores project
+run.log          what the run said
+checkpoints/ eval/ artifacts/
 """
 
 import json

@@ -1,0 +1,1 @@
+"""Tables and curves from run folders; imports no torch."""

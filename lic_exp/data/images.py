@@ -1,0 +1,159 @@
+"""Image files: found, identified and decoded to 8-bit RGB. Imports no torch, and NumPy and Pillow only to decode."""
+
+import difflib
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
+"""What is taken for an image when a folder is searched, in either case."""
+
+_PROBE = 4096
+
+
+class ImageError(ValueError):
+    """An image, or a folder of images, that cannot be used; the message names it and says why.
+
+    Takes the message alone, so that it survives the way from a worker process.
+    """
+
+
+class SourceImage(Protocol):
+    """An image of a source; `str()` tells the user where it comes from."""
+
+    @property
+    def name(self) -> str:
+        """Unique within its training or validation set, and the same wherever the set lies."""
+
+    def load(self) -> "NDArray[np.uint8]":
+        """RGB pixels (H, W, 3), 8 bits. Raises ImageError."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """An image file, by its path and its name within the set."""
+
+    path: Path
+    name: str
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def load(self) -> "NDArray[np.uint8]":
+        """Decode to RGB (H, W, 3), 8 bits, upright as its EXIF orientation says.
+
+        Grey is replicated; palettes are looked up; CMYK and YCbCr are converted by Pillow; 16-bit grey is scaled by
+        1/257 and rounded (16-bit colour is reduced to its high byte by Pillow itself). Alpha is dropped: the stored
+        colours are what a camera saw, whereas compositing would paint flat areas and edges that no photograph has.
+        Colour profiles are ignored, as everywhere in the field.
+
+        Raises ImageError if the file is not an image, is damaged or truncated, or has floating-point pixels.
+        """
+        from PIL import Image, ImageOps, UnidentifiedImageError
+
+        damage = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+        try:
+            with Image.open(self.path) as image:
+                ImageOps.exif_transpose(image, in_place=True)
+                return _to_rgb(image)
+        except UnidentifiedImageError:
+            raise ImageError(f"{self.path} is not an image, whatever its suffix says") from None
+        except damage as error:
+            raise ImageError(f"{self.path} cannot be decoded: {error}") from error
+
+
+def _to_rgb(image: "Image.Image") -> "NDArray[np.uint8]":
+    import numpy as np
+
+    if image.mode.startswith("I"):
+        grey = _sixteen_to_eight_bits(np.asarray(image))
+        return np.stack([grey] * 3, axis=-1)
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, whose white is unknown")
+    if image.mode in ("P", "PA"):
+        # Straight to RGB, Pillow would warn about palettes with transparency.
+        image = image.convert("RGBA")
+    return np.array(image.convert("RGB"))
+
+
+def _sixteen_to_eight_bits(grey: "NDArray[np.generic]") -> "NDArray[np.uint8]":
+    """Round v / 257, the scale on which 65535 is 255; a shift by 8 bits would darken by up to a level."""
+    import numpy as np
+
+    wide = grey.astype(np.int64)
+    if wide.min() < 0 or wide.max() > 65535:
+        raise ValueError(f"its values {wide.min()}..{wide.max()} are not 16-bit grey")
+    return ((wide + 128) // 257).astype(np.uint8)
+
+
+def list_images(place: str | Path, prefix: str = "") -> list[ImageRef]:
+    """The image files under a folder, recursively, sorted by relative path; or the one file that `place` is.
+
+    Names are `prefix` and the relative path. `~` is expanded; a relative path is relative to the working directory.
+    Hidden files and folders (`.name`, which archives from macOS are full of) are passed over.
+    Raises ImageError, with what there is instead, if `place` does not exist or holds no image.
+    """
+    root = Path(os.path.abspath(os.path.expanduser(place)))
+    if root.is_file():
+        return [ImageRef(root, prefix + root.name)]
+    if not root.is_dir():
+        raise ImageError(f"{root} does not exist; {_what_is_near(root)}")
+    found = sorted((path.relative_to(root).as_posix(), path) for path in _walk(root))
+    if not found:
+        raise ImageError(f"{root} holds no image ({' '.join(SUFFIXES)}); {_contents(root)}")
+    return [ImageRef(path, prefix + name) for name, path in found]
+
+
+def _walk(root: Path) -> list[Path]:
+    def unreadable(error: OSError) -> NoReturn:
+        raise ImageError(f"{error.filename} cannot be listed: {error.strerror}") from error
+
+    found = []
+    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=unreadable):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        names = (name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith("."))
+        found += [Path(folder, name) for name in names]
+    return found
+
+
+def _what_is_near(missing: Path) -> str:
+    parent = next(folder for folder in missing.parents if folder.is_dir())
+    wanted = missing.relative_to(parent).parts[0]
+    near = difflib.get_close_matches(wanted, os.listdir(parent), n=1)
+    return f"did you mean {parent / near[0]}?" if near else _contents(parent)
+
+
+def _contents(folder: Path, most: int = 8) -> str:
+    entries = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
+    more = f" and {len(entries) - most} more" if len(entries) > most else ""
+    return f"{folder} holds {', '.join(entries[:most]) or 'nothing'}{more}"
+
+
+def fingerprint(*sets: Sequence[ImageRef]) -> str:
+    """A hexadecimal digest of sets of files, the same wherever they lie and in whatever order each is listed.
+
+    Of every file it takes the set, the name, the size in bytes and the first and last 4 KiB. That is enough in
+    practice, since a re-encoded or edited file changes its size, and a PNG ends with a checksum of its pixels;
+    reading everything would take minutes on ImageNet before a run could even be recognised as done.
+    What goes unnoticed: an edit in the middle that keeps the size of a file without checksum (BMP, PPM).
+    """
+    digest = hashlib.sha256()
+    for number, images in enumerate(sets):
+        for image in sorted(images, key=lambda image: image.name):
+            with open(image.path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                digest.update(repr((number, image.name, size)).encode())
+                digest.update(file.read(_PROBE))
+                file.seek(max(_PROBE, size - _PROBE))
+                digest.update(file.read(_PROBE))
+    return digest.hexdigest()

@@ -1,0 +1,62 @@
+"""The life of decoding processes: how they start, what they must survive, how they end."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.context import BaseContext
+
+
+def worker_context(preload: str) -> BaseContext:
+    """How workers start: forked from a clean server process that has imported the module `preload`.
+
+    Forking the training process instead can deadlock, since it has threads, and would copy its CUDA state.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([preload])
+    return context
+
+
+@contextmanager
+def job_signals_blocked() -> Iterator[None]:
+    """Start processes that SIGUSR1 and SIGUSR2 cannot end.
+
+    A cluster sends its warning to every process of a job; workers must outlive it, for the main process to save.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent(worker: int) -> None:
+    """A DataLoader's `worker_init_fn`: end this process when the one that asked for it is gone, even killed.
+
+    DataLoader's own watch is on the server process, which in turn lives as long as any worker does.
+    """
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, name=f"parent watch of worker {worker}", daemon=True).start()
+
+
+def stop_workers(iterator: object) -> None:
+    """End the worker processes of a DataLoader's iterator, if it has any, and wait for them.
+
+    It is what the iterator's `__del__` does; but a traceback may keep the iterator, and so its workers, alive.
+    """
+    stop = getattr(iterator, "_shutdown_workers", None)
+    if stop is not None:
+        stop()

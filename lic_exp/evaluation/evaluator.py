@@ -1,0 +1,189 @@
+"""Rate and distortion of what a receiver would get: coded to bytes, decoded from them, measured."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from lic_exp.evaluation.pictures import write_picture
+from lic_exp.evaluation.report import Evaluation, watch
+from lic_exp.metrics import MIN_MS_SSIM_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr, to_8bit
+from lic_exp.models.base import Codec, Compressed
+from lic_exp.ops.precision import exact_float32
+
+T = TypeVar("T")
+
+
+class EvaluationError(RuntimeError):
+    """An image could not be coded; says which."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Coded:
+    """One image's way through the codec.
+
+    x_hat: what the decoder made of the bytes (1, 3, H, W), cropped to the original size.
+    bits: transmitted [bit]. exact, max_abs_difference: decoder against the encoder's own reconstruction.
+    """
+
+    x_hat: Tensor
+    bits: int
+    encode_s: float
+    decode_s: float
+    exact: bool
+    max_abs_difference: float
+
+
+def evaluate(
+    codec: Codec,
+    images: Iterable[tuple[str, Tensor]],
+    *,
+    folder: Path,
+    pictures: int,
+    device: torch.device,
+    progress: Console | None = None,
+    name: str | None = None,
+) -> Evaluation:
+    """Code every image of `images` to bytes and back, and write the results and pictures under `folder`.
+
+    images: (name, x) with x (1, 3, H, W) in [0, 1], of any size: padded for the codec, cropped afterwards.
+    pictures: how many of the first images are drawn.
+    device: where to code; the codec is moved there and stays.
+    progress: where to say how far it is; None says nothing.
+    name: of the results; the codec's class name where None.
+
+    Runs in float32 without autocast and TF32. The codec's tables are updated; every module is left in the mode it
+    was in. The first image is coded once more beforehand, so that no timing pays for start-up. Raises ValueError
+    without images, and `EvaluationError` naming the image where one cannot be coded.
+    """
+    rows = []
+    with _as_deployed(codec, device):
+        for index, (image, original) in enumerate(watch(images, progress)):
+            with _named(image, original):
+                x = original.to(device, torch.float32)
+                if index == 0:
+                    code(codec, x)
+                coded = code(codec, x)
+                rows.append(_measure(codec, image, x, coded))
+            if index < pictures:
+                write_picture(folder / f"{index:03d}_{Path(image).stem}.png", x, coded.x_hat, rows[-1])
+    if not rows:
+        raise ValueError("no images to evaluate")
+    evaluation = Evaluation(name or type(codec).__name__, pd.DataFrame(rows), device)
+    evaluation.write(folder)
+    return evaluation
+
+
+def code(codec: Codec, x: Tensor) -> Coded:
+    """Encode x (1, 3, H, W) and decode it from the transmitted bytes alone; timed."""
+    height, width = x.shape[-2:]
+    compressed, encode_s = _timed(lambda: codec.compress(codec.pad(x)), x.device)
+    # The decoder must not see what only the encoder knows, or `exact` would prove nothing.
+    received = dataclasses.replace(compressed, state=None)
+    decoded, decode_s = _timed(lambda: codec.decompress(received), x.device)
+    if not decoded.isfinite().all():
+        raise ValueError("the decoder returned NaN or infinity")
+    exact, difference = _compare(decoded, codec.reconstruct(compressed))
+    return Coded(decoded[..., :height, :width], _bits(compressed), encode_s, decode_s, exact, difference)
+
+
+def _measure(codec: Codec, image: str, x: Tensor, coded: Coded) -> dict[str, Any]:
+    """One row of `Evaluation.rows`."""
+    height, width = x.shape[-2:]
+    bpp = coded.bits / (height * width)
+    bpp_estimated = bits_per_pixel(codec(codec.pad(x)).bits, height * width).item()
+    similarity, similarity_db = _similarity(coded.x_hat, x)
+    return {
+        "image": image,
+        "height": height,
+        "width": width,
+        "bpp": bpp,
+        "bpp_estimated": bpp_estimated,
+        "bpp_gap_percent": 100 * (bpp / bpp_estimated - 1) if bpp_estimated > 0 else float("inf"),
+        "psnr": psnr(coded.x_hat, x).item(),
+        "ms_ssim": similarity,
+        "ms_ssim_db": similarity_db,
+        "encode_s": coded.encode_s,
+        "decode_s": coded.decode_s,
+        "exact": coded.exact,
+        "max_abs_difference": coded.max_abs_difference,
+    }
+
+
+def _similarity(x_hat: Tensor, x: Tensor) -> tuple[float, float]:
+    """MS-SSIM and its dB of the 8-bit pictures, or NaN where the image is too small for five scales."""
+    if min(x.shape[-2:]) < MIN_MS_SSIM_SIDE:
+        return float("nan"), float("nan")
+    value = ms_ssim(to_8bit(x_hat), to_8bit(x))
+    return value.item(), ms_ssim_db(value).item()
+
+
+def _compare(decoded: Tensor, expected: Tensor) -> tuple[bool, float]:
+    """Whether both are equal bit for bit, and their largest difference on the scale [0, 1]."""
+    if decoded.shape != expected.shape:
+        raise ValueError(f"decoder returned {tuple(decoded.shape)}, the encoder expects {tuple(expected.shape)}")
+    return torch.equal(decoded, expected), (decoded - expected).abs().max().item()
+
+
+def _bits(compressed: Compressed) -> int:
+    (bits,) = compressed.bits()
+    return bits
+
+
+def _timed(action: Callable[[], T], device: torch.device) -> tuple[T, float]:
+    """The action's result and its duration [s], everything that it queued on the device included."""
+    _synchronize(device)
+    start = time.perf_counter()
+    result = action()
+    _synchronize(device)
+    return result, time.perf_counter() - start
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def _named(image: str, x: Tensor) -> Iterator[None]:
+    """Errors inside name the image."""
+    try:
+        if x.dim() != 4 or x.shape[:2] != (1, 3):
+            raise ValueError("an image must be a tensor (1, 3, H, W)")
+        yield
+    except Exception as error:
+        raise EvaluationError(f"image {image!r}, shape {tuple(x.shape)}: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _as_deployed(codec: Codec, device: torch.device) -> Iterator[None]:
+    """Eval mode, fresh tables, full float32 and repeatable kernels; modes and switches are restored afterwards."""
+    modes = {module: module.training for module in codec.modules()}
+    # Not inference_mode: tables and caches made in it could not be used by training that goes on afterwards.
+    with torch.no_grad(), exact_float32(), _repeatable_kernels():
+        try:
+            codec.to(device).eval()
+            codec.update(force=True)
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+
+@contextmanager
+def _repeatable_kernels() -> Iterator[None]:
+    """No algorithm search: encoder and decoder must compute the same entropy parameters to the last bit."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    try:
+        cudnn.benchmark, cudnn.deterministic = False, True
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before

@@ -1,0 +1,208 @@
+"""What an evaluation found: as files, as a console table, and how far it is."""
+
+import json
+import logging
+import math
+import operator
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from lic_exp.tracking import names
+from lic_exp.tracking.run_folder import write_atomically
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+MEASURES = ("bpp", "bpp_estimated", "bpp_gap_percent", "psnr", "ms_ssim", "ms_ssim_db", "encode_s", "decode_s")
+"""The columns that have a mean."""
+
+COMPRESSAI_KEYS = {
+    "bpp": "bpp",
+    "psnr": "psnr",
+    "ms-ssim": "ms_ssim",
+    "encoding_time": "encode_s",
+    "decoding_time": "decode_s",
+}
+"""The lists in CompressAI's results files and the measure that each holds."""
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One codec at one rate on a set of images; a curve is a sequence of these (`rd_curve`).
+
+    rows: one row per image with the columns
+
+        image, height, width  name and original size [pixels]
+        bpp                   transmitted bits over original pixels
+        bpp_estimated         the same from the codec's likelihoods
+        bpp_gap_percent       100 (bpp / bpp_estimated - 1): what the entropy coder adds [%]
+        psnr                  [dB], 8-bit RGB; inf where the pictures are equal
+        ms_ssim, ms_ssim_db   of the 8-bit pictures; NaN where the image is too small for it
+        encode_s, decode_s    [s]
+        exact                 the decoder's picture equals the encoder's, bit for bit
+        max_abs_difference    between those two, on the scale [0, 1]
+    """
+
+    name: str
+    rows: pd.DataFrame
+    device: torch.device
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """Mean over images of every measure; MS-SSIM over the `ms_ssim_images` large enough for it (NaN if none)."""
+        means = {measure: float(self.rows[measure].mean()) for measure in MEASURES}
+        return means | {"images": len(self.rows), "ms_ssim_images": int(self.rows["ms_ssim"].count())}
+
+    @property
+    def mismatches(self) -> list[str]:
+        """Images whose decoder came to another picture than the encoder: their rate cannot be trusted."""
+        return [str(image) for image in self.rows.loc[~self.rows["exact"], "image"]]
+
+    def metrics(self) -> dict[str, float]:
+        """The means by metric name, for the tracker; without MS-SSIM where no image has it."""
+        by_name = {
+            names.EVAL_BPP: "bpp",
+            names.EVAL_BPP_ESTIMATED: "bpp_estimated",
+            names.EVAL_PSNR: "psnr",
+            names.EVAL_MS_SSIM: "ms_ssim",
+            names.EVAL_MS_SSIM_DB: "ms_ssim_db",
+        }
+        mean = self.mean
+        return {name: mean[measure] for name, measure in by_name.items() if not math.isnan(mean[measure])}
+
+    def write(self, folder: Path) -> None:
+        """Write `images.csv`, `evaluation.json` and `rd_point.json` (CompressAI's results format) into `folder`.
+
+        JSON knows no infinity and no NaN: they are written as "inf" and null (not measured).
+        """
+        summary = {
+            "name": self.name,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "device": _device_name(self.device),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "exact": not self.mismatches,
+            "mismatches": self.mismatches,
+            "mean": self.mean,
+            "rows": self.rows.to_dict("records"),
+        }
+        write_atomically(folder / "images.csv", self.rows.to_csv(index=False))
+        write_atomically(folder / "evaluation.json", _json(summary))
+        write_atomically(folder / "rd_point.json", _json(rd_curve([self])))
+        if self.mismatches:
+            log.warning("decoder and encoder disagree on %s: see %s", ", ".join(self.mismatches), folder / "images.csv")
+
+
+def rd_curve(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """CompressAI's results format: under `results` one list per measure with one entry per evaluation, in order.
+
+    MS-SSIM is left out unless every image of every evaluation has it: its mean would be of other images than the
+    rate's.
+    """
+    complete = all(evaluation.rows["ms_ssim"].notna().all() for evaluation in evaluations)
+    keys = {key: measure for key, measure in COMPRESSAI_KEYS.items() if complete or measure != "ms_ssim"}
+    means = [evaluation.mean for evaluation in evaluations]
+    return {
+        "name": evaluations[0].name,
+        "description": f"Real bitstreams, mean of {len(evaluations[0].rows)} images",
+        "results": {key: [mean[measure] for mean in means] for key, measure in keys.items()},
+    }
+
+
+def evaluation_table(evaluation: Evaluation, *, max_rows: int = 30) -> Table:
+    """For the console: one row per image and their mean.
+
+    Of more than `max_rows` images only those are shown whose decoder disagrees with the encoder.
+    """
+    table = Table(title=f"{escape(evaluation.name)}, {len(evaluation.rows)} images", show_footer=True)
+    mean = evaluation.mean
+    for title, measure, style in _COLUMNS:
+        text = "mean" if measure == "image" else style.format(mean[measure]) if measure in mean else ""
+        table.add_column(
+            title, _blank_nan(text), justify="left" if measure == "image" else "right", footer_style="bold"
+        )
+    few = len(evaluation.rows) <= max_rows
+    for row in evaluation.rows.to_dict("records"):
+        if few or not row["exact"]:
+            cells = [escape(_blank_nan(style.format(row[measure]))) for _, measure, style in _COLUMNS]
+            table.add_row(*cells, style=None if row["exact"] else "bold red")
+    if evaluation.mismatches:
+        table.caption = (
+            f"WARNING: on {len(evaluation.mismatches)} of {len(evaluation.rows)} images the decoder does not "
+            "reproduce the encoder's picture"
+        )
+        table.caption_style = "bold red"
+    return table
+
+
+_COLUMNS = (
+    ("image", "image", "{}"),
+    ("bpp", "bpp", "{:.4f}"),
+    ("estimated", "bpp_estimated", "{:.4f}"),
+    ("gap %", "bpp_gap_percent", "{:+.2f}"),
+    ("PSNR dB", "psnr", "{:.2f}"),
+    ("MS-SSIM", "ms_ssim", "{:.4f}"),
+    ("dB", "ms_ssim_db", "{:.2f}"),
+    ("encode s", "encode_s", "{:.3f}"),
+    ("decode s", "decode_s", "{:.3f}"),
+    ("exact", "exact", "{}"),
+)
+"""Title, measure, format."""
+
+
+def watch(images: Iterable[T], console: Console | None) -> Iterator[T]:
+    """Yield `images`, saying on `console` how far it is: a bar on a terminal, now and then a line elsewhere."""
+    total = operator.length_hint(images) or None
+    if console is None:
+        yield from images
+    elif console.is_terminal:
+        yield from track(images, "evaluating", total=total, console=console, transient=True)
+    else:
+        yield from _watch_in_lines(images, total, console)
+
+
+def _watch_in_lines(images: Iterable[T], total: int | None, console: Console) -> Iterator[T]:
+    start = said = time.monotonic()
+    done = 0
+    for done, image in enumerate(images, start=1):
+        yield image
+        now = time.monotonic()
+        if now - said >= SECONDS_BETWEEN_LINES and done != total:
+            console.print(f"evaluated {done} of {total or '?'} images in {now - start:.0f} s")
+            said = now
+    console.print(f"evaluated {done} images in {time.monotonic() - start:.1f} s")
+
+
+def _blank_nan(text: str) -> str:
+    return "" if text.lstrip("+") == "nan" else text
+
+
+def _device_name(device: torch.device) -> str:
+    return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_plain(value), indent=1, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else repr(value)
+    return value

@@ -1,0 +1,70 @@
+"""The platform from Python: the same names, checks and results as on the command line."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lic_exp.launching.compose import compose, options, parse
+from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.run import Run
+from lic_exp.launching.validation import validate
+
+if TYPE_CHECKING:
+    from lic_exp.models.base import Codec
+    from lic_exp.spectral_reg.base import SpectralRegularizer
+
+
+def list_models(plugins: Sequence[str] = ()) -> list[str]:
+    """The names that `create_model` and `model=` accept, those of `plugins` included."""
+    return options("model", plugins)
+
+
+def list_regularizers(plugins: Sequence[str] = ()) -> list[str]:
+    """The names that `create_regularizer` and `spectral_reg=` accept, those of `plugins` included."""
+    return options("spectral_reg", plugins)
+
+
+def create_model(name: str, *, plugins: Sequence[str] = (), seed: int = 0, **overrides: Any) -> "Codec":
+    """The codec that `model=name` with these options builds, weights included; in train mode, on the CPU.
+
+    Raises ConfigError, with the nearest valid names, for a name or option that there is not.
+    """
+    config = _chosen("model", name, plugins, overrides) | {"seed": seed}
+    from lic_exp.launching.build import build_codec
+
+    return build_codec(config)
+
+
+def create_regularizer(name: str, *, plugins: Sequence[str] = (), **overrides: Any) -> "SpectralRegularizer | None":
+    """The regularizer that `spectral_reg=name` with these options builds; None for "none". Raises ConfigError."""
+    config = _chosen("spectral_reg", name, plugins, overrides)
+    from lic_exp.launching.build import component
+
+    regularizer: SpectralRegularizer | None = component(config, "spectral_reg")
+    return regularizer
+
+
+def run(overrides: Sequence[str] = (), *, quiet: bool = False) -> Run:
+    """Train and evaluate as `python launch.py OVERRIDES` does, or find that run done.
+
+    Raises ConfigError before anything starts where an override is wrong, and what the run itself raises.
+    """
+    parsed = parse(list(overrides))
+    if parsed.sweeping:
+        raise ConfigError(["these overrides describe several runs; lic_exp.run makes one"])
+    from lic_exp.launching.main import launch
+    from lic_exp.launching.summary import console_for
+
+    console = console_for(sys.stderr)
+    console.quiet = quiet
+    found: Run = launch(validate(compose(parsed)), list(overrides), console)
+    return found
+
+
+def _chosen(group: str, name: str, plugins: Sequence[str], overrides: dict[str, Any]) -> dict[str, Any]:
+    """A validated config with this choice. Values are set after composition: they need no override syntax."""
+    arguments = [f"{group}={name}", *([f"plugins=[{','.join(plugins)}]"] if plugins else [])]
+    config = compose(parse(arguments))
+    config[group] |= overrides
+    # One part is built here, not a run: how it suits the other groups does not matter.
+    return validate(config, rules_too=False)

@@ -1,0 +1,44 @@
+"""What a result was made with: packages, code, machine."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import lic_exp
+from lic_exp.tracking.run_folder import RunFolder, write_atomically
+
+
+def record_environment(run: RunFolder, arguments: list[str]) -> dict[str, Any]:
+    """Write environment.json, and git.diff beside it when the checkout has uncommitted changes."""
+    commit, diff = _git("rev-parse", "HEAD"), _git("diff", "HEAD")
+    environment = {
+        "command": [sys.executable, *sys.argv],
+        "overrides": arguments,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "git_commit": commit.strip() if commit else None,
+        "git_dirty": bool(diff),
+        "packages": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
+    }
+    if diff:
+        write_atomically(run.root / "git.diff", diff)
+    write_atomically(run.environment, json.dumps(environment, indent=1) + "\n")
+    return environment
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the checkout that holds this package; None for an installed wheel or without git."""
+    folder = Path(lic_exp.__file__).parent.parent
+    if not (folder / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.decode(errors="replace")

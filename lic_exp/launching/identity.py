@@ -1,0 +1,94 @@
+"""A run's signature: a hash of all that can change its result, and of nothing else.
+
+Signed: the validated config without its `Unsigned` keys, with content hashes in place of paths to data and weights.
+Not signed: where files lie, how much is logged, labels, how many workers load. An option added in a later version
+is marked `Neutral(value)` and left out at that value, so that older runs keep their names.
+"""
+
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.schema import GROUPS, Node, Root
+from lic_exp.launching.validation import component_of
+from lic_exp.ranges import Neutral, Unsigned
+
+SIGNATURE_DIGITS = 16
+
+
+def signature(config: Mapping[str, Any]) -> str:
+    """The name of the run that a validated config describes: 16 hexadecimal digits.
+
+    Raises ConfigError where data or weights that belong to the identity cannot be read.
+    """
+    text = json.dumps(signed_part(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:SIGNATURE_DIGITS]
+
+
+def signed_part(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What `signature` hashes: nested plain containers."""
+    signed = {key: value for key, value in config.items() if not _unsigned(Root, key)}
+    for group, schema in GROUPS.items():
+        if group in signed:
+            signed[group] = _signed_node(schema, config[group], config, group)
+    if config["model"]["weights"] is not None:
+        signed["model"]["weights"] = file_hash(config["model"]["weights"], "model.weights")
+    signed["data"]["fingerprint"] = data_source(config).fingerprint()
+    if config["evaluation"]["data"] is not None:
+        signed["evaluation"]["data"] = folder_fingerprint(config["evaluation"]["data"])
+    return signed
+
+
+def _signed_node(schema: type[Node], node: Mapping[str, Any], config: Mapping[str, Any], group: str) -> dict[str, Any]:
+    component = component_of(config, group) if "_target_" in node else None
+    signed = {}
+    for key, value in node.items():
+        name = "dotted_path" if key == "_target_" else key
+        marks = (
+            schema.model_fields[name].metadata
+            if name in schema.model_fields
+            else list(getattr(component.options[key] if component else None, "__metadata__", ()))
+        )
+        neutral = any(isinstance(mark, Neutral) and mark.value == value for mark in marks)
+        if not neutral and not any(isinstance(mark, Unsigned) for mark in marks):
+            signed[key] = value
+    return signed
+
+
+def _unsigned(schema: type[Node], key: str) -> bool:
+    return any(isinstance(mark, Unsigned) for mark in schema.model_fields[key].metadata)
+
+
+def data_source(config: Mapping[str, Any]) -> Any:
+    """The config's `lic_exp.data.sources.ImageSource`; its module imports no torch."""
+    node, component = config["data"], component_of(config, "data")
+    assert component is not None
+    module, _, name = component.target.rpartition(".")
+    make = getattr(importlib.import_module(module), name)
+    try:
+        return make(**{key: node[key] for key in component.options})
+    except (ValueError, OSError) as error:
+        raise ConfigError([f"data: {error}"]) from error
+
+
+def folder_fingerprint(folder: str) -> str:
+    """Content of an evaluation folder, wherever it lies."""
+    from lic_exp.data.images import fingerprint, list_images
+
+    try:
+        return fingerprint(list_images(folder))
+    except (ValueError, OSError) as error:
+        raise ConfigError([f"evaluation.data: {error}"]) from error
+
+
+def file_hash(path: str, key: str) -> str:
+    """SHA-256 of a file. Raises ConfigError naming the config key where it cannot be read."""
+    try:
+        with open(Path(path).expanduser(), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError([f"{key}={path}: {error.strerror}"]) from error

@@ -1,0 +1,119 @@
+"""What only several keys together can get wrong. One function per rule; each yields messages."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from lic_exp.catalogue import Component
+from lic_exp.facts import CodecFacts, CriterionFacts, RegularizerNeeds
+
+Config = Mapping[str, Any]
+Components = Mapping[str, Component | None]
+
+MSE_UNIT = 255**2
+CONVENTION_MSE = "one lmbda is stored here, CompressAI's: the weight of 255^2 MSE"
+
+
+Rule = Callable[[Config, Components], Iterator[str]]
+_rules: list[tuple[tuple[str, ...], Rule]] = []
+
+
+def check(config: Config, components: Components) -> list[str]:
+    """Messages of every rule whose groups are in `config`, where keys, types and ranges are right already."""
+    return [message for groups, rule in _rules if set(groups) <= set(config) for message in rule(config, components)]
+
+
+def reads(*groups: str) -> Callable[[Rule], Rule]:
+    """Registers a rule and says which groups it looks at."""
+
+    def register(rule: Rule) -> Rule:
+        _rules.append((groups, rule))
+        return rule
+
+    return register
+
+
+def _facts(components: Components, group: str) -> Any:
+    component = components.get(group)
+    return component.facts if component else None
+
+
+@reads("trainer")
+def length_is_given_once(config: Config, components: Components) -> Iterator[str]:
+    steps, epochs = config["trainer"]["max_steps"], config["trainer"]["max_epochs"]
+    if steps is None and epochs is None:
+        yield "trainer.max_steps and trainer.max_epochs are both null: give one, or the run would never end"
+    if steps is not None and epochs is not None:
+        yield (
+            f"trainer.max_steps={steps} and trainer.max_epochs={epochs} both say how long the run is: "
+            "set the one you do not mean to null"
+        )
+
+
+@reads("model", "criterion", "optimizer", "scheduler", "data")
+def components_are_chosen(config: Config, components: Components) -> Iterator[str]:
+    for group in ("model", "criterion", "optimizer", "scheduler", "data"):
+        component = components.get(group)
+        if component is None:
+            yield f"{group}._target_ is null: a run needs one"
+        elif group == "model" and not isinstance(component.facts, CodecFacts):
+            yield f"{component.target} states no `facts = CodecFacts(...)`, so it is no model"
+
+
+@reads("data", "model")
+def crop_suits_codec(config: Config, components: Components) -> Iterator[str]:
+    codec = _facts(components, "model")
+    crop = config["data"]["crop_size"]
+    if isinstance(codec, CodecFacts) and crop % codec.downsampling_factor:
+        factor = codec.downsampling_factor
+        below = crop // factor * factor
+        near = f"{below} or {below + factor}" if below else f"{factor}"
+        yield f"data.crop_size={crop}: this model works on multiples of {factor} pixels, e.g. {near}"
+
+
+@reads("data", "criterion")
+def crop_suits_criterion(config: Config, components: Components) -> Iterator[str]:
+    criterion = _facts(components, "criterion")
+    if not isinstance(criterion, CriterionFacts):
+        return
+    for key in ("crop_size", "val_crop_size"):
+        size = config["data"][key]
+        if size is not None and size < criterion.min_crop_size:
+            yield f"data.{key}={size}: this criterion needs at least {criterion.min_crop_size} pixels"
+
+
+@reads("criterion")
+def lmbda_is_in_its_unit(config: Config, components: Components) -> Iterator[str]:
+    criterion, lmbda = _facts(components, "criterion"), config["criterion"].get("lmbda")
+    if not isinstance(criterion, CriterionFacts) or lmbda is None:
+        return
+    if lmbda >= criterion.lmbda_max:
+        yield (
+            f"criterion.lmbda={lmbda:g} looks like a weight of MSE on [0, 1] ({CONVENTION_MSE}); "
+            f"write criterion.lmbda={lmbda / MSE_UNIT:.6g}, which is {lmbda:g} / 255^2"
+        )
+    if lmbda < criterion.lmbda_min:
+        yield (
+            f"criterion.lmbda={lmbda:g} looks like a weight of 255^2 MSE; this criterion weighs 1 - MS-SSIM, and there "
+            "is no conversion. CompressAI's eight rates use 2.4, 4.58, 8.73, 16.64, 31.73, 60.5, 115.37, 220"
+        )
+
+
+@reads("model", "criterion")
+def rates_agree(config: Config, components: Components) -> Iterator[str]:
+    codec, criterion = _facts(components, "model"), _facts(components, "criterion")
+    if not (isinstance(codec, CodecFacts) and isinstance(criterion, CriterionFacts)):
+        return
+    if codec.variable_rate and not criterion.variable_rate:
+        yield "this model serves a range of rates: choose a criterion with lmbda_min and lmbda_max, not a single lmbda"
+    if criterion.variable_rate and not codec.variable_rate:
+        yield "this criterion draws a rate per image, which this model cannot be told: choose a variable-rate model"
+
+
+@reads("model", "spectral_reg")
+def regularizer_suits_codec(config: Config, components: Components) -> Iterator[str]:
+    codec, needs = _facts(components, "model"), _facts(components, "spectral_reg")
+    if isinstance(codec, CodecFacts) and isinstance(needs, RegularizerNeeds) and codec.latents < needs.latents:
+        yield (
+            f"this regularizer compares scales and needs at least {needs.latents} latents; "
+            f"this model has {codec.latents}. Choose a hierarchical model, or spectral_reg=intra"
+        )

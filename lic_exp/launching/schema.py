@@ -1,0 +1,108 @@
+"""What a config may hold outside the components' own options: keys, types and ranges, group by group.
+
+A group's node is checked against its class here plus the options of its `_target_` (`lic_exp.catalogue`). The YAML
+files hold the values; nothing here has a default. `Unsigned` keys stay out of a run's signature.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lic_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Unsigned
+
+SCHEMA_VERSION = 1
+
+
+class Node(BaseModel):
+    """Strict: no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Component(Node):
+    """A group whose option is a component, or nothing at all (`_target_: null`)."""
+
+    dotted_path: str | None = Field(alias="_target_")
+
+
+class Model(Component):
+    weights: str | None
+
+
+class SpectralReg(Component):
+    pass
+
+
+class Optimizer(Component):
+    aux_lr: PositiveFloat
+    reg_lr: PositiveFloat | None
+
+
+class Scheduler(Component):
+    pass
+
+
+class Criterion(Component):
+    pass
+
+
+class Data(Component):
+    batch_size: PositiveInt
+    crop_size: PositiveInt
+    steps_per_epoch: PositiveInt | None
+    flip: bool
+    val_crop_size: PositiveInt | None
+    val_limit: PositiveInt | None
+    num_workers: Annotated[NonNegativeInt, Unsigned()]
+    cache_mb: Annotated[NonNegativeInt, Unsigned()]
+
+
+class Evaluation(Node):
+    enabled: bool
+    data: str | None
+    limit: PositiveInt | None
+    pictures: Annotated[NonNegativeInt, Unsigned()]
+
+
+class Trainer(Node):
+    max_steps: PositiveInt | None
+    max_epochs: PositiveInt | None
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    threads: PositiveInt | None
+    clip_max_norm: PositiveFloat | None
+    log_every_steps: Annotated[PositiveInt, Unsigned()]
+    validate_every_steps: PositiveInt
+    checkpoint_every_steps: Annotated[PositiveInt, Unsigned()]
+
+
+class Tracker(Component):
+    pass
+
+
+class Paths(Node):
+    runs: str
+
+
+class Root(Node):
+    schema_version: Literal[1]
+    seed: NonNegativeInt
+    name: Annotated[str | None, Unsigned()]
+    tags: Annotated[list[str], Unsigned()]
+    plugins: Annotated[list[str], Unsigned()]
+    model: Model
+    spectral_reg: SpectralReg
+    optimizer: Optimizer
+    scheduler: Scheduler
+    criterion: Criterion
+    data: Data
+    evaluation: Evaluation
+    trainer: Trainer
+    tracker: Annotated[Tracker, Unsigned()]
+    paths: Annotated[Paths, Unsigned()]
+
+
+GROUPS: dict[str, type[Node]] = {
+    name: field.annotation
+    for name, field in Root.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Node)
+}

@@ -1,0 +1,45 @@
+"""What a run says of itself on the console. Imports no torch."""
+
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from lic_exp.launching.run import Run
+from lic_exp.tracking.run_folder import RunFolder
+
+
+def console_for(file: TextIO) -> Console:
+    """A console for people; where nobody's terminal sets a width, tables get room for all their columns."""
+    return Console(file=file, width=None if file.isatty() else 120)
+
+
+def announce(config: Mapping[str, Any], run: RunFolder, console: Console) -> None:
+    """One line per choice before training starts."""
+    chosen = {
+        group: str(config[group]["_target_"]).rsplit(".", 1)[-1]
+        for group in ("model", "spectral_reg", "optimizer", "scheduler", "criterion", "data")
+    }
+    console.print(f"run {run.signature} in {run.root}", highlight=False, markup=False, soft_wrap=True)
+    console.print("  ".join(f"{group} {name}" for group, name in chosen.items()), markup=False, soft_wrap=True)
+
+
+def conclude(run: Run, console: Console) -> None:
+    """What a finished run has found: measured on real bitstreams, mean over its evaluated images."""
+    rows = run.evaluation
+    if rows.empty:
+        console.print("It was not evaluated (evaluation.enabled=false).")
+    else:
+        table = Table(title=f"mean of {len(rows)} images, real bitstreams")
+        columns = {"bpp": "{:.4f}", "psnr": "{:.2f}", "ms_ssim": "{:.4f}", "ms_ssim_db": "{:.2f}"}
+        means = {column: rows[column].mean() for column in columns}
+        for title in ("bpp", "PSNR dB", "MS-SSIM", "MS-SSIM dB", "decoding"):
+            table.add_column(title, justify="right")
+        exact = "exact" if rows["exact"].all() else "DIFFERS from the encoder"
+        cells = [
+            form.format(means[column]) if means[column] == means[column] else "" for column, form in columns.items()
+        ]
+        table.add_row(*cells, exact)
+        console.print(table)
+    console.print(f"pictures, tables, checkpoints: {run.folder}", highlight=False, markup=False, soft_wrap=True)

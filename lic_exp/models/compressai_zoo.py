@@ -1,0 +1,211 @@
+"""CompressAI's image codecs behind the codec contract. The only module that imports compressai.
+
+State-dict keys are CompressAI's own, so its checkpoints load. Transforms and entropy models are CompressAI's;
+the forward pass is written out here because the contract asks for the quantised latents, and for entropy models
+that run in float32 under autocast.
+"""
+
+import warnings
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message=".*torch.jit.*")
+    from compressai import models as zoo
+    from compressai.entropy_models import EntropyBottleneck, GaussianConditional
+    from compressai.models.base import CompressionModel
+
+from lic_exp.facts import CodecFacts
+from lic_exp.models.base import Codec, CodecOutput, Compressed
+from lic_exp.ranges import PositiveInt
+
+
+def bits_of(likelihoods: Tensor) -> Tensor:
+    """-log2 of probabilities; CompressAI bounds them below by 1e-9."""
+    return -torch.log2(likelihoods.float())
+
+
+class ZooCodec(Codec):
+    """What the adapted models share. `latents` is (y_hat,): a hyper-latent is side information, not a scale."""
+
+    zoo: ClassVar[type[CompressionModel]]
+
+    # The parts that CompressAI's constructors make.
+    g_a: nn.Module
+    g_s: nn.Module
+    h_a: nn.Module
+    h_s: nn.Module
+    entropy_bottleneck: EntropyBottleneck
+    gaussian_conditional: GaussianConditional
+    context_prediction: nn.Module
+    entropy_parameters: nn.Module
+
+    def estimate(self, y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """y_hat and the likelihoods {"y", "z"} of the analysed image; all float32."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> CodecOutput:
+        y = self.g_a(x)
+        with torch.autocast(x.device.type, enabled=False):
+            y_hat, likelihoods = self.estimate(y.float(), x)
+        x_hat = self.g_s(y_hat).float()
+        return CodecOutput(x_hat, {name: bits_of(p) for name, p in likelihoods.items()}, (y_hat,))
+
+    def compress(self, x: Tensor) -> Compressed:
+        coded = self.zoo.compress(self, x)
+        return Compressed(coded["strings"], tuple(coded["shape"]), state=x)
+
+    def decompress(self, compressed: Compressed) -> Tensor:
+        decoded: Tensor = self.zoo.decompress(self, compressed.strings, compressed.shape)["x_hat"]
+        return decoded
+
+    def reconstruct(self, compressed: Compressed) -> Tensor:
+        output: CodecOutput = self(compressed.state)
+        return output.x_hat.clamp(0, 1)
+
+    def update(self, force: bool = True) -> None:
+        self.zoo.update(self, force=force)
+
+    def aux_loss(self) -> Tensor:
+        loss: Tensor = self.zoo.aux_loss(self)
+        return loss
+
+
+class Factorized(ZooCodec, zoo.FactorizedPrior):
+    """Factorized prior of Balle, Minnen, Singh, Hwang, Johnston, "Variational image compression with a scale
+    hyperprior", ICLR 2018 (CompressAI's bmshj2018-factorized).
+
+        x -> g_a -> y -> Q -> y_hat -> g_s -> x_hat
+
+    N: channels of the transforms. M: channels of y.
+    """
+
+    zoo = zoo.FactorizedPrior
+    facts = CodecFacts(downsampling_factor=16, latents=1)
+
+    def __init__(self, *, N: PositiveInt, M: PositiveInt) -> None:
+        super().__init__(N=N, M=M)
+
+    def estimate(self, y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        y_hat, y_likelihoods = self.entropy_bottleneck(y)
+        return y_hat, {"y": y_likelihoods}
+
+
+class Hyperprior(ZooCodec, zoo.ScaleHyperprior):
+    """Scale hyperprior of the same paper (CompressAI's bmshj2018-hyperprior).
+
+        x -> g_a -> y -> Q -> y_hat -> g_s -> x_hat
+                    |y| -> h_a -> z -> Q -> h_s -> scales of y
+
+    N: channels of the transforms. M: channels of y.
+    """
+
+    zoo = zoo.ScaleHyperprior
+    facts = CodecFacts(downsampling_factor=64, latents=1)
+
+    def __init__(self, *, N: PositiveInt, M: PositiveInt) -> None:
+        super().__init__(N=N, M=M)
+
+    def estimate(self, y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        z_hat, z_likelihoods = self.entropy_bottleneck(self.h_a(torch.abs(y)))
+        y_hat, y_likelihoods = self.gaussian_conditional(y, self.h_s(z_hat))
+        return y_hat, {"y": y_likelihoods, "z": z_likelihoods}
+
+
+class MeanScaleHyperprior(ZooCodec, zoo.MeanScaleHyperprior):
+    """Mean-scale hyperprior without context of Minnen, Balle, Toderici, "Joint autoregressive and hierarchical
+    priors for learned image compression", NeurIPS 2018 (CompressAI's mbt2018-mean).
+
+        x -> g_a -> y -> Q(y - mean) -> y_hat -> g_s -> x_hat
+                    y -> h_a -> z -> Q -> h_s -> scales, means of y
+
+    N: channels of the transforms. M: channels of y.
+    """
+
+    zoo = zoo.MeanScaleHyperprior
+    facts = CodecFacts(downsampling_factor=64, latents=1)
+
+    def __init__(self, *, N: PositiveInt, M: PositiveInt) -> None:
+        super().__init__(N=N, M=M)
+
+    def estimate(self, y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        z_hat, z_likelihoods = self.entropy_bottleneck(self.h_a(y))
+        scales, means = self.h_s(z_hat).chunk(2, 1)
+        y_hat, y_likelihoods = self.gaussian_conditional(y, scales, means=means)
+        return y_hat, {"y": y_likelihoods, "z": z_likelihoods}
+
+
+class AutoregressiveCodec(ZooCodec):
+    """Models with a serial context: coding visits the positions of y one by one on the CPU.
+
+    CompressAI's forward pass rounds y itself in eval mode, while its coder rounds y minus the predicted mean, so the
+    estimate and the decoded image differ slightly; `reconstruct` therefore uses the y_hat that the coder has made.
+    """
+
+    def estimate(self, y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        z_hat, z_likelihoods = self.entropy_bottleneck(self.h_a(y))
+        y_hat = self.gaussian_conditional.quantize(y, "noise" if self.training else "dequantize")
+        context = torch.cat((self.h_s(z_hat), self.context_prediction(y_hat)), dim=1)
+        scales, means = self.entropy_parameters(context).chunk(2, 1)
+        _, y_likelihoods = self.gaussian_conditional(y, scales, means=means)
+        return y_hat, {"y": y_likelihoods, "z": z_likelihoods}
+
+    def compress(self, x: Tensor) -> Compressed:
+        self._coded: list[Tensor] = []
+        coded = self.zoo.compress(self, x)
+        y_hat, self._coded = torch.cat(self._coded), []
+        return Compressed(coded["strings"], tuple(coded["shape"]), state=y_hat)
+
+    def _compress_ar(self, y_hat: Tensor, *arguments: Any) -> bytes:
+        """CompressAI's coder of one image, which leaves the quantised values in the padded y_hat."""
+        string: bytes = self.zoo._compress_ar(self, y_hat, *arguments)
+        padding = arguments[-1]
+        self._coded.append(F.pad(y_hat, (-padding,) * 4))
+        return string
+
+    def reconstruct(self, compressed: Compressed) -> Tensor:
+        x_hat: Tensor = self.g_s(compressed.state)
+        return x_hat.clamp(0, 1)
+
+
+class JointAutoregressive(AutoregressiveCodec, zoo.JointAutoregressiveHierarchicalPriors):
+    """Mean-scale hyperprior with an autoregressive context of Minnen, Balle, Toderici, NeurIPS 2018 (mbt2018).
+
+    N: channels of the transforms. M: channels of y.
+    """
+
+    zoo = zoo.JointAutoregressiveHierarchicalPriors
+    facts = CodecFacts(downsampling_factor=64, latents=1)
+
+    def __init__(self, *, N: PositiveInt, M: PositiveInt) -> None:
+        super().__init__(N=N, M=M)
+
+
+class Cheng2020Anchor(AutoregressiveCodec, zoo.Cheng2020Anchor):
+    """Residual blocks and sub-pixel upsampling of Cheng, Sun, Takeuchi, Katto, "Learned image compression with
+    discretized Gaussian mixture likelihoods and attention modules", CVPR 2020, with one Gaussian (cheng2020-anchor).
+
+    N: channels of the transforms and of y.
+    """
+
+    zoo = zoo.Cheng2020Anchor
+    facts = CodecFacts(downsampling_factor=64, latents=1)
+
+    def __init__(self, *, N: PositiveInt) -> None:
+        super().__init__(N=N)
+
+
+class Cheng2020Attention(AutoregressiveCodec, zoo.Cheng2020Attention):
+    """`Cheng2020Anchor` with the paper's attention modules (cheng2020-attn).
+
+    N: channels of the transforms and of y.
+    """
+
+    zoo = zoo.Cheng2020Attention
+    facts = CodecFacts(downsampling_factor=64, latents=1)
+
+    def __init__(self, *, N: PositiveInt) -> None:
+        super().__init__(N=N)

@@ -1,0 +1,56 @@
+"""torch's optimizers, with options in the form that a config can state and check.
+
+All run with `foreach=True`: torch would otherwise choose among its single-tensor, foreach and fused kernels by device
+and version, and they round differently. A resumed run needs the bits of the run it continues.
+"""
+
+from typing import Any
+
+import torch
+
+from lic_exp.ranges import Decay, NonNegativeFloat, PositiveFloat
+
+
+def adam(
+    params: list[dict[str, Any]],
+    *,
+    lr: PositiveFloat,
+    betas: list[Decay],
+    eps: PositiveFloat,
+    weight_decay: NonNegativeFloat,
+) -> torch.optim.Adam:
+    """Adam (Kingma and Ba, 2015); weight decay is an L2 term in the gradient."""
+    return torch.optim.Adam(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, foreach=True)
+
+
+def adamw(
+    params: list[dict[str, Any]],
+    *,
+    lr: PositiveFloat,
+    betas: list[Decay],
+    eps: PositiveFloat,
+    weight_decay: NonNegativeFloat,
+) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter, 2019); weights shrink by 1 - lr weight_decay per step."""
+    return torch.optim.AdamW(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, foreach=True)
+
+
+def sgd(
+    params: list[dict[str, Any]],
+    *,
+    lr: PositiveFloat,
+    momentum: Decay,
+    nesterov: bool,
+    weight_decay: NonNegativeFloat,
+) -> torch.optim.SGD:
+    """Gradient descent with momentum. Raises ValueError for nesterov without momentum."""
+    if nesterov and momentum == 0:
+        raise ValueError("nesterov needs momentum > 0, got momentum=0; set nesterov=false for plain gradient descent")
+    return torch.optim.SGD(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, foreach=True)
+
+
+def pair(betas: list[float]) -> tuple[float, float]:
+    """The two decays of Adam's moments. Raises ValueError for any other number of them."""
+    if len(betas) != 2:
+        raise ValueError(f"betas must be two decays in [0, 1), got {list(betas)}")
+    return betas[0], betas[1]

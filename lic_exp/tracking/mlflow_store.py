@@ -1,0 +1,190 @@
+"""One MLflow store for all runs: opened quietly, created once, and asked for the MLflow run of a run folder."""
+
+import json
+import logging
+import os
+import re
+import time
+import uuid
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from filelock import FileLock
+
+from lic_exp.tracking.run_folder import RunFolder, write_atomically
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+KEY_TAG = "lic_exp.key"
+STATE_TAG = "lic_exp.state"
+PARAMS_PER_BATCH = 100
+PARAM_LENGTH = 6000
+LOCK_TIMEOUT_S = 60
+
+
+def prepare_environment() -> None:
+    """What MLflow reads from the environment when it is imported.
+
+    Nothing may call out, draw progress bars, or keep a thread for minutes: requests fail soon, because whoever
+    calls this tries again by itself.
+    """
+    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # the address may hold a password
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+
+
+def default_uri(run: RunFolder) -> str:
+    """The sqlite store beside the run folder, shared by all runs there."""
+    return f"sqlite:///{run.root.resolve().parent / 'mlflow.db'}"
+
+
+def without_password(text: str) -> str:
+    """`text` with `user:password@` cut out of any address in it."""
+    return re.sub(r"//[^/@\s]+@", "//", text)
+
+
+def record_file(run: RunFolder) -> Path:
+    """What the run folder remembers of its MLflow run. Without it the next projection starts a new one,
+    as a run should that begins again at its first step instead of resuming.
+    """
+    return run.root / "tracking" / "mlflow.json"
+
+
+def open_mlflow_run(run: RunFolder, *, name: str | None, uri: str, experiment: str) -> "tuple[MlflowClient, Run]":
+    """The MLflow run of `run`, made with its params and tags where the store has none.
+
+    It is found by a random key that the run folder keeps and that was written down before the MLflow run was made,
+    so a crash or a lost answer in between makes no second one. Store and experiment are made by one process at a
+    time: MLflow's migration of an empty sqlite file does not bear two.
+    """
+    with _store_lock(uri):
+        record = _record(run)
+        client = connect(uri)
+        experiment_id = _experiment_id(client, uri, experiment)
+        found = client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{record['key']}'", max_results=1)
+        mlflow_run = found[0] if found else _create(client, run, experiment_id, name, record["key"])
+    _log_missing_params(client, mlflow_run, run)
+    place = {"uri": without_password(uri), "experiment": experiment, "run_id": mlflow_run.info.run_id}
+    if place.items() - record.items():
+        write_atomically(record_file(run), json.dumps(record | place, indent=1) + "\n")
+    return client, mlflow_run
+
+
+def _record(run: RunFolder) -> dict[str, str]:
+    try:
+        record: dict[str, str] = json.loads(record_file(run).read_text())
+    except FileNotFoundError:
+        record = {"key": uuid.uuid4().hex}
+        write_atomically(record_file(run), json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client that keeps quiet. Imports MLflow (1 to 2 s); an empty sqlite store is filled with tables first (2 s)."""
+    prepare_environment()
+    # What MLflow's own dependencies deprecate is nobody's concern here, and SQLAlchemy warns at each mapping.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(mlflow|sqlalchemy|alembic)\b")
+    from mlflow import MlflowClient
+
+    # Importing MLflow sets such levels too. What these log as a warning or an error reaches us as an exception.
+    for name in ("mlflow", "alembic", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return MlflowClient(tracking_uri=uri)
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    path = uri.removeprefix("sqlite:///").partition("?")[0]
+    return Path(path).resolve() if uri.startswith("sqlite:///") and path not in ("", ":memory:") else None
+
+
+def _store_lock(uri: str) -> AbstractContextManager[object]:
+    file = _sqlite_file(uri)
+    if file is None:
+        return nullcontext()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{file}.lock", timeout=LOCK_TIMEOUT_S)
+
+
+def _experiment_id(client: "MlflowClient", uri: str, experiment: str) -> str:
+    found = client.get_experiment_by_name(experiment)
+    if found is not None:
+        return str(found.experiment_id)
+    file = _sqlite_file(uri)
+    # An absolute place: MLflow's default for sqlite is relative to wherever a process happened to start.
+    artifacts = (file.parent / "mlartifacts").as_uri() if file else None
+    return str(client.create_experiment(experiment, artifact_location=artifacts))
+
+
+def _create(client: "MlflowClient", run: RunFolder, experiment_id: str, name: str | None, key: str) -> "Run":
+    first = next(run.metrics(), {"time": time.time()})
+    tags = run_tags(run) | {KEY_TAG: key}
+    started_ms = round(first["time"] * 1000)
+    return client.create_run(experiment_id, start_time=started_ms, tags=tags, run_name=name or run.signature)
+
+
+def _log_missing_params(client: "MlflowClient", mlflow_run: "Run", run: RunFolder) -> None:
+    from mlflow.entities import Param
+
+    known = mlflow_run.data.params
+    params = [Param(name, value) for name, value in run_params(run).items() if name not in known]
+    for start in range(0, len(params), PARAMS_PER_BATCH):
+        client.log_batch(mlflow_run.info.run_id, params=params[start : start + PARAMS_PER_BATCH])
+
+
+def run_params(run: RunFolder) -> dict[str, str]:
+    """The config, flat, by dotted key. A value too long for the store ends in a note of its full length."""
+    return {name: _shortened(without_password(value)) for name, value in flatten(_config(run)).items()}
+
+
+def run_tags(run: RunFolder) -> dict[str, str]:
+    """What runs are grouped and searched by: signature, model, spectral_reg, seed, host, git commit."""
+    config = _config(run)
+    seeds = (value for name, value in flatten(config).items() if name.split(".")[-1] == "seed")
+    environment = json.loads(run.environment.read_text()) if run.environment.exists() else {}
+    tags = {
+        "lic_exp.signature": run.signature,
+        "lic_exp.model": component_label(config.get("model")),
+        "lic_exp.spectral_reg": component_label(config.get("spectral_reg")),
+        "lic_exp.seed": next(seeds, None),
+        "lic_exp.host": run.status().get("host"),
+        "mlflow.source.git.commit": environment.get("git_commit"),
+    }
+    return {name: value for name, value in tags.items() if value is not None}
+
+
+def component_label(node: Any) -> str:
+    """A short name of a config node: of a component its class, of several their names joined by `+`."""
+    if isinstance(node, Mapping) and "_target_" in node:
+        return str(node["_target_"] or "none").rpartition(".")[-1]
+    parts = [name for name, part in node.items() if part is not None] if isinstance(node, Mapping) else node
+    if isinstance(parts, list):
+        return "+".join(component_label(part) for part in parts) or "none"
+    return "none" if parts is None else str(parts)
+
+
+def flatten(node: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested mappings as {dotted key: text}; other values than strings in JSON's spelling (null, true, [1, 2])."""
+    flat: dict[str, str] = {}
+    for name, value in node.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return flat
+
+
+def _shortened(text: str) -> str:
+    note = f"... [cut: {len(text)} characters]"
+    return text if len(text) <= PARAM_LENGTH else text[: PARAM_LENGTH - len(note)] + note
+
+
+def _config(run: RunFolder) -> dict[str, Any]:
+    return (yaml.safe_load(run.config.read_text()) or {}) if run.config.exists() else {}

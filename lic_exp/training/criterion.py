@@ -1,0 +1,108 @@
+"""The rate-distortion criteria: loss = R + lmbda D, in CompressAI's units.
+
+R is the estimated rate in bits per pixel, the summed bits of all latents over B H W. Everything is float32,
+also under autocast: a sum over 10^5 symbols does not survive bfloat16.
+"""
+
+from typing import ClassVar
+
+import pytorch_msssim
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lic_exp.facts import CriterionFacts
+from lic_exp.metrics import MIN_MS_SSIM_SIDE, psnr_from_mse
+from lic_exp.models.base import CodecOutput
+from lic_exp.ranges import PositiveFloat
+
+
+class RateDistortion(nn.Module):
+    """R + lmbda D of a batch, and of an image's measured values.
+
+    Subclasses state `facts`, which distortions they report, and D.
+    """
+
+    facts: ClassVar[CriterionFacts]
+
+    def __init__(self, *, lmbda: PositiveFloat) -> None:
+        super().__init__()
+        self.lmbda = lmbda
+
+    def forward(self, output: CodecOutput, target: Tensor) -> dict[str, Tensor]:
+        """Scalars: `loss`, `bpp_loss`, the distortions, `psnr` [dB] of the batch's MSE, and `<latent>_bpp`.
+
+        The latents' rates sum to `bpp_loss`.
+
+        target (B, 3, H, W) in [0, 1]. Raises ValueError where x_hat has another shape.
+        """
+        if output.x_hat.shape != target.shape:
+            shapes = f"{tuple(output.x_hat.shape)} and {tuple(target.shape)}"
+            raise ValueError(f"x_hat and target must have the same shape, got {shapes}; crop x_hat to the target first")
+        with torch.autocast(target.device.type, enabled=False):
+            rates = latent_rates(output.bits, target)
+            bpp_loss = torch.stack(list(rates.values())).sum()
+            distortions = self.distortions(output.x_hat.float(), target.float())
+            loss = bpp_loss + self.lmbda * self.total(distortions)
+            psnr = psnr_from_mse(distortions["mse_loss"].detach())
+        return {"loss": loss, "bpp_loss": bpp_loss, **distortions, "psnr": psnr, **rates}
+
+    def distortions(self, x_hat: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Scalar means over the batch by name; x_hat and target (B, 3, H, W) in float32."""
+        raise NotImplementedError
+
+    def total(self, distortions: dict[str, Tensor]) -> Tensor:
+        """D, a scalar, from what `distortions` returned."""
+        raise NotImplementedError
+
+    def rd_loss(self, *, bpp: float, mse: float, ms_ssim: float) -> float:
+        """R + lmbda D of one image: bpp, MSE over [0, 1], MS-SSIM in [0, 1]; the value D does not use may be NaN."""
+        raise NotImplementedError
+
+
+class MSE(RateDistortion):
+    """loss = bpp + lmbda 255^2 MSE, with MSE over [0, 1].
+
+    lmbda is CompressAI's weight on MSE over [0, 255]; a weight on MSE over [0, 1], such as DHIC's 64 to 4096, is
+    65025 times larger.
+    """
+
+    facts = CriterionFacts(lmbda_max=1.0)
+
+    def distortions(self, x_hat: Tensor, target: Tensor) -> dict[str, Tensor]:
+        return {"mse_loss": F.mse_loss(x_hat, target)}
+
+    def total(self, distortions: dict[str, Tensor]) -> Tensor:
+        return 255**2 * distortions["mse_loss"]
+
+    def rd_loss(self, *, bpp: float, mse: float, ms_ssim: float) -> float:
+        return bpp + self.lmbda * 255**2 * mse
+
+
+class MSSSIM(RateDistortion):
+    """loss = bpp + lmbda (1 - MS-SSIM). The MSE is reported without a gradient.
+
+    Unlike `lic_exp.metrics.ms_ssim` this one does not clamp x_hat, or values outside [0, 1] would never come back.
+    An image whose contrast is inverted has MS-SSIM 0 with no gradient: a codec may need some steps of MSE first.
+    """
+
+    facts = CriterionFacts(lmbda_min=0.5, min_crop_size=161)
+
+    def distortions(self, x_hat: Tensor, target: Tensor) -> dict[str, Tensor]:
+        if min(target.shape[-2:]) < MIN_MS_SSIM_SIDE:
+            height, width = target.shape[-2:]
+            raise ValueError(f"MS-SSIM needs image sides of at least {MIN_MS_SSIM_SIDE} pixels, got {height} x {width}")
+        ms_ssim = pytorch_msssim.ms_ssim(x_hat, target, data_range=1.0)
+        return {"ms_ssim_loss": 1 - ms_ssim, "mse_loss": F.mse_loss(x_hat.detach(), target)}
+
+    def total(self, distortions: dict[str, Tensor]) -> Tensor:
+        return distortions["ms_ssim_loss"]
+
+    def rd_loss(self, *, bpp: float, mse: float, ms_ssim: float) -> float:
+        return bpp + self.lmbda * (1 - ms_ssim)
+
+
+def latent_rates(bits: dict[str, Tensor], target: Tensor) -> dict[str, Tensor]:
+    """`<latent>_bpp`, float32 scalars: summed bits (B, C, h, w) of each latent over the B H W pixels of target."""
+    pixels = target.shape[0] * target.shape[-2] * target.shape[-1]
+    return {f"{name}_bpp": symbol_bits.float().sum() / pixels for name, symbol_bits in bits.items()}

@@ -1,0 +1,74 @@
+"""What a person sees while a run trains: a progress bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+PLAIN_LINE_EVERY_S = 5.0
+
+
+class Display:
+    """Shows steps done, steps per second, chosen metrics and the time left.
+
+    shown: {metric name: (label, format)}; a metric appears from when it was first logged.
+    """
+
+    def __init__(self, max_steps: int, shown: dict[str, tuple[str, str]], console: Console | None = None) -> None:
+        self.max_steps = max_steps
+        self.shown = shown
+        self.console = console or Console(file=sys.stderr)
+        self._values: dict[str, str] = {}
+        self._first_step: int | None = None
+        self._started = self._printed = time.monotonic()
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[metrics]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task("training", total=max_steps, rate="", metrics="")
+
+    def log(self, metrics: dict[str, float]) -> None:
+        for name, (label, form) in self.shown.items():
+            if name in metrics:
+                self._values[label] = format(metrics[name], form)
+
+    def advance(self, step: int) -> None:
+        if self._first_step is None:
+            self._first_step = step - 1
+        seconds = time.monotonic() - self._started
+        rate = (step - self._first_step) / seconds if seconds else 0.0
+        metrics = "  ".join(f"{label} {value}" for label, value in self._values.items())
+        self._bar.update(self._task, completed=step, rate=f"{rate:.2f} steps/s", metrics=metrics)
+        if not self.console.is_terminal and self._line_is_due(step):
+            left = (self.max_steps - step) / rate if rate else 0.0
+            self.console.print(
+                f"step {step}/{self.max_steps}  {rate:.2f} steps/s  {metrics}  {left:.0f} s left", soft_wrap=True
+            )
+
+    def _line_is_due(self, step: int) -> bool:
+        now = time.monotonic()
+        if step < self.max_steps and now - self._printed < PLAIN_LINE_EVERY_S:
+            return False
+        self._printed = now
+        return True
+
+    def __enter__(self) -> Self:
+        self._started = self._printed = time.monotonic()
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()

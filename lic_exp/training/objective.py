@@ -1,0 +1,49 @@
+"""Codec, criterion and regularizers as one module, so that wrappers (compile, data parallel) see a single forward."""
+
+from torch import Tensor, nn
+
+from lic_exp.models.base import Codec
+from lic_exp.progress import Progress
+from lic_exp.spectral_reg.base import SpectralRegularizer
+from lic_exp.training.criterion import RateDistortion
+
+
+class Objective(nn.Module):
+    """What a training step minimises.
+
+    A batch passes the regularizers' `transform_batch` in order, the codec, the criterion, and collects the
+    regularizers' penalties. Regularizers are children beside the codec, never inside it: the codec's state dict
+    has none of their keys.
+    """
+
+    def __init__(self, codec: Codec, criterion: RateDistortion, regularizers: dict[str, SpectralRegularizer]) -> None:
+        super().__init__()
+        self.codec = codec
+        self.criterion: RateDistortion = criterion
+        self.regularizers = nn.ModuleDict(regularizers)
+
+    def forward(self, x: Tensor, progress: Progress) -> dict[str, Tensor]:
+        """Scalar terms of the batch x (B, 3, H, W) in [0, 1]; "loss" is the one to be differentiated."""
+        target = x
+        for regularizer in self.spectral_regularizers():
+            regularizer.set_progress(progress)
+            x, target = regularizer.transform_batch(x, target)
+        output = self.codec(x)
+        terms: dict[str, Tensor] = self.criterion(output, target)
+        for name, regularizer in zip(self.regularizers, self.spectral_regularizers(), strict=True):
+            penalty = regularizer.penalty(output)
+            if penalty is not None:
+                terms |= {f"{name}_penalty": penalty.detach(), "loss": terms["loss"] + penalty}
+        return terms
+
+    def aux_loss(self) -> Tensor:
+        return self.codec.aux_loss()
+
+    def scalars(self) -> dict[str, float]:
+        """What the regularizers report of the last step, by metric name."""
+        return {
+            name: value for regularizer in self.spectral_regularizers() for name, value in regularizer.scalars().items()
+        }
+
+    def spectral_regularizers(self) -> list[SpectralRegularizer]:
+        return [module for module in self.regularizers.values() if isinstance(module, SpectralRegularizer)]
