@@ -1,0 +1,61 @@
+# `make demo` and `make test` need Python 3.11 or 3.12 and nothing else; both set up .venv on first use.
+
+# Candidates, tried in order. Shims that do not run and Pythons without venv are passed over.
+PYTHON ?= python3.12 python3.11 python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test test-slow lint format bench wheel clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: $(INSTALLED) ## make .venv with the pinned versions of constraints.txt
+
+demo: $(INSTALLED) ## train, evaluate and track a small codec on real photos (under 3 minutes on two cores)
+	$(BIN)/python launch.py
+
+test: $(INSTALLED) ## the fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED) ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED) ## style, types and layer contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## bring the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(INSTALLED) ## the benchmarks behind benchmarks/RESULTS.md
+	set -e; for benchmark in benchmarks/*.py; do echo "## $$benchmark"; $(BIN)/python $$benchmark; done
+
+wheel: $(INSTALLED) ## a wheel in dist/
+	$(BIN)/python -m build --wheel
+
+clean: ## remove build outputs and caches; .venv and runs stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# pip is the last thing that venv installs, so an interrupted set-up starts again.
+$(BIN)/pip:
+	@for python in $(PYTHON); do \
+	    if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})' 2>/dev/null; then \
+	        echo "$$python -m venv $(VENV)"; \
+	        exec $$python -m venv --clear $(VENV); \
+	    fi; \
+	done; \
+	echo "None of these is a Python 3.11 or 3.12 that can make a virtual environment: $(PYTHON)" >&2; \
+	echo "Debian, Ubuntu: apt install python3-venv. Elsewhere: make PYTHON=/path/to/python3.12" >&2; \
+	exit 1
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@
