@@ -8,15 +8,12 @@ with a bootstrap 95 % interval. Matrices and masks are built before timing, for 
 """
 
 import argparse
-import datetime
-import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import machine, median_interval
 from torch import Tensor
 
 from lic_exp.ops.dct import dct_matrix, frequency_mask, truncate
@@ -51,20 +48,6 @@ def measure(x: Tensor, tau: float, blocks: int, repeats: int) -> np.ndarray:
     return times
 
 
-def median_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """The median and its bootstrap 95 % interval."""
-    resampled = np.median(np.random.default_rng(0).choice(values, (2000, len(values))), axis=1)
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    return float(np.median(values)), float(low), float(high)
-
-
-def cpu_model() -> str:
-    """The processor's name, as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=30, help="interleaved blocks (default: %(default)s)")
@@ -75,8 +58,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     x = torch.rand(*args.shape, generator=torch.Generator().manual_seed(0))
 
-    cores = os.cpu_count()
-    print(f"{cpu_model()}, {cores} cores, {args.threads} threads, torch {torch.__version__}, {datetime.date.today()};")
+    print(f"{machine()}, {args.threads} threads, torch {torch.__version__};")
     print(f"x {tuple(args.shape)} float32, {args.blocks} blocks of {args.repeats} calls\n")
     print("| tau | dense [CPU ms] | truncate [CPU ms] | dense / truncate | 95 % interval |")
     print("|---|---|---|---|---|")

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +101,12 @@ def _lineage(module: str, node: ast.ClassDef) -> Iterator[tuple[str, ast.ClassDe
     path = source_file(module)
     assert path is not None
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     imported = {
-        alias.asname or alias.name: (statement.module, alias.name)
-        for statement in tree.body
-        if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level
-        for alias in statement.names
+        alias.asname or alias.name: (resolve_name("." * found.level + (found.module or ""), package), alias.name)
+        for found in tree.body
+        if isinstance(found, ast.ImportFrom)
+        for alias in found.names
     }
     for base in (b.id for b in node.bases if isinstance(b, ast.Name)):
         home, name = imported.get(base, (module, base))

@@ -4,11 +4,12 @@ Hydra stops at the first wrong override and advises `+key`, which then slips thr
 against the options there are, values are forced in, and `lic_exp.launching.validation` judges the result.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -46,17 +47,23 @@ class Overrides:
 def conf_folders(plugins: Sequence[str]) -> list[Path]:
     """All folders that options come from: ours, then each plugin's `conf`.
 
-    Raises ConfigError for a plugin that is not installed.
+    Raises ConfigError for a plugin that is not installed, or whose option has the name of one that is there already:
+    Hydra would take the first without a word.
     """
     folders, errors = [conf_folder()], []
-    for plugin in plugins:
+    for plugin in dict.fromkeys(plugins):
         source = source_file(plugin)
         if source is None:
             errors.append(
                 f"plugins={plugin}: there is no such package; install it, or start from the folder that holds it"
             )
-        elif (source.parent / "conf").is_dir() and source.name == "__init__.py":
-            folders.append(source.parent / "conf")
+        elif (folder := source.parent / "conf").is_dir() and source.name == "__init__.py":
+            files = (path.relative_to(folder) for path in sorted(folder.glob("*/*.yaml")))
+            taken = [file for file in files if any((other / file).exists() for other in folders)]
+            errors += [
+                f"plugins={plugin}: there is a {file.parent}={file.stem} already; rename yours" for file in taken
+            ]
+            folders.append(folder)
     if errors:
         raise ConfigError(errors)
     return folders
@@ -85,26 +92,40 @@ def parse(arguments: Sequence[str]) -> Overrides:
             reason = str(error).splitlines()[0]
             hint = "" if "=" in argument else " An override has the form key=value."
             errors.append(f"{argument}: cannot be read ({reason}).{hint}")
-    plugins = [str(name) for _, o in parsed if o.key_or_group == "plugins" for name in cast(list[Any], o.value() or [])]
     try:
+        plugins = _plugins(parsed)
         known = groups(plugins)
     except ConfigError as error:
         raise ConfigError(errors + error.messages) from None
-    accepted: list[str] = []
-    for argument, override in parsed:
-        message = _judge(argument, override, known, plugins)
-        if message:
-            errors.append(message)
-        else:
-            accepted.append(_forced(argument, override, known))
+    verdicts = [_judge(argument, override, known, plugins) for argument, override in parsed]
+    errors += [message for message in verdicts if message]
+    accepted = [
+        (_forced(argument, override, known), override.is_sweep_override())
+        for (argument, override), message in zip(parsed, verdicts, strict=True)
+        if not message
+    ]
     if errors:
-        errors += _later_errors(accepted, plugins)
-        raise ConfigError(errors)
-    return Overrides(_searchpath(plugins) + accepted, plugins, any(o.is_sweep_override() for _, o in parsed))
+        raise ConfigError(errors + _later_errors([argument for argument, sweep in accepted if not sweep], plugins))
+    arguments = _searchpath(plugins) + [argument for argument, _ in accepted]
+    return Overrides(arguments, plugins, any(sweep for _, sweep in accepted))
+
+
+def _plugins(parsed: Sequence[tuple[str, Override]]) -> list[str]:
+    """The packages that the last `plugins=` names. Raises ConfigError where that is no list."""
+    named: list[Any] = []
+    for argument, override in parsed:
+        if override.key_or_group == "plugins":
+            value = override.value()
+            if not isinstance(value, list):
+                raise ConfigError([f"{argument}: should be a list, e.g. plugins=[my_package]"])
+            named = value
+    return [str(name) for name in named]
 
 
 def _judge(argument: str, override: Override, known: list[str], plugins: Sequence[str]) -> str | None:
     key = override.key_or_group
+    if not key:
+        return f"{argument}: the key is missing. An override has the form key=value."
     if key.startswith(("hydra.", "hydra/")):
         return None
     if override.type == OverrideType.DEL:
@@ -112,14 +133,13 @@ def _judge(argument: str, override: Override, known: list[str], plugins: Sequenc
     if key not in known:
         return None
     valid = options(key, plugins)
-    chosen = override.value()
-    values = override.sweep_iterator() if override.is_sweep_override() else [chosen]
-    for value in values:
-        if value is not None and str(value) not in valid:
-            return (
-                f"{argument}: {key} has no option {value!r}.{did_you_mean(str(value), valid)} Valid: {', '.join(valid)}"
-            )
-    return None
+    values = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
+    wrong = ["null" if value is None else str(value) for value in values if str(value) not in valid]
+    if not wrong:
+        return None
+    hint = did_you_mean("none" if wrong[0] == "null" else wrong[0], valid)
+    listed = f"Valid: {', '.join(valid)}" if valid else "There are none yet."
+    return f"{argument}: {key} has no option {wrong[0]!r}.{hint} {listed}"
 
 
 def _forced(argument: str, override: Override, known: list[str]) -> str:
@@ -143,7 +163,28 @@ def _later_errors(accepted: Sequence[str], plugins: Sequence[str]) -> list[str]:
 
 def _searchpath(plugins: Sequence[str]) -> list[str]:
     extra = conf_folders(plugins)[1:]
-    return [f"hydra.searchpath=[{','.join(f'file://{path}' for path in extra)}]"] if extra else []
+    # Quoted, since a path may hold what means something in an override.
+    quoted = ("'file://" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'" for path in extra)
+    return [f"hydra.searchpath=[{','.join(quoted)}]"] if extra else []
+
+
+def cells(overrides: Overrides, *, several: bool) -> list[Overrides]:
+    """The command lines of a sweep's runs, or the one there is.
+
+    several: whether a sweep was asked for. Raises ConfigError for an override with several values where it was not.
+    """
+    if not overrides.sweeping:
+        return [overrides]
+    parsed = [(text, OverridesParser.create().parse_override(text)) for text in overrides.arguments]
+    choices = [_values(text, override) if override.is_sweep_override() else [text] for text, override in parsed]
+    if not several:
+        swept = [text.lstrip("+") for (text, _), values in zip(parsed, choices, strict=True) if len(values) > 1]
+        raise ConfigError(f"{text}: several values need -m (--multirun), or quotes to be one" for text in swept)
+    return [Overrides(list(cell), overrides.plugins, False) for cell in itertools.product(*choices)]
+
+
+def _values(text: str, override: Override) -> list[str]:
+    return [f"{text.partition('=')[0]}={value}" for value in override.sweep_string_iterator()]
 
 
 @contextmanager
@@ -159,13 +200,32 @@ def _hydra_session() -> Iterator[None]:
 
 
 def compose(overrides: Overrides) -> dict[str, Any]:
-    """The composed config as plain containers, interpolations resolved. Raises ConfigError."""
+    """The composed config as plain containers, interpolations resolved. Raises ConfigError naming the override."""
     try:
-        with _hydra_session():
-            config = hydra.compose("config", overrides.arguments)
-        return to_plain(config)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError([str(error).splitlines()[0]]) from error
+        return _composed(overrides.arguments)
+    except _REFUSALS as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError([f"{_culprit(overrides.arguments)}: {reason}"]) from error
+
+
+# Setting a key of a list is a bare ValueError of OmegaConf.
+_REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
+
+
+def _composed(arguments: Sequence[str]) -> dict[str, Any]:
+    with _hydra_session():
+        config = hydra.compose("config", list(arguments))
+    return to_plain(config)
+
+
+def _culprit(arguments: Sequence[str]) -> str:
+    """The first override that cannot be composed with those before it."""
+    for count, argument in enumerate(arguments, 1):
+        try:
+            _composed(arguments[:count])
+        except _REFUSALS:
+            return argument.lstrip("+")
+    return "config"
 
 
 def to_plain(config: Any) -> dict[str, Any]:

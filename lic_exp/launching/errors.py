@@ -25,6 +25,8 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
     finds nothing near `tua` among `tau_init, tau_final`.
     """
     names = sorted(valid)
+    if not word:
+        return None
     close = difflib.get_close_matches(word.lower(), [name.lower() for name in names], n=1, cutoff=0.6)
     if close:
         return next(name for name in names if name.lower() == close[0])

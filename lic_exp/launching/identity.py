@@ -8,7 +8,7 @@ is marked `Neutral(value)` and left out at that value, so that older runs keep t
 import hashlib
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,13 @@ def signature(config: Mapping[str, Any]) -> str:
 
 def signed_part(config: Mapping[str, Any]) -> dict[str, Any]:
     """What `signature` hashes: nested plain containers."""
-    signed = {key: value for key, value in config.items() if not _unsigned(Root, key)}
+    signed = {key: value for key, value in config.items() if _signs(Root.model_fields[key].metadata, value)}
     for group, schema in GROUPS.items():
         if group in signed:
             signed[group] = _signed_node(schema, config[group], config, group)
     if config["model"]["weights"] is not None:
         signed["model"]["weights"] = file_hash(config["model"]["weights"], "model.weights")
-    signed["data"]["fingerprint"] = data_source(config).fingerprint()
+    signed["data"]["fingerprint"] = data_fingerprint(config)
     if config["evaluation"]["data"] is not None:
         signed["evaluation"]["data"] = folder_fingerprint(config["evaluation"]["data"])
     return signed
@@ -45,22 +45,15 @@ def signed_part(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _signed_node(schema: type[Node], node: Mapping[str, Any], config: Mapping[str, Any], group: str) -> dict[str, Any]:
     component = component_of(config, group) if "_target_" in node else None
-    signed = {}
-    for key, value in node.items():
-        name = "dotted_path" if key == "_target_" else key
-        marks = (
-            schema.model_fields[name].metadata
-            if name in schema.model_fields
-            else list(getattr(component.options[key] if component else None, "__metadata__", ()))
-        )
-        neutral = any(isinstance(mark, Neutral) and mark.value == value for mark in marks)
-        if not neutral and not any(isinstance(mark, Unsigned) for mark in marks):
-            signed[key] = value
-    return signed
+    marks = {field.alias or name: field.metadata for name, field in schema.model_fields.items()}
+    if component is not None:
+        marks |= {key: list(getattr(kind, "__metadata__", ())) for key, kind in component.options.items()}
+    return {key: value for key, value in node.items() if _signs(marks[key], value)}
 
 
-def _unsigned(schema: type[Node], key: str) -> bool:
-    return any(isinstance(mark, Unsigned) for mark in schema.model_fields[key].metadata)
+def _signs(marks: Sequence[Any], value: Any) -> bool:
+    """Whether an option with these marks tells runs apart when it has this value."""
+    return not any(isinstance(mark, Unsigned) or (isinstance(mark, Neutral) and mark.value == value) for mark in marks)
 
 
 def data_source(config: Mapping[str, Any]) -> Any:
@@ -73,6 +66,16 @@ def data_source(config: Mapping[str, Any]) -> Any:
         return make(**{key: node[key] for key in component.options})
     except (ValueError, OSError) as error:
         raise ConfigError([f"data: {error}"]) from error
+
+
+def data_fingerprint(config: Mapping[str, Any]) -> str:
+    """Content of the training and validation images. Raises ConfigError where there are none."""
+    source = data_source(config)
+    try:
+        fingerprint: str = source.fingerprint()
+    except (ValueError, OSError) as error:
+        raise ConfigError([f"data: {error}"]) from error
+    return fingerprint
 
 
 def folder_fingerprint(folder: str) -> str:

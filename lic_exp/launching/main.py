@@ -4,6 +4,7 @@ Nothing here imports torch, mlflow or compressai until a run really starts, so t
 instant.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
-from lic_exp.launching.compose import compose, conf_folder, parse, to_plain
+from lic_exp.launching.compose import cells, compose, conf_folder, parse, to_plain
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.validation import validate
 
@@ -23,12 +24,13 @@ EXIT_DONE, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (None: the process's own). Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    values = get_args_parser().parse_args(arguments).overrides
+    options = get_args_parser().parse_intermixed_args(arguments)
+    values = options.overrides
     flags = _without(arguments, values)
     try:
         overrides = parse(values)
-        if not overrides.sweeping:
-            validate(compose(overrides))
+        for cell in cells(overrides, several=options.multirun):
+            validate(compose(cell))
     except ConfigError as error:
         print(error.report(), file=sys.stderr)
         return EXIT_CONFIG
@@ -65,6 +67,7 @@ def _hand_over(arguments: list[str], given: Sequence[str]) -> int:
 
 def start(config: dict[str, Any], given: list[str]) -> int:
     """Run a composed config, or say that its run is done. Returns the exit code."""
+    gc.enable()  # launch.py turned it off for the start-up
     from lic_exp.launching.summary import console_for
 
     console = console_for(sys.stderr)
@@ -99,5 +102,6 @@ def launch(config: dict[str, Any], given: list[str], console: Any) -> Any:
 
         execute(config, run, given, console)
     finished = Run(run.root)
-    conclude(finished, console_for(sys.stdout))
+    if not console.quiet:
+        conclude(finished, console_for(sys.stdout))
     return finished

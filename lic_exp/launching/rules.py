@@ -5,6 +5,7 @@ from typing import Any
 
 from lic_exp.catalogue import Component
 from lic_exp.facts import CodecFacts, CriterionFacts, RegularizerNeeds
+from lic_exp.spectral_reg.schedules import Stage
 
 Config = Mapping[str, Any]
 Components = Mapping[str, Component | None]
@@ -117,3 +118,13 @@ def regularizer_suits_codec(config: Config, components: Components) -> Iterator[
             f"this regularizer compares scales and needs at least {needs.latents} latents; "
             f"this model has {codec.latents}. Choose a hierarchical model, or spectral_reg=intra"
         )
+
+
+@reads("spectral_reg")
+def stage_is_a_window(config: Config, components: Components) -> Iterator[str]:
+    node = config["spectral_reg"]
+    if {"truncation_start", "truncation_length", "truncation_unit"} <= set(node):
+        try:
+            Stage(node["truncation_start"], node["truncation_length"], node["truncation_unit"])
+        except ValueError as error:
+            yield f"spectral_reg: {error}"

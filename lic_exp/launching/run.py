@@ -50,7 +50,8 @@ class Run:
         import pandas as pd
 
         path = self._files.eval / "images.csv"
-        return pd.read_csv(path) if path.exists() else pd.DataFrame()
+        # An image may be called 0001 or NA, which pandas would take for a number and for nothing.
+        return pd.read_csv(path, converters={"image": str}) if path.exists() else pd.DataFrame()
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, state={self.status.get('state', 'missing')!r})"

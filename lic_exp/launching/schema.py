@@ -4,13 +4,22 @@ A group's node is checked against its class here plus the options of its `_targe
 files hold the values; nothing here has a default. `Unsigned` keys stay out of a run's signature.
 """
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from lic_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Unsigned
 
 SCHEMA_VERSION = 1
+
+
+def device_name(value: str) -> str:
+    """A device as torch names it, or auto."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise PydanticCustomError("device", "should be auto, cpu, cuda, or cuda:1 and the like")
+    return value
 
 
 class Node(BaseModel):
@@ -67,7 +76,7 @@ class Evaluation(Node):
 class Trainer(Node):
     max_steps: PositiveInt | None
     max_epochs: PositiveInt | None
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    device: Annotated[str, AfterValidator(device_name)]
     threads: PositiveInt | None
     clip_max_norm: PositiveFloat | None
     log_every_steps: Annotated[PositiveInt, Unsigned()]

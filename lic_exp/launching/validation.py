@@ -4,30 +4,36 @@ Imports no torch. Returns the config in its normal form (every number of the typ
 what gets signed, frozen and run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import yaml
 from pydantic import ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from lic_exp.catalogue import CatalogueError, Component, describe
 from lic_exp.launching import rules
-from lic_exp.launching.errors import ConfigError, did_you_mean
+from lic_exp.launching.compose import conf_folders
+from lic_exp.launching.errors import ConfigError, did_you_mean, nearest
 from lic_exp.launching.schema import GROUPS, Node, Root
 
 MISSING = "???"
 
 # What people coming from other training scripts type first, and where it lives here.
 SYNONYMS = {
-    "lambda": "criterion.lmbda",
-    "lmbda": "criterion.lmbda",
-    "epochs": "trainer.max_epochs",
-    "steps": "trainer.max_steps",
-    "learning_rate": "optimizer.lr",
-    "patch_size": "data.crop_size",
     "checkpoint": "model.weights",
-    "save_path": "paths.runs",
     "cuda": "trainer.device",
+    "epochs": "trainer.max_epochs",
+    "lambda": "criterion.lmbda",
+    "learning_rate": "optimizer.lr",
+    "lmbda": "criterion.lmbda",
+    "model_name": "model",
+    "patch_size": "data.crop_size",
+    "save_path": "paths.runs",
+    "steps": "trainer.max_steps",
+    "test_dataset": "data.val",
+    "train_dataset": "data.train",
+    "truncation_epochs": "spectral_reg.truncation_length",
 }
 
 
@@ -37,27 +43,18 @@ def validate(config: Mapping[str, Any], *, rules_too: bool = True) -> dict[str, 
     rules_too: also judge what only several groups together can get wrong.
     """
     normal: dict[str, Any] = {}
-    components: dict[str, Component | None] = {}
-    leaves = _leaves(config)
+    errors: list[str] = []
+    components, schemas = _schemas(config, errors)
+    known = [f"{group}.{key}" for group, schema in schemas.items() for key in _keys(schema)]
     unknown = sorted(set(config) - set(Root.model_fields))
-    errors = [_unknown(key, "", Root.model_fields, leaves) for key in unknown]
-    for group, schema in GROUPS.items():
-        node = config.get(group)
-        if not isinstance(node, Mapping):
-            errors.append(f"{group}={node}: {group} is a group of keys, e.g. {_example_key(schema, group)}=...")
-            continue
-        try:
-            component = _component(node, config)
-        except CatalogueError as error:
-            errors.append(f"{group}._target_: {error}")
-            continue
-        components[group] = component
-        checked = _check_node(group, node, _node_schema(group, schema, component), leaves, errors)
+    errors += [_unknown(key, "", Root, known, config) for key in unknown]
+    for group, schema in schemas.items():
+        checked = _check_node(group, config[group], schema, known, config, errors)
         if checked is not None:
             normal[group] = checked
     plain = {key: value for key, value in config.items() if key in Root.model_fields and key not in GROUPS}
     fields: dict[str, Any] = {k: (Root.__annotations__[k], ...) for k in Root.model_fields if k not in GROUPS}
-    normal |= _check_node("", plain, create_model("Plain", __base__=Node, **fields), leaves, errors) or {}
+    normal |= _check_node("", plain, create_model("Plain", __base__=Node, **fields), known, config, errors) or {}
     if rules_too:
         errors += rules.check(normal, components)
     if errors:
@@ -68,6 +65,23 @@ def validate(config: Mapping[str, Any], *, rules_too: bool = True) -> dict[str, 
 def component_of(config: Mapping[str, Any], group: str) -> Component | None:
     """The described component that a config chose for `group`, or None."""
     return _component(config[group], config)
+
+
+def _schemas(config: Mapping[str, Any], errors: list[str]) -> tuple[dict[str, Component | None], dict[str, type[Node]]]:
+    """The chosen component and the schema of every group whose node can be checked at all."""
+    components: dict[str, Component | None] = {}
+    schemas: dict[str, type[Node]] = {}
+    for group, schema in GROUPS.items():
+        node = config.get(group)
+        if not isinstance(node, Mapping):
+            errors.append(f"{group}={node}: {group} is a group: choose {group}=OPTION, or set {group}.KEY=VALUE")
+            continue
+        try:
+            components[group] = _component(node, config)
+            schemas[group] = _node_schema(group, schema, components[group])
+        except CatalogueError as error:
+            errors.append(f"{group}._target_: {error}")
+    return components, schemas
 
 
 def _component(node: Mapping[str, Any], config: Mapping[str, Any]) -> Component | None:
@@ -89,16 +103,21 @@ def _node_schema(group: str, schema: type[Node], component: Component | None) ->
 
 
 def _check_node(
-    path: str, node: Mapping[str, Any], schema: type[Node], leaves: Mapping[str, Any], errors: list[str]
+    path: str,
+    node: Mapping[str, Any],
+    schema: type[Node],
+    known: Sequence[str],
+    config: Mapping[str, Any],
+    errors: list[str],
 ) -> dict[str, Any] | None:
     """The node in its normal form, unknown keys left out; None where a value is missing or wrong."""
     values = dict(node)
-    valid = {field.alias or name: field for name, field in schema.model_fields.items()}
+    valid = [field.alias or name for name, field in schema.model_fields.items()]
     prefix = f"{path}." if path else ""
     missing = [key for key in valid if key not in values or values[key] == MISSING]
     errors += [f"{prefix}{key} must be given: {prefix}{key}=..." for key in missing]
     unknown = sorted(set(values) - set(valid))
-    errors += [_unknown(key, path, valid, leaves) for key in unknown]
+    errors += [_unknown(key, path, schema, known, config) for key in unknown]
     for attempt in ("as given", "with whole floats as integers"):
         try:
             checked = schema.model_validate({k: v for k, v in values.items() if k not in unknown and k not in missing})
@@ -138,30 +157,35 @@ def _want(detail: ErrorDetails) -> str:
     return message.replace("valid ", "").replace("an integer", "a whole number").replace("a integer", "a whole number")
 
 
-def _unknown(key: str, path: str, valid: Mapping[str, Any], leaves: Mapping[str, Any]) -> str:
-    keys = [name for name in valid if name != "_target_"]
-    prefix = f"{path}." if path else ""
-    where = f"keys of {path}" if path else "keys"
-    hint = did_you_mean(key, keys, prefix)
-    elsewhere = SYNONYMS.get(key.replace("-", "_").lower()) or next(
-        (leaf for leaf in leaves if leaf.split(".")[-1] == key and leaf != f"{prefix}{key}"), None
-    )
-    if elsewhere:
+def _unknown(key: str, path: str, schema: type[Node], known: Sequence[str], config: Mapping[str, Any]) -> str:
+    """What to do instead: the same word elsewhere, a similar one here, or another option of the group that has it."""
+    keys, prefix = _keys(schema), f"{path}." if path else ""
+    word = key.replace("-", "_").lower()
+    leaves = {leaf.split(".")[-1]: leaf for leaf in known}
+    elsewhere = SYNONYMS.get(word) or leaves.get(word)
+    near = nearest(word, leaves)
+    if elsewhere and elsewhere != prefix + key:
         hint = f" Did you mean {elsewhere}?"
+    else:
+        hint = did_you_mean(key, keys, prefix) or (f" Did you mean {leaves[near]}?" if near else "")
+    having = [f"{path}={option}" for option in _options_with(path, key, config)] if path else []
+    if having:
+        hint += f" {' and '.join(having)} {'have' if len(having) > 1 else 'has'} it."
     if not keys:
         return f"{prefix}{key}: there is no such key; {path} has no options.{hint}"
-    return f"{prefix}{key}: there is no such key.{hint} Valid {where}: {', '.join(keys)}"
+    return (
+        f"{prefix}{key}: there is no such key.{hint} Valid {f'keys of {path}' if path else 'keys'}: {', '.join(keys)}"
+    )
 
 
-def _leaves(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        f"{group}.{key}": value
-        for group in GROUPS
-        if isinstance(config.get(group), Mapping)
-        for key, value in config[group].items()
-    }
+def _options_with(group: str, key: str, config: Mapping[str, Any]) -> Iterator[str]:
+    """The options of a group whose files state `key`."""
+    files = [path for folder in conf_folders(config["plugins"] or []) for path in folder.glob(f"{group}/*.yaml")]
+    for path in sorted(files, key=lambda path: path.stem):
+        if key in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}):
+            yield path.stem
 
 
-def _example_key(schema: type[Node], group: str) -> str:
-    key = next((name for name in schema.model_fields if name != "dotted_path"), "key")
-    return f"{group}.{key}"
+def _keys(schema: type[Node]) -> list[str]:
+    """The keys that a person may set, in the schema's order."""
+    return [name for name in schema.model_fields if name != "dotted_path"]

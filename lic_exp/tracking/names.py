@@ -21,6 +21,11 @@ def train_penalty(regularizer: str) -> str:
     return f"train/{regularizer}_penalty"
 
 
+def train_grad_norm(group: str) -> str:
+    """Gradient norm of another parameter group than the codec's own: `train/grad_norm_aux`, `..._regularizer`."""
+    return f"{TRAIN_GRAD_NORM}_{group}"
+
+
 VAL_RD_LOSS = "val/rd_loss"
 VAL_BPP_LOSS = "val/bpp_loss"
 VAL_MSE_LOSS = "val/mse_loss"

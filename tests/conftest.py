@@ -1,0 +1,62 @@
+"""Runs and packages that many tests look at, made once."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy
+from commands import launch
+from PIL import Image
+
+SMALL_RUN = (
+    "model=hyperprior_tiny",
+    "spectral_reg=intra",
+    "spectral_reg.truncation_length=1",
+    "data=synthetic",
+    "data.steps_per_epoch=2",
+    "tracker=none",
+    "trainer.max_steps=4",
+    "trainer.log_every_steps=1",
+    "trainer.validate_every_steps=2",
+    "trainer.checkpoint_every_steps=2",
+    "trainer.threads=1",
+    "trainer.device=cpu",
+    "evaluation.pictures=1",
+    "name=small",
+)
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder that holds the user package `toy.NAME`, on the path of this process."""
+    # A folder whose name means something to a shell, to Hydra and to YAML.
+    folder = tmp_path_factory.mktemp("somebody's {own}, folder")
+    toy.write_package(folder, toy.NAME, toy.FILES)
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train/a.png, train/b.png (96 x 80 pixels) and val/c.png, val/odd.png (odd sides)."""
+    folder, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    sizes = {"train/a": (80, 96), "train/b": (80, 96), "val/c": (64, 64), "val/odd": (67, 101)}
+    for name, (height, width) in sizes.items():
+        coarse = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        path = folder / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        coarse.resize((width, height), Image.Resampling.BICUBIC).save(path)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the command line: regularizer, validation, checkpoints, evaluation with pictures."""
+    folder = tmp_path_factory.mktemp("small_run")
+    done = launch(*SMALL_RUN, folder=folder)
+    assert done.returncode == 0, done.stderr
+    (run,) = folder.glob("runs/*/")
+    return run

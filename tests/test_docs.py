@@ -1,0 +1,223 @@
+"""What the documents say is so: paths and names exist, links resolve, commands validate, examples run."""
+
+import ast
+import importlib
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from checkout import ROOT
+from commands import launch
+
+from lic_exp.launching.compose import compose, options, parse
+from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.schema import GROUPS
+from lic_exp.launching.validation import validate
+from lic_exp.tracking import names
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks/RESULTS.md"])
+EXAMPLES = (ROOT / "README.md", ROOT / "docs/own_package.md")
+FLAGS = [
+    "--model_name",
+    "--lambda",
+    "--spectral-reg",
+    "--tau-init",
+    "--tau-final",
+    "--truncation-epochs",
+    "--train_dataset",
+    "--test_dataset",
+    "--epochs",
+    "--batch-size",
+    "--patch-size",
+    "--learning-rate",
+    "--clip_max_norm",
+    "--checkpoint",
+    "--save_path",
+    "--cuda",
+    "--seed",
+    "--num-workers",
+]
+
+PATH = re.compile(r"(?<![\w/.])(?:\.ci|analysis|benchmarks|conf|docs|lic_exp|tests)/[\w./-]*(?::\w+)?")
+FILE = re.compile(r"`(\w+\.(?:py|toml|md))`")
+NAME = re.compile(r"`((?:lic_exp|analysis)(?:\.\w+)+)")
+LINK = re.compile(r"\[[^]]*\]\((?!https?:)([^)#]+)")
+METRIC = re.compile(r"`((?:train|val|spectral|eval)/\w+)`")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def each(pattern: re.Pattern[str]) -> list:
+    """Every match in the documents, as a test parameter that names its document."""
+    found = {(d, match) for d in DOCUMENTS for match in pattern.findall(d.read_text()) if "NAME" not in match}
+    return [pytest.param(document, match, id=f"{document.name}: {match}") for document, match in sorted(found)]
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return [body for kind, body in FENCE.findall(document.read_text()) if kind == language]
+
+
+def commands() -> Iterator[str]:
+    """The command lines `python launch.py ...` of all documents, continuation lines joined, comments cut off."""
+    for document in DOCUMENTS:
+        for block in blocks(document, "bash"):
+            lines = block.replace("\\\n", " ").splitlines()
+            yield from (" ".join(line.split()) for line in lines if line.startswith("python launch.py"))
+
+
+def check(command: str) -> dict:
+    """The validated config of a command line; raises ConfigError."""
+    words = shlex.split(command, comments=True)
+    return validate(compose(parse([word for word in words if "=" in word])))
+
+
+@pytest.fixture(scope="module")
+def my_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder that holds the documents' example package, on the path of this process."""
+    folder = tmp_path_factory.mktemp("example")
+    for document in EXAMPLES:
+        for block in [*blocks(document, "python"), *blocks(document, "yaml")]:
+            place, _, text = block.partition("\n")
+            if place.startswith("# my_package/"):
+                path = folder / place.removeprefix("# ")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+    (folder / "my_package/__init__.py").touch()
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+
+
+@pytest.mark.parametrize(("document", "place"), each(PATH))
+def test_path_exists(document: Path, place: str) -> None:
+    path, _, name = place.rstrip(".").partition(":")
+    assert (ROOT / path).exists()
+    if name:
+        defined = {node.name for node in ast.parse((ROOT / path).read_text()).body if hasattr(node, "name")}
+        assert name in defined
+
+
+@pytest.mark.parametrize(("document", "place"), each(FILE))
+def test_top_level_file_exists(document: Path, place: str) -> None:
+    assert (ROOT / place).exists()
+
+
+@pytest.mark.parametrize(("document", "name"), each(NAME))
+def test_dotted_name_exists(document: Path, name: str) -> None:
+    parts = name.split(".")
+    modules = [".".join(parts[:i]) for i in range(len(parts), 0, -1)]
+    module = next(
+        m
+        for m in modules
+        if (ROOT / m.replace(".", "/")).is_dir() or (ROOT / m.replace(".", "/")).with_suffix(".py").is_file()
+    )
+    found = importlib.import_module(module)
+    for part in parts[module.count(".") + 1 :]:
+        found = getattr(found, part)
+
+
+@pytest.mark.parametrize(("document", "target"), each(LINK))
+def test_link_resolves(document: Path, target: str) -> None:
+    assert (document.parent / target).exists()
+
+
+@pytest.mark.parametrize(("document", "metric"), each(METRIC))
+def test_metric_is_logged(document: Path, metric: str) -> None:
+    assert metric in vars(names).values()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_key_named_in_a_document_exists(group: str) -> None:
+    texts = "\n".join(document.read_text() for document in DOCUMENTS)
+    # `group.key` or group.key=value; a name of the package (lic_exp.data.sources) and a file (data.py) are neither.
+    named = set(re.findall(rf"(?<![\w./]){group}\.([a-zA-Z_]\w*)\b(?!/|\.\w)", texts)) - {"py", "yaml", "json"}
+    keys = {key for option in options(group) for key in compose(parse([f"{group}={option}"]))[group]}
+    # What the example package adds, and what the documents show as wrong.
+    assert named - keys <= {"lrr", "kernel", "root", "weight", "val_every"}
+
+
+@pytest.mark.parametrize("command", sorted(set(commands())))
+def test_command_validates(command: str, my_package: Path) -> None:
+    words = shlex.split(command, comments=True)
+    assert all("=" in word or word in {"--cfg", "job", "--help", "-m"} for word in words[2:])
+    check(command)
+
+
+def test_refusals_are_shown_as_they_are() -> None:
+    shown = [block for block in blocks(ROOT / "README.md", "console") if block.startswith("$ python launch.py")]
+    assert shown
+    for block in shown:
+        command, _, output = block.partition("\n")
+        with pytest.raises(ConfigError) as error:
+            check(command)
+        assert error.value.report() == output.rstrip()
+
+
+def flag_rows() -> list[tuple[str, str]]:
+    return re.findall(r"^\| `(--[\w-]+)[^|]*\| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+
+def test_flag_table_is_complete() -> None:
+    assert set(FLAGS) <= {flag for flag, _ in flag_rows()}
+
+
+@pytest.mark.parametrize(("flag", "cell"), flag_rows())
+def test_flag_table_validates(flag: str, cell: str) -> None:
+    spans = re.findall(r"`([^`]+)`", cell)
+    for span in spans:
+        if "=" in span:
+            check(span)
+    if flag == "--model_name":
+        assert {span for span in spans if "=" not in span} <= set(options("model"))
+
+
+def test_example_package_trains(my_package: Path, photos: Path, tmp_path: Path) -> None:
+    done = launch(
+        *("plugins=[my_package]", "spectral_reg=latent_energy", "model=first_kernel", "model.kernel=7"),
+        *("data=split", f"data.root={photos}", "data.val_every=2", "data.crop_size=64"),
+        *("debug=limit", "tracker=none", "trainer.device=cpu", "trainer.threads=1"),
+        folder=tmp_path,
+        path=my_package,
+    )
+    assert done.returncode == 0, done.stderr
+    (metrics,) = tmp_path.glob("runs/*/metrics.jsonl")
+    logged = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert logged[0]["spectral/latent_energy"] > 0
+    assert logged[0]["train/spectral_reg_penalty"] == pytest.approx(1e-3 * logged[0]["spectral/latent_energy"])
+
+
+def test_python_example_runs(tmp_path: Path) -> None:
+    (block,) = [block for block in blocks(ROOT / "README.md", "python") if block.startswith("import lic_exp")]
+    block += "assert run.status['state'] == 'done' and len(run.metrics) and len(run.evaluation)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{block}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_key_reference_is_current() -> None:
+    spec = importlib.util.spec_from_file_location("generate_configuration", ROOT / "docs/generate_configuration.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generator = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generator)
+    current = generator.reference() == generator.FILE.read_text()
+    assert current, "docs/configuration.md is stale: run `python docs/generate_configuration.py`"
+
+
+def test_key_reference_names_every_key() -> None:
+    sections = re.split(r"^## ", (ROOT / "docs/configuration.md").read_text(), flags=re.MULTILINE)
+    by_title = {section.partition("\n")[0].strip("`"): section for section in sections}
+    for group in GROUPS:
+        keys = set(compose(parse([]))[group]) - {"_target_"}
+        assert all(f"`{key}`" in by_title[group] for key in keys)
