@@ -1,4 +1,5 @@
-# `make demo` and `make test` need Python 3.11 or 3.12 and nothing else; both set up .venv on first use.
+# `make demo` and `make test` need Python 3.11 or 3.12, and a C++ compiler where compressai has no wheel for the
+# machine. Both set up .venv on first use.
 
 # Candidates, tried in order. Shims that do not run and Pythons without venv are passed over.
 PYTHON ?= python3.12 python3.11 python3
