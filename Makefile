@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow lint format bench wheel clean
+.PHONY: help install demo test test-slow soak lint format bench wheel clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,9 @@ lint: $(INSTALLED) ## style, types and layer contracts
 format: $(INSTALLED) ## bring the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+soak: $(INSTALLED) ## kill and resume trainings at random, 60 times, and compare every bit (half an hour)
+	$(BIN)/python tests/end_to_end/killing.py --trials 20
 
 bench: $(INSTALLED) ## the benchmarks behind benchmarks/RESULTS.md
 	set -e; for benchmark in benchmarks/*.py; do echo "## $$benchmark"; $(BIN)/python $$benchmark; done

@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
@@ -18,12 +18,13 @@ from pydantic.fields import FieldInfo
 
 from lic_exp.catalogue import describe
 from lic_exp.launching.compose import conf_folder, groups, options
-from lic_exp.launching.schema import GROUPS, Root
+from lic_exp.launching.schema import GROUPS, SEVERAL, Node, Root
 from lic_exp.ranges import Unsigned
 
 FILE = Path(__file__).with_name("configuration.md")
 BOUNDS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
 PLAIN = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+T = TypeVar("T")
 INTRODUCTION = """# Every key
 
 Made by `docs/generate_configuration.py` from `conf/` and the types that overrides are checked by; do not edit.
@@ -50,7 +51,8 @@ def _top_level() -> Iterator[str]:
 
 
 def _group(group: str) -> Iterator[str]:
-    yield from _section(f"`{group}`", f"conf/{group}", f"Default: `{group}={_default(group)}`.")
+    several = f" Several at once: `{group}=[ONE,ANOTHER]`." if group in SEVERAL else ""
+    yield from _section(f"`{group}`", f"conf/{group}", f"Default: `{group}={_default(group)}`.{several}")
     for option in options(group):
         path = conf_folder() / group / f"{option}.yaml"
         text = path.read_text()
@@ -60,9 +62,18 @@ def _group(group: str) -> Iterator[str]:
         inherits = f"As `{base}`, with `{changed}`. " if base else ""
         yield f"**`{group}={option}`** {inherits}{_heading(text)}".strip()
         yield ""
-        if base is None:
+        if base is None and group in SEVERAL:
+            for name, node in values.items():
+                rows = _typed(group, node.pop("_target_"), node)
+                comments = _comments(text.replace("\n  ", "\n"))
+                yield from _table(_prefixed(name, rows), _prefixed(name, comments))
+        elif base is None:
             target = values.pop("_target_", None)
             yield from _table(_typed(group, target, values), _comments(text))
+
+
+def _prefixed(name: str, values: dict[str, T]) -> dict[str, T]:
+    return {f"{name}.{key}": value for key, value in values.items()}
 
 
 def _typed(group: str, target: str | None, values: dict[str, Any]) -> dict[str, tuple[Any, bool, Any]]:
@@ -148,7 +159,13 @@ def type_text(kind: Any) -> str:
         return " or ".join([*parts, *(["null"] if type(None) in arguments else [])])
     if origin is list:
         return f"list of: {type_text(arguments[0])}"
-    return PLAIN[kind]
+    if origin is dict:
+        return f"mapping of {type_text(arguments[0])} to: {type_text(arguments[1])}"
+    return PLAIN.get(kind) or _keys_text(kind)
+
+
+def _keys_text(node: type[Node]) -> str:
+    return f"mapping with the keys {', '.join(node.model_fields)}"
 
 
 def _range(marks: tuple[Any, ...]) -> str:

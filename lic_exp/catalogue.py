@@ -22,7 +22,9 @@ _TYPES = {name: value for name, value in vars(ranges).items() if not name.starts
 _TYPES |= {name: getattr(builtins, name) for name in ("int", "float", "str", "bool", "list", "dict", "tuple")}
 _TYPES |= {name: getattr(typing, name) for name in ("Literal", "Annotated", "Any")}
 
-Facts = facts_module.CodecFacts | facts_module.CriterionFacts | facts_module.RegularizerNeeds
+Facts = (
+    facts_module.CodecFacts | facts_module.CriterionFacts | facts_module.RegularizerNeeds | facts_module.TrackerNeeds
+)
 
 
 class CatalogueError(ValueError):

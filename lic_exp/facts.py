@@ -29,6 +29,14 @@ class RegularizerNeeds:
 
 
 @dataclass(frozen=True)
+class TrackerNeeds:
+    """The package that a tracker works with, and the extra of ours that installs it."""
+
+    package: str
+    extra: str
+
+
+@dataclass(frozen=True)
 class CriterionFacts:
     """What a criterion asks of lmbda and of the crop.
 

@@ -17,7 +17,7 @@ from commands import launch
 
 from lic_exp.launching.compose import compose, options, parse
 from lic_exp.launching.errors import ConfigError
-from lic_exp.launching.schema import GROUPS
+from lic_exp.launching.schema import GROUPS, SEVERAL
 from lic_exp.launching.validation import validate
 from lic_exp.tracking import names
 
@@ -219,5 +219,8 @@ def test_key_reference_names_every_key() -> None:
     sections = re.split(r"^## ", (ROOT / "docs/configuration.md").read_text(), flags=re.MULTILINE)
     by_title = {section.partition("\n")[0].strip("`"): section for section in sections}
     for group in GROUPS:
-        keys = set(compose(parse([]))[group]) - {"_target_"}
+        node = compose(parse([]))[group]
+        # Several may be chosen of such a group, each under its name.
+        parts = {f"{name}.": part for name, part in node.items()} if group in SEVERAL else {"": node}
+        keys = {prefix + key for prefix, part in parts.items() for key in part if key != "_target_"}
         assert all(f"`{key}`" in by_title[group] for key in keys)

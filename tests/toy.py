@@ -110,6 +110,8 @@ trouble: none
 newer: 0
 verbose: false
 weights: null
+partial_weights: false
+freeze: []
 """
 
 FILES = {

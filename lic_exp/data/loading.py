@@ -6,7 +6,7 @@ workers and for any step to start from, and no worker holds a random state or th
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -74,7 +74,7 @@ class TrainLoader:
         self._pin_memory = pin_memory
         self.steps_per_epoch = steps_per_epoch or max(1, len(self._images) // batch_size)
 
-    def batches(self, start_step: int) -> Iterator[Batch]:
+    def batches(self, start_step: int) -> Generator[Batch, None, None]:
         """The batches of steps start_step, start_step + 1, ... without end; step s is of epoch s // steps_per_epoch.
 
         Workers live as long as this generator: close it (`contextlib.closing`) or drop it to end them; an error ends

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 
 
@@ -23,14 +24,17 @@ def worker_context(preload: str) -> BaseContext:
 
 @contextmanager
 def job_signals_blocked() -> Iterator[None]:
-    """Start processes that SIGUSR1 and SIGUSR2 cannot end.
+    """Start processes that neither Ctrl-C nor SIGUSR1 and SIGUSR2 can end.
 
-    A cluster sends its warning to every process of a job; workers must outlive it, for the main process to save.
+    A terminal sends Ctrl-C, and a cluster its warning, to every process of a job; workers must outlive it, for the
+    main process to finish its step and save. SIGTERM ends them, for that is how Python ends them itself.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
+    # Python starts this helper of its own before the first worker, and then unblocks SIGINT.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2})
     try:
         yield
     finally:

@@ -18,8 +18,8 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from lic_exp.atomic import write_atomically
 from lic_exp.tracking import names
-from lic_exp.tracking.run_folder import write_atomically
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

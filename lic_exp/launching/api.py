@@ -2,14 +2,19 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lic_exp.launching.compose import compose, options, parse
 from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.listing import RunSummary, summaries
 from lic_exp.launching.run import Run
 from lic_exp.launching.validation import validate
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lic_exp.models.base import Codec
     from lic_exp.spectral_reg.base import SpectralRegularizer
 
@@ -42,6 +47,17 @@ def create_regularizer(name: str, *, plugins: Sequence[str] = (), **overrides: A
 
     regularizer: SpectralRegularizer | None = component(config, "spectral_reg")
     return regularizer
+
+
+def list_runs(runs: str | Path = "runs") -> "pd.DataFrame":
+    """One row per run folder in `runs`, the latest started last: the columns are those of `RunSummary`.
+
+    Raises ConfigError where there is no such folder.
+    """
+    import pandas as pd
+
+    columns = [field.name for field in fields(RunSummary)]
+    return pd.DataFrame([asdict(run) for run in summaries(runs)], columns=columns)
 
 
 def run(overrides: Sequence[str] = (), *, quiet: bool = False) -> Run:

@@ -1,65 +1,70 @@
 """From a validated config to objects: the only place where options become arguments."""
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import partial, reduce
+from operator import getitem
+from typing import Any, TypeVar
 
 import torch
 
 from lic_exp.data.loading import TrainLoader, validation_images
 from lic_exp.data.sources import ImageSource
 from lic_exp.launching.errors import ConfigError
-from lic_exp.launching.identity import data_source
+from lic_exp.launching.stages import stage_configs
 from lic_exp.launching.validation import component_of
 from lic_exp.models.base import Codec
-from lic_exp.models.weights import load_weights
-from lic_exp.optimizers.groups import Optimizers, build_optimizers, split_parameters
+from lic_exp.models.weights import freeze, load_weights
+from lic_exp.optimizers.groups import ParameterSplit, build_optimizers, split_parameters
 from lic_exp.optimizers.schedules import Schedule
 from lic_exp.spectral_reg.base import SpectralRegularizer
 from lic_exp.tracking.base import Tracker
+from lic_exp.tracking.follower import Follower, Trackers
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.objective import Objective
+from lic_exp.training.rng import seed_everything
+from lic_exp.training.trainer import Setup, Stage
 
 Config = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Built:
-    """The parts of a run that train."""
-
-    objective: Objective
-    optimizers: Optimizers
-    schedule: Schedule
-    loader: TrainLoader
-    source: ImageSource
-    max_steps: int
-    device: torch.device
+T = TypeVar("T")
 
 
-def component(config: Config, group: str, *supplied: Any, **extra: Any) -> Any:
-    """The object that `group` chose: its target called with what the platform supplies and the node's options.
+def component(config: Config, path: str, *supplied: Any, **extra: Any) -> Any:
+    """The object that a group chose: its target called with what the platform supplies and the node's options.
 
-    A constructor's ValueError is an error of the config: it is reported with the group's name.
+    path: the group, or group.NAME where several may be chosen. A constructor's ValueError is an error of the config:
+    it is reported with the path.
     """
-    described = component_of(config, group)
+    described = component_of(config, path)
     if described is None:
         return None
     module, _, name = described.target.rpartition(".")
     make = getattr(importlib.import_module(module), name)
+    node = reduce(getitem, path.split("."), config)
+    return _with_message(path, make, *supplied, **extra, **{key: node[key] for key in described.options})
+
+
+def _with_message(key: str, make: Callable[..., T], *supplied: Any, **options: Any) -> T:
+    """Call `make`; its ValueError is an error of the config at `key`."""
     try:
-        return make(*supplied, **extra, **{key: config[group][key] for key in described.options})
+        return make(*supplied, **options)
+    except ConfigError:
+        raise
     except ValueError as error:
-        raise ConfigError([f"{group}: {error}"]) from error
+        raise ConfigError([f"{key}: {error}"]) from error
 
 
 def build_codec(config: Config) -> Codec:
     """The codec, seeded by `seed`, with `model.weights` loaded where given."""
-    torch.manual_seed(config["seed"])
+    seed_everything(config["seed"])
     codec: Codec = component(config, "model")
-    if config["model"]["weights"] is not None:
-        load_weights(codec, config["model"]["weights"])
+    node = config["model"]
+    if node["weights"] is not None:
+        _with_message("model.weights", load_weights, codec, node["weights"], partial=node["partial_weights"])
+    _with_message("model.freeze", freeze, codec, node["freeze"])
     return codec
 
 
@@ -71,9 +76,9 @@ def build_regularizers(config: Config) -> dict[str, SpectralRegularizer]:
 def build_loader(config: Config, source: ImageSource, device: torch.device) -> TrainLoader:
     data = config["data"]
     options = ("batch_size", "crop_size", "steps_per_epoch", "flip", "num_workers", "cache_mb")
-    return TrainLoader(
-        source, seed=config["seed"], pin_memory=device.type == "cuda", **{option: data[option] for option in options}
-    )
+    chosen = {option: data[option] for option in options}
+    on_gpu = device.type == "cuda"
+    return _with_message("data", TrainLoader, source, seed=config["seed"], pin_memory=on_gpu, **chosen)
 
 
 def build_validation_images(config: Config, source: ImageSource) -> Any:
@@ -81,8 +86,15 @@ def build_validation_images(config: Config, source: ImageSource) -> Any:
 
 
 def build_tracker(config: Config, run: RunFolder) -> Tracker | None:
-    tracker: Tracker | None = component(config, "tracker", run, config["name"])
-    return tracker
+    """The chosen trackers as one, or None."""
+    followers = [build_follower(config, f"tracker.{name}", run) for name in config["tracker"]]
+    return Trackers(followers) if followers else None
+
+
+def build_follower(config: Config, path: str, run: RunFolder) -> Follower:
+    """One of them, e.g. "tracker.mlflow"."""
+    follower: Follower = component(config, path, run, config["name"])
+    return follower
 
 
 def resolve_device(name: str) -> torch.device:
@@ -96,25 +108,50 @@ def resolve_device(name: str) -> torch.device:
 
 
 def last_step(trainer: Mapping[str, Any], steps_per_epoch: int) -> int:
-    """The run's length in steps, from the one of its two forms that is given."""
+    """A stage's length in steps, from the one of its two forms that is given."""
     max_steps: int = trainer["max_steps"] or trainer["max_epochs"] * steps_per_epoch
     return max_steps
 
 
-def build(config: Config) -> Built:
-    """All that `fit` needs. The order is fixed: it decides which random numbers initialise what."""
-    device = resolve_device(config["trainer"]["device"])
-    source = data_source(config)
-    try:
-        loader = build_loader(config, source, device)
-    except ValueError as error:
-        raise ConfigError([f"data: {error}"]) from error
+def build_objective(config: Config, device: torch.device) -> Objective:
+    """Codec, criterion and regularizers on the device. The order is fixed: it decides which draws initialise what."""
     codec = build_codec(config)
     objective = Objective(codec, component(config, "criterion"), build_regularizers(config)).to(device)
+    if config["trainer"]["channels_last"]:
+        objective.codec.to(memory_format=torch.channels_last)
+    if config["trainer"]["compile"]:
+        objective.codec.compile()
+    return objective
+
+
+def build_stages(
+    config: Config, objective: Objective, source_of: Callable[[Config], ImageSource], device: torch.device
+) -> list[Stage]:
+    """The run's stages; optimizers and schedules are made when a stage begins, loaders right away, to fail early.
+
+    source_of: gives a stage's images.
+    """
     split = split_parameters(objective.codec, objective.regularizers)
-    node = config["optimizer"]
-    factory = partial(component, config, "optimizer")
-    optimizers = build_optimizers(split, factory, aux_lr=node["aux_lr"], reg_lr=node["reg_lr"])
-    schedule: Schedule = component(config, "scheduler", optimizers.net)
-    max_steps = last_step(config["trainer"], loader.steps_per_epoch)
-    return Built(objective, optimizers, schedule, loader, source, max_steps, device)
+    return [_stage(stage, source_of(stage), split, device) for stage in stage_configs(config)]
+
+
+def _stage(config: Config, source: ImageSource, split: ParameterSplit, device: torch.device) -> Stage:
+    loader = build_loader(config, source, device)
+
+    def build() -> Setup:
+        node = config["optimizer"]
+        factory = partial(component, config, "optimizer")
+        rates = {"lr": node["lr"], "aux_lr": node["aux_lr"], "reg_lr": node["reg_lr"]}
+        optimizers = _with_message(
+            "optimizer", build_optimizers, split, factory, lr_factors=node["lr_factors"], **rates
+        )
+        schedule: Schedule = component(config, "scheduler", optimizers.net)
+        return Setup(optimizers, schedule, loader)
+
+    steps = last_step(config["trainer"], loader.steps_per_epoch)
+    return Stage(steps, build, reset_optimizer=config["optimizer_state"] == "reset")
+
+
+def options_of(kind: type[T], node: Mapping[str, Any]) -> T:
+    """The dataclass whose fields are all keys of a config node."""
+    return kind(**{field.name: node[field.name] for field in fields(kind)})  # type: ignore[arg-type]

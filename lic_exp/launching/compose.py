@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 import lic_exp
 from lic_exp.catalogue import source_file
 from lic_exp.launching.errors import ConfigError, did_you_mean
+from lic_exp.launching.schema import SEVERAL
 
 
 def conf_folder() -> Path:
@@ -133,7 +134,9 @@ def _judge(argument: str, override: Override, known: list[str], plugins: Sequenc
     if key not in known:
         return None
     valid = options(key, plugins)
-    values = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
+    values = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
+    if key in SEVERAL:
+        values = [name for value in values for name in (value or ["[]"] if isinstance(value, list) else [value])]
     wrong = ["null" if value is None else str(value) for value in values if str(value) not in valid]
     if not wrong:
         return None

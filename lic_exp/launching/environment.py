@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import lic_exp
-from lic_exp.tracking.run_folder import RunFolder, write_atomically
+from lic_exp.atomic import write_atomically
+from lic_exp.tracking.run_folder import RunFolder
 
 
 def record_environment(run: RunFolder, arguments: list[str]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """One run from its validated config to its final state: folder, training, evaluation, status."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +13,27 @@ import torch
 import yaml
 from rich.console import Console
 
-from lic_exp.data.loading import folder_images
+from lic_exp.atomic import write_atomically
+from lic_exp.data.loading import FolderImages, folder_images
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.launching import build as building
 from lic_exp.launching.environment import record_environment
+from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.identity import data_source
+from lic_exp.launching.lock import run_lock
+from lic_exp.launching.preflight import check_disk, checked_source
 from lic_exp.launching.run import Run
 from lic_exp.launching.schema import SCHEMA_VERSION
+from lic_exp.launching.signals import StopRequest
 from lic_exp.models.base import Codec
 from lic_exp.tracking import names
-from lic_exp.tracking.base import MetricsWriter, Tracker
-from lic_exp.tracking.mlflow_store import record_file
-from lic_exp.tracking.run_folder import RunFolder, write_atomically
+from lic_exp.tracking.base import MetricsWriter, Tracker, forget
+from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 from lic_exp.training.display import Display
-from lic_exp.training.trainer import Limits, NonFiniteError, Trainer
+from lic_exp.training.stepper import NonFiniteError, StepOptions
+from lic_exp.training.trainer import Options, Preempted, Trainer
 from lic_exp.training.validation import Validation
 
 Config = Mapping[str, Any]
@@ -43,14 +50,16 @@ SHOWN = {
 
 
 class RunReporter:
-    """Sends the loop's numbers to the run folder, the tracker and the display, and keeps the heartbeat going."""
+    """Sends the loop's numbers to the run folder, the trackers and the display.
 
-    def __init__(self, run: RunFolder, writer: MetricsWriter, tracker: Tracker | None, display: Display) -> None:
-        self.run = run
+    pulse: what the next heartbeat says, kept up to date here.
+    """
+
+    def __init__(self, writer: MetricsWriter, tracker: Tracker | None, display: Display, pulse: dict[str, Any]) -> None:
         self.writer = writer
         self.tracker = tracker
         self.display = display
-        self._beat = 0.0
+        self.pulse = pulse
 
     def log(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
         self.writer.write(metrics, step=step, epoch=epoch)
@@ -59,26 +68,39 @@ class RunReporter:
             self.tracker.poke()
 
     def advance(self, step: int) -> None:
+        self.pulse["step"] = step
         self.display.advance(step)
-        if time.monotonic() - self._beat > HEARTBEAT_EVERY_S:
-            self._beat = time.monotonic()
-            self.run.update_status(step=step)
+
+    def position(self) -> int:
+        return self.writer.position()
+
+    def rewind(self, position: int) -> None:
+        self.writer.rewind(position)
 
 
 def execute(config: Config, run: RunFolder, arguments: list[str], console: Console) -> Run:
-    """Train and evaluate `config` in the folder `run`. Whatever happens, status.json says it; errors are re-raised."""
+    """Train and evaluate `config` in the folder `run`, from its newest checkpoint where there is one.
+
+    Whatever happens, status.json says it; errors are re-raised. Raises RunBusyError where another process has the run,
+    and Preempted where a signal asked to stop.
+    """
     torch.set_num_threads(config["trainer"]["threads"] or torch.get_num_threads())
-    prepare(config, run, arguments)
-    with _log_file(run):
+    with run_lock(run), StopRequest() as stop, _log_file(run):
+        prepare(config, run, arguments)
         tracker = building.build_tracker(config, run)
-        state, reason = "failed", "interrupted"
+        state, reason = "failed", ""
+        log.info("attempt %d begins", run.status()["attempt"])
         try:
             if tracker:
                 tracker.start()
-            train(config, run, tracker, console)
-            if config["evaluation"]["enabled"]:
-                evaluate_run(Run(run.root), console=console)
-            state, reason = "done", ""
+            with _heartbeat(run) as pulse:
+                train(config, run, tracker, console, stop, pulse)
+                if config["evaluation"]["enabled"]:
+                    evaluate_run(Run(run.root), console=console, stop=stop)
+            state = "done"
+        except Preempted as error:
+            state, reason = "preempted", str(error)
+            raise
         except NonFiniteError as error:
             state, reason = "diverged", str(error)
             raise
@@ -87,78 +109,120 @@ def execute(config: Config, run: RunFolder, arguments: list[str], console: Conso
             reason = f"{type(error).__name__}: {error}"
             raise
         finally:
-            run.update_status(state=state, reason=reason, finished=time.time())
-            if tracker:
-                tracker.finish(state)
+            try:
+                run.update_status(state=state, reason=reason, finished=time.time())
+                log.info("the attempt ends: %s", f"{state}, {reason}" if reason else state)
+            finally:  # also where the disk is full
+                if tracker:
+                    tracker.finish(state)
     return Run(run.root)
 
 
 def prepare(config: Config, run: RunFolder, arguments: list[str]) -> None:
-    """Make the run folder with all that is known before training."""
+    """Make the run folder ready for an attempt.
+
+    Raises ConfigError where `trainer.resume=must` has nothing to resume.
+    """
     run.create()
+    checkpoints = Checkpoints(run.checkpoints, run.signature)
+    resume = config["trainer"]["resume"]
+    if resume == "must" and not checkpoints.steps():
+        raise ConfigError([f"trainer.resume=must: run {run.signature} has no checkpoint to go on from"])
+    if resume == "never" or not checkpoints.steps():
+        # Starting over: what an earlier attempt logged would otherwise stand there twice.
+        checkpoints.clear()
+        run.metrics_file.unlink(missing_ok=True)
+        forget(run)
     write_atomically(run.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-    attempt = run.status().get("attempt", 0) + 1
-    # A run that did not finish starts again from its first step; its metrics would otherwise be logged twice.
-    run.metrics_file.unlink(missing_ok=True)
-    record_file(run).unlink(missing_ok=True)
     run.update_status(
         state="running",
-        attempt=attempt,
+        attempt=run.status().get("attempt", 0) + 1,
         reason="",
-        step=0,
         started=time.time(),
         finished=None,
         name=config["name"],
+        parent=config["parent"],
         schema_version=SCHEMA_VERSION,
     )
     record_environment(run, arguments)
 
 
-def train(config: Config, run: RunFolder, tracker: Tracker | None, console: Console) -> None:
+def train(
+    config: Config,
+    run: RunFolder,
+    tracker: Tracker | None,
+    console: Console,
+    stop: StopRequest,
+    pulse: dict[str, Any],
+) -> None:
     """Build everything, train to the last step, and leave checkpoints, metrics and the regularizer's pictures."""
-    built = building.build(config)
-    run.update_status(device=_device_name(built.device), max_steps=built.max_steps)
-    images = building.build_validation_images(config, built.source)
-    codec = built.objective.codec
-    validation = Validation(built.objective.criterion, images, built.device)
-    for regularizer in built.objective.spectral_regularizers():
+    device = building.resolve_device(config["trainer"]["device"])
+    objective = building.build_objective(config, device)
+    check_disk(run, objective, averaged=config["trainer"]["ema_decay"] is not None)
+    stages = building.build_stages(config, objective, lambda stage: checked_source(stage, run), device)
+    max_steps = sum(stage.steps for stage in stages)
+    run.update_status(device=_device_name(device), max_steps=max_steps)
+    images = building.build_validation_images(config, checked_source(config, run))
+    for regularizer in objective.spectral_regularizers():
         regularizer.write_pictures(images[0][1][0], run.artifacts)
-    limits = Limits(
-        max_steps=built.max_steps,
-        **{key: config["trainer"][key] for key in Limits.__dataclass_fields__ if key != "max_steps"},
-    )
-    with MetricsWriter(run) as writer, Display(built.max_steps, SHOWN, console) as display:
+    with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console) as display:
+        reporter = RunReporter(writer, tracker, display, pulse)
         trainer = Trainer(
-            built.objective,
-            built.optimizers,
-            built.schedule,
-            built.loader,
-            lambda: validation(codec),
+            objective,
+            stages,
+            Validation(objective.criterion, images, device),
             names.VAL_RD_LOSS,
-            Checkpoints(run.checkpoints),
-            RunReporter(run, writer, tracker, display),
-            limits,
-            config["trainer"]["clip_max_norm"],
-            built.device,
+            Checkpoints(run.checkpoints, run.signature),
+            reporter,
+            building.options_of(StepOptions, config["trainer"]),
+            building.options_of(Options, config["trainer"]),
+            device,
+            stop,
         )
-        trainer.fit()
-    run.update_status(step=trainer.step, best=trainer.best)
+        if config["trainer"]["try_step"]:
+            trainer.rehearse()
+        begin(trainer, config, run, console)
+        try:
+            trainer.fit()
+        finally:
+            run.update_status(step=trainer.step, best=trainer.best, skipped=sorted(trainer.skipped))
+
+
+def begin(trainer: Trainer, config: Config, run: RunFolder, console: Console) -> None:
+    """Put the trainer where the run stands: at its newest checkpoint, at its parent's last step, or at the start."""
+    if trainer.resume():
+        text = f"going on from step {trainer.step} of {trainer.max_steps}"
+    elif config["parent"] is not None:
+        parent = RunFolder(run.root.parent / config["parent"])
+        trainer.extend(Checkpoints(parent.checkpoints, parent.signature))
+        text = f"extending run {parent.signature} from step {trainer.step} to {trainer.max_steps}"
+    else:
+        return
+    log.info(text)
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 def load_codec(run: Run, device: torch.device) -> Codec:
     """The run's codec with its best weights by `val/rd_loss`, in eval mode."""
     codec = building.build_codec(_without_weights(run.config)).to(device)
-    codec.load_state_dict(load_checkpoint(Checkpoints(run.folder / "checkpoints").best)["codec"])
+    best = Checkpoints(run.folder / "checkpoints", run.signature).best
+    codec.load_state_dict(load_checkpoint(best)["codec"])
     return codec.eval()
 
 
 def evaluate_run(
-    run: Run, *, data: str | None = None, folder: Path | None = None, console: Console | None = None
+    run: Run,
+    *,
+    data: str | None = None,
+    folder: Path | None = None,
+    console: Console | None = None,
+    stop: StopRequest | None = None,
 ) -> Evaluation:
     """Real bitstreams of the run's best weights.
 
     data: folder of images; None takes the run's own choice (`evaluation.data`, else its validation photos).
     folder: where the results go; None is the run's `eval`, or `eval/<name of data>` when data is given.
+    stop: asked before every image; raises Preempted where it has a reason.
     """
     config = run.config
     options = config["evaluation"]
@@ -171,13 +235,30 @@ def evaluate_run(
         folder = run.folder / "eval" / Path(data).resolve().name if data else run.folder / "eval"
     return evaluate(
         load_codec(run, device),
-        images,
+        _UntilStopped(images, stop) if stop else images,
         folder=folder,
         pictures=options["pictures"],
         device=device,
         progress=console,
         name=config["name"] or run.signature,
     )
+
+
+@dataclass(frozen=True)
+class _UntilStopped:
+    """Images that end in Preempted once a stop was asked for."""
+
+    images: FolderImages
+    stop: StopRequest
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+        for image in self.images:
+            if self.stop():
+                raise Preempted(f"{self.stop()}: stopped in the evaluation, which starts anew next time")
+            yield image
 
 
 def _without_weights(config: Config) -> dict[str, Any]:
@@ -200,3 +281,28 @@ def _log_file(run: RunFolder) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def _heartbeat(run: RunFolder) -> Iterator[dict[str, Any]]:
+    """Renews status.json's heartbeat while inside, also during long validations and evaluations.
+
+    Yields what else each beat writes, to be filled.
+    """
+    ended = threading.Event()
+    pulse: dict[str, Any] = {}
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT_EVERY_S):
+            try:
+                run.update_status(**pulse)
+            except OSError as error:  # a full disk must not go unnoticed, but the next beat may work
+                log.warning("the heartbeat could not be written: %s", error)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield pulse
+    finally:
+        ended.set()
+        thread.join()

@@ -14,6 +14,7 @@ from typing import Any
 
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.schema import GROUPS, Node, Root
+from lic_exp.launching.stages import STAGED, stage_configs
 from lic_exp.launching.validation import component_of
 from lic_exp.ranges import Neutral, Unsigned
 
@@ -38,9 +39,17 @@ def signed_part(config: Mapping[str, Any]) -> dict[str, Any]:
     if config["model"]["weights"] is not None:
         signed["model"]["weights"] = file_hash(config["model"]["weights"], "model.weights")
     signed["data"]["fingerprint"] = data_fingerprint(config)
+    if config["stages"]:
+        signed["stages"] = [_signed_stage(stage) for stage in stage_configs(config)]
     if config["evaluation"]["data"] is not None:
         signed["evaluation"]["data"] = folder_fingerprint(config["evaluation"]["data"])
     return signed
+
+
+def _signed_stage(config: Mapping[str, Any]) -> dict[str, Any]:
+    signed = {group: _signed_node(GROUPS[group], config[group], config, group) for group in STAGED}
+    signed["data"]["fingerprint"] = data_fingerprint(config)
+    return signed | {"steps": config["trainer"]["max_steps"], "optimizer_state": config["optimizer_state"]}
 
 
 def _signed_node(schema: type[Node], node: Mapping[str, Any], config: Mapping[str, Any], group: str) -> dict[str, Any]:

@@ -14,11 +14,10 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
+from lic_exp.launching import exit_codes
 from lic_exp.launching.compose import cells, compose, conf_folder, parse, to_plain
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.validation import validate
-
-EXIT_DONE, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             validate(compose(cell))
     except ConfigError as error:
         print(error.report(), file=sys.stderr)
-        return EXIT_CONFIG
+        return exit_codes.CONFIG
     return _hand_over([*flags, *overrides.arguments], values)
 
 
@@ -62,7 +61,7 @@ def _hand_over(arguments: list[str], given: Sequence[str]) -> int:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(task)()
     finally:
         sys.argv = before
-    return max(codes, default=EXIT_DONE)
+    return max(codes, default=exit_codes.DONE)
 
 
 def start(config: dict[str, Any], given: list[str]) -> int:
@@ -75,15 +74,33 @@ def start(config: dict[str, Any], given: list[str]) -> int:
         launch(validate(config), given, console)
     except ConfigError as error:
         console.print(error.report(), markup=False, highlight=False, soft_wrap=True)
-        return EXIT_CONFIG
-    except ArithmeticError as error:
-        console.print(f"diverged: {error}", style="bold red", markup=False, soft_wrap=True)
-        return EXIT_FAILED
-    except Exception:  # noqa: BLE001 (shown whole, and its exit code tells)
-        # Hydra would shorten the traceback to the part that helps nobody.
-        console.print_exception()
-        return EXIT_FAILED
-    return EXIT_DONE
+        return exit_codes.CONFIG
+    except Exception as error:  # noqa: BLE001 (every outcome has its exit code)
+        return outcome(error, console)
+    return exit_codes.DONE
+
+
+def outcome(error: Exception, console: Any) -> int:
+    """Say how a started run ended, and give its exit code."""
+    from lic_exp.data.images import ImageError
+    from lic_exp.launching.lock import RunBusyError
+    from lic_exp.models.files import CheckpointError
+    from lic_exp.training.stepper import NonFiniteError
+    from lic_exp.training.trainer import Preempted
+
+    for kind, code in (
+        (Preempted, exit_codes.PREEMPTED),
+        (NonFiniteError, exit_codes.DIVERGED),
+        (RunBusyError, exit_codes.BUSY),
+        (CheckpointError, exit_codes.FAILED),
+        (ImageError, exit_codes.FAILED),
+    ):
+        if isinstance(error, kind):
+            console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            return code
+    # Hydra would shorten the traceback to the part that helps nobody.
+    console.print_exception()
+    return exit_codes.FAILED
 
 
 def launch(config: dict[str, Any], given: list[str], console: Any) -> Any:
@@ -97,6 +114,10 @@ def launch(config: dict[str, Any], given: list[str], console: Any) -> Any:
     if run.status().get("state") == "done":
         console.print(f"run {run.signature} is done already; nothing was started.", highlight=False, soft_wrap=True)
     else:
+        if config["parent"] is not None and not any(run.checkpoints.glob("step_*.pt")):
+            from lic_exp.launching.extension import check_extension
+
+            check_extension(config)
         announce(config, run, console)
         from lic_exp.launching.execute import execute
 

@@ -38,9 +38,13 @@ def _facts(components: Components, group: str) -> Any:
     return component.facts if component else None
 
 
-@reads("trainer")
+@reads("trainer", "stages")
 def length_is_given_once(config: Config, components: Components) -> Iterator[str]:
     steps, epochs = config["trainer"]["max_steps"], config["trainer"]["max_epochs"]
+    if config["stages"]:
+        if steps is not None or epochs is not None:
+            yield "stages say how long the run is: set trainer.max_steps=null trainer.max_epochs=null"
+        return
     if steps is None and epochs is None:
         yield "trainer.max_steps and trainer.max_epochs are both null: give one, or the run would never end"
     if steps is not None and epochs is not None:
@@ -97,6 +101,19 @@ def lmbda_is_in_its_unit(config: Config, components: Components) -> Iterator[str
             f"criterion.lmbda={lmbda:g} looks like a weight of 255^2 MSE; this criterion weighs 1 - MS-SSIM, and there "
             "is no conversion. CompressAI's eight rates use 2.4, 4.58, 8.73, 16.64, 31.73, 60.5, 115.37, 220"
         )
+
+
+@reads("trainer")
+def judged_weights_are_there(config: Config, components: Components) -> Iterator[str]:
+    if config["trainer"]["judged_weights"] == "ema" and config["trainer"]["ema_decay"] is None:
+        yield "trainer.judged_weights=ema needs an average to judge: give trainer.ema_decay, e.g. 0.999"
+
+
+@reads("trainer", "data")
+def parts_are_equal(config: Config, components: Components) -> Iterator[str]:
+    batch, parts = config["data"]["batch_size"], config["trainer"]["accumulate"]
+    if batch % parts:
+        yield f"trainer.accumulate={parts} must divide data.batch_size={batch}, or the parts would weigh differently"
 
 
 @reads("model", "criterion")

@@ -1,13 +1,22 @@
 """A run as people handle it: its folder, state, metrics and evaluation. Imports no torch."""
 
+import os
+import socket
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lic_exp.launching.errors import ConfigError
-from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.tracking.run_folder import STATES, RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
+
+DEAD_AFTER_S = 120.0
+"""A running run renews its heartbeat every 10 s; after so much silence nobody is taken to run it."""
+
+SHOWN_STATES = (*STATES, "dead", "unreadable")
 
 
 class Run:
@@ -18,23 +27,42 @@ class Run:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._files = RunFolder(folder)
+        self.files = RunFolder(folder)
 
     @property
     def signature(self) -> str:
-        return self._files.signature
+        return self.files.signature
 
     @property
     def status(self) -> dict[str, Any]:
-        """status.json: state, step, attempt, host, heartbeat, reason."""
-        return self._files.status()
+        """status.json: state, step, attempt, host, heartbeat, reason. Raises ConfigError where it is damaged."""
+        try:
+            return self.files.status()
+        except (ValueError, OSError) as error:
+            raise ConfigError([f"{self.files.status_file} cannot be read: {error}"]) from error
+
+    @property
+    def state(self) -> str:
+        """The state as people should see it: one of SHOWN_STATES.
+
+        "dead" where status.json says running and nobody runs it, "created" where there is none yet.
+        """
+        try:
+            return shown_state(self.status)
+        except ConfigError:
+            return "unreadable"
 
     @property
     def config(self) -> dict[str, Any]:
-        """The validated config that the run was made from."""
+        """The validated config that the run was made from. Raises ConfigError where it cannot be read."""
         import yaml
 
-        config: dict[str, Any] = yaml.safe_load(self._files.config.read_text())
+        try:
+            config = yaml.safe_load(self.files.config.read_text(encoding="utf-8"))
+        except (ValueError, OSError, yaml.YAMLError) as error:
+            raise ConfigError([f"{self.files.config} cannot be read: {error}"]) from error
+        if not isinstance(config, dict):
+            raise ConfigError([f"{self.files.config} holds no config"])
         return config
 
     @property
@@ -42,30 +70,68 @@ class Run:
         """One row per logged entry: step, epoch, time [Unix s] and the metrics, NaN where not logged."""
         import pandas as pd
 
-        return pd.DataFrame(list(self._files.metrics()))
+        return pd.DataFrame(list(self.files.metrics()))
 
     @property
     def evaluation(self) -> "pd.DataFrame":
         """One row per evaluated image; empty where nothing was evaluated."""
         import pandas as pd
 
-        path = self._files.eval / "images.csv"
+        path = self.files.eval / "images.csv"
         # An image may be called 0001 or NA, which pandas would take for a number and for nothing.
         return pd.read_csv(path, converters={"image": str}) if path.exists() else pd.DataFrame()
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r}, state={self.status.get('state', 'missing')!r})"
+        state = self.state if self.files.status_file.exists() else "missing"
+        return f"Run({str(self.folder)!r}, state={state!r})"
+
+
+def shown_state(status: Mapping[str, Any]) -> str:
+    """One of STATES, or "dead" for a running run whose process is gone or has been silent for DEAD_AFTER_S."""
+    state = str(status.get("state", "created"))
+    return "dead" if state == "running" and not _alive(status) else state
+
+
+def _alive(status: Mapping[str, Any]) -> bool:
+    if time.time() - status.get("heartbeat", 0.0) > DEAD_AFTER_S:
+        return False
+    return status.get("host") != socket.gethostname() or _process_exists(int(status.get("pid", 0)))
+
+
+def _process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def run_folders(runs: str | Path) -> list[Path]:
+    """The run folders in `runs`, by signature. Raises ConfigError where there is no such folder."""
+    if not Path(runs).is_dir():
+        raise ConfigError([f"there is no folder {runs}: name the one that holds the run folders with --runs"])
+    return sorted(path.parent for path in Path(runs).glob("[!.]*/config.yaml"))
 
 
 def find_run(name: str, runs: str = "runs") -> Run:
     """The run with this folder, signature, or unique beginning of a signature. Raises ConfigError otherwise."""
-    if (Path(name) / "config.yaml").is_file():
-        return Run(name)
-    found = sorted(path.parent for path in Path(runs).glob(f"{name}*/config.yaml"))
+    path = Path(os.path.abspath(name))  # gives "." and ".." their names, and leaves symbolic links theirs
+    if name and is_run_folder(path):
+        return Run(path)
+    known = run_folders(runs) if Path(runs).is_dir() else []
+    found = [folder for folder in known if name and folder.name.startswith(name)]
+    found = [folder for folder in found if folder.name == name] or found
     if len(found) == 1:
         return Run(found[0])
-    known = sorted(path.parent.name for path in Path(runs).glob("*/config.yaml"))
     if found:
         raise ConfigError([f"{name} could be any of {', '.join(path.name for path in found)}: give more digits"])
-    listed = f"It has: {', '.join(known[:10])}" if known else "It has none."
+    listed = f"It has: {', '.join(folder.name for folder in known[:10])}" if known else "It has none."
     raise ConfigError([f"there is no run {name} in {runs}, nor a run folder of that path. {listed}"])
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Whether this is a run's folder; other tools write a config.yaml too."""
+    started = (folder / "status.json").is_file() or (folder / "checkpoints").is_dir()
+    return started and (folder / "config.yaml").is_file()

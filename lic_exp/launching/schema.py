@@ -5,12 +5,12 @@ files hold the values; nothing here has a default. `Unsigned` keys stay out of a
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from lic_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Unsigned
+from lic_exp.ranges import Decay, NonNegativeInt, PositiveFloat, PositiveInt, Unsigned
 
 SCHEMA_VERSION = 1
 
@@ -36,6 +36,8 @@ class Component(Node):
 
 class Model(Component):
     weights: str | None
+    partial_weights: bool
+    freeze: list[str]
 
 
 class SpectralReg(Component):
@@ -44,6 +46,7 @@ class SpectralReg(Component):
 
 class Optimizer(Component):
     aux_lr: PositiveFloat
+    lr_factors: dict[str, PositiveFloat]
     reg_lr: PositiveFloat | None
 
 
@@ -64,6 +67,7 @@ class Data(Component):
     val_limit: PositiveInt | None
     num_workers: Annotated[NonNegativeInt, Unsigned()]
     cache_mb: Annotated[NonNegativeInt, Unsigned()]
+    preflight: Literal["fail", "skip", "off"]
 
 
 class Evaluation(Node):
@@ -79,12 +83,36 @@ class Trainer(Node):
     device: Annotated[str, AfterValidator(device_name)]
     threads: PositiveInt | None
     clip_max_norm: PositiveFloat | None
+    precision: Literal["float32", "bf16", "fp16"]
+    compile: bool
+    channels_last: bool
+    accumulate: PositiveInt
+    ema_decay: Decay | None
+    judged_weights: Literal["raw", "ema"]
+    on_nonfinite: Literal["fail", "skip", "rollback"]
+    nonfinite_budget: NonNegativeInt
+    try_step: Annotated[bool, Unsigned()]
+    resume: Annotated[Literal["auto", "never", "must"], Unsigned()]
     log_every_steps: Annotated[PositiveInt, Unsigned()]
     validate_every_steps: PositiveInt
     checkpoint_every_steps: Annotated[PositiveInt, Unsigned()]
 
 
-class Tracker(Component):
+class Stage(Node):
+    """A part of the training with its own values in some groups; what is not named stays as it is."""
+
+    steps: PositiveInt
+    optimizer_state: Literal["keep", "reset"] = "keep"
+    data: dict[str, Any] = {}
+    optimizer: dict[str, Any] = {}
+    scheduler: dict[str, Any] = {}
+
+
+class Components(Node):
+    """A group that takes any number of options at once, each a component under its own name."""
+
+
+class Tracker(Components):
     pass
 
 
@@ -95,6 +123,8 @@ class Paths(Node):
 class Root(Node):
     schema_version: Literal[1]
     seed: NonNegativeInt
+    parent: str | None
+    stages: list[Stage]
     name: Annotated[str | None, Unsigned()]
     tags: Annotated[list[str], Unsigned()]
     plugins: Annotated[list[str], Unsigned()]
@@ -115,3 +145,6 @@ GROUPS: dict[str, type[Node]] = {
     for name, field in Root.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, Node)
 }
+
+SEVERAL = tuple(name for name, schema in GROUPS.items() if issubclass(schema, Components))
+"""The groups of which several options may be chosen: `tracker=[mlflow,tensorboard]`."""

@@ -5,6 +5,7 @@ what gets signed, frozen and run.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import yaml
@@ -12,10 +13,13 @@ from pydantic import ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from lic_exp.catalogue import CatalogueError, Component, describe
+from lic_exp.facts import TrackerNeeds
 from lic_exp.launching import rules
-from lic_exp.launching.compose import conf_folders
+from lic_exp.launching.compose import conf_folders, options
 from lic_exp.launching.errors import ConfigError, did_you_mean, nearest
-from lic_exp.launching.schema import GROUPS, Node, Root
+from lic_exp.launching.schema import GROUPS, SEVERAL, Components, Node, Root
+from lic_exp.launching.schema import Component as ComponentNode
+from lic_exp.launching.stages import check_stages
 
 MISSING = "???"
 
@@ -48,40 +52,92 @@ def validate(config: Mapping[str, Any], *, rules_too: bool = True) -> dict[str, 
     known = [f"{group}.{key}" for group, schema in schemas.items() for key in _keys(schema)]
     unknown = sorted(set(config) - set(Root.model_fields))
     errors += [_unknown(key, "", Root, known, config) for key in unknown]
-    for group, schema in schemas.items():
-        checked = _check_node(group, config[group], schema, known, config, errors)
+    normal |= {group: {} for group in SEVERAL}
+    for path, schema in schemas.items():
+        group, _, part = path.partition(".")
+        checked = _check_node(path, _at(config, path), schema, known, config, errors)
         if checked is not None:
-            normal[group] = checked
+            (normal[group] if part else normal)[part or group] = checked
     plain = {key: value for key, value in config.items() if key in Root.model_fields and key not in GROUPS}
     fields: dict[str, Any] = {k: (Root.__annotations__[k], ...) for k in Root.model_fields if k not in GROUPS}
     normal |= _check_node("", plain, create_model("Plain", __base__=Node, **fields), known, config, errors) or {}
     if rules_too:
         errors += rules.check(normal, components)
+    if not errors and normal["stages"]:
+        normal["stages"], errors = check_stages(normal, validate)
     if errors:
         raise ConfigError(errors)
     return {key: normal[key] for key in Root.model_fields}
 
 
-def component_of(config: Mapping[str, Any], group: str) -> Component | None:
-    """The described component that a config chose for `group`, or None."""
-    return _component(config[group], config)
+def component_of(config: Mapping[str, Any], path: str) -> Component | None:
+    """The described component that a config chose for a group, or for one of several ("tracker.mlflow"); or None."""
+    return _component(_at(config, path), config)
+
+
+def _at(config: Mapping[str, Any], path: str) -> Any:
+    node: Any = config
+    for key in path.split("."):
+        node = node[key]
+    return node
 
 
 def _schemas(config: Mapping[str, Any], errors: list[str]) -> tuple[dict[str, Component | None], dict[str, type[Node]]]:
-    """The chosen component and the schema of every group whose node can be checked at all."""
+    """The chosen component and the schema of every node that can be checked at all, by its path."""
     components: dict[str, Component | None] = {}
     schemas: dict[str, type[Node]] = {}
+    for path, schema in _nodes(config, errors):
+        try:
+            components[path] = _component(_at(config, path), config)
+            schemas[path] = _node_schema(path, schema, components[path])
+            errors += not_installed(path, components[path])
+        except CatalogueError as error:
+            errors.append(f"{path}._target_: {error}")
+    return components, schemas
+
+
+def _nodes(config: Mapping[str, Any], errors: list[str]) -> Iterator[tuple[str, type[Node]]]:
+    """The path and schema of every node that is a mapping: a group's own, or of each of its components."""
     for group, schema in GROUPS.items():
         node = config.get(group)
         if not isinstance(node, Mapping):
             errors.append(f"{group}={node}: {group} is a group: choose {group}=OPTION, or set {group}.KEY=VALUE")
-            continue
-        try:
-            components[group] = _component(node, config)
-            schemas[group] = _node_schema(group, schema, components[group])
-        except CatalogueError as error:
-            errors.append(f"{group}._target_: {error}")
-    return components, schemas
+        elif issubclass(schema, Components):
+            for name, part in node.items():
+                if _is_component(part):
+                    yield f"{group}.{name}", ComponentNode
+                elif part is not None:  # null chooses nothing, as for any other option
+                    errors.append(_not_chosen(group, name, config))
+        else:
+            yield group, schema
+
+
+def _not_chosen(group: str, name: str, config: Mapping[str, Any]) -> str:
+    """What to say of an entry of a group of components that is no component."""
+    node, path = config[group], f"{group}.{name}"
+    chosen = [other for other, part in node.items() if _is_component(part)]
+    if isinstance(node[name], Mapping):
+        path = f"{path}.{next(iter(node[name]), '')}".removesuffix(".")
+    if name in options(group, config["plugins"] or []):
+        choice = f"[{','.join([*chosen, name])}]" if chosen else name
+        return f"{path}: {name} is not chosen; choose {group}={choice}"
+    having = [f"{group}.{other}.{name}" for other in chosen if name in node[other]]
+    near = f" Did you mean {' or '.join(having)}?" if having else did_you_mean(name, chosen, f"{group}.")
+    return f"{path}: there is no such key.{near} Chosen: {', '.join(f'{group}.{other}' for other in chosen) or 'none'}"
+
+
+def _is_component(node: Any) -> bool:
+    return isinstance(node, Mapping) and "_target_" in node
+
+
+def not_installed(path: str, component: Component | None) -> Iterator[str]:
+    """What to say where a component works with an optional package that is not there."""
+    needs = component.facts if component else None
+    if isinstance(needs, TrackerNeeds):
+        found = find_spec(needs.package)
+        # A folder that happens to have the package's name is found too, but has no file to begin with.
+        if found is None or found.origin is None:
+            yield f"{path} needs the package {needs.package}: pip install 'lic-exp[{needs.extra}]'"
 
 
 def _component(node: Mapping[str, Any], config: Mapping[str, Any]) -> Component | None:
@@ -122,7 +178,7 @@ def _check_node(
         try:
             checked = schema.model_validate({k: v for k, v in values.items() if k not in unknown and k not in missing})
         except ValidationError as error:
-            details = [d for d in error.errors() if d["type"] != "missing"]
+            details = [d for d in error.errors() if d["type"] != "missing" or len(d["loc"]) > 1]
             if attempt == "as given" and _integers(values, details):
                 continue
             errors += _messages(prefix, details)
@@ -147,9 +203,26 @@ def _messages(prefix: str, details: list[ErrorDetails]) -> Iterator[str]:
     for detail in details:
         by_key.setdefault(str(detail["loc"][0]), []).append(detail)
     for key, group in by_key.items():
-        wants = dict.fromkeys(_want(detail) for detail in group)
-        position = next((f"[{p}]" for d in group for p in d["loc"][1:] if isinstance(p, int)), "")
-        yield f"{prefix}{key}{position}={group[0]['input']}: {' or '.join(wants)}"
+        for place in dict.fromkeys(filter(None, map(_place, group))) or [""]:
+            here = [detail for detail in group if _place(detail) in (place, "")]
+            if here[0]["type"] == "missing":
+                yield f"{prefix}{key}{place} must be given"
+            elif here[0]["type"] == "extra_forbidden":
+                yield f"{prefix}{key}{place}: there is no such key"
+            else:
+                wants = dict.fromkeys(_want(detail) for detail in here)
+                yield f"{prefix}{key}{place}={here[0]['input']}: {' or '.join(wants)}"
+
+
+def _place(detail: ErrorDetails) -> str:
+    """Where in a list, and in an entry of it: [0].steps. Without the types by which pydantic tells unions apart."""
+    place = ""
+    for part in detail["loc"][1:]:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif place:
+            place += f".{part}"
+    return place
 
 
 def _want(detail: ErrorDetails) -> str:

@@ -1,7 +1,7 @@
 """torch's optimizers, with options in the form that a config can state and check.
 
-All run with `foreach=True`: torch would otherwise choose among its single-tensor, foreach and fused kernels by device
-and version, and they round differently. A resumed run needs the bits of the run it continues.
+Which of torch's kernels runs is fixed here, since they round differently and torch would choose by version: foreach on
+the CPU, fused on CUDA, where it can drop a step that is not finite without the host looking at it.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ def adam(
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.Adam:
     """Adam (Kingma and Ba, 2015); weight decay is an L2 term in the gradient."""
-    return torch.optim.Adam(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, foreach=True)
+    return torch.optim.Adam(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, **kernel(params))
 
 
 def adamw(
@@ -32,7 +32,7 @@ def adamw(
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter, 2019); weights shrink by 1 - lr weight_decay per step."""
-    return torch.optim.AdamW(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, foreach=True)
+    return torch.optim.AdamW(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, **kernel(params))
 
 
 def sgd(
@@ -46,7 +46,15 @@ def sgd(
     """Gradient descent with momentum. Raises ValueError for nesterov without momentum."""
     if nesterov and momentum == 0:
         raise ValueError("nesterov needs momentum > 0, got momentum=0; set nesterov=false for plain gradient descent")
-    return torch.optim.SGD(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, foreach=True)
+    return torch.optim.SGD(
+        params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, **kernel(params)
+    )
+
+
+def kernel(params: list[dict[str, Any]]) -> dict[str, bool]:
+    """The keyword that selects torch's implementation for these groups."""
+    on_gpu = all(parameter.is_cuda for group in params for parameter in group["params"])
+    return {"fused": True} if on_gpu else {"foreach": True}
 
 
 def pair(betas: list[float]) -> tuple[float, float]:

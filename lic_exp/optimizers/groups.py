@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any
 
@@ -77,14 +78,40 @@ class Optimizers:
         for optimizer in self._each().values():
             optimizer.zero_grad(set_to_none=True)
 
-    def step(self) -> None:
-        """Step net, then aux."""
+    @property
+    def can_skip(self) -> bool:
+        """Whether `step` can be told on the device to leave everything as it is: torch's fused kernels can."""
+        return all(getattr(optimizer, "_step_supports_amp_scaling", False) for optimizer in self._each().values())
+
+    def step(self, scaler: torch.amp.GradScaler | None = None, *, skip: Tensor | None = None) -> None:
+        """Step net, then aux.
+
+        scaler: makes the net step where it is enabled. skip: a bool scalar on the device; where it is true neither
+        weights nor moments change, without the host knowing (only if `can_skip`).
+        """
         for optimizer in self._each().values():
-            optimizer.step()
+            if skip is not None:
+                _step_unless(optimizer, skip)
+            elif scaler is not None and optimizer is self.net:
+                scaler.step(optimizer)
+            else:
+                optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
         states = {name: optimizer.state_dict() for name, optimizer in self._each().items()}
         return {"parameters": self._names(), **states}
+
+    def take_moments_of(self, other: "Optimizers") -> None:
+        """Go on with another's moments at one's own rates: a new stage of the same training.
+
+        Raises ValueError where they are of another kind of optimizer or of other parameters.
+        """
+        own = self.state_dict()
+        for name, optimizer in other._each().items():
+            if type(optimizer) is not type(self._each().get(name)):
+                raise ValueError(f"a {type(optimizer).__name__} state cannot continue in another optimizer: reset it")
+            own[name] = {"state": optimizer.state_dict()["state"], "param_groups": own[name]["param_groups"]}
+        self.load_state_dict(own)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume. Raises ValueError where the state was saved for other parameters, or the same in another order.
@@ -111,17 +138,47 @@ def _difference(saved: dict[str, list[str]], present: dict[str, list[str]]) -> s
 
 
 def build_optimizers(
-    split: ParameterSplit, factory: Factory, *, aux_lr: PositiveFloat, reg_lr: PositiveFloat | None
+    split: ParameterSplit,
+    factory: Factory,
+    *,
+    lr: PositiveFloat,
+    aux_lr: PositiveFloat,
+    reg_lr: PositiveFloat | None,
+    lr_factors: dict[str, PositiveFloat],
 ) -> Optimizers:
     """The net optimizer from `factory`, and Adam for the quantiles.
 
-    reg_lr: the regularizers' learning rate; None takes the factory's. Their weights form a group of their own.
+    lr: the factory's learning rate. reg_lr: the regularizers', None for lr. Their weights form a group of their own.
+    lr_factors: {shell pattern of parameter names: factor on lr}; the first that matches counts, and each makes a
+    group after the one of the others. Raises ValueError for one that is left without parameters.
     """
-    groups: list[dict[str, Any]] = [{"name": NET, "params": list(split.net.values())}]
+    groups = _net_groups(split, lr, lr_factors)
     if split.reg:
         own_lr = {} if reg_lr is None else {"lr": reg_lr}
         groups.append({"name": REGULARIZER, "params": list(split.reg.values()), **own_lr})
     return Optimizers(net=factory(groups), aux=_aux_optimizer(split, aux_lr), split=split)
+
+
+def _net_groups(split: ParameterSplit, lr: float, lr_factors: dict[str, float]) -> list[dict[str, Any]]:
+    left = dict(split.net)
+    special = []
+    for pattern, factor in lr_factors.items():
+        names = [name for name in left if fnmatchcase(name, pattern)]
+        if not names:
+            raise ValueError(f"lr_factors: {pattern!r} matches no trainable parameter that an earlier pattern left")
+        special.append({"name": NET, "params": [left.pop(name) for name in names], "lr": factor * lr})
+    if not left:
+        raise ValueError("lr_factors: every parameter has a factor; change lr instead of all of them")
+    return [{"name": NET, "params": list(left.values())}, *special]
+
+
+def _step_unless(optimizer: Any, skip: Tensor) -> None:
+    """A step that the kernel drops where `skip` is true, by the attributes through which GradScaler asks for it."""
+    optimizer.grad_scale, optimizer.found_inf = None, skip.float()
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.grad_scale, optimizer.found_inf
 
 
 def _aux_optimizer(split: ParameterSplit, lr: float) -> torch.optim.Optimizer | None:

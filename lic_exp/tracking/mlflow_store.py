@@ -7,15 +7,17 @@ import re
 import time
 import uuid
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from filelock import FileLock
 
-from lic_exp.tracking.run_folder import RunFolder, write_atomically
+from lic_exp.atomic import write_atomically
+from lic_exp.tracking.base import tracking_folder, without_password
+from lic_exp.tracking.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,16 +48,9 @@ def default_uri(run: RunFolder) -> str:
     return f"sqlite:///{run.root.resolve().parent / 'mlflow.db'}"
 
 
-def without_password(text: str) -> str:
-    """`text` with `user:password@` cut out of any address in it."""
-    return re.sub(r"//[^/@\s]+@", "//", text)
-
-
 def record_file(run: RunFolder) -> Path:
-    """What the run folder remembers of its MLflow run. Without it the next projection starts a new one,
-    as a run should that begins again at its first step instead of resuming.
-    """
-    return run.root / "tracking" / "mlflow.json"
+    """What the run folder remembers of its MLflow run. Without it the next projection starts a new one."""
+    return tracking_folder(run) / "mlflow.json"
 
 
 def open_mlflow_run(run: RunFolder, *, name: str | None, uri: str, experiment: str) -> "tuple[MlflowClient, Run]":
@@ -65,7 +60,7 @@ def open_mlflow_run(run: RunFolder, *, name: str | None, uri: str, experiment: s
     so a crash or a lost answer in between makes no second one. Store and experiment are made by one process at a
     time: MLflow's migration of an empty sqlite file does not bear two.
     """
-    with _store_lock(uri):
+    with _store_lock(uri), _newer_store_named():
         record = _record(run)
         client = connect(uri)
         experiment_id = _experiment_id(client, uri, experiment)
@@ -76,6 +71,33 @@ def open_mlflow_run(run: RunFolder, *, name: str | None, uri: str, experiment: s
     if place.items() - record.items():
         write_atomically(record_file(run), json.dumps(record | place, indent=1) + "\n")
     return client, mlflow_run
+
+
+class NewerStoreError(RuntimeError):
+    """The store was made by a newer MLflow."""
+
+
+@contextmanager
+def _newer_store_named() -> Iterator[None]:
+    """MLflow takes a store of unknown version for an old one, and its advice, an upgrade of the store, would fail."""
+    try:
+        yield
+    except Exception as error:
+        found = re.search(r"found version (\w+)", str(error))
+        if found is None or _knows_version(found[1]):
+            raise
+        from mlflow import __version__
+
+        raise NewerStoreError(
+            f"the store has version {found[1]}, which MLflow {__version__} does not know: a newer MLflow made it. "
+            "Install that one, or choose another store with tracker.mlflow.uri"
+        ) from error
+
+
+def _knows_version(version: str) -> bool:
+    import mlflow
+
+    return any(Path(mlflow.__file__).parent.glob(f"store/db_migrations/versions/{version}_*.py"))
 
 
 def _record(run: RunFolder) -> dict[str, str]:

@@ -9,6 +9,7 @@ TRAIN_AUX_LOSS = "train/aux_loss"
 TRAIN_LR = "train/lr"
 TRAIN_GRAD_NORM = "train/grad_norm"
 TRAIN_IMAGES_PER_S = "train/images_per_s"
+TRAIN_SKIPPED_STEPS = "train/skipped_steps"
 
 
 def train_latent_bpp(latent: str) -> str:

@@ -12,27 +12,15 @@ import json
 import math
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lic_exp.atomic import write_atomically
+
 STATES = ("created", "running", "done", "failed", "diverged", "preempted")
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace `path` by `content` so that a reader or a crash sees the old or the new file, never a part."""
-    data = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def encode_metrics(metrics: Mapping[str, Any]) -> str:
@@ -64,6 +52,7 @@ class RunFolder:
         self.checkpoints = self.root / "checkpoints"
         self.eval = self.root / "eval"
         self.artifacts = self.root / "artifacts"
+        self._status_lock = threading.Lock()
 
     @property
     def signature(self) -> str:
@@ -77,16 +66,18 @@ class RunFolder:
         """The last written status, or {} where the run was never started."""
         try:
             status: dict[str, Any] = json.loads(self.status_file.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         return status
 
     def update_status(self, **changes: Any) -> dict[str, Any]:
         """Merge `changes` into status.json, with host, pid and heartbeat [Unix s] of this process."""
-        status = self.status() | {"host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time()} | changes
-        if status.get("state") not in STATES:
-            raise ValueError(f"state {status.get('state')!r} is none of {', '.join(STATES)}")
-        write_atomically(self.status_file, json.dumps(status, indent=1) + "\n")
+        own = {"host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time()}
+        with self._status_lock:
+            status = self.status() | own | changes
+            if status.get("state") not in STATES:
+                raise ValueError(f"state {status.get('state')!r} is none of {', '.join(STATES)}")
+            write_atomically(self.status_file, json.dumps(status, indent=1) + "\n")
         return status
 
     def metrics(self) -> Iterator[dict[str, Any]]:

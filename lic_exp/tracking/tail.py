@@ -14,12 +14,15 @@ class Tail:
 
     A resumed run cuts `metrics.jsonl` back to its checkpoint and writes on. By the next look the file may be longer
     than before again, so that its length says nothing: the bytes before the offset are compared too.
+
+    restarts: how often that has happened.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
         self._read_last = b""
+        self.restarts = 0
 
     def new_entries(self) -> list[dict[str, Any]]:
         """The entries completed since the last call, or all of them after a rewrite; [] where there is no file.
@@ -32,6 +35,7 @@ class Tail:
             file.seek(self._offset - len(self._read_last))
             if file.read(len(self._read_last)) != self._read_last:
                 self._offset, self._read_last = file.seek(0), b""
+                self.restarts += 1
             new = file.read()
         complete = new[: new.rfind(b"\n") + 1]
         entries = [self._decode(line) for line in complete.splitlines()]

@@ -1,19 +1,25 @@
-"""Checkpoint files, written atomically."""
+"""Checkpoint files: written atomically, checked before they are believed, executing nothing when read."""
 
-import io
+import logging
 from pathlib import Path
 from typing import Any
 
-import torch
+from lic_exp.models.files import CheckpointError, load_safely, save_whole
 
-from lic_exp.tracking.run_folder import write_atomically
+log = logging.getLogger("lic_exp.training")
+
+FORMAT = 1
 
 
 class Checkpoints:
-    """`step_00000100.pt` for the last `keep` saved steps and `best.pt`, in one folder."""
+    """`step_00000100.pt` for the last `keep` saved steps, and `best.pt`, in one folder.
 
-    def __init__(self, folder: Path, keep: int = 2) -> None:
+    identity: stored in every file and compared on reading, so that a foreign checkpoint is never resumed from.
+    """
+
+    def __init__(self, folder: Path, identity: str, keep: int = 2) -> None:
         self.folder = folder
+        self.identity = identity
         self.keep = keep
 
     @property
@@ -25,7 +31,7 @@ class Checkpoints:
         return sorted(self.folder.glob("step_*.pt"))
 
     def save_step(self, step: int, state: dict[str, Any]) -> None:
-        """Save, then drop what is older than the last `keep`."""
+        """Save, then drop what is older than the last `keep`. A failure leaves the former files as they were."""
         self._write(self.folder / f"step_{step:08d}.pt", state)
         for old in self.steps()[: -self.keep]:
             old.unlink()
@@ -33,13 +39,47 @@ class Checkpoints:
     def save_best(self, state: dict[str, Any]) -> None:
         self._write(self.best, state)
 
+    def load_newest(self) -> dict[str, Any] | None:
+        """The newest step checkpoint that can be read, or None where there is none at all.
+
+        A damaged one is passed over with a warning. Raises CheckpointError where none of them can be read, and at
+        once where one is another run's.
+        """
+        failures = []
+        for path in reversed(self.steps()):
+            try:
+                state = load_checkpoint(path)
+            except CheckpointError as error:
+                log.warning("%s; trying the checkpoint before it", error)
+                failures.append(str(error))
+                continue
+            self._check_identity(path, state)
+            return state
+        if failures:
+            raise CheckpointError("no checkpoint can be read: " + "; ".join(failures))
+        return None
+
+    def clear(self) -> None:
+        """Delete all checkpoints: the run starts over."""
+        for path in [*self.steps(), self.best]:
+            path.unlink(missing_ok=True)
+
+    def _check_identity(self, path: Path, state: dict[str, Any]) -> None:
+        if state.get("identity") != self.identity:
+            raise CheckpointError(
+                f"{path} belongs to run {state.get('identity')}, not to {self.identity}: it was copied here, or the "
+                "config was changed. Start from its weights with model.weights, or remove it"
+            )
+
     def _write(self, path: Path, state: dict[str, Any]) -> None:
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(path, buffer.getvalue())
+        save_whole({"format": FORMAT, "identity": self.identity, **state}, path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint to CPU tensors, executing none of its content (`weights_only`)."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """Read one of our checkpoints to CPU tensors. Raises CheckpointError with what is wrong with the file."""
+    state = load_safely(path)
+    if not isinstance(state, dict) or "codec" not in state or "identity" not in state:
+        raise CheckpointError(f"{path} is no checkpoint of this platform")
+    if state.get("format") != FORMAT:
+        raise CheckpointError(f"{path} has checkpoint format {state.get('format')}; this version reads {FORMAT}")
     return state

@@ -22,11 +22,15 @@ class Objective(nn.Module):
         self.criterion: RateDistortion = criterion
         self.regularizers = nn.ModuleDict(regularizers)
 
-    def forward(self, x: Tensor, progress: Progress) -> dict[str, Tensor]:
+    def set_progress(self, progress: Progress) -> None:
+        """Tell the regularizers where training stands; before every step, outside of what gets compiled."""
+        for regularizer in self.spectral_regularizers():
+            regularizer.set_progress(progress)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Scalar terms of the batch x (B, 3, H, W) in [0, 1]; "loss" is the one to be differentiated."""
         target = x
         for regularizer in self.spectral_regularizers():
-            regularizer.set_progress(progress)
             x, target = regularizer.transform_batch(x, target)
         output = self.codec(x)
         terms: dict[str, Tensor] = self.criterion(output, target)

@@ -13,7 +13,8 @@ from checkout import ROOT
 from commands import HEAVY, QUICK, finish, launch, lic_exp, probe, start
 
 from lic_exp.__main__ import main as verb
-from lic_exp.launching.main import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, main
+from lic_exp.launching import exit_codes
+from lic_exp.launching.main import main
 from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -51,7 +52,7 @@ def refusals(tmp_path_factory):
 
 
 def test_wrong_commands_end_with_exit_code_2(refusals):
-    assert refusals.codes == [EXIT_CONFIG] * 2 * len(REFUSED)
+    assert refusals.codes == [exit_codes.CONFIG] * 2 * len(REFUSED)
 
 
 def test_refusing_loads_nothing_heavy(refusals):
@@ -73,7 +74,7 @@ def test_refusing_leaves_nothing_on_disk(refusals):
 def test_help_and_cfg_load_nothing_heavy_and_leave_nothing(tmp_path):
     """`--help` ends its process, so it comes last."""
     seen, output = probe(["--cfg", "job", "optimizer.lr=3e-4"], ["--help"], folder=tmp_path)
-    assert seen == [(EXIT_DONE, []), (EXIT_DONE, [])]
+    assert seen == [(exit_codes.DONE, []), (exit_codes.DONE, [])]
     assert "lr: 0.0003" in output
     assert "python launch.py model=hyperprior optimizer.lr=3e-4" in output
     assert "mean_scale_hyperprior_tiny" in output
@@ -150,7 +151,7 @@ def test_the_same_command_again_finds_the_finished_run(small_run, monkeypatch, c
     monkeypatch.chdir(small_run.parent.parent)
     before = {path: path.stat().st_mtime_ns for path in small_run.rglob("*")}
     overrides = json.loads((small_run / "environment.json").read_text())["overrides"]
-    assert main([*overrides, "tags=[again]", "data.num_workers=1"]) == EXIT_DONE
+    assert main([*overrides, "tags=[again]", "data.num_workers=1"]) == exit_codes.DONE
     said = capfd.readouterr()
     assert f"run {small_run.name} is done already; nothing was started." in said.err
     assert "mean of 2 images, real bitstreams" in said.out
@@ -159,7 +160,7 @@ def test_the_same_command_again_finds_the_finished_run(small_run, monkeypatch, c
 
 def test_eval_codes_a_folder_of_images(small_run, photos, monkeypatch, capfd):
     monkeypatch.chdir(small_run.parent.parent)
-    assert verb(["eval", small_run.name[:6], "--data", str(photos / "val")]) == EXIT_DONE
+    assert verb(["eval", small_run.name[:6], "--data", str(photos / "val")]) == exit_codes.DONE
     said = capfd.readouterr().out
     assert "c.png" in said
     assert "odd.png" in said
@@ -177,7 +178,7 @@ def test_eval_codes_a_folder_of_images(small_run, photos, monkeypatch, capfd):
 
 def test_eval_of_what_is_not_there(small_run):
     done = lic_exp("eval", "ffff", folder=small_run.parent.parent)
-    assert done.returncode == EXIT_CONFIG
+    assert done.returncode == exit_codes.CONFIG
     assert f"there is no run ffff in runs, nor a run folder of that path. It has: {small_run.name}" in done.stderr
 
 
@@ -220,7 +221,7 @@ def by_workers(request, toy_folder, tmp_path_factory):
     ]
     for process in running:
         done = finish(process)
-        assert done.returncode == EXIT_DONE, done.stderr
+        assert done.returncode == exit_codes.DONE, done.stderr
     return [next(folder.glob("runs/*")) for folder in folders]
 
 
@@ -250,7 +251,7 @@ def test_a_package_of_ones_own_trains_and_is_evaluated(toy_folder, tmp_path):
     """Codec and regularizer from outside, the regularizer's weight with its optimizer group."""
     plugin = [f"plugins=[{toy.NAME}]", "model=toy_pyramid", "spectral_reg=toy_pair", "evaluation.enabled=true"]
     done = launch(*QUICK, *plugin, "trainer.max_steps=4", folder=tmp_path, path=toy_folder)
-    assert done.returncode == EXIT_DONE, done.stderr
+    assert done.returncode == exit_codes.DONE, done.stderr
     (run,) = tmp_path.glob("runs/*")
     saved = torch.load(run / "checkpoints" / "step_00000004.pt", weights_only=True)
     assert saved["regularizers"]["spectral_reg.gain"] != 2.0
@@ -263,15 +264,17 @@ def test_a_package_of_ones_own_trains_and_is_evaluated(toy_folder, tmp_path):
 def toy_run(folder, monkeypatch, *overrides):
     """Exit code and run folder of a toy run in this process."""
     monkeypatch.chdir(folder)
-    code = main([*QUICK, f"plugins=[{toy.NAME}]", "model=toy", "trainer.max_steps=5", *overrides])
-    (run,) = folder.glob("runs/*")
+    chosen = [f"plugins=[{toy.NAME}]", "model=toy", "trainer.max_steps=5", "trainer.try_step=false"]
+    code = main([*QUICK, *chosen, *overrides])
+    (config,) = folder.glob("runs/*/config.yaml")
+    run = config.parent
     return code, RunFolder(run)
 
 
 @pytest.mark.usefixtures("toy_folder")
 def test_a_run_that_breaks_says_so(tmp_path, monkeypatch, capfd):
     code, run = toy_run(tmp_path, monkeypatch, "model.trouble=raise")
-    assert code == EXIT_FAILED
+    assert code == exit_codes.FAILED
     assert run.status()["state"] == "failed"
     assert run.status()["reason"] == "RuntimeError: the toy broke"
     log = run.log.read_text()
@@ -283,17 +286,17 @@ def test_a_run_that_breaks_says_so(tmp_path, monkeypatch, capfd):
 @pytest.mark.usefixtures("toy_folder")
 def test_a_run_that_diverges_says_so_and_where(tmp_path, monkeypatch, capfd):
     code, run = toy_run(tmp_path, monkeypatch, "model.trouble=diverge")
-    assert code == EXIT_FAILED
+    assert code == exit_codes.DIVERGED
     assert run.status()["state"] == "diverged"
-    assert run.status()["reason"].startswith("loss and gradient norm of net not finite at step 2; no update was made.")
-    assert "diverged: loss and gradient norm of net not finite at step 2" in capfd.readouterr().err
+    assert run.status()["reason"].startswith("loss and gradient norm of net not finite in the step after 2; images: ")
+    assert "loss and gradient norm of net not finite in the step after 2" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("toy_folder")
 def test_a_failed_run_is_tried_again(tmp_path, monkeypatch):
     toy_run(tmp_path, monkeypatch, "model.trouble=raise")
     code, run = toy_run(tmp_path, monkeypatch, "model.trouble=raise")
-    assert code == EXIT_FAILED
+    assert code == exit_codes.FAILED
     assert run.status()["attempt"] == 2
 
 
@@ -301,5 +304,5 @@ def test_a_failed_run_is_tried_again(tmp_path, monkeypatch):
 def test_what_only_building_finds_wrong_is_a_message_too(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     wrong = ["optimizer=sgd", "optimizer.momentum=0"]
-    assert main([*QUICK, f"plugins=[{toy.NAME}]", "model=toy", *wrong]) == EXIT_CONFIG
+    assert main([*QUICK, f"plugins=[{toy.NAME}]", "model=toy", *wrong]) == exit_codes.CONFIG
     assert "1. optimizer: nesterov needs momentum > 0" in capfd.readouterr().err

@@ -182,11 +182,11 @@ def test_an_interrupt_in_the_loop_ends_the_workers() -> None:
     assert multiprocessing.active_children() == []
 
 
-def test_workers_outlive_the_warning_of_a_cluster() -> None:
+def test_workers_outlive_the_warning_of_a_cluster_and_ctrl_c() -> None:
     with closing(running()) as batches:
         for worker in multiprocessing.active_children():
-            os.kill(worker.pid or 0, signal.SIGUSR1)
-            os.kill(worker.pid or 0, signal.SIGUSR2)
+            for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
+                os.kill(worker.pid or 0, number)
         assert same(list(itertools.islice(batches, 8)), take(loader(), 1, 9))
         assert len(multiprocessing.active_children()) == 2
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lic_exp.tracking.base import MetricsWriter
-from lic_exp.tracking.mlflow_projection import MlflowTracker, project
-from lic_exp.tracking.mlflow_store import component_label, connect, flatten, record_file, without_password
+from lic_exp.tracking.base import MetricsWriter, without_password
+from lic_exp.tracking.mlflow_projection import MlflowTracker
+from lic_exp.tracking.mlflow_store import component_label, connect, flatten, record_file
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.tracking.tail import Tail
 
@@ -23,8 +23,9 @@ EXPERIMENT = "tests"
 
 
 SETUP = """
-import logging, sys, time
-from lic_exp.tracking.mlflow_projection import MlflowTracker, project
+import json, logging, sys, time
+from lic_exp.tracking.mlflow_projection import MlflowTracker
+from lic_exp.tracking.mlflow_store import record_file
 from lic_exp.tracking.run_folder import RunFolder
 logging.basicConfig(format="%(levelname)s %(name)s %(message)s")
 run, uri = RunFolder(sys.argv[1]), sys.argv[2]
@@ -47,7 +48,10 @@ def creation(tmp_path_factory):
         run.update_status(state="done")
         write(run, [1])
     uri = f"sqlite:///{folder}/new/mlflow.db"
-    code = f'print(project(run, name=None, uri=uri, experiment="{EXPERIMENT}"))'
+    code = f"""
+MlflowTracker(run, None, uri=uri, experiment="{EXPERIMENT}", flush_s=0.1, finish_timeout_s=1.0).sync()
+print(json.loads(record_file(run).read_text())["run_id"])
+"""
     processes = [python(code, run, uri) for run in runs]
     return uri, [process.communicate(timeout=120) for process in processes]
 
@@ -99,13 +103,15 @@ def keep_lines(run, count):
     run.metrics_file.write_text("".join(lines[:count]))
 
 
-def sync(run, store):
-    return project(run, name=None, uri=store, experiment=EXPERIMENT)
-
-
 def tracker(run, store, **changes):
     options = {"uri": store, "experiment": EXPERIMENT, "flush_s": 0.1, "finish_timeout_s": 20.0} | changes
     return MlflowTracker(run, "a name", **options)
+
+
+def sync(run, store):
+    """Bring the store up to date; the MLflow run's id."""
+    tracker(run, store).sync()
+    return json.loads(record_file(run).read_text())["run_id"]
 
 
 def test_points_equal_the_run_folder_in_batches_and_repeating_changes_nothing(run, store, client):
@@ -177,7 +183,7 @@ def test_params_tags_and_artifacts(run, store, client):
         "model": {"_target_": "lic_exp.models.elic.Elic"},
         "spectral_reg": {"intra": {"delta": 1}, "inter": None},
     }
-    config |= {"tracker": {"uri": "http://user:secret@host:5000"}}
+    config |= {"tracker": {"mlflow": {"uri": "http://user:secret@host:5000"}}}
     run.config.write_text(yaml.safe_dump(config))
     live = tracker(run, store)
     live.start()
@@ -187,7 +193,7 @@ def test_params_tags_and_artifacts(run, store, client):
     assert (params["optimizer.lr"], params["option149"], params["spectral_reg.inter"]) == ("0.0001", "149", "null")
     assert len(params["data.note"]) == 6000
     assert params["data.note"].endswith("... [cut: 9000 characters]")
-    assert params["tracker.uri"] == "http://host:5000"
+    assert params["tracker.mlflow.uri"] == "http://host:5000"
     assert (found.info.run_name, found.info.status, tags["lic_exp.state"]) == ("a name", "FINISHED", "done")
     assert (tags["lic_exp.model"], tags["lic_exp.spectral_reg"], tags["lic_exp.seed"]) == ("Elic", "intra", "3")
     assert tags["mlflow.source.git.commit"] == "c0ffee"

@@ -61,7 +61,9 @@ def toy_regularizers() -> nn.ModuleDict:
 def toy(factory: Callable[[list[dict[str, Any]]], torch.optim.Optimizer]) -> tuple[ToyCodec, nn.Module, Optimizers]:
     torch.manual_seed(0)
     codec, regularizers = ToyCodec(), toy_regularizers()
-    optimizers = build_optimizers(split_parameters(codec, regularizers), factory, aux_lr=1e-2, reg_lr=None)
+    optimizers = build_optimizers(
+        split_parameters(codec, regularizers), factory, lr=1e-3, lr_factors={}, aux_lr=1e-2, reg_lr=None
+    )
     return codec, regularizers, optimizers
 
 
@@ -126,7 +128,12 @@ def test_a_codec_without_weights_is_refused() -> None:
 
 def test_without_quantiles_there_is_no_aux_optimizer() -> None:
     optimizers = build_optimizers(
-        split_parameters(nn.Linear(2, 2), nn.ModuleDict()), FACTORIES["adam"], aux_lr=1e-2, reg_lr=None
+        split_parameters(nn.Linear(2, 2), nn.ModuleDict()),
+        FACTORIES["adam"],
+        lr=1e-3,
+        lr_factors={},
+        aux_lr=1e-2,
+        reg_lr=None,
     )
     assert optimizers.aux is None
     assert set(optimizers.state_dict()) == {"parameters", "net"}
@@ -136,7 +143,7 @@ def test_without_quantiles_there_is_no_aux_optimizer() -> None:
 @pytest.mark.parametrize(("reg_lr", "expected"), [(None, 1e-3), (0.5, 0.5)])
 def test_learning_rates_of_the_groups(reg_lr: float | None, expected: float) -> None:
     split = split_parameters(ToyCodec(), toy_regularizers())
-    optimizers = build_optimizers(split, FACTORIES["adam"], aux_lr=1e-2, reg_lr=reg_lr)
+    optimizers = build_optimizers(split, FACTORIES["adam"], lr=1e-3, lr_factors={}, aux_lr=1e-2, reg_lr=reg_lr)
     assert [g["lr"] for g in optimizers.net.param_groups] == [1e-3, expected]
     assert optimizers.aux is not None
     assert optimizers.aux.param_groups[0]["lr"] == 1e-2
@@ -144,7 +151,9 @@ def test_learning_rates_of_the_groups(reg_lr: float | None, expected: float) -> 
 
 def test_muon_keeps_the_main_rate_first_and_a_group_s_own_rate_for_both_kinds() -> None:
     split = split_parameters(ToyCodec(), toy_regularizers())
-    groups = build_optimizers(split, FACTORIES["muon"], aux_lr=1e-2, reg_lr=0.5).net.param_groups
+    groups = build_optimizers(
+        split, FACTORIES["muon"], lr=1e-3, lr_factors={}, aux_lr=1e-2, reg_lr=0.5
+    ).net.param_groups
     assert [(g["name"], g["kind"], g["lr"]) for g in groups] == [
         ("net", "muon", 1e-3),
         ("net", "adam", 2e-3),

@@ -16,8 +16,8 @@ def messages(*overrides):
     return error.value.messages
 
 
-OPTIMIZER_KEYS = "Valid keys of optimizer: aux_lr, reg_lr, lr, betas, eps, weight_decay"
-ROOT_KEYS = "Valid keys: schema_version, seed, name, tags, plugins, model, "
+OPTIMIZER_KEYS = "Valid keys of optimizer: aux_lr, lr_factors, reg_lr, lr, betas, eps, weight_decay"
+ROOT_KEYS = "Valid keys: schema_version, seed, parent, stages, name, tags, plugins, model, "
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ class TestPlugin:
         found = messages(self.PLUGIN, "model=toy", "model.channels=0", "model.trouble=much", "model.chanels=1")
         assert found == [
             "model.chanels: there is no such key. Did you mean model.channels? "
-            "Valid keys of model: weights, channels, trouble, newer, verbose",
+            "Valid keys of model: weights, partial_weights, freeze, channels, trouble, newer, verbose",
             "model.channels=0: should be greater than or equal to 1",
             "model.trouble=much: should be 'none', 'raise' or 'diverge'",
         ]
@@ -190,9 +190,9 @@ class TestPlugin:
             )
 
     def test_a_target_in_it_must_be_allowed(self):
-        (message,) = messages("tracker=none", f"tracker._target_={toy.NAME}.codecs.Toy")
+        (message,) = messages("tracker=none", f"tracker.mine._target_={toy.NAME}.codecs.Toy")
         assert message == (
-            f"tracker._target_: {toy.NAME}.codecs.Toy is outside the packages that may be instantiated (lic_exp); "
+            f"tracker.mine._target_: {toy.NAME}.codecs.Toy is outside the packages that may be instantiated (lic_exp); "
             f"add plugins=[{toy.NAME}]"
         )
 

@@ -1,0 +1,152 @@
+"""One optimizer step: forward, backward, clip, check, update; with the options that trade exactness for speed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lic_exp.data.loading import Batch
+from lic_exp.optimizers.groups import NET, REGULARIZER, Optimizers, clip_gradients
+from lic_exp.progress import Progress
+from lic_exp.training.objective import Objective
+
+Precision = Literal["float32", "bf16", "fp16"]
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class NonFiniteError(ArithmeticError):
+    """The loss or a gradient is NaN or infinite; the update was not made.
+
+    step: how many steps had been done before it.
+    """
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """clip_max_norm: L2 bound of each parameter group's gradient, None for none.
+
+    precision: of the codec's forward and backward pass; criterion, bits and DCT stay float32.
+    channels_last: memory format of the batch (the codec's weights are converted by who builds it).
+    accumulate: parts that a batch is split into, one after the other; memory falls, the gradient is their mean.
+    """
+
+    clip_max_norm: float | None
+    precision: Precision
+    channels_last: bool
+    accumulate: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a step leaves to be logged: detached scalars on the device."""
+
+    terms: dict[str, Tensor]
+    norms: dict[str, Tensor]
+
+
+class Stepper:
+    """Makes steps on one objective with one set of optimizers.
+
+    On the CPU the check comes before every update. On a GPU looking at a value stops the queue, so there the update
+    is gated on the device (optimizers that support it skip it when told that it is not finite) and `take_pending`
+    tells what was skipped when a log is due anyway. A skipped step leaves weights, moments and buffers as they were.
+    """
+
+    def __init__(
+        self, objective: Objective, optimizers: Optimizers, options: StepOptions, device: torch.device
+    ) -> None:
+        self.objective = objective
+        self.optimizers = optimizers
+        self.options = options
+        self.device = device
+        self.gated = device.type != "cpu" and optimizers.can_skip
+        self.scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
+        self._pending: list[tuple[Tensor, int, str]] = []
+
+    def step(self, batch: Batch, progress: Progress) -> Done:
+        """Update the weights. Raises NonFiniteError, before the update, where that costs no waiting."""
+        self.optimizers.zero_grad()
+        self.objective.set_progress(progress)
+        former = self._buffers()
+        terms = self._backward(batch.x)
+        norms = self._clip()
+        # The scaler makes infinite gradients of what it scales now and then, and skips them without a word.
+        own = (NET, REGULARIZER) if self.scaler.is_enabled() else ()
+        checked = {"loss": terms["loss"]}
+        checked |= {f"gradient norm of {group}": norm for group, norm in norms.items() if group not in own}
+        finite = _all_finite(checked)
+        if self.gated:
+            text = f"{' or '.join(checked)} not finite {_where(batch, progress)}"
+            self._pending.append((finite, progress.step, text))
+            self._restore(former, unless=finite)
+            self.optimizers.step(skip=~(finite & _all_finite(norms)))
+        elif finite:
+            self.optimizers.step(self.scaler)
+        else:
+            self._restore(former)
+        self.scaler.update()
+        if not self.gated and not finite:
+            bad = [name for name, value in checked.items() if not torch.isfinite(value)]
+            raise NonFiniteError(f"{' and '.join(bad)} not finite {_where(batch, progress)}", progress.step)
+        return Done(terms, norms)
+
+    def try_out(self, batch: Batch) -> None:
+        """Forward and backward of a batch, leaving nothing behind."""
+        former = self._buffers()
+        self.objective.set_progress(Progress(0, 0, 0.0))
+        self._backward(batch.x)
+        self._restore(former)
+        self.optimizers.zero_grad()
+
+    def _buffers(self) -> list[Tensor]:
+        """Copies of the running averages and the like, which a forward pass may change."""
+        return [buffer.clone() for buffer in self.objective.buffers()]
+
+    def _restore(self, former: list[Tensor], unless: Tensor | None = None) -> None:
+        for buffer, value in zip(self.objective.buffers(), former, strict=True):
+            buffer.copy_(value if unless is None else torch.where(unless, buffer, value))
+
+    def _backward(self, images: Tensor) -> dict[str, Tensor]:
+        x = images.to(self.device, non_blocking=True)
+        if self.options.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        parts = x.chunk(self.options.accumulate)
+        totals: dict[str, Tensor] = {}
+        for part in parts:
+            weight = len(part) / len(x)
+            with self._autocast():
+                terms = self.objective(part)
+            self.scaler.scale(weight * terms["loss"]).backward()
+            for name, term in terms.items():
+                totals[name] = totals[name] + weight * term.detach() if name in totals else weight * term.detach()
+        if self.optimizers.aux is not None:
+            aux_loss = self.objective.aux_loss()
+            aux_loss.backward()
+            totals["aux_loss"] = aux_loss.detach()
+        return totals
+
+    def _autocast(self) -> torch.autocast:
+        dtype = AUTOCAST.get(self.options.precision)
+        return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+    def _clip(self) -> dict[str, Tensor]:
+        self.scaler.unscale_(self.optimizers.net)
+        return clip_gradients(self.optimizers, self.options.clip_max_norm)
+
+    def take_pending(self) -> list[NonFiniteError]:
+        """Wait for the device; the updates that it skipped since the last call."""
+        pending, self._pending = self._pending, []
+        return [NonFiniteError(text, step) for finite, step, text in pending if not finite]
+
+
+def _all_finite(values: dict[str, Tensor]) -> Tensor:
+    return torch.stack([torch.isfinite(value) for value in values.values()]).all()
+
+
+def _where(batch: Batch, progress: Progress) -> str:
+    return f"in the step after {progress.step}; images: {', '.join(batch.names)}"

@@ -1,0 +1,264 @@
+"""Checkpoint files: whole or not there, checked before they are believed, and never executed."""
+
+import errno
+import logging
+import os
+import random
+from functools import partial
+
+import pytest
+import torch
+from training_parts import Gain, everything, objective, stage, trainer, unequal
+
+from lic_exp import atomic
+from lic_exp.models.files import CheckpointError, load_safely
+from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
+
+STATE = {"step": 1, "codec": {"weight": torch.arange(2000.0)}}
+
+
+def state(step):
+    return STATE | {"step": step}
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    """Steps 10, 20 and 30 saved, of which the last two are kept, and a best one."""
+    saved = Checkpoints(tmp_path / "checkpoints", "me")
+    for step in (10, 20, 30):
+        saved.save_step(step, state(step))
+    saved.save_best(state(20))
+    return saved
+
+
+def names(checkpoints):
+    return sorted(path.name for path in checkpoints.folder.iterdir())
+
+
+def flip(path, position):
+    content = bytearray(path.read_bytes())
+    content[position] ^= 0x10
+    path.write_bytes(content)
+
+
+def test_the_last_two_and_the_best_are_kept(checkpoints):
+    assert names(checkpoints) == ["best.pt", "step_00000020.pt", "step_00000030.pt"]
+    assert checkpoints.load_newest()["step"] == 30
+    assert load_checkpoint(checkpoints.best)["step"] == 20
+
+
+def test_no_checkpoint_is_no_error(tmp_path):
+    assert Checkpoints(tmp_path / "none", "me").load_newest() is None
+
+
+def test_clear_starts_over(checkpoints):
+    checkpoints.clear()
+    assert names(checkpoints) == []
+
+
+def test_every_flipped_bit_is_noticed_or_means_nothing(checkpoints):
+    """A flip in the padding between a zip archive's parts changes nothing that is read."""
+    newest, rng, noticed = checkpoints.steps()[-1], random.Random(0), 0
+    whole, expected = newest.read_bytes(), load_checkpoint(newest)
+    for _ in range(300):
+        flip(newest, rng.randrange(len(whole)))
+        try:
+            found = load_checkpoint(newest)
+        except CheckpointError:
+            noticed += 1
+        else:
+            assert unequal(found, expected) == []
+        newest.write_bytes(whole)
+    assert noticed > 200
+
+
+@pytest.mark.parametrize("left", [0, 1, 100, 4000, -1])
+def test_a_truncated_newest_falls_back_and_says_so(checkpoints, caplog, left):
+    newest = checkpoints.steps()[-1]
+    newest.write_bytes(newest.read_bytes()[:left])
+    with caplog.at_level(logging.WARNING):
+        assert checkpoints.load_newest()["step"] == 20
+    assert str(newest) in caplog.text
+    assert "trying the checkpoint before it" in caplog.text
+
+
+def test_a_damaged_part_is_named(checkpoints, caplog):
+    newest = checkpoints.steps()[-1]
+    flip(newest, newest.read_bytes().index(STATE["codec"]["weight"].numpy().tobytes()))
+    assert checkpoints.load_newest()["step"] == 20
+    assert f"{newest} is damaged: the checksum of its part archive/data/0 is wrong" in caplog.text
+
+
+def test_when_all_are_damaged_each_is_named(checkpoints):
+    for path in checkpoints.steps():
+        path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(CheckpointError, match="no checkpoint can be read: ") as error:
+        checkpoints.load_newest()
+    for path in checkpoints.steps():
+        assert str(path) in str(error.value)
+
+
+def test_a_foreign_checkpoint_is_refused_at_once(checkpoints, tmp_path):
+    """Also where an older one is the run's own: something is wrong, and a fallback would hide it."""
+    other = Checkpoints(tmp_path / "other", "somebody")
+    other.save_step(40, state(40))
+    os.replace(other.steps()[0], checkpoints.folder / "step_00000040.pt")
+    with pytest.raises(
+        CheckpointError, match=r"step_00000040.pt belongs to run somebody, not to me: it was copied here"
+    ):
+        checkpoints.load_newest()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is damaged, no checkpoint"),
+        (b"This is a text.\n", "is damaged, no checkpoint"),
+        (b"\x80\x04\x95", "is damaged, no checkpoint"),
+        (b"PK\x05\x06" + 18 * b"\0", "is damaged, no checkpoint"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint(tmp_path, content, message):
+    path = tmp_path / "step_00000001.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_checkpoint(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with pytest.raises(CheckpointError, match=r"nothing\.pt cannot be read: No such file or directory"):
+        load_checkpoint(tmp_path / "nothing.pt")
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), {"weight": torch.zeros(3)}, [1, 2], {"codec": {}}])
+def test_tensors_of_something_else_are_no_checkpoint(tmp_path, content):
+    path = tmp_path / "other.pt"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"other\.pt is no checkpoint of this platform"):
+        load_checkpoint(path)
+
+
+def test_another_format_is_said_to_be_another(tmp_path):
+    path = tmp_path / "later.pt"
+    torch.save(STATE | {"identity": "me", "format": 2}, path)
+    with pytest.raises(CheckpointError, match=r"later\.pt has checkpoint format 2; this version reads 1"):
+        load_checkpoint(path)
+
+
+class Bomb:
+    """Unpickling it would leave a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.path}'",)
+
+
+@pytest.mark.parametrize("new_format", [True, False], ids=["zip", "pickle"])
+def test_code_in_a_checkpoint_is_not_executed(checkpoints, tmp_path, new_format):
+    trace = tmp_path / "executed"
+    path = checkpoints.folder / "step_00000040.pt"
+    content = {"format": 1, "identity": "me", **STATE, "extra": Bomb(trace)}
+    torch.save(content, path, _use_new_zipfile_serialization=new_format)
+    with pytest.raises(CheckpointError, match="holds code that would be run"):
+        load_checkpoint(path)
+    with pytest.raises(CheckpointError):
+        load_safely(path)
+    assert checkpoints.load_newest()["step"] == 30
+    assert not trace.exists()
+    torch.load(path, weights_only=False)
+    assert trace.exists(), "the bomb is a real one"
+
+
+class FullDisk:
+    """Files of which no more than so many bytes can be written."""
+
+    def __init__(self, room, real=open):
+        self.room, self.real = room, real
+
+    def __call__(self, path, mode="r", **options):
+        file = self.real(path, mode, **options)
+        return _Limited(file, self.room) if "w" in mode else file
+
+
+class _Limited:
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, content):
+        if len(content) > self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.room -= len(content)
+        return self.file.write(content)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.file.close()
+
+
+@pytest.mark.parametrize("room", [0, 100, 5000])
+def test_a_full_disk_leaves_the_former_checkpoints_whole(checkpoints, monkeypatch, room):
+    before = {path.name: path.read_bytes() for path in checkpoints.folder.iterdir()}
+    monkeypatch.setattr(atomic, "open", FullDisk(room), raising=False)
+    for name, save in (("step_00000040", partial(checkpoints.save_step, 40)), ("best", checkpoints.save_best)):
+        with pytest.raises(OSError, match=rf"No space left on device: '.*/{name}\.pt'$"):
+            save(state(40))
+    assert {path.name: path.read_bytes() for path in checkpoints.folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_what_fails_after_writing_leaves_them_whole_too(checkpoints, monkeypatch, broken):
+    before = {path.name: path.read_bytes() for path in checkpoints.folder.iterdir()}
+
+    def fail(*arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(atomic.os, broken, fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        checkpoints.save_step(40, state(40))
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in checkpoints.folder.iterdir()} == before
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_takes_its_place(checkpoints, monkeypatch):
+    """Otherwise a power cut could leave a complete name with nothing in it."""
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(atomic.os, name, lambda *a, name=name, real=real: (calls.append(name), real(*a))[1])
+    checkpoints.save_step(40, state(40))
+    assert calls[:2] == ["fsync", "replace"]
+
+
+def test_a_run_on_a_full_disk_resumes_from_the_checkpoint_before(tmp_path, monkeypatch):
+    def made(name):
+        of = objective(regularizer=Gain())
+        return trainer(tmp_path / name, of, [stage(of, 10)], validate_every_steps=100)
+
+    straight = made("straight")
+    straight.fit()
+    full = made("full")
+    save = full.save
+
+    def save_until_full():
+        if full.step == 6:
+            monkeypatch.setattr(atomic, "open", FullDisk(500), raising=False)
+        save()
+
+    full.save = save_until_full
+    with pytest.raises(OSError, match="No space left on device"):
+        full.fit()
+    monkeypatch.undo()
+    again = made("full")
+    again.reporter = full.reporter
+    assert again.resume()
+    assert again.step == 4
+    again.fit()
+    assert unequal(everything(straight), everything(again)) == []
