@@ -1,1 +1,63 @@
-"""Tables and curves from run folders; imports no torch."""
+"""Tables, curves and BD-rates from run folders and published points; imports no torch, and nothing before it is used.
+
+import analysis
+analysis.bd_rate(rate_anchor, quality_anchor, rate_test, quality_test)
+analysis.load_curve("kodak/vtm_18.0").bpp
+analysis.load_runs("runs").runs
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.bd import bd_quality, bd_rate
+    from analysis.budgets import budget_speed_up
+    from analysis.curves import load_curve
+    from analysis.lagrangian import rd_change
+    from analysis.published import anchors
+    from analysis.runs import Runs, load_runs
+    from analysis.speedup import speed_up
+    from analysis.statistics import bca_interval, resolvable, t_interval, verdict
+
+_MODULE_OF = {
+    "Runs": "analysis.runs",
+    "anchors": "analysis.published",
+    "bca_interval": "analysis.statistics",
+    "bd_quality": "analysis.bd",
+    "bd_rate": "analysis.bd",
+    "budget_speed_up": "analysis.budgets",
+    "load_curve": "analysis.curves",
+    "load_runs": "analysis.runs",
+    "rd_change": "analysis.lagrangian",
+    "resolvable": "analysis.statistics",
+    "speed_up": "analysis.speedup",
+    "t_interval": "analysis.statistics",
+    "verdict": "analysis.statistics",
+}
+"""Where each public name lives. No module may have the name of a public function: importing it would hide that."""
+
+__all__ = [
+    "Runs",
+    "anchors",
+    "bca_interval",
+    "bd_quality",
+    "bd_rate",
+    "budget_speed_up",
+    "load_curve",
+    "load_runs",
+    "rd_change",
+    "resolvable",
+    "speed_up",
+    "t_interval",
+    "verdict",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
+    raise AttributeError(f"module 'analysis' has no attribute {name!r}; it has {', '.join(_MODULE_OF)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULE_OF])

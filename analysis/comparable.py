@@ -1,0 +1,159 @@
+"""Whether the `val/rd_loss` of two arms of an experiment means the same, and which of their runs belong together."""
+
+import math
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from analysis.errors import AnalysisError
+from analysis.runs import Runs
+
+TRAINING_DATA = frozenset(
+    f"data.{key}"
+    for key in (
+        *("batch_size", "crop_size", "flip", "num_workers", "steps_per_epoch", "cache_mb"),
+        *("train", "train_weights", "train_images"),
+    )
+)
+"""Options of the data that leave the validation images as they are; any other is taken to change them."""
+
+ARMS = ("baseline", "test")
+ABSENT = "(no such option)"
+
+
+class NotComparableError(AnalysisError):
+    """The runs measure different things."""
+
+
+def check_comparable(baseline: Runs, test: Runs, trusted: Collection[str] = ()) -> None:
+    """Raise NotComparableError where the arms differ in lambda sets, criteria or validation sets, and say in which.
+
+    Judged by the configs, and by the names and sizes of the images where the runs evaluated their validation images.
+    trusted: config keys not to compare, e.g. ["data.val"] for the same images in another place.
+    """
+    for name, arm in (("baseline", baseline), ("test", test)):
+        _check_arm(name, arm)
+    keys = dict.fromkeys(str(key) for arm in (baseline, test) for key in arm.runs if key not in trusted)
+    for key in keys:
+        kind = _kind(key)
+        ours, theirs = _values(baseline, key), _values(test, key)
+        if kind and (ours != theirs or (kind == "validation sets" and len(ours) > 1)):
+            said = f"{key} is {_listed(ours)} in the baseline and {_listed(theirs)} in the test"
+            raise NotComparableError(f"the runs have different {kind}: {said}")
+    ours, theirs = set(_evaluated(baseline)), set(_evaluated(test))
+    if ours and theirs and len(ours | theirs) > 1:
+        counts = " and ".join(str(len(images)) for images in ours | theirs)
+        raise NotComparableError(f"the runs have different validation sets: of {counts} images by their evaluations")
+
+
+def _check_arm(name: str, arm: Runs) -> None:
+    if not len(arm):
+        raise NotComparableError(f"the {name} has no runs")
+    for row in arm.runs.to_dict("records"):
+        if row["state"] == "unreadable":
+            raise NotComparableError(f"the {name}'s run {row['signature']} cannot be read: {row['reason']}")
+        if row["stale"]:
+            made = row["git_commit"] or "unknown code"
+            raise NotComparableError(f"the {name}'s run {row['signature']} is stale: it was made by {made}")
+        if isinstance(row.get("parent"), str):
+            raise NotComparableError(
+                f"the {name}'s run {row['signature']} extends {row['parent']} and does not hold its beginning"
+            )
+
+
+def _kind(key: str) -> str:
+    if "lmbda" in key.rpartition(".")[2] and "." in key:
+        return "lambda sets"
+    if key.startswith("criterion."):
+        return "criteria"
+    return "validation sets" if key.startswith("data.") and key not in TRAINING_DATA else ""
+
+
+def _values(arm: Runs, key: str) -> set[Any]:
+    column = arm.runs.get(key, [ABSENT])
+    return {ABSENT if isinstance(value, float) and math.isnan(value) else value for value in column}
+
+
+def _listed(values: set[Any]) -> str:
+    return ", ".join(sorted(map(str, values)))
+
+
+def _evaluated(arm: Runs) -> Iterator[frozenset[Any]]:
+    """The images of each run that evaluated all of its validation images."""
+    runs, rows = arm.runs, arm.evaluation
+    if rows.empty or not {"evaluation.data", "evaluation.limit"} <= set(runs):
+        return
+    whole = runs[runs["evaluation.data"].isna() & runs["evaluation.limit"].isna()]["signature"]
+    own = rows[(rows["set"] == "") & rows["signature"].isin(whole)]
+    for _, images in own.groupby("signature"):
+        yield frozenset(zip(images["image"], images["height"], images["width"], strict=True))
+
+
+def pairs(baseline: Runs, test: Runs) -> tuple[list[dict[str, Any]], list[str]]:
+    """`groups` of one run each: [{"seed", "lmbda", "baseline": signature, "test": signature}, ...].
+
+    Raises NotComparableError also where an arm has two runs of one seed and criterion.
+    """
+    matched, flags = groups(baseline, test)
+    for group in matched:
+        for arm in ARMS:
+            if len(group[arm]) > 1:
+                several = " and ".join(group[arm])
+                raise NotComparableError(f"{several} are one arm's, of one seed and criterion: name one of them")
+    return [group | {arm: group[arm][0] for arm in ARMS} for group in matched], flags
+
+
+def groups(baseline: Runs, test: Runs) -> tuple[list[dict[str, Any]], list[str]]:
+    """Runs of the same seed and criterion: [{"seed", "lmbda", "baseline": [signature, ...], "test": [...]}, ...].
+
+    With them, in words, the seeds left out because one arm lacks them at some rate.
+    Raises NotComparableError where no seed is complete.
+    """
+    criteria = sorted(str(key) for key in baseline.runs if str(key).startswith("criterion."))
+    arms = {name: _by_seed_and(criteria, arm) for name, arm in zip(ARMS, (baseline, test), strict=True)}
+    rates = {rate: None for arm in arms.values() for _, rate in arm}
+    seeds = sorted({seed for arm in arms.values() for seed, _ in arm})
+    lacking = {seed: [name for name in ARMS if any((seed, rate) not in arms[name] for rate in rates)] for seed in seeds}
+    flags = [f"seed {seed} is left out: incomplete in the {' and '.join(of)}" for seed, of in lacking.items() if of]
+    matched = [
+        {"seed": seed, "lmbda": arms["baseline"][seed, rate][0]["lmbda"]}
+        | {name: [row["signature"] for row in arms[name][seed, rate]] for name in ARMS}
+        for seed in seeds
+        for rate in rates
+        if not lacking[seed]
+    ]
+    if not matched:
+        raise NotComparableError(f"no seed is in both arms at every rate: {'; '.join(flags)}")
+    return matched, flags
+
+
+def _by_seed_and(criteria: list[str], arm: Runs) -> dict[tuple[Any, Any], list[dict[Any, Any]]]:
+    found: dict[tuple[Any, Any], list[dict[Any, Any]]] = {}
+    for row in arm.runs.to_dict("records"):
+        found.setdefault((row["seed"], tuple(row.get(name) for name in criteria)), []).append(row)
+    return found
+
+
+def check_done(runs: Runs) -> None:
+    """Raise AnalysisError naming a run that has no final level."""
+    for row in runs.runs.to_dict("records"):
+        if row["state"] != "done":
+            raise AnalysisError(f"run {row['signature']} is {row['state']}, not done: it has no final level")
+
+
+def code_flags(*arms: Runs) -> list[str]:
+    """What is to be said where the runs were not all made by one committed state of the code."""
+    commits = {str(commit) for arm in arms for commit in arm.runs["git_commit"]}
+    dirty = any(value is True for arm in arms for value in arm.runs["git_dirty"].tolist())
+    flags = [f"the runs were made by different code: {', '.join(sorted(commits))}"] if len(commits) > 1 else []
+    return flags + (["some runs were made by code with uncommitted changes"] if dirty else [])
+
+
+def same_macs(baseline: Runs, test: Runs) -> bool:
+    """Whether an image costs both codecs the same, because model and crop size are."""
+    keys = sorted({str(key) for arm in (baseline, test) for key in arm.runs if _decides_macs(str(key))})
+    made = {tuple(map(str, row)) for arm in (baseline, test) for row in arm.runs.reindex(columns=keys).to_numpy()}
+    return bool(keys) and len(made) == 1
+
+
+def _decides_macs(key: str) -> bool:
+    return key.startswith("model.") or key == "data.crop_size"

@@ -1,0 +1,116 @@
+"""Runs of an MLflow store, for where the run folders are not at hand."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+from analysis.run_records import NO_POINTS, Points, Record, parse_table
+from lic_exp.tracking.mlflow_store import STATE_TAG, connect
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+SIGNATURE_TAG = "lic_exp.signature"
+LARGEST = 1.79e308
+"""A sqlite store holds infinity as the largest float."""
+
+
+def read_store(store: str, wanted: Collection[str] | None) -> Iterator[Record]:
+    """The runs that the platform sent to `store`, a URI or the path of a sqlite file.
+
+    Params are text there: what reads as JSON (numbers, null, true, lists) is taken for that. Of a signature that was
+    sent several times the run that started last counts. Raises AnalysisError where there is no such file.
+    """
+    uri = store if "://" in store else f"sqlite:///{Path(store).resolve()}"
+    file = uri.removeprefix("sqlite:///").partition("?")[0]
+    if uri.startswith("sqlite:///") and not Path(file).is_file():
+        raise AnalysisError(f"there is no MLflow store {file}")
+    client = connect(uri)
+    latest: dict[str, Run] = {}
+    for run in _all_runs(client):
+        signature = run.data.tags[SIGNATURE_TAG]
+        if signature not in latest or run.info.start_time > latest[signature].info.start_time:
+            latest[signature] = run
+    for signature, run in latest.items():
+        yield _record(client, uri, signature, run, wanted)
+
+
+def _all_runs(client: "MlflowClient") -> "Iterator[Run]":
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    token = None
+    while experiments:
+        page = client.search_runs(experiments, f"tags.`{SIGNATURE_TAG}` != ''", max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _record(client: "MlflowClient", uri: str, signature: str, run: "Run", wanted: Collection[str] | None) -> Record:
+    tags, end = run.data.tags, run.info.end_time
+    points = _points(client, run, wanted)
+    status = {
+        "state": tags.get(STATE_TAG, "created"),
+        "heartbeat": points.time.max(initial=run.info.start_time / 1000),
+        "started": run.info.start_time / 1000,
+        "finished": end / 1000 if end else None,
+        "host": tags.get("lic_exp.host"),
+        "step": int(points.step.max(initial=0)),
+    }
+    return Record(
+        signature,
+        uri,
+        _nested({name: _value(text) for name, text in run.data.params.items()}),
+        status,
+        {"git_commit": tags.get("mlflow.source.git.commit")},
+        evaluation=_tables(client, run),
+        points=points,
+    )
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _nested(params: Mapping[str, Any]) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    for name, value in params.items():
+        *path, key = name.split(".")
+        node = config
+        for part in path:
+            node = node.setdefault(part, {})
+        node[key] = value
+    return config
+
+
+def _points(client: "MlflowClient", run: "Run", wanted: Collection[str] | None) -> Points:
+    names = [name for name in run.data.metrics if wanted is None or name in wanted]
+    history = [(code, p) for code, name in enumerate(names) for p in client.get_metric_history(run.info.run_id, name)]
+    if not history:
+        return NO_POINTS
+    metric = np.array([code for code, _ in history], np.int32)
+    step = np.array([point.step for _, point in history], np.int64)
+    time = np.array([point.timestamp for _, point in history]) / 1000
+    value = np.array([point.value for _, point in history], float)
+    value[np.abs(value) > LARGEST] *= np.inf
+    order = np.lexsort((time, step, metric))
+    return Points(names, metric[order], step[order], np.full(len(order), np.nan), time[order], value[order])
+
+
+def _tables(client: "MlflowClient", run: "Run") -> dict[str, list[list[str]]]:
+    entries = client.list_artifacts(run.info.run_id, "eval")
+    folders = {"": "eval"} | {Path(entry.path).name: entry.path for entry in entries if entry.is_dir}
+    found = {}
+    for name, folder in folders.items():
+        listed = entries if name == "" else client.list_artifacts(run.info.run_id, folder)
+        for table in (entry.path for entry in listed if entry.path == f"{folder}/images.csv"):
+            found[name] = parse_table(table, Path(client.download_artifacts(run.info.run_id, table)).read_text())
+    return found

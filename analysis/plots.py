@@ -1,0 +1,34 @@
+"""Pictures. Matplotlib is imported where it draws, without pyplot: no display, no global state."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+
+from analysis.curves import METRICS, Curve
+from analysis.errors import AnalysisError
+
+SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
+    """Quality over rate, one line per curve through its points in order of rate, into a .png, .pdf or .svg file."""
+    from matplotlib.figure import Figure
+
+    if path.suffix not in SUFFIXES:
+        raise AnalysisError(f"{path}: a plot is one of {', '.join(SUFFIXES)}")
+    few = len(curves) <= 12
+    figure = Figure(figsize=(7.5 if few else 10.5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    markers, styles = cycle("os^Dv<>PX*"), cycle(["-"] * 10 + ["--"] * 10 + [":"] * 10)
+    for curve, marker, style in zip(curves, markers, styles, strict=False):
+        points = sorted(zip(curve.bpp, curve.quality(metric), strict=True))
+        rates, qualities = zip(*points, strict=True)
+        axes.plot(rates, qualities, linestyle=style, marker=marker, markersize=4, linewidth=1.2, label=curve.name)
+    axes.set_xlabel("rate [bpp]")
+    axes.set_ylabel(METRICS[metric])
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.3)
+    outside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0.0, "ncols": 1 + len(curves) // 26}
+    axes.legend(fontsize="small", **({"loc": "lower right"} if few else outside))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,75 @@
+"""Read runs kept as arrays, so that only what has changed is read again. Losing the file costs nothing but time."""
+
+import hashlib
+import io
+import json
+import logging
+import os
+import zipfile
+from collections.abc import Collection, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from analysis.run_records import Points, Record
+from lic_exp.atomic import write_atomically
+
+VERSION = 1
+_ARRAYS = Points._fields[1:]
+_FACTS = tuple(field.name for field in fields(Record) if field.name != "points")
+_log = logging.getLogger("analysis")
+
+
+def cache_file(runs: Path, wanted: Collection[str] | None) -> Path:
+    """Beside the runs, or in the user's cache folder where nothing may be written there."""
+    asked = "all" if wanted is None else _digest("\n".join(sorted(wanted)))
+    if os.access(runs, os.W_OK):
+        return runs / ".analysis" / f"{asked}.npz"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "lic_exp" / "analysis" / f"{_digest(str(runs.resolve()))}_{asked}.npz"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load(file: Path) -> dict[str, Record]:
+    """{name of the run folder: record}; {} where the file is missing, damaged, or of another version."""
+    try:
+        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in (*_ARRAYS, "ends")}
+            facts = json.loads(stored["facts"].tobytes())
+        if facts["version"] != VERSION:
+            return {}
+        bounds = [0, *arrays["ends"].tolist()]
+        records = {}
+        for i, (entry, names) in enumerate(zip(facts["records"], facts["names"], strict=True)):
+            part = slice(bounds[i], bounds[i + 1])
+            points = Points(names, *(arrays[name][part] for name in _ARRAYS))
+            records[entry["signature"]] = Record(**entry, points=points)
+    except FileNotFoundError:
+        return {}
+    # Whatever is wrong with the file, the runs themselves are still there.
+    except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile, EOFError) as error:
+        _log.info("%s is read anew: %s", file, error)
+        return {}
+    return records
+
+
+def save(file: Path, records: Sequence[Record]) -> None:
+    """Keep `records`; where that is not possible, the next reading takes longer."""
+    facts = {
+        "version": VERSION,
+        "records": [{name: getattr(record, name) for name in _FACTS} for record in records],
+        "names": [record.points.names for record in records],
+    }
+    arrays = {name: np.concatenate([getattr(record.points, name) for record in records]) for name in _ARRAYS}
+    arrays["ends"] = np.cumsum([len(record.points.value) for record in records])
+    arrays["facts"] = np.frombuffer(json.dumps(facts, default=str).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    try:
+        write_atomically(file, buffer.getvalue())
+    except OSError as error:
+        _log.info("%s could not be written: %s", file, error)

@@ -1,0 +1,138 @@
+"""Records of runs as tidy tables; `analysis.runs.Runs` says what stands in them."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.run_records import NO_POINTS, Record
+from lic_exp.tracking.mlflow_store import component_label
+
+DEAD_AFTER_S = 120.0
+"""A running run renews its heartbeat every few seconds; after so much silence nobody is taken to run it."""
+
+NUMBERS = ("step", "max_steps", "attempt", "started", "finished")
+"""What of the status is a number, NaN where the run has not said it."""
+
+
+def runs_table(records: Sequence[Record], code: str | None) -> pd.DataFrame:
+    """One row per record, each of another signature. code: as in `load_runs`."""
+    rows = [_run_row(record, code) for record in records]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return pd.DataFrame({name: _column([row.get(name, np.nan) for row in rows]) for name in columns})
+
+
+def _run_row(record: Record, code: str | None) -> dict[str, Any]:
+    config, status, commit = record.config, record.status, record.environment.get("git_commit")
+    labels = {
+        group: component_label(node) for group, node in config.items() if group != "tracker" and _has_component(node)
+    }
+    facts = {
+        "signature": record.signature,
+        "folder": record.folder,
+        "state": "unreadable" if record.problem else _state(status),
+        "reason": record.problem or status.get("reason") or "",
+        **{key: np.nan if status.get(key) is None else status[key] for key in NUMBERS},
+        **{key: status.get(key) for key in ("device", "host")},
+        "git_commit": commit,
+        "git_dirty": record.environment.get("git_dirty"),
+        "stale": code is not None and not str(commit or "").startswith(code),
+        "name": config.get("name"),
+        "tags": tuple(config.get("tags") or ()),
+        "seed": config.get("seed"),
+    }
+    flat = {key: value for key, value in _flatten(config).items() if key not in facts}
+    return facts | {"lmbda": flat.get("criterion.lmbda")} | labels | flat
+
+
+def _state(status: Mapping[str, Any]) -> str:
+    state = str(status.get("state", "created"))
+    silent = time.time() - status.get("heartbeat", 0.0) > DEAD_AFTER_S
+    return "dead" if state == "running" and silent else state
+
+
+def _has_component(node: Any) -> bool:
+    return isinstance(node, Mapping) and ("_target_" in node or any(map(_has_component, node.values())))
+
+
+def _flatten(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{dotted key: value}; lists become tuples, so that values can be compared and grouped by."""
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = _hashable(value)
+    return flat
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(_hashable, value))
+    return tuple((key, _hashable(entry)) for key, entry in value.items()) if isinstance(value, Mapping) else value
+
+
+def _column(values: Sequence[Any]) -> "pd.Series[Any]":
+    """Numbers and booleans as such; anything else as it is, because null, text and numbers may stand in one column."""
+    kinds = {type(value) for value in values}
+    plain = kinds <= {bool} or kinds <= {int, float}
+    column: pd.Series[Any] = pd.Series(list(values), dtype=None if plain else object)
+    return column
+
+
+def metrics_table(records: Sequence[Record]) -> pd.DataFrame:
+    counts = [len(record.points.value) for record in records]
+    names = sorted({name for record in records for name in record.points.names})
+    place = {name: code for code, name in enumerate(names)}
+    parts = [record.points for record in records] or [NO_POINTS]
+    metric = np.concatenate([np.array([place[n] for n in part.names], np.int64)[part.metric] for part in parts])
+
+    def joined(column: str) -> Any:
+        return np.concatenate([getattr(part, column) for part in parts])
+
+    run = np.repeat(np.arange(len(records)), counts)
+    return pd.DataFrame(
+        {
+            "signature": pd.Categorical.from_codes(
+                run, pd.Index([record.signature for record in records], dtype=object)
+            ),
+            "step": joined("step"),
+            "epoch": joined("epoch"),
+            "time": joined("time"),
+            "metric": pd.Categorical.from_codes(metric, pd.Index(names, dtype=object)),
+            "value": joined("value"),
+        }
+    )
+
+
+def evaluation_table(records: Sequence[Record]) -> pd.DataFrame:
+    """Tables with the same columns are joined before their texts become values: a thousand conversions become one."""
+    tables = [(record.signature, name, rows) for record in records for name, rows in record.evaluation.items()]
+    frames = []
+    for header, alike in groupby(sorted(tables, key=lambda table: table[2][0]), key=lambda table: table[2][0]):
+        rows = [[signature, name, *row] for signature, name, (_, *body) in alike for row in body]
+        columns = zip(*rows, strict=True) if rows else ([] for _ in range(2 + len(header)))
+        frames.append(
+            pd.DataFrame({n: _typed(n, c) for n, c in zip(["signature", "set", *header], columns, strict=True)})
+        )
+    if not frames:
+        return pd.DataFrame({"signature": [], "set": [], "image": []}, dtype=object)
+    return pd.concat(frames, ignore_index=True).sort_values(["signature", "set"], kind="stable", ignore_index=True)
+
+
+def _typed(name: str, texts: Iterable[str]) -> Any:
+    """Text as numbers or booleans where all of it is; an image called 0001 keeps its name."""
+    texts = list(texts)
+    if name in ("signature", "set", "image"):
+        return np.array(texts, dtype=object)
+    if set(texts) <= {"True", "False"}:
+        return np.array(texts) == "True"
+    for kind in (np.int64, np.float64):
+        try:
+            return np.array([text or "nan" for text in texts]).astype(kind)
+        except ValueError:
+            continue
+    return np.array(texts, dtype=object)

@@ -1,0 +1,212 @@
+"""Runs as data: run folders, or an MLflow store, as tidy tables."""
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import run_cache
+from analysis.errors import AnalysisError
+from analysis.run_records import Record, files_of, is_run_folder, read_files, read_record
+from analysis.run_tables import evaluation_table, metrics_table, runs_table
+
+READERS, AT_ONCE = 4, 100
+"""Threads that wait for the file system, and the runs that they read before they are parsed: the two at a time would
+only take turns."""
+
+Place = str | Path
+
+RATE_LABELS = ("rate",)
+"""Columns of an images.csv that tell the rates of a variable-rate codec apart."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of any state, finished or not.
+
+    runs: one row per run. `signature, folder, state, reason, step, max_steps, attempt, started, finished, device, host,
+        git_commit, git_dirty, stale, name, tags, seed, lmbda`; a column per component with its short name (`model`,
+        `spectral_reg`, ...); a column per config key (`optimizer.lr`, ...), NaN where a run has no such key.
+        state: created, running, done, failed, diverged or preempted, as the run itself says; "dead" where it says
+        running but has been silent for two minutes, "unreadable" where its files are damaged (`reason` tells which).
+        stale: it was made by other code than asked for.
+    metrics: one row per logged number: `signature, step, epoch, time [Unix s], metric, value`; per run ordered by
+        metric, then as logged. After a resume a step may stand there twice (`curve` keeps the last).
+    evaluation: one row per run and image, with the columns of images.csv, `signature`, and `set`: the name of the
+        images where they were named, "" for the run's own.
+    """
+
+    runs: pd.DataFrame
+    metrics: pd.DataFrame
+    evaluation: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    @property
+    def problems(self) -> pd.DataFrame:
+        """The runs that are not done, or done by other code than asked for, and why."""
+        bad = self.runs[(self.runs["state"] != "done") | self.runs["stale"]]
+        return bad[["signature", "name", "state", "stale", "step", "max_steps", "git_commit", "reason", "folder"]]
+
+    def where(self, chosen: "pd.Series[bool] | None" = None, **values: Any) -> "Runs":
+        """Some of the runs: those marked in `chosen`, a mask over `runs`, with these values in these columns.
+
+        Raises AnalysisError where there is no such column.
+        """
+        mask = np.ones(len(self), bool) if chosen is None else np.asarray(chosen, bool)
+        for column, value in values.items():
+            if column not in self.runs:
+                raise AnalysisError(f"runs have no column {column!r}; they have {', '.join(map(str, self.runs))}")
+            mask = mask & np.array([entry == value for entry in self.runs[column]], bool)
+        runs = self.runs[mask].reset_index(drop=True)
+        kept = set(runs["signature"])
+        others = (
+            table[table["signature"].isin(kept)].reset_index(drop=True) for table in (self.metrics, self.evaluation)
+        )
+        return Runs(runs, *others)
+
+    def curve(self, signature: str, metric: str) -> pd.DataFrame:
+        """One metric of one run: `step, epoch, time, value` by step, of a step logged twice the last; may be empty."""
+        rows = self.metrics.iloc[self._places.get((signature, metric), [])]
+        rows = rows.drop_duplicates("step", keep="last").sort_values("step", ignore_index=True)
+        curve: pd.DataFrame = rows[["step", "epoch", "time", "value"]]
+        return curve
+
+    def final(self, metrics: Collection[str] | None = None) -> pd.DataFrame:
+        """The last value of each metric: one row per run, indexed by signature, one column per metric."""
+        rows = self.metrics.sort_values("step", kind="stable")
+        last = rows.drop_duplicates(["signature", "metric"], keep="last").astype({"signature": str, "metric": str})
+        table = last.pivot(index="signature", columns="metric", values="value").rename_axis(columns=None)
+        final: pd.DataFrame = table.reindex(self.runs["signature"])
+        return final if metrics is None else final.reindex(columns=list(metrics))
+
+    def means(self, images: str = "") -> pd.DataFrame:
+        """Mean over the images of one set: a row per run, and per rate where the tables have a rate label.
+
+        `signature, seed, lmbda`, the label (one of RATE_LABELS), the number of `images`, and each measure's mean, NaN
+        where an image lacks it: its mean would be of other images than the rate's.
+        """
+        rows = self.evaluation[self.evaluation["set"] == images]
+        keys = ["signature", *(label for label in RATE_LABELS if label in rows)]
+        measures = [str(name) for name in rows.select_dtypes("number") if name not in (*keys, "height", "width")]
+        grouped = rows.groupby(keys, sort=False, dropna=False)
+        complete = grouped[measures].count().eq(grouped.size(), axis=0)
+        means = grouped[measures].mean().where(complete).assign(images=grouped.size())
+        return self.runs[["signature", "seed", "lmbda"]].merge(means.reset_index(), on="signature")
+
+    @cached_property
+    def _places(self) -> Mapping[Any, Any]:
+        return self.metrics.groupby(["signature", "metric"], observed=True, sort=False).indices
+
+
+def load_runs(
+    places: Place | Iterable[Place] = "runs",
+    *,
+    metrics: Collection[str] | None = None,
+    code: str | None = None,
+    cache: bool = True,
+) -> Runs:
+    """Read runs from folders that hold run folders, from single run folders, or from MLflow stores.
+
+    places: one or several of those; a store is a URI (`sqlite:////data/runs/mlflow.db`) or a path ending in `.db`.
+        A store has no epochs, and of its runs those that the platform sent.
+    metrics: the metrics to read; None: all. Naming a few makes long runs faster.
+    code: the git commit (its first digits do) that results should come from; runs of another one, or of an unknown
+        one, are `stale`.
+    cache: keep what was read from a folder of runs (in its `.analysis`, or in the user's cache folder where that
+        cannot be written), and read again only runs whose files' sizes or times of change are others.
+
+    The tables are in the order of the places, within a folder by signature.
+    Raises AnalysisError where a place is neither, or one signature lies in two places.
+    """
+    if isinstance(places, str | Path):
+        places = [places]
+    if isinstance(metrics, str):
+        metrics = [metrics]
+    records: dict[str, Record] = {}
+    for record in (record for place in places for record in _read_place(place, metrics, cache)):
+        known = records.setdefault(record.signature, record)
+        if known.folder != record.folder:
+            raise AnalysisError(
+                f"run {record.signature} lies in {known.folder} and in {record.folder}; give one of them"
+            )
+    found = list(records.values())
+    return Runs(runs_table(found, code), metrics_table(found), evaluation_table(found))
+
+
+def find_runs(names: Iterable[str], runs: Place = "runs") -> list[Path]:
+    """The run folders with these paths, signatures, or unique beginnings of signatures in the folder `runs`.
+
+    Raises AnalysisError where a name means none or several.
+    """
+    return [_find(name, Path(runs)) for name in names]
+
+
+def _find(name: str, runs: Path) -> Path:
+    if name and is_run_folder(Path(name)):
+        return Path(name)
+    known = _run_folders(runs)
+    found = [folder for folder in known if name and folder.name.startswith(name)]
+    found = [folder for folder in found if folder.name == name] or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise AnalysisError(f"{name} could be any of {', '.join(f.name for f in found)}: give more digits")
+    listed = f"it has {', '.join(folder.name for folder in known[:10])}" if known else "it has none"
+    raise AnalysisError(f"there is no run {name} in {runs}, nor a run folder of that path; {listed}")
+
+
+def _run_folders(runs: Path) -> list[Path]:
+    candidates = sorted(path.parent for path in runs.glob("[!.]*/config.yaml"))
+    return [folder for folder in candidates if is_run_folder(folder)]
+
+
+def _read_place(place: Place, metrics: Collection[str] | None, cache: bool) -> Iterable[Record]:
+    if "://" in str(place) or str(place).endswith(".db"):
+        from analysis.mlflow_runs import read_store
+
+        return read_store(str(place), metrics)
+    folder = Path(os.path.abspath(place))  # "." gets its name, symbolic links keep theirs
+    if is_run_folder(folder):
+        return _read_folders([folder], metrics)
+    if not folder.is_dir():
+        raise AnalysisError(
+            f"there is no folder {place}: name a run folder, a folder of run folders, or an MLflow store"
+        )
+    folders = _run_folders(folder)
+    if not folders:
+        raise AnalysisError(f"{place} holds no run folders (folders with config.yaml and status.json)")
+    return _read_cached(folder, folders, metrics) if cache else _read_folders(folders, metrics)
+
+
+def _read_cached(place: Path, folders: Sequence[Path], metrics: Collection[str] | None) -> list[Record]:
+    file = run_cache.cache_file(place, metrics)
+    known = run_cache.load(file)
+    changed = [f for f in folders if f.name not in known or known[f.name].files != files_of(f)]
+    fresh = {record.signature: record for record in _read_folders(changed, metrics)}
+    # The cache may have been made when the folder lay elsewhere.
+    kept = {f.name: known[f.name] for f in folders if f.name not in fresh}
+    for folder in folders:
+        (fresh.get(folder.name) or kept[folder.name]).folder = str(folder)
+    records = [fresh.get(folder.name) or kept[folder.name] for folder in folders]
+    if fresh or len(known) != len(records):
+        run_cache.save(file, records)
+    return records
+
+
+def _read_folders(folders: Sequence[Path], metrics: Collection[str] | None) -> Iterator[Record]:
+    def content(folder: Path) -> tuple[Path, list[list[Any]], dict[str, bytes]]:
+        files = files_of(folder)
+        return folder, files, read_files(folder, files)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        for start in range(0, len(folders), AT_ONCE):
+            for folder, files, data in list(pool.map(content, folders[start : start + AT_ONCE])):
+                yield read_record(folder, files, data, metrics)

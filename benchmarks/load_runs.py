@@ -1,0 +1,132 @@
+"""Reading a study: 1 000 synthetic run folders as tables, cold (no cache of ours) and cached, and a table from them.
+
+    python benchmarks/load_runs.py --runs 1000 --entries 60 --repeats 5
+
+Prints a Markdown table. Each reading is a process of its own, as a command is, so imports count. The files are in the
+system's own cache, which a first reading after a reboot does not have. `json and yaml` is what it costs to decode the
+same files with Python's json and yaml line by line, the plain way, without making tables of them.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from measuring import machine, median_interval
+
+from lic_exp.tracking.run_folder import RunFolder, encode_metrics
+
+TRAIN = ("loss", "bpp_loss", "mse_loss", "psnr", "y_bpp", "z_bpp", "aux_loss", "grad_norm", "grad_norm_aux", "lr")
+VAL = ("rd_loss", "bpp_loss", "mse_loss", "psnr", "ms_ssim", "ms_ssim_db")
+CONFIG = """\
+schema_version: 1
+seed: {seed}
+name: run {seed}
+tags:
+- benchmark
+model:
+  _target_: lic_exp.models.compressai_zoo.MeanScaleHyperprior
+  N: 128
+  M: 192
+spectral_reg:
+  _target_: null
+optimizer:
+  _target_: lic_exp.optimizers.factories.adam
+  lr: 0.0001
+  betas:
+  - 0.9
+  - 0.999
+criterion:
+  _target_: lic_exp.training.criterion.MSE
+  lmbda: {lmbda}
+data:
+  _target_: lic_exp.data.sources.Folder
+  batch_size: 16
+  crop_size: 256
+  steps_per_epoch: 1000
+trainer:
+  max_steps: {steps}
+"""
+READ = "import analysis; r = analysis.load_runs({runs!r}{options}); "
+TABLE = "t = r.final(['val/rd_loss', 'val/psnr']).join(r.runs.set_index('signature')[['lmbda', 'state']]); " + (
+    "print(t.groupby('lmbda')[['val/rd_loss', 'val/psnr']].agg(['mean', 'std', 'count']))"
+)
+PLAIN = (
+    "import json, yaml; from pathlib import Path; "
+    "[[json.loads(line) for line in open(path)] for path in Path({runs!r}).glob('*/metrics.jsonl')]; "
+    "[yaml.safe_load(path.read_text()) for path in Path({runs!r}).glob('*/config.yaml')]"
+)
+READINGS = {
+    "json and yaml": PLAIN,
+    "load_runs, cold": READ.replace("{options}", ", cache=False"),
+    "load_runs, cold, one metric": READ.replace("{options}", ", metrics=['val/rd_loss'], cache=False"),
+    "load_runs, first, writing the cache": READ.replace("{options}", ""),
+    "load_runs, cached": READ.replace("{options}", ""),
+    "a table by lambda, cached": READ.replace("{options}", "") + TABLE,
+}
+
+
+def write_run(folder: Path, seed: int, entries: int) -> None:
+    """A run folder as the platform leaves it: `entries` lines of training metrics and a tenth as many evaluations."""
+    run, random = RunFolder(folder), np.random.default_rng(seed)
+    run.create()
+    run.config.write_text(CONFIG.format(seed=seed, lmbda=0.0018 * 2 ** (seed % 6), steps=100 * entries))
+    run.update_status(state="done", step=100 * entries, attempt=1, reason="", max_steps=100 * entries)
+    run.environment.write_text(json.dumps({"git_commit": "0" * 40, "git_dirty": False, "packages": {}}))
+    lines = []
+    for i in range(1, entries + 1):
+        at = {"step": 100 * i, "epoch": i // 10, "time": 1e9 + i}
+        lines.append(encode_metrics(at | {f"train/{name}": float(random.random()) for name in TRAIN}))
+        if i % 10 == 0:
+            lines.append(encode_metrics(at | {f"val/{name}": float(random.random()) for name in VAL}))
+    run.metrics_file.write_text("".join(lines))
+    rows = [f"kodim{i:02d},512,768,{random.random()},{30 + random.random()},True" for i in range(1, 25)]
+    (run.eval / "images.csv").write_text("image,height,width,bpp,psnr,exact\n" + "\n".join(rows) + "\n")
+
+
+def seconds(reading: str, runs: Path) -> tuple[float, float]:
+    """CPU and wall seconds of one process that makes this reading."""
+    if "cached" not in reading:
+        shutil.rmtree(runs / ".analysis", ignore_errors=True)
+    code = READINGS[reading].format(runs=str(runs))
+    begun = time.perf_counter()
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    wall_s = time.perf_counter() - begun
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        raise RuntimeError(f"{reading} ended with exit code {child.returncode}")
+    return usage.ru_utime + usage.ru_stime, wall_s
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=1000, help="run folders (default: %(default)s)")
+    parser.add_argument("--entries", type=int, default=60, help="logged steps of each (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="interleaved blocks (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Path(folder, "runs")
+        for seed in range(options.runs):
+            write_run(runs / f"{seed:016x}", seed, options.entries)
+        taken = np.array([[seconds(name, runs) for name in READINGS] for _ in range(options.repeats)])
+    cpu, wall = taken.transpose(2, 1, 0)
+    print(f"{machine()}; {options.runs} runs of {options.entries} log entries, {options.repeats} blocks\n")
+    print("| reading | CPU [s] | CPU / json and yaml | 95 % interval | wall [s] | slowest wall [s] |")
+    print("|---|---|---|---|---|---|")
+    for name, cpu_s, wall_s in zip(READINGS, cpu, wall, strict=True):
+        ratio, low, high = median_interval(cpu_s / cpu[0])
+        interval = "" if low == high else f"{low:.2f} to {high:.2f}"
+        times = f"{np.median(cpu_s):.2f} | {ratio:.2f}x | {interval} | {np.median(wall_s):.2f} | {wall_s.max():.2f}"
+        print(f"| {name} | {times} |")
+
+
+if __name__ == "__main__":
+    main()
