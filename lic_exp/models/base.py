@@ -43,11 +43,14 @@ class Compressed:
     strings: the transmitted bytes, [string kind][image], as in CompressAI.
     shape: (h, w) of the coarsest latent, which the decoder is given, as in CompressAI.
     state: what the encoder itself knows and `Codec.reconstruct` needs; never transmitted.
+    quality: the rate that a variable-rate codec was asked for, one for all images, which the decoder is given too;
+        None for other codecs.
     """
 
     strings: list[list[bytes]]
     shape: Sequence[int]
     state: Any = None
+    quality: float | None = None
 
     def bits(self) -> list[int]:
         """Transmitted bits of each image: eight times the bytes of all its strings."""
@@ -93,3 +96,25 @@ class Codec(nn.Module):
     def pad(self, x: Tensor) -> Tensor:
         """Extend x (B, 3, H, W) to the sides the codec needs; the top-left H x W of the result is x."""
         return pad_to_multiple(x, self.facts.downsampling_factor)
+
+
+class VariableRateCodec(Codec):
+    """A codec whose one set of weights serves a range of rates.
+
+    max_quality: the largest `quality`. A quality is a number in [0, max_quality], fractions included, and stands for
+        lmbda: from the criterion's lmbda_min at 0 to its lmbda_max at max_quality, uniformly in log lmbda. The codec
+        itself knows no lmbda.
+    """
+
+    max_quality: float
+
+    def forward(self, x: Tensor, quality: float | Tensor | None = None) -> CodecOutput:
+        """`Codec.forward` at one quality, or one per image (B,); None means max_quality.
+
+        Raises ValueError for a quality outside [0, max_quality].
+        """
+        raise NotImplementedError
+
+    def compress(self, x: Tensor, quality: float | None = None) -> Compressed:
+        """`Codec.compress` at one quality; None means max_quality."""
+        raise NotImplementedError
