@@ -21,7 +21,12 @@ from pathlib import Path
 import numpy as np
 from measuring import machine, median_interval
 
+from lic_exp import tables
 from lic_exp.tracking.run_folder import RunFolder, encode_metrics
+
+RATES = (0.0018, 0.0035, 0.0067, 0.013, 0.025)
+SEEDS = 10
+"""A variant has a run per seed and rate: 1 000 runs are a table of 20 rows."""
 
 TRAIN = ("loss", "bpp_loss", "mse_loss", "psnr", "y_bpp", "z_bpp", "aux_loss", "grad_norm", "grad_norm_aux", "lr")
 VAL = ("rd_loss", "bpp_loss", "mse_loss", "psnr", "ms_ssim", "ms_ssim_db")
@@ -63,6 +68,7 @@ PLAIN = (
     "[[json.loads(line) for line in open(path)] for path in Path({runs!r}).glob('*/metrics.jsonl')]; "
     "[yaml.safe_load(path.read_text()) for path in Path({runs!r}).glob('*/config.yaml')]"
 )
+ABLATION = "from analysis.__main__ import main; main(['ablation', {table!r}, '--runs', {runs!r}, '--out', {out!r}])"
 READINGS = {
     "json and yaml": PLAIN,
     "load_runs, cold": READ.replace("{options}", ", cache=False"),
@@ -70,24 +76,55 @@ READINGS = {
     "load_runs, first, writing the cache": READ.replace("{options}", ""),
     "load_runs, cached": READ.replace("{options}", ""),
     "a table by lambda, cached": READ.replace("{options}", "") + TABLE,
+    "an ablation table in four formats, cached": ABLATION,
 }
 
 
-def write_run(folder: Path, seed: int, entries: int) -> None:
+def write_study(folder: Path, count: int, entries: int) -> Path:
+    """`count` runs in `folder`, and the file of a table that they fill."""
+    size = SEEDS * len(RATES)
+    names = ["naive", *(f"variant_{i}" for i in range(1, count // size))]
+    table = {
+        "title": "A benchmark's table",
+        "paper": "nobody's",
+        "baseline": "naive",
+        "seeds": list(range(SEEDS)),
+        "rates": {"criterion.lmbda": list(RATES)},
+        "variants": {name: {"label": name, "overrides": [], "paper": {"bd_rate": -1.0}} for name in names},
+    }
+    cells = []
+    for i in range(count):
+        seed, rate = i % size // len(RATES), RATES[i % len(RATES)]
+        write_run(folder / f"{i:016x}", i, seed, rate, entries)
+        cell = {"seed": seed, "rate": {"criterion.lmbda": rate}, "signature": f"{i:016x}"}
+        cells += [cell | {"variant": names[i // size]}] if i // size < len(names) else []
+    manifest = {"experiment": "benchmark", "scale": None, "study": f"{0:016x}", "overrides": [], "made": "2026-01-01"}
+    (folder / tables.FOLDER).mkdir()
+    (folder / tables.FOLDER / "benchmark-0.json").write_text(json.dumps(manifest | {"table": table, "cells": cells}))
+    path = folder.with_name("benchmark.yaml")
+    path.write_text(json.dumps({"table": table}))
+    return path
+
+
+def write_run(folder: Path, number: int, seed: int, lmbda: float, entries: int) -> None:
     """A run folder as the platform leaves it: `entries` lines of training metrics and a tenth as many evaluations."""
-    run, random = RunFolder(folder), np.random.default_rng(seed)
+    run, random = RunFolder(folder), np.random.default_rng(number)
     run.create()
-    run.config.write_text(CONFIG.format(seed=seed, lmbda=0.0018 * 2 ** (seed % 6), steps=100 * entries))
+    run.config.write_text(CONFIG.format(seed=seed, lmbda=lmbda, steps=100 * entries))
     run.update_status(state="done", step=100 * entries, attempt=1, reason="", max_steps=100 * entries)
     run.environment.write_text(json.dumps({"git_commit": "0" * 40, "git_dirty": False, "packages": {}}))
     lines = []
     for i in range(1, entries + 1):
         at = {"step": 100 * i, "epoch": i // 10, "time": 1e9 + i}
-        lines.append(encode_metrics(at | {f"train/{name}": float(random.random()) for name in TRAIN}))
+        train = {f"train/{name}": float(random.random()) for name in TRAIN}
+        lines.append(encode_metrics(at | train | {"train/lr": 1e-4 if i < 0.7 * entries else 1e-5}))
         if i % 10 == 0:
-            lines.append(encode_metrics(at | {f"val/{name}": float(random.random()) for name in VAL}))
+            level = 20 * lmbda**0.5 * (1 + 5 / i + 0.01 * random.random())
+            lines.append(encode_metrics(at | {f"val/{name}": level + place for place, name in enumerate(VAL)}))
     run.metrics_file.write_text("".join(lines))
-    rows = [f"kodim{i:02d},512,768,{random.random()},{30 + random.random()},True" for i in range(1, 25)]
+    bpp, psnr = 3 * lmbda**0.5, 44 + 4 * np.log10(lmbda)
+    noise = random.normal(1, 0.01, (24, 2))
+    rows = [f"kodim{i:02d},512,768,{bpp * a},{psnr * b},True" for i, (a, b) in enumerate(noise.tolist(), 1)]
     (run.eval / "images.csv").write_text("image,height,width,bpp,psnr,exact\n" + "\n".join(rows) + "\n")
 
 
@@ -95,7 +132,8 @@ def seconds(reading: str, runs: Path) -> tuple[float, float]:
     """CPU and wall seconds of one process that makes this reading."""
     if "cached" not in reading:
         shutil.rmtree(runs / ".analysis", ignore_errors=True)
-    code = READINGS[reading].format(runs=str(runs))
+    table, out = runs.with_name("benchmark.yaml"), runs.with_name("tables")
+    code = READINGS[reading].format(runs=str(runs), table=str(table), out=str(out))
     begun = time.perf_counter()
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
@@ -114,8 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder, "runs")
-        for seed in range(options.runs):
-            write_run(runs / f"{seed:016x}", seed, options.entries)
+        write_study(runs, options.runs, options.entries)
         taken = np.array([[seconds(name, runs) for name in READINGS] for _ in range(options.repeats)])
     cpu, wall = taken.transpose(2, 1, 0)
     print(f"{machine()}; {options.runs} runs of {options.entries} log entries, {options.repeats} blocks\n")

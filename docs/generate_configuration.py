@@ -131,10 +131,10 @@ def _yaml(value: Any) -> str:
 
 
 def _heading(text: str) -> str:
-    """The comment at the head of a file, as one line."""
+    """The first paragraph of the comment at the head of a file, as one line."""
     lines = []
     for line in text.splitlines():
-        if not line.startswith("#"):
+        if not line.startswith("#") or line == "#":
             break
         if not line.startswith("# @package"):
             lines.append(line.lstrip("# "))

@@ -10,6 +10,7 @@ from lic_exp.launching.compose import compose, options, parse
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.listing import RunSummary, summaries
 from lic_exp.launching.run import Run
+from lic_exp.launching.studies import trainings
 from lic_exp.launching.validation import validate
 
 if TYPE_CHECKING:
@@ -65,15 +66,18 @@ def run(overrides: Sequence[str] = (), *, quiet: bool = False) -> Run:
 
     Raises ConfigError before anything starts where an override is wrong, and what the run itself raises.
     """
-    parsed = parse(list(overrides))
-    if parsed.sweeping:
+    if parse(list(overrides)).sweeping:
         raise ConfigError(["these overrides describe several runs; lic_exp.run makes one"])
+    (training,) = trainings(list(overrides), several=False)
+    config = validate(compose(training.overrides))
+    if training.study:
+        training.study.record(config)
     from lic_exp.launching.main import launch
     from lic_exp.launching.summary import console_for
 
     console = console_for(sys.stderr)
     console.quiet = quiet
-    found: Run = launch(validate(compose(parsed)), list(overrides), console)
+    found: Run = launch(config, list(overrides), console)
     return found
 
 

@@ -98,7 +98,8 @@ def parse(arguments: Sequence[str]) -> Overrides:
         known = groups(plugins)
     except ConfigError as error:
         raise ConfigError(errors + error.messages) from None
-    verdicts = [_judge(argument, override, known, plugins) for argument, override in parsed]
+    tables = any(override.key_or_group == "experiment" for _, override in parsed)
+    verdicts = [_judge(argument, override, known, plugins, tables=tables) for argument, override in parsed]
     errors += [message for message in verdicts if message]
     accepted = [
         (_forced(argument, override, known), override.is_sweep_override())
@@ -109,6 +110,22 @@ def parse(arguments: Sequence[str]) -> Overrides:
         raise ConfigError(errors + _later_errors([argument for argument, sweep in accepted if not sweep], plugins))
     arguments = _searchpath(plugins) + [argument for argument, _ in accepted]
     return Overrides(arguments, plugins, any(sweep for _, sweep in accepted))
+
+
+def values_of(arguments: Sequence[str], key: str) -> list[Any]:
+    """The values that the last of these overrides gives `key`, several where it is a sweep; [] where none does."""
+    found: list[Any] = []
+    for argument in arguments:
+        override = OverridesParser.create().parse_override(argument)
+        if override.key_or_group == key:
+            found = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
+    return found
+
+
+def is_sweep(argument: str) -> bool:
+    """Whether a readable override holds several values."""
+    sweep: bool = OverridesParser.create().parse_override(argument).is_sweep_override()
+    return sweep
 
 
 def _plugins(parsed: Sequence[tuple[str, Override]]) -> list[str]:
@@ -123,17 +140,23 @@ def _plugins(parsed: Sequence[tuple[str, Override]]) -> list[str]:
     return [str(name) for name in named]
 
 
-def _judge(argument: str, override: Override, known: list[str], plugins: Sequence[str]) -> str | None:
+def _judge(argument: str, override: Override, known: list[str], plugins: Sequence[str], *, tables: bool) -> str | None:
+    """What is wrong with an override by itself, or None. tables: whether an experiment is chosen."""
     key = override.key_or_group
     if not key:
         return f"{argument}: the key is missing. An override has the form key=value."
     if key.startswith(("hydra.", "hydra/")):
         return None
+    if key.split(".")[0] == "table" and not tables:
+        return f"{argument}: only an experiment has a table: choose one with experiment=..."
     if override.type == OverrideType.DEL:
         return f"{argument}: a key cannot be removed; set it to null where it allows that"
-    if key not in known:
-        return None
-    valid = options(key, plugins)
+    return _judge_choice(argument, override, options(key, plugins)) if key in known else None
+
+
+def _judge_choice(argument: str, override: Override, valid: list[str]) -> str | None:
+    """What is wrong with the choice of a group's options, of which `valid` are there, or None."""
+    key = override.key_or_group
     values = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
     if key in SEVERAL:
         values = [name for value in values for name in (value or ["[]"] if isinstance(value, list) else [value])]
@@ -215,6 +238,22 @@ def compose(overrides: Overrides) -> dict[str, Any]:
 _REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 
 
+def compose_table(overrides: Overrides) -> dict[str, Any] | None:
+    """The node `table` of the composed config, or None where nothing has rows. Raises ConfigError naming the override.
+
+    A scale may hold what its budget changes in a table (`rates`), and so has part of a node.
+    """
+    try:
+        with _hydra_session():
+            node = hydra.compose("config", list(overrides.arguments)).get("table")
+    except _REFUSALS as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError([f"{_culprit(overrides.arguments)}: {reason}"]) from error
+    table = OmegaConf.to_container(node) if node is not None else None
+    assert table is None or isinstance(table, dict)
+    return {str(key): value for key, value in table.items()} if table and "variants" in table else None
+
+
 def _composed(arguments: Sequence[str]) -> dict[str, Any]:
     with _hydra_session():
         config = hydra.compose("config", list(arguments))
@@ -232,8 +271,12 @@ def _culprit(arguments: Sequence[str]) -> str:
 
 
 def to_plain(config: Any) -> dict[str, Any]:
-    """An OmegaConf config as plain containers, resolved while it is attached to its root."""
+    """An OmegaConf config as plain containers, resolved while it is attached to its root.
+
+    Hydra's own node is no part of a run, nor is the table that it may stand in.
+    """
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(plain, dict)
     plain.pop("hydra", None)
+    plain.pop("table", None)
     return {str(key): value for key, value in plain.items()}

@@ -15,8 +15,9 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
 from lic_exp.launching import exit_codes
-from lic_exp.launching.compose import cells, compose, conf_folder, parse, to_plain
+from lic_exp.launching.compose import compose, conf_folder, parse, to_plain, values_of
 from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.studies import trainings
 from lic_exp.launching.validation import validate
 
 
@@ -26,14 +27,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = get_args_parser().parse_intermixed_args(arguments)
     values = options.overrides
     flags = _without(arguments, values)
+    showing = bool(options.cfg or options.info or options.help or options.hydra_help or options.shell_completion)
+    foreign = options.multirun and bool(values_of(values, "hydra/launcher"))
     try:
-        overrides = parse(values)
-        for cell in cells(overrides, several=options.multirun):
-            validate(compose(cell))
+        asked = trainings(values, several=options.multirun)
+        configs = [validate(compose(training.overrides)) for training in asked]
+        if foreign and asked[0].study:
+            raise ConfigError(["hydra/launcher: a table's runs go one after another so far; leave the launcher out"])
+        for training, config in zip(asked, configs, strict=True):
+            if training.study and not showing:
+                training.study.record(config)
     except ConfigError as error:
         print(error.report(), file=sys.stderr)
         return exit_codes.CONFIG
-    return _hand_over([*flags, *overrides.arguments], values)
+    if options.multirun and not (foreign or showing):
+        return _one_after_another(list(zip(map(str, asked), configs, strict=True)), values)
+    plain = parse(values) if foreign else asked[0].overrides
+    return _hand_over([*flags, *plain.arguments], values)
+
+
+def _one_after_another(runs: Sequence[tuple[str, dict[str, Any]]], given: Sequence[str]) -> int:
+    """Start every run, whatever becomes of the others, until a signal asks to stop. Returns the worst exit code.
+
+    runs: what to call each, and its config.
+    """
+    worst = exit_codes.DONE
+    for number, (name, config) in enumerate(runs, 1):
+        print(f"{number} of {len(runs)}: {name}", file=sys.stderr)
+        code = start(config, list(given))
+        if code == exit_codes.PREEMPTED:
+            return code
+        worst = max(worst, code)
+    return worst
 
 
 def _without(arguments: Sequence[str], values: Sequence[str]) -> list[str]:

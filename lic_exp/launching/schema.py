@@ -126,6 +126,7 @@ class Root(Node):
     parent: str | None
     stages: list[Stage]
     name: Annotated[str | None, Unsigned()]
+    variant: Annotated[str | None, Unsigned()]
     tags: Annotated[list[str], Unsigned()]
     plugins: Annotated[list[str], Unsigned()]
     model: Model

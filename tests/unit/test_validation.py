@@ -17,7 +17,7 @@ def messages(*overrides):
 
 
 OPTIMIZER_KEYS = "Valid keys of optimizer: aux_lr, lr_factors, reg_lr, lr, betas, eps, weight_decay"
-ROOT_KEYS = "Valid keys: schema_version, seed, parent, stages, name, tags, plugins, model, "
+ROOT_KEYS = "Valid keys: schema_version, seed, parent, stages, name, variant, tags, plugins, model, "
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""The runs of an ablation table, found by the manifest that launching them left beside the run folders."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+from analysis.run_records import is_run_folder
+from analysis.runs import Place, Runs, load_runs
+from lic_exp.tables import FOLDER, Cell, Rate, Table, TableError, experiments, parse_table, read_table
+
+
+@dataclass(frozen=True)
+class Study:
+    """A table and what there is of its runs.
+
+    scale, overrides: what all of its runs were launched with, beside the experiment. made: when it was last launched.
+    signatures: {cell: signature}; empty where nothing was launched. runs: those whose folders exist.
+    others: manifests of the same table that were not chosen.
+    """
+
+    experiment: str
+    table: Table
+    runs: Runs | None = None
+    scale: str | None = None
+    study: str = ""
+    overrides: tuple[str, ...] = ()
+    made: str = ""
+    signatures: tuple[tuple[Cell, str], ...] = ()
+    others: tuple[str, ...] = ()
+
+    def of(self, variant: str, seed: int) -> list[str]:
+        """The signatures of a row's trainings with this seed, one per rate; [] where nothing was launched."""
+        return [name for cell, name in self.signatures if (cell.variant, cell.seed) == (variant, seed)]
+
+    def rate_of(self, signature: str) -> Rate:
+        return next(cell.rate for cell, name in self.signatures if name == signature)
+
+
+def load_study(
+    experiment: str, *, runs: Place = "runs", scale: str | None = None, study: str = "", code: str | None = None
+) -> Study:
+    """The study of a table (`conf/experiment/NAME.yaml`, or a path of such a file) in a folder of runs.
+
+    Of several the one launched last; scale, study (the beginning of its name) choose. Where nothing was launched the
+    table is there without runs. code: as in `load_runs`. Raises AnalysisError.
+    """
+    path = Path(experiment) if experiment.endswith(".yaml") else experiments() / f"{experiment}.yaml"
+    name = path.stem
+    known = _manifests(Path(runs), name)
+    found = [one for one in known if scale in (None, one["scale"]) and one["study"].startswith(study)]
+    if known and not found:
+        said = ", ".join(map(_described, known))
+        raise AnalysisError(f"{runs} has no runs of {name} launched so; it has {said}")
+    chosen = max(found, key=lambda one: str(one["made"]), default=None)
+    table = _table(path, name, chosen)
+    if chosen is None:
+        return Study(name, table, scale=scale)
+    cells = tuple((Cell(row["variant"], row["seed"], row["rate"]), row["signature"]) for row in chosen["cells"])
+    return Study(
+        name,
+        table,
+        _load(Path(runs), {signature for _, signature in cells}, code),
+        chosen["scale"],
+        chosen["study"],
+        tuple(chosen["overrides"]),
+        chosen["made"],
+        cells,
+        tuple(_described(one) for one in found if one is not chosen),
+    )
+
+
+def tables() -> list[str]:
+    """The experiments that have a table."""
+    files = sorted(experiments().glob("*.yaml"))
+    return [path.stem for path in files if "\ntable:" in path.read_text(encoding="utf-8")]
+
+
+def _table(path: Path, name: str, manifest: Mapping[str, Any] | None) -> Table:
+    """Labels and figures as the file says today; rows, seeds and rates as they were launched."""
+    try:
+        written = read_table(path) if path.is_file() else None
+        launched = None if manifest is None else parse_table(manifest["table"], f"manifest of {name}")
+    except TableError as error:
+        raise AnalysisError(str(error)) from error
+    if written is None and launched is None:
+        near = difflib.get_close_matches(name, tables(), n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        listed = ", ".join(tables())
+        raise AnalysisError(f"{name}: there is no such table.{hint} Tables: {listed}, or the path of a file with one")
+    if written is None or launched is None:
+        table = written or launched
+        assert table is not None
+        return table
+    return written.model_copy(update={key: getattr(launched, key) for key in ("seeds", "aa_seeds", "rates")})
+
+
+def _manifests(runs: Path, name: str) -> list[dict[str, Any]]:
+    found = []
+    for path in sorted((runs / FOLDER).glob(f"{name}-*.json")):
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise AnalysisError(f"{path} cannot be read: {error}; launch one of its runs again to renew it") from error
+        if manifest["experiment"] == name:
+            found.append(manifest)
+    return found
+
+
+def _described(manifest: Mapping[str, Any]) -> str:
+    words = [f"study={manifest['study'][:8]}"]
+    words += [f"scale={manifest['scale']}"] if manifest["scale"] else []
+    return " ".join([*words, *manifest["overrides"]])
+
+
+def _load(folder: Path, signatures: Iterable[str], code: str | None) -> Runs | None:
+    wanted = [name for name in sorted(signatures) if is_run_folder(folder / name)]
+    if not wanted:
+        return None
+    runs = load_runs(folder, code=code)
+    return runs.where(np.isin(runs.runs["signature"].to_numpy(str), wanted))  # type: ignore[arg-type]
