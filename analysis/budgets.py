@@ -78,7 +78,7 @@ def budget_speed_up(
     for runs in arms.values():
         check_done(runs)
     matched, flags = groups(*arms.values())
-    macs = dict(zip(ARMS, macs_per_image or (np.nan, np.nan), strict=True))
+    macs = dict(zip(ARMS, macs_per_image or (None, None), strict=True))
     found = pd.DataFrame(
         [_row(pair, {arm: _ends(arms[arm], pair[arm], metric, k, macs[arm]) for arm in ARMS}) for pair in matched]
     )
@@ -89,7 +89,7 @@ def budget_speed_up(
     return SpeedUp("final level over budgets", k, ratios, found, pd.DataFrame(), tuple(flags))
 
 
-def _ends(runs: Runs, signatures: list[str], metric: str, k: int, macs: float) -> pd.DataFrame:
+def _ends(runs: Runs, signatures: list[str], metric: str, k: int, macs: float | None) -> pd.DataFrame:
     """One row per run: its whole cost, and its final level as `value`."""
     rows = []
     for signature in signatures:

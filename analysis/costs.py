@@ -15,7 +15,7 @@ UNITS = ("steps", "epochs", "images", "seconds", "macs")
 NEEDED_METRICS = (names.VAL_RD_LOSS, names.TRAIN_IMAGES_PER_S, names.TRAIN_LR)
 
 
-def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float = np.nan) -> pd.DataFrame:
+def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | None = None) -> pd.DataFrame:
     """One row per evaluation of a run: `value` of the metric, and what was spent until then in each of UNITS.
 
     seconds: training alone. `train/images_per_s` is the mean speed since the last evaluation (or since a resume), so
@@ -23,7 +23,8 @@ def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float = 
     is given the speed before it. Evaluations, waiting between attempts and the start-up are not in it, writing
     checkpoints is. NaN where no speed was logged.
     epochs: steps over the steps of an epoch, as configured or else as the logged epochs have it; NaN without either.
-    macs: images times `macs_per_image`.
+    macs: images times `macs_per_image`; None: what one crop costs the run's codec in the forward pass (as recorded, NaN
+        where it was not). That a step costs about three times as much cancels in ratios.
     Raises AnalysisError where the metric was never logged.
     """
     row = runs.runs[runs.runs["signature"] == signature].iloc[0]
@@ -33,6 +34,7 @@ def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float = 
     steps = curve["step"].to_numpy(float)
     speed = runs.curve(signature, names.TRAIN_IMAGES_PER_S)
     images = steps * float(row.get("data.batch_size", np.nan))
+    macs_per_image = _forward_macs(row) if macs_per_image is None else macs_per_image
     return pd.DataFrame(
         {
             "value": curve["value"],
@@ -43,6 +45,13 @@ def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float = 
             "macs": images * macs_per_image,
         }
     )
+
+
+def _forward_macs(row: "pd.Series[Any]") -> float:
+    """MACs of the codec's forward pass on a crop; NaN where they are not recorded, or stages have crops of their own."""
+    if "crop_size" in str(row.get("stages", "")):
+        return float("nan")
+    return float(row["macs_per_pixel"]) * float(row.get("data.crop_size", np.nan)) ** 2
 
 
 def _training_seconds(steps: NDArray[Any], images: NDArray[Any], speed: pd.DataFrame) -> NDArray[Any]:

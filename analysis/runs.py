@@ -31,8 +31,10 @@ class Runs:
     """Runs of any state, finished or not.
 
     runs: one row per run. `signature, folder, state, reason, step, max_steps, attempt, started, finished, device, host,
-        git_commit, git_dirty, stale, name, tags, seed, lmbda`; a column per component with its short name (`model`,
-        `spectral_reg`, ...); a column per config key (`optimizer.lr`, ...), NaN where a run has no such key.
+        git_commit, git_dirty, stale, name, tags, seed, lmbda`; the codec's `parameters, macs_per_pixel,
+        encode_macs_per_pixel, decode_macs_per_pixel`, NaN where the run recorded none; a column per component with its
+        short name (`model`, `spectral_reg`, ...); a column per config key (`optimizer.lr`, ...), NaN where a run has no
+        such key.
         state: created, running, done, failed, diverged or preempted, as the run itself says; "dead" where it says
         running but has been silent for two minutes, "unreadable" where its files are damaged (`reason` tells which).
         stale: it was made by other code than asked for.

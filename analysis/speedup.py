@@ -81,8 +81,9 @@ def speed_up(
     target: "final", the mean of the baseline's last k evaluations; "before-decay", the same of the evaluations before
         its `train/lr` first falls below `decay_share` of its maximum (with a decay the final level hides differences);
         or a number.
-    macs_per_image: of a training step's image, for baseline and test. Without it MACs are known only as a ratio, where
-        both have the same model and crop size; a regularizer's own cost then shows in seconds alone.
+    macs_per_image: of a training step's image, for baseline and test. Without it the codec's own MACs per pixel are
+        taken as the runs recorded them; without these, MACs are known only as a ratio where both have the same model and
+        crop size. A regularizer's own cost then shows in seconds alone.
     trusted: config keys in which the arms may differ nevertheless; see `check_comparable`.
 
     Raises AnalysisError where the runs are not comparable, a baseline is not done, or the target does not exist.
@@ -92,7 +93,7 @@ def speed_up(
     check_done(base_runs)
     matched, flags = pairs(base_runs, test_runs)
     flags += code_flags(base_runs, test_runs)
-    macs = macs_per_image or (np.nan, np.nan)
+    macs = macs_per_image or (None, None)
     ours = {pair["baseline"]: trajectory(base_runs, pair["baseline"], metric, macs[0]) for pair in matched}
     theirs = {pair["test"]: trajectory(test_runs, pair["test"], metric, macs[1]) for pair in matched}
     levels = {name: _evaluations_of_target(base_runs, name, ours[name], target, decay_share) for name in ours}
