@@ -10,13 +10,14 @@ from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.published import FOLDER
+from analysis.run_records import COMPLEXITY
 from analysis.runs import Runs, find_runs, load_runs
 
 FILE = FOLDER / "complexity.json"
 NOT_MODEL = ("model._target_", "model.weights", "model.partial_weights", "model.freeze")
 """Options of a model that do not decide its size."""
 
-TIMES_CAUTION = "encode_ms and decode_ms are not comparable: other machines, image sizes and coders, mostly not stated by the source"
+TIMES_CAUTION = "encode_ms and decode_ms are not comparable: machines, image sizes and coders differ or are not stated"
 
 
 @dataclass(frozen=True)
@@ -63,34 +64,27 @@ def _published() -> dict[str, Any]:
 
 def run_costs(runs: Runs) -> list[CodecCost]:
     """One entry per distinct model of the runs, with the signatures of its runs as source."""
-    models: dict[tuple[Any, ...], list[str]] = {}
+    models: dict[tuple[str, tuple[float | None, ...]], list[str]] = {}
     for row in runs.runs.to_dict("records"):
-        numbers = tuple(_number(row[key]) for key in ("parameters", "macs_per_pixel"))
-        needed = tuple(_number(row[f"{side}_macs_per_pixel"]) for side in ("encode", "decode"))
-        models.setdefault((_model(row), *numbers, *needed), []).append(row["signature"])
-    return [_run_cost(*model, signatures) for model, signatures in models.items()]
+        models.setdefault((_model(row), tuple(_number(row[key]) for key in COMPLEXITY)), []).append(row["signature"])
+    return [_run_cost(name, numbers, signatures) for (name, numbers), signatures in models.items()]
 
 
-def _run_cost(
-    name: str,
-    parameters: float | None,
-    macs: float | None,
-    encode: float | None,
-    decode: float | None,
-    signatures: Sequence[str],
-) -> CodecCost:
-    kmacs = (None if value is None else value / 1e3 for value in (macs, encode, decode))
-    more = f" and {len(signatures) - 1} more" if len(signatures) > 1 else ""
-    note = "" if macs is not None else "recorded none: made before runs did, or its codec could not be counted"
+def _run_cost(name: str, numbers: Sequence[float | None], signatures: Sequence[str]) -> CodecCost:
+    """numbers: those that COMPLEXITY names."""
+    parameters, *macs = numbers
+    total, encode, decode = (None if value is None else value / 1e3 for value in macs)
     return CodecCost(
-        name,
-        "run",
-        None if parameters is None else int(parameters),
-        *kmacs,
+        codec=name,
+        kind="run",
+        parameters=None if parameters is None else int(parameters),
+        kmacs_per_pixel=total,
+        encode_kmacs_per_pixel=encode,
+        decode_kmacs_per_pixel=decode,
         encode_ms=None,
         decode_ms=None,
-        source=f"run {signatures[0]}{more}",
-        note=note,
+        source=f"run {signatures[0]}" + (f" and {len(signatures) - 1} more" if len(signatures) > 1 else ""),
+        note="recorded none: made before runs did, or its codec could not be counted" if total is None else "",
     )
 
 

@@ -48,7 +48,7 @@ def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | 
 
 
 def _forward_macs(row: "pd.Series[Any]") -> float:
-    """MACs of the codec's forward pass on a crop; NaN where they are not recorded, or stages have crops of their own."""
+    """MACs of the codec's forward pass on a crop; NaN where not recorded, or where stages have their own crops."""
     if "crop_size" in str(row.get("stages", "")):
         return float("nan")
     return float(row["macs_per_pixel"]) * float(row.get("data.crop_size", np.nan)) ** 2

@@ -81,9 +81,9 @@ def speed_up(
     target: "final", the mean of the baseline's last k evaluations; "before-decay", the same of the evaluations before
         its `train/lr` first falls below `decay_share` of its maximum (with a decay the final level hides differences);
         or a number.
-    macs_per_image: of a training step's image, for baseline and test. Without it the codec's own MACs per pixel are
-        taken as the runs recorded them; without these, MACs are known only as a ratio where both have the same model and
-        crop size. A regularizer's own cost then shows in seconds alone.
+    macs_per_image: of a training step's image, for baseline and test. None: those of the codec's forward pass, as the
+        runs recorded them; where they did not, MACs are known only as a ratio, if both have the same model and crop
+        size. A regularizer's own cost then shows in seconds alone.
     trusted: config keys in which the arms may differ nevertheless; see `check_comparable`.
 
     Raises AnalysisError where the runs are not comparable, a baseline is not done, or the target does not exist.

@@ -59,9 +59,9 @@ def as_text(costs: "Sequence[CodecCost]", suffix: str) -> str:
         table = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
         return f"{table}\n\n" + "".join(f"* {line}\n" for line in _remarks(costs))
     file = io.StringIO()
-    table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(map(asdict, costs))
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(asdict, costs))
     return file.getvalue()
 
 
