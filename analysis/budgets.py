@@ -78,7 +78,7 @@ def budget_speed_up(
     for runs in arms.values():
         check_done(runs)
     matched, flags = groups(*arms.values())
-    macs = dict(zip(ARMS, macs_per_image or (np.nan, np.nan), strict=True))
+    macs = dict(zip(ARMS, macs_per_image or (None, None), strict=True))
     found = pd.DataFrame(
         [_row(pair, {arm: _ends(arms[arm], pair[arm], metric, k, macs[arm]) for arm in ARMS}) for pair in matched]
     )
@@ -89,14 +89,15 @@ def budget_speed_up(
     return SpeedUp("final level over budgets", k, ratios, found, pd.DataFrame(), tuple(flags))
 
 
-def _ends(runs: Runs, signatures: list[str], metric: str, k: int, macs: float) -> pd.DataFrame:
+def _ends(runs: Runs, signatures: list[str], metric: str, k: int, macs: float | None) -> pd.DataFrame:
     """One row per run: its whole cost, and its final level as `value`."""
     rows = []
     for signature in signatures:
         spent = trajectory(runs, signature, metric, macs)
-        if not 1 <= k <= len(spent):
-            raise AnalysisError(f"{signature}: a level over k={k} evaluations is asked of a run with {len(spent)}")
-        rows.append(spent.iloc[-1].to_dict() | {"value": spent["value"].iloc[-k:].mean()})
+        count = len(spent["value"])
+        if not 1 <= k <= count:
+            raise AnalysisError(f"{signature}: a level over k={k} evaluations is asked of a run with {count}")
+        rows.append({name: column[-1] for name, column in spent.items()} | {"value": spent["value"][-k:].mean()})
     return pd.DataFrame(rows)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from analysis.run_records import Points, Record
 from lic_exp.atomic import write_atomically
 
-VERSION = 1
+VERSION = 2
 _ARRAYS = Points._fields[1:]
 _FACTS = tuple(field.name for field in fields(Record) if field.name != "points")
 _log = logging.getLogger("analysis")

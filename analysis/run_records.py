@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lic_exp.tracking.run_folder import RunFolder, decode_metrics
 
 POSITION = ("step", "epoch", "time")
+COMPLEXITY = ("parameters", "macs_per_pixel", "encode_macs_per_pixel", "decode_macs_per_pixel")
 _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -44,6 +45,7 @@ class Record:
 
     folder: where it lies; for a run of a tracking store that store's address.
     problem: why it could not be read, or "".
+    complexity: the numbers of complexity.json that COMPLEXITY names; {} where the run recorded none.
     evaluation: rows of images.csv as text with the header first, by the set's name ("" is the run's own).
     files: [[name, bytes, mtime in ns], ...], by which a change is noticed.
     """
@@ -54,6 +56,7 @@ class Record:
     status: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     problem: str = ""
+    complexity: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, list[list[str]]] = field(default_factory=dict)
     files: list[list[Any]] = field(default_factory=list)
     points: Points = NO_POINTS
@@ -70,7 +73,7 @@ def files_of(folder: Path) -> list[list[Any]]:
     run = RunFolder(folder)
     tables = sorted([run.eval / "images.csv", *run.eval.glob("*/images.csv")])
     found = []
-    for path in (run.config, run.status_file, run.environment, run.metrics_file, *tables):
+    for path in (run.config, run.status_file, run.environment, run.complexity, run.metrics_file, *tables):
         try:
             facts = os.stat(path)
         except FileNotFoundError:
@@ -103,6 +106,8 @@ def read_record(
         record.status = _object(content, "status.json")
         environment = _object(content, "environment.json")
         record.environment = {key: environment.get(key) for key in ("git_commit", "git_dirty")}
+        complexity = _object(content, "complexity.json")
+        record.complexity = {key: complexity[key] for key in COMPLEXITY} if complexity else {}
         record.points = parse_metrics(content.get("metrics.jsonl", b""), wanted)
         tables = {name: data.decode() for name, data in content.items() if name.endswith("images.csv")}
         record.evaluation = {_set_name(name): parse_table(name, text) for name, text in tables.items()}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.run_records import NO_POINTS, Record
+from analysis.run_records import COMPLEXITY, NO_POINTS, Record
 from lic_exp.tracking.mlflow_store import component_label
 
 DEAD_AFTER_S = 120.0
@@ -43,6 +43,7 @@ def _run_row(record: Record, code: str | None) -> dict[str, Any]:
         "name": config.get("name"),
         "tags": tuple(config.get("tags") or ()),
         "seed": config.get("seed"),
+        **{key: np.nan if (value := record.complexity.get(key)) is None else value for key in COMPLEXITY},
     }
     flat = {key: value for key, value in _flatten(config).items() if key not in facts}
     return facts | {"lmbda": flat.get("criterion.lmbda")} | labels | flat

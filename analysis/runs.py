@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis import run_cache
 from analysis.errors import AnalysisError
@@ -19,6 +20,8 @@ from analysis.run_tables import evaluation_table, metrics_table, runs_table
 READERS, AT_ONCE = 4, 100
 """Threads that wait for the file system, and the runs that they read before they are parsed: the two at a time would
 only take turns."""
+
+NOWHERE = np.empty(0, np.intp)
 
 Place = str | Path
 
@@ -31,8 +34,10 @@ class Runs:
     """Runs of any state, finished or not.
 
     runs: one row per run. `signature, folder, state, reason, step, max_steps, attempt, started, finished, device, host,
-        git_commit, git_dirty, stale, name, tags, seed, lmbda`; a column per component with its short name (`model`,
-        `spectral_reg`, ...); a column per config key (`optimizer.lr`, ...), NaN where a run has no such key.
+        git_commit, git_dirty, stale, name, tags, seed, lmbda`; the codec's `parameters, macs_per_pixel,
+        encode_macs_per_pixel, decode_macs_per_pixel`, NaN where the run recorded none; a column per component with its
+        short name (`model`, `spectral_reg`, ...); a column per config key (`optimizer.lr`, ...), NaN where a run has no
+        such key.
         state: created, running, done, failed, diverged or preempted, as the run itself says; "dead" where it says
         running but has been silent for two minutes, "unreadable" where its files are damaged (`reason` tells which).
         stale: it was made by other code than asked for.
@@ -74,10 +79,19 @@ class Runs:
 
     def curve(self, signature: str, metric: str) -> pd.DataFrame:
         """One metric of one run: `step, epoch, time, value` by step, of a step logged twice the last; may be empty."""
-        rows = self.metrics.iloc[self._places.get((signature, metric), [])]
-        rows = rows.drop_duplicates("step", keep="last").sort_values("step", ignore_index=True)
-        curve: pd.DataFrame = rows[["step", "epoch", "time", "value"]]
-        return curve
+        return pd.DataFrame(self.series(signature, metric))
+
+    def series(self, signature: str, metric: str) -> dict[str, NDArray[Any]]:
+        """`curve` as arrays (n,) by name, for those who read many."""
+        places = self._places.get((signature, metric), NOWHERE)
+        # The first of the reversed order is the last that was logged.
+        _, last = np.unique(self._columns["step"][places][::-1], return_index=True)
+        kept = places[::-1][last]
+        return {name: column[kept] for name, column in self._columns.items()}
+
+    def facts(self, signature: str) -> dict[Any, Any]:
+        """The run's row of `runs`."""
+        return self._rows[signature]
 
     def final(self, metrics: Collection[str] | None = None) -> pd.DataFrame:
         """The last value of each metric: one row per run, indexed by signature, one column per metric."""
@@ -100,6 +114,14 @@ class Runs:
         complete = grouped[measures].count().eq(grouped.size(), axis=0)
         means = grouped[measures].mean().where(complete).assign(images=grouped.size())
         return self.runs[["signature", "seed", "lmbda"]].merge(means.reset_index(), on="signature")
+
+    @cached_property
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        return {name: self.metrics[name].to_numpy() for name in ("step", "epoch", "time", "value")}
+
+    @cached_property
+    def _rows(self) -> dict[str, dict[Any, Any]]:
+        return {row["signature"]: row for row in self.runs.to_dict("records")}
 
     @cached_property
     def _places(self) -> Mapping[Any, Any]:

@@ -1,6 +1,6 @@
 """How much sooner one arm of an experiment reaches a level of `val/rd_loss` than another."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.comparable import check_comparable, check_done, code_flags, pairs, same_macs
-from analysis.costs import NEEDED_METRICS, UNITS, trajectory
+from analysis.costs import NEEDED_METRICS, UNITS, Trajectory, trajectory
 from analysis.errors import AnalysisError
 from analysis.ratios import NEVER_HELD, NOT_REACHED, REACHED, Ratio, summary
 from analysis.runs import Place, Runs, load_runs
@@ -18,7 +18,7 @@ from lic_exp.tracking import names
 Target = Literal["final", "before-decay"] | float
 Arm = Runs | Place | Iterable[Place]
 """Runs, or where to load them from."""
-Trajectories = Mapping[str, pd.DataFrame]
+Trajectories = Mapping[str, Trajectory]
 TARGET_SCALES = (0.99, 1.0, 1.01)
 
 
@@ -81,8 +81,9 @@ def speed_up(
     target: "final", the mean of the baseline's last k evaluations; "before-decay", the same of the evaluations before
         its `train/lr` first falls below `decay_share` of its maximum (with a decay the final level hides differences);
         or a number.
-    macs_per_image: of a training step's image, for baseline and test. Without it MACs are known only as a ratio, where
-        both have the same model and crop size; a regularizer's own cost then shows in seconds alone.
+    macs_per_image: of a training step's image, for baseline and test. None: those of the codec's forward pass, as the
+        runs recorded them; where they did not, MACs are known only as a ratio, if both have the same model and crop
+        size. A regularizer's own cost then shows in seconds alone.
     trusted: config keys in which the arms may differ nevertheless; see `check_comparable`.
 
     Raises AnalysisError where the runs are not comparable, a baseline is not done, or the target does not exist.
@@ -92,19 +93,21 @@ def speed_up(
     check_done(base_runs)
     matched, flags = pairs(base_runs, test_runs)
     flags += code_flags(base_runs, test_runs)
-    macs = macs_per_image or (np.nan, np.nan)
+    macs = macs_per_image or (None, None)
     ours = {pair["baseline"]: trajectory(base_runs, pair["baseline"], metric, macs[0]) for pair in matched}
     theirs = {pair["test"]: trajectory(test_runs, pair["test"], metric, macs[1]) for pair in matched}
     levels = {name: _evaluations_of_target(base_runs, name, ours[name], target, decay_share) for name in ours}
     relative_macs = macs_per_image is None and same_macs(base_runs, test_runs)
 
-    def table(scale: float, window: int) -> pd.DataFrame:
+    def table(scale: float, window: int, units: Sequence[str] = ("steps",)) -> pd.DataFrame:
         targets = {name: scale * _level(name, values, window) for name, values in levels.items()}
-        rows = [_pair_row(pair, ours, theirs, targets[pair["baseline"]], window) for pair in matched]
-        found = pd.DataFrame(rows)
-        return found.assign(macs=found["images"]) if relative_macs else found
+        return pd.DataFrame(
+            [_pair_row(pair, ours, theirs, targets[pair["baseline"]], window, units) for pair in matched]
+        )
 
-    found = table(1.0, k)
+    found = table(1.0, k, UNITS)
+    if relative_macs:
+        found["macs"] = found["images"]
     shortest = min(map(len, levels.values()))
     sensitivity = [
         {"target": f"{100 * (scale - 1):+.0f} %", "k": window, "steps": summary("steps", table(scale, window), level)}
@@ -124,20 +127,20 @@ def load_arms(*arms: Arm, metric: str) -> list[Runs]:
 
 
 def _evaluations_of_target(
-    runs: Runs, signature: str, spent: pd.DataFrame, target: Target, share: float
+    runs: Runs, signature: str, spent: Trajectory, target: Target, share: float
 ) -> NDArray[np.float64]:
     """The evaluations whose last k make the target."""
-    values = spent["value"].to_numpy(float)
+    values = spent["value"]
     if target == "final":
         return values
     if target == "before-decay":
-        lr = runs.curve(signature, names.TRAIN_LR)
-        after_peak = lr.iloc[lr["value"].argmax() :] if len(lr) else lr
-        decayed = after_peak[after_peak["value"] < share * after_peak["value"].max()]["step"]
-        if decayed.empty:
+        lr = runs.series(signature, names.TRAIN_LR)
+        peak = int(lr["value"].argmax()) if len(lr["value"]) else 0
+        decayed = lr["step"][peak:][lr["value"][peak:] < share * lr["value"].max(initial=-np.inf)]
+        if not len(decayed):
             raise AnalysisError(f"{signature}: its learning rate never falls below {share:.0%} of its maximum")
         # Logged at a step is the rate that this step was made with.
-        before: NDArray[np.float64] = values[spent["steps"].to_numpy() < decayed.iloc[0]]
+        before: NDArray[np.float64] = values[spent["steps"] < decayed[0]]
         return before
     if isinstance(target, str) or not np.isfinite(target):
         raise AnalysisError(f"a target is 'final', 'before-decay' or a finite number, not {target!r}")
@@ -154,37 +157,37 @@ def _level(signature: str, values: NDArray[np.float64], k: int) -> float:
 
 
 def _pair_row(
-    pair: Mapping[str, Any], ours: Trajectories, theirs: Trajectories, target: float, k: int
+    pair: Mapping[str, Any], ours: Trajectories, theirs: Trajectories, target: float, k: int, units: Sequence[str]
 ) -> dict[str, Any]:
     arms = {"baseline": ours[pair["baseline"]], "test": theirs[pair["test"]]}
-    places = {arm: first_holding(spent["value"].to_numpy(float), target, k) for arm, spent in arms.items()}
+    places = {arm: first_holding(spent["value"], target, k) for arm, spent in arms.items()}
     cost = {
         f"{arm}_{unit}": np.nan if (place := places[arm]) is None else _at(spent[unit], place)
-        for unit in UNITS
+        for unit in units
         for arm, spent in arms.items()
     }
     missing = NEVER_HELD if places["baseline"] is None else NOT_REACHED
     outcome = REACHED if None not in places.values() else missing
-    ratio = {unit: cost[f"baseline_{unit}"] / cost[f"test_{unit}"] for unit in UNITS}
+    ratio = {unit: cost[f"baseline_{unit}"] / cost[f"test_{unit}"] for unit in units}
     return {**pair, "target": target, "outcome": outcome, **ratio, **cost}
 
 
-def _at(cost: "pd.Series[float]", place: float) -> float:
-    return float(np.interp(place, np.arange(len(cost)), cost.to_numpy(float)))
+def _at(cost: NDArray[np.float64], place: float) -> float:
+    return float(np.interp(place, np.arange(len(cost)), cost))
 
 
 def _with_reason(runs: Runs, pair: Mapping[Any, Any]) -> str:
-    row = runs.runs[runs.runs["signature"] == pair["test"]].iloc[0]
+    row = runs.facts(pair["test"])
     unfinished = pair["outcome"] == NOT_REACHED and row["state"] != "done"
     return str(pair["outcome"]) + (f": {row['state']} at step {row['step']:.0f}" if unfinished else "")
 
 
-def _coarse(pair: Mapping[Any, Any], spent: pd.DataFrame, k: int) -> Iterator[str]:
+def _coarse(pair: Mapping[Any, Any], spent: Trajectory, k: int) -> Iterator[str]:
     """What is to be said where the evaluations of a test run that got there do not tell much."""
     if pair["outcome"] != REACHED:
         return
     after = int((spent["steps"] >= pair["test_steps"]).sum())
-    if after == len(spent):
+    if after == len(spent["steps"]):
         yield f"run {pair['test']} holds the target at its first evaluation: it may have got there long before"
     if after < k:
         yield f"run {pair['test']} holds the target over its last {after} evaluations only, k is {k}"

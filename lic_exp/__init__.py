@@ -12,9 +12,17 @@ The command line's words from Python, with nothing heavy imported before it is n
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lic_exp.launching.api import create_model, create_regularizer, list_models, list_regularizers, list_runs, run
+    from lic_exp.launching.api import (
+        complexity,
+        create_model,
+        create_regularizer,
+        list_models,
+        list_regularizers,
+        list_runs,
+        run,
+    )
 
-__all__ = ["create_model", "create_regularizer", "list_models", "list_regularizers", "list_runs", "run"]
+__all__ = ["complexity", "create_model", "create_regularizer", "list_models", "list_regularizers", "list_runs", "run"]
 __version__ = "0.1.0"
 
 

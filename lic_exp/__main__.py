@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from lic_exp.catalogue import CatalogueError
 from lic_exp.launching import (
     exit_codes,
+    verbs_complexity,
     verbs_doctor,
     verbs_eval,
     verbs_export,
@@ -22,7 +23,10 @@ from lic_exp.launching.errors import ConfigError, did_you_mean
 from lic_exp.launching.lock import RunBusyError
 
 # Each offers add_parser(verbs); importing one loads nothing heavy.
-VERBS = (verbs_ls, verbs_show, verbs_eval, verbs_extend, verbs_export, verbs_sync, verbs_rm, verbs_gc, verbs_doctor)
+VERBS = (
+    *(verbs_ls, verbs_show, verbs_eval, verbs_extend, verbs_export, verbs_sync, verbs_rm, verbs_gc, verbs_doctor),
+    verbs_complexity,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from lic_exp.launching.validation import validate
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lic_exp.evaluation.complexity import Complexity
     from lic_exp.models.base import Codec
     from lic_exp.spectral_reg.base import SpectralRegularizer
 
@@ -39,6 +40,19 @@ def create_model(name: str, *, plugins: Sequence[str] = (), seed: int = 0, **ove
     from lic_exp.launching.build import build_codec
 
     return build_codec(config)
+
+
+def complexity(
+    name: str, *, size: tuple[int, int] | None = None, plugins: Sequence[str] = (), **overrides: Any
+) -> "Complexity":
+    """Parameters and MACs, part by part, of the codec that `model=name` with these options builds.
+
+    size: (height, width) of the image that is counted on; None: 256x256, or the next size that the codec takes. Of a
+    codec that is there already: `lic_exp.evaluation.complexity.complexity`. Raises ConfigError, as `create_model`.
+    """
+    from lic_exp.launching.complexity import complexity_of
+
+    return complexity_of(_chosen("model", name, plugins, overrides), size)
 
 
 def create_regularizer(name: str, *, plugins: Sequence[str] = (), **overrides: Any) -> "SpectralRegularizer | None":

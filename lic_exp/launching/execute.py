@@ -18,6 +18,7 @@ from lic_exp.data.loading import FolderImages, folder_images
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.launching import build as building
+from lic_exp.launching.complexity import record_complexity
 from lic_exp.launching.environment import record_environment
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.identity import data_source
@@ -159,6 +160,7 @@ def train(
     device = building.resolve_device(config["trainer"]["device"])
     objective = building.build_objective(config, device)
     check_disk(run, objective, averaged=config["trainer"]["ema_decay"] is not None)
+    record_complexity(objective.codec, run)
     stages = building.build_stages(config, objective, lambda stage: checked_source(stage, run), device)
     max_steps = sum(stage.steps for stage in stages)
     run.update_status(device=_device_name(device), max_steps=max_steps)

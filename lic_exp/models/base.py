@@ -57,6 +57,21 @@ class Compressed:
         return [8 * sum(len(string) for string in image) for image in zip(*self.strings, strict=True)]
 
 
+@dataclass(frozen=True)
+class CodingPart:
+    """A part by which a codec's complexity is told (`lic_exp.evaluation.complexity`).
+
+    modules: shell patterns of names of modules, or of parameters of the codec itself, each with all that is inside:
+        ("em_blocks.*.posterior",).
+    encode, decode: whether compressing and decompressing run it; neither where it only estimates the rate.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    encode: bool
+    decode: bool
+
+
 class Codec(nn.Module):
     """A learned image codec.
 
@@ -65,6 +80,8 @@ class Codec(nn.Module):
     """
 
     facts: ClassVar[CodecFacts]
+    coding_parts: ClassVar[tuple[CodingPart, ...]] = ()
+    """The first that names a module has it. Modules that none names are told by their top-level child."""
 
     def forward(self, x: Tensor) -> CodecOutput:
         """Estimate: x (B, 3, H, W) in [0, 1], sides multiples of `facts.downsampling_factor`.

@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     from compressai.models.base import CompressionModel
 
 from lic_exp.facts import CodecFacts
-from lic_exp.models.base import Codec, CodecOutput, Compressed
+from lic_exp.models.base import Codec, CodecOutput, CodingPart, Compressed
 from lic_exp.ranges import PositiveInt
 
 
@@ -32,6 +32,15 @@ class ZooCodec(Codec):
     """What the adapted models share. `latents` is (y_hat,): a hyper-latent is side information, not a scale."""
 
     zoo: ClassVar[type[CompressionModel]]
+    coding_parts = (
+        CodingPart("g_a", ("g_a",), encode=True, decode=False),
+        CodingPart("h_a", ("h_a",), encode=True, decode=False),
+        CodingPart("h_s", ("h_s",), encode=True, decode=True),
+        CodingPart("context", ("context_prediction", "entropy_parameters"), encode=True, decode=True),
+        CodingPart("g_s", ("g_s",), encode=False, decode=True),
+        # Coding takes probabilities from tables; the density network behind them runs for the estimate alone.
+        CodingPart("density", ("entropy_bottleneck", "gaussian_conditional"), encode=False, decode=False),
+    )
 
     # The parts that CompressAI's constructors make.
     g_a: nn.Module

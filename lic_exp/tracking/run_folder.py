@@ -3,6 +3,7 @@
 config.yaml      the resolved, validated config
 status.json      state, attempt, host, heartbeat, reason (written atomically)
 environment.json packages, git commit, device (git.diff beside it when the tree was dirty)
+complexity.json  parameters and MACs of the codec, part by part
 metrics.jsonl    one JSON object per logged step: the truth that tracking stores project
 run.log          what the run said
 checkpoints/ eval/ artifacts/
@@ -47,6 +48,7 @@ class RunFolder:
         self.config = self.root / "config.yaml"
         self.status_file = self.root / "status.json"
         self.environment = self.root / "environment.json"
+        self.complexity = self.root / "complexity.json"
         self.metrics_file = self.root / "metrics.jsonl"
         self.log = self.root / "run.log"
         self.checkpoints = self.root / "checkpoints"

@@ -16,7 +16,7 @@ def test_the_lists_name_what_the_command_line_accepts():
 
 def test_dir_and_attributes():
     assert {"create_model", "run", "__version__"} <= set(dir(lic_exp))
-    with pytest.raises(AttributeError, match=r"no attribute 'nosuch'; it has create_model, "):
+    with pytest.raises(AttributeError, match=r"no attribute 'nosuch'; it has complexity, create_model, "):
         _ = lic_exp.nosuch
 
 
