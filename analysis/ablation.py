@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.bd import bd_rate
 from analysis.curves import load_curve
@@ -23,6 +24,9 @@ from lic_exp.tables import Claim
 
 BASELINE, VARIANT, AGAIN, ABSENT = "baseline", "variant", "A/A", "absent"
 """What a row is: the reference, one compared with it, the reference with other seeds, or one that cannot be run."""
+
+
+Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def _compared(study: Study, row: Row, pairs: Mapping[int, tuple[list[str], list[
     runs = study.runs
     if runs is None:
         return row
-    states = runs.runs.set_index("signature")[["state", "step"]].to_dict("index")
+    states = study.states
 
     def done(signatures: Sequence[str]) -> bool:
         return all(states.get(name, {}).get("state") == "done" for name in signatures)
@@ -140,82 +144,79 @@ def _compared(study: Study, row: Row, pairs: Mapping[int, tuple[list[str], list[
         "complete": tuple(complete),
         "launched": sum(name in states for name in mine),
         "diverged": fallen,
-        "bits": _bits(runs, [name for _, theirs in complete.values() for name in theirs]),
+        "bits": _bits(study.last, [name for _, theirs in complete.values() for name in theirs]),
     }
     notes: list[str] = []
     if complete and row.role != BASELINE:
         facts |= _speed(runs, complete, k, notes)
-        facts |= _savings(runs, complete, notes)
+        facts |= _savings(study, complete, notes)
     if complete:
-        facts["anchors"] = _against_anchors(runs, complete, study.table.anchors, notes)
+        facts["anchors"] = _against_anchors(study, complete, notes)
     return Row(**{**vars(row), **facts, "notes": (*row.notes, *dict.fromkeys(notes))})
 
 
 def _speed(
     runs: Runs, complete: Mapping[int, tuple[list[str], list[str]]], k: int, notes: list[str]
 ) -> dict[str, SpeedUp]:
-    ours = _arm(runs, {name: seed for seed, (base, _) in complete.items() for name in base})
-    theirs = _arm(runs, {name: seed for seed, (_, test) in complete.items() for name in test})
+    ours = _arm(runs, tuple((name, seed) for seed, (base, _) in complete.items() for name in base))
+    theirs = _arm(runs, tuple((name, seed) for seed, (_, test) in complete.items() for name in test))
     found: dict[str, SpeedUp] = {}
     for key, target in (("speed_up", "final"), ("before_decay", "before-decay")):
         try:
-            found[key] = speed_up(ours, theirs, target=target, k=k)  # type: ignore[arg-type]
+            found[key] = speed_up(ours, theirs, target=target, k=k, sensitivity=False)  # type: ignore[arg-type]
         except AnalysisError as error:
             notes.append(f"no speed-up ({target}): {error}")
     return found
 
 
-def _arm(runs: Runs, seeds: Mapping[str, int]) -> Runs:
+def _arm(runs: Runs, members: tuple[tuple[str, int], ...]) -> Runs:
     """The runs with these signatures, under the seeds by which they are paired."""
+    seeds = dict(members)
     arm = runs.where(runs.runs["signature"].isin(list(seeds)))
     return Runs(arm.runs.assign(seed=arm.runs["signature"].map(seeds)), arm.metrics, arm.evaluation)
 
 
 def _savings(
-    runs: Runs, complete: Mapping[int, tuple[list[str], list[str]]], notes: list[str]
+    study: Study, complete: Mapping[int, tuple[list[str], list[str]]], notes: list[str]
 ) -> dict[str, Estimate | None]:
-    points = runs.means()
-
-    def estimate(name: str, measure: Callable[[pd.DataFrame, pd.DataFrame], float]) -> Estimate | None:
+    def estimate(name: str, measure: Callable[[Points, Points], float]) -> Estimate | None:
         values = {}
         for seed, pair in complete.items():
             try:
-                values[seed] = measure(*(_points(points, signatures) for signatures in pair))
+                values[seed] = measure(*(_points(study, signatures) for signatures in pair))
             except CurveError as error:
                 notes.append(f"no {name} at seed {seed}: {error}")
                 return None
         return Estimate(values)
 
-    def rate(base: pd.DataFrame, test: pd.DataFrame) -> float:
-        saving = bd_rate(base["bpp"], base["psnr"], test["bpp"], test["psnr"])
+    def rate(base: Points, test: Points) -> float:
+        saving = bd_rate(*base[:2], *test[:2])
         notes.extend(flag for flag in saving.flags if not flag.startswith("unequal-points"))
         return float(saving)
 
-    def cost(base: pd.DataFrame, test: pd.DataFrame) -> float:
-        lists = (base["bpp"], base["psnr"], test["bpp"], test["psnr"])
-        return float(rd_change(*lists, base["lmbda"].astype(float), test["lmbda"].astype(float)))
+    def cost(base: Points, test: Points) -> float:
+        return float(rd_change(base[0], base[1], test[0], test[1], base[2], test[2]))
 
     return {"bd_rate": estimate("BD-rate", rate), "rd_change": estimate("R + lmbda D", cost)}
 
 
-def _points(means: pd.DataFrame, signatures: Sequence[str]) -> pd.DataFrame:
-    """The RD points of one seed, one row per rate; raises CurveError where a run was not evaluated."""
-    points = means[means["signature"].isin(list(signatures))]
-    if lacking := [name for name in signatures if name not in set(points["signature"])]:
+def _points(study: Study, signatures: Sequence[str]) -> Points:
+    """bpp, PSNR and lmbda (3, rates) of one seed; raises CurveError where a run was not evaluated."""
+    if lacking := [name for name in signatures if name not in study.points]:
         raise CurveError(f"not-evaluated: {', '.join(lacking)}")
-    return points.sort_values("bpp")
+    points: Points = np.concatenate([study.points[name] for name in signatures]).T
+    return points
 
 
 def _against_anchors(
-    runs: Runs, complete: Mapping[int, tuple[list[str], list[str]]], anchors: Sequence[str], notes: list[str]
+    study: Study, complete: Mapping[int, tuple[list[str], list[str]]], notes: list[str]
 ) -> dict[str, Estimate]:
-    means = runs.means()
     found = {}
-    for name in anchors:
+    for name in study.table.anchors:
         anchor = load_curve(name)
         try:
-            points = {seed: _points(means, test) for seed, (_, test) in complete.items()}
-            values = {s: float(bd_rate(anchor.bpp, anchor.quality(), p["bpp"], p["psnr"])) for s, p in points.items()}
+            points = {seed: _points(study, test) for seed, (_, test) in complete.items()}
+            values = {seed: float(bd_rate(anchor.bpp, anchor.quality(), *p[:2])) for seed, p in points.items()}
         except CurveError as error:
             notes.append(f"no BD-rate against {name}: {error}")
         else:
@@ -223,9 +224,9 @@ def _against_anchors(
     return found
 
 
-def _bits(runs: Runs, signatures: list[str]) -> dict[str, float]:
+def _bits(last: pd.DataFrame, signatures: list[str]) -> dict[str, float]:
     """How the estimated bits are shared among the latents, mean over the runs; {} where there is only one latent."""
-    final = runs.final().reindex(signatures)
+    final = last.reindex(signatures)
     latents = [str(name) for name in final if str(name).startswith("train/") and str(name).endswith("_bpp")]
     rates = final[latents].dropna(axis="columns", how="all")
     if rates.empty or rates.shape[1] < 2:

@@ -48,7 +48,7 @@ def check_comparable(baseline: Runs, test: Runs, trusted: Collection[str] = ()) 
 def _check_arm(name: str, arm: Runs) -> None:
     if not len(arm):
         raise NotComparableError(f"the {name} has no runs")
-    for row in arm.runs.to_dict("records"):
+    for row in arm.rows():
         if row["state"] == "unreadable":
             raise NotComparableError(f"the {name}'s run {row['signature']} cannot be read: {row['reason']}")
         if row["stale"]:
@@ -128,14 +128,14 @@ def groups(baseline: Runs, test: Runs) -> tuple[list[dict[str, Any]], list[str]]
 
 def _by_seed_and(criteria: list[str], arm: Runs) -> dict[tuple[Any, Any], list[dict[Any, Any]]]:
     found: dict[tuple[Any, Any], list[dict[Any, Any]]] = {}
-    for row in arm.runs.to_dict("records"):
+    for row in arm.rows():
         found.setdefault((row["seed"], tuple(row.get(name) for name in criteria)), []).append(row)
     return found
 
 
 def check_done(runs: Runs) -> None:
     """Raise AnalysisError naming a run that has no final level."""
-    for row in runs.runs.to_dict("records"):
+    for row in runs.rows():
         if row["state"] != "done":
             raise AnalysisError(f"run {row['signature']} is {row['state']}, not done: it has no final level")
 

@@ -93,6 +93,10 @@ class Runs:
         """The run's row of `runs`."""
         return self._rows[signature]
 
+    def rows(self) -> list[dict[Any, Any]]:
+        """The rows of `runs`."""
+        return list(self._rows.values())
+
     def final(self, metrics: Collection[str] | None = None) -> pd.DataFrame:
         """The last value of each metric: one row per run, indexed by signature, one column per metric."""
         rows = self.metrics.sort_values("step", kind="stable")

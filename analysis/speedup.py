@@ -30,7 +30,8 @@ class SpeedUp:
     ratios: by unit (`steps`, `epochs`, `images`, `seconds`, `macs`).
     pairs: one row per seed and rate: `seed, lmbda, baseline, test` (signatures), `target`, `outcome`, and per unit the
         ratio, NaN unless the outcome is "reached"; from `speed_up` also `baseline_<unit>` and `test_<unit>`, the costs.
-    sensitivity: the ratio in steps with the target 1 % lower and higher, and with other k; empty for budgets.
+    sensitivity: the ratio in steps with the target 1 % lower and higher, and with other k; empty for budgets and
+        where it was not asked for.
     flags: what a reader should know.
     """
 
@@ -70,6 +71,7 @@ def speed_up(
     level: float = 0.95,
     macs_per_image: tuple[float, float] | None = None,
     trusted: Collection[str] = (),
+    sensitivity: bool = True,
 ) -> SpeedUp:
     """Cost until the metric first holds (`first_holding`) a level of the baseline, baseline over test.
 
@@ -85,6 +87,7 @@ def speed_up(
         runs recorded them; where they did not, MACs are known only as a ratio, if both have the same model and crop
         size. A regularizer's own cost then shows in seconds alone.
     trusted: config keys in which the arms may differ nevertheless; see `check_comparable`.
+    sensitivity: whether to try other targets, too.
 
     Raises AnalysisError where the runs are not comparable, a baseline is not done, or the target does not exist.
     """
@@ -109,16 +112,16 @@ def speed_up(
     if relative_macs:
         found["macs"] = found["images"]
     shortest = min(map(len, levels.values()))
-    sensitivity = [
+    windows = [window for window in sorted({1, k, 2 * k}) if window <= shortest and sensitivity]
+    tried = [
         {"target": f"{100 * (scale - 1):+.0f} %", "k": window, "steps": summary("steps", table(scale, window), level)}
-        for window in sorted({1, k, 2 * k})
+        for window in windows
         for scale in TARGET_SCALES
-        if window <= shortest
     ]
     flags += [flag for row in found.to_dict("records") for flag in _coarse(row, theirs[row["test"]], k)]
     found["outcome"] = [_with_reason(test_runs, row) for row in found.to_dict("records")]
     ratios = {unit: summary(unit, found, level) for unit in UNITS}
-    return SpeedUp(str(target), k, ratios, found, pd.DataFrame(sensitivity), tuple(flags))
+    return SpeedUp(str(target), k, ratios, found, pd.DataFrame(tried), tuple(flags))
 
 
 def load_arms(*arms: Arm, metric: str) -> list[Runs]:

@@ -4,10 +4,13 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.run_records import is_run_folder
@@ -37,6 +40,25 @@ class Study:
     def of(self, variant: str, seed: int) -> list[str]:
         """The signatures of a row's trainings with this seed, one per rate; [] where nothing was launched."""
         return [name for cell, name in self.signatures if (cell.variant, cell.seed) == (variant, seed)]
+
+    @cached_property
+    def states(self) -> dict[Any, Any]:
+        """{signature: {"state", "step"}} of the runs there are."""
+        return {} if self.runs is None else self.runs.runs.set_index("signature")[["state", "step"]].to_dict("index")
+
+    @cached_property
+    def points(self) -> dict[str, NDArray[np.float64]]:
+        """{signature: (rates, 3)} of the evaluated runs: bpp, PSNR [dB], lmbda (NaN where there is none)."""
+        if self.runs is None or self.runs.evaluation.empty:
+            return {}
+        means = self.runs.means()
+        values = means[["bpp", "psnr", "lmbda"]].astype(float).to_numpy()
+        return {str(name): values[places] for name, places in means.groupby("signature").indices.items()}
+
+    @cached_property
+    def last(self) -> pd.DataFrame:
+        """`Runs.final` of the runs there are."""
+        return pd.DataFrame() if self.runs is None else self.runs.final()
 
     def rate_of(self, signature: str) -> Rate:
         return next(cell.rate for cell, name in self.signatures if name == signature)
