@@ -86,8 +86,9 @@ class Curve:
 def load_curve(what: str | Path | Sequence[str | Path]) -> Curve:
     """A published curve by name ("kodak/vtm_18.0"), a results file, a run folder, or a folder of runs.
 
-    A run has the point of its `eval/rd_point.json`. A folder of runs, a sequence, or a string with commas between
-    such names is one curve with the points of all its parts. Raises AnalysisError with the nearest names.
+    A run has the points of its `eval/rd_point.json`, a variable-rate one several. A folder of runs, a sequence, or a
+    string with commas between such names is one curve with the points of all its parts. Raises AnalysisError with the
+    nearest names.
     """
     from analysis.published import has, nearest, path_of
 

@@ -26,7 +26,7 @@ NOWHERE = np.empty(0, np.intp)
 Place = str | Path
 
 RATE_LABELS = ("rate",)
-"""Columns of an images.csv that tell the rates of a variable-rate codec apart."""
+"""Columns of an images.csv that tell the rates of a variable-rate codec apart; its `lmbda` is what they stand for."""
 
 
 @dataclass(frozen=True)
@@ -108,16 +108,22 @@ class Runs:
     def means(self, images: str = "") -> pd.DataFrame:
         """Mean over the images of one set: a row per run, and per rate where the tables have a rate label.
 
-        `signature, seed, lmbda`, the label (one of RATE_LABELS), the number of `images`, and each measure's mean, NaN
-        where an image lacks it: its mean would be of other images than the rate's.
+        `signature, seed, lmbda` (the rate's own, where it has one), the label (one of RATE_LABELS), the number of
+        `images`, and each measure's mean, NaN where an image lacks it: its mean would be of other images than the
+        rate's.
         """
         rows = self.evaluation[self.evaluation["set"] == images]
         keys = ["signature", *(label for label in RATE_LABELS if label in rows)]
-        measures = [str(name) for name in rows.select_dtypes("number") if name not in (*keys, "height", "width")]
+        others = (*keys, "height", "width", "lmbda")
+        measures = [str(name) for name in rows.select_dtypes("number") if name not in others]
         grouped = rows.groupby(keys, sort=False, dropna=False)
         complete = grouped[measures].count().eq(grouped.size(), axis=0)
         means = grouped[measures].mean().where(complete).assign(images=grouped.size())
-        return self.runs[["signature", "seed", "lmbda"]].merge(means.reset_index(), on="signature")
+        table = self.runs[["signature", "seed", "lmbda"]].merge(means.reset_index(), on="signature")
+        if "lmbda" in rows:
+            own = table[keys].merge(grouped["lmbda"].first().reset_index(), on=keys, how="left")
+            table["lmbda"] = own["lmbda"].where(own["lmbda"].notna(), table["lmbda"])
+        return table
 
     @cached_property
     def _columns(self) -> dict[str, NDArray[Any]]:

@@ -4,7 +4,7 @@ import argparse
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from analysis.errors import AnalysisError
 
@@ -78,15 +78,18 @@ def _last_values(runs: "Runs", start: str) -> dict[str, list[Any]]:
 
 
 def _evaluations(runs: "Runs") -> dict[str, list[Any]]:
+    """Means of each set of images, and of each rate of variable-rate codecs."""
     measures = [name for name in MEASURES if name in runs.evaluation]
-    sets = runs.evaluation.groupby(["set", "signature"])
-    means, images = sets[measures].mean(), sets.size()
-    rows: dict[str, list[Any]] = {}
-    for name in means.index.unique("set"):
-        own, title = means.loc[name].reindex(runs.runs["signature"]), name or "its own images"
-        rows[f"{title}: images"] = list(images.loc[name].reindex(own.index))
-        rows |= {f"{title}: {measure}": list(own[measure]) for measure in measures}
-    return rows
+    table = runs.evaluation.assign(rate=runs.evaluation.get("rate", math.nan))
+    found: dict[str, list[Any]] = {}
+    for key, rows in table.groupby(["set", "rate"], dropna=False):
+        name, rate = cast(tuple[str, float], key)
+        title = (name or "its own images") + ("" if math.isnan(rate) else f", quality {rate:g}")
+        by_run = rows.groupby("signature")
+        own = by_run[measures].mean().reindex(runs.runs["signature"])
+        found[f"{title}: images"] = list(by_run.size().reindex(own.index))
+        found |= {f"{title}: {measure}": list(own[measure]) for measure in measures}
+    return found
 
 
 def _side_by_side(title: str, ids: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> "Table":

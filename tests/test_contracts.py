@@ -6,6 +6,7 @@ from importlib import import_module
 
 import pytest
 import torch
+import toy
 from commands import QUICK
 from torch import Tensor
 
@@ -39,11 +40,12 @@ def config_of(*overrides):
 
 
 @pytest.fixture(scope="module")
-def beside(photos):
+def beside(photos, toy_folder):
     """What an option needs beside it to make a valid run: {option: overrides}."""
     return {
         "data=folder": [f"data.train=['{photos}/train']", f"data.val=['{photos}/val']"],
         "criterion=ms_ssim": ["data.crop_size=192"],
+        "criterion=variable_rate": [f"plugins=[{toy.NAME}]", "model=toy_scalable"],
     }
 
 

@@ -1,4 +1,4 @@
-"""A user's own package, as text: a codec, its hierarchical variant, a regularizer, and their options."""
+"""A user's own package, as text: a codec, a hierarchical and a variable-rate one, a regularizer, and their options."""
 
 from pathlib import Path
 
@@ -80,6 +80,73 @@ class Pyramid(Toy):
         return (avg_pool2d(y_hat, 2), y_hat)
 '''
 
+SCALABLE = '''
+import math
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lic_exp.facts import CodecFacts
+from lic_exp.models.base import CodecOutput, Compressed, VariableRateCodec
+from lic_exp.ranges import PositiveInt
+
+
+class Scalable(VariableRateCodec):
+    """One convolution each way and a quantisation step that its quality chooses; coded by zlib."""
+
+    facts = CodecFacts(downsampling_factor=4, latents=1, variable_rate=True)
+
+    def __init__(self, *, channels: PositiveInt, max_quality: PositiveInt) -> None:
+        super().__init__()
+        self.max_quality = max_quality
+        self.g_a = nn.Conv2d(3, channels, 4, 4)
+        self.g_s = nn.ConvTranspose2d(channels, 3, 4, 4)
+        self.log_gains = nn.Parameter(torch.tensor([0.0, 5.0]))
+        # With 48 channels the transform loses nothing, so that a finer step is a better picture before any training.
+        nn.init.orthogonal_(self.g_a.weight)
+        self.g_s.weight.data = self.g_a.weight.detach().clone()
+        nn.init.zeros_(self.g_a.bias)
+        nn.init.zeros_(self.g_s.bias)
+
+    def gain(self, x: Tensor, quality: float | Tensor | None) -> Tensor:
+        quality = self.max_quality if quality is None else quality
+        quality = torch.as_tensor(quality, dtype=torch.float32, device=x.device)
+        if not ((quality >= 0) & (quality <= self.max_quality)).all():
+            raise ValueError(f"quality must be in [0, {self.max_quality}], got {quality}")
+        low, high = self.log_gains
+        gain: Tensor = torch.exp(low + quality / self.max_quality * (high - low))
+        return gain.reshape(-1, 1, 1, 1)
+
+    def forward(self, x: Tensor, quality: float | Tensor | None = None) -> CodecOutput:
+        gain = self.gain(x, quality)
+        y = gain * self.g_a(x)
+        y_hat = y + torch.rand_like(y) - 0.5 if self.training else y.round()
+        bits = (1 + y_hat.float().abs()).log2()
+        return CodecOutput(self.g_s(y_hat / gain).float(), {"y": bits}, (y_hat,))
+
+    def compress(self, x: Tensor, quality: float | None = None) -> Compressed:
+        quality = float(self.max_quality if quality is None else quality)
+        y_hat = (self.gain(x, quality) * self.g_a(x)).round()
+        strings = [[zlib.compress(y.to(torch.int16).numpy().tobytes(), 9) for y in y_hat]]
+        return Compressed(strings, tuple(y_hat.shape[1:]), y_hat, quality)
+
+    def decompress(self, compressed: Compressed) -> Tensor:
+        texts = [zlib.decompress(string) for string in compressed.strings[0]]
+        symbols = [np.frombuffer(text, np.int16).reshape(compressed.shape) for text in texts]
+        return self.decode(torch.tensor(np.stack(symbols), dtype=torch.float32), compressed.quality)
+
+    def reconstruct(self, compressed: Compressed) -> Tensor:
+        return self.decode(compressed.state, compressed.quality)
+
+    def decode(self, y_hat: Tensor, quality: float) -> Tensor:
+        return self.g_s(y_hat / self.gain(y_hat, quality)).clamp(0, 1)
+
+    def update(self, force: bool = True) -> None:
+        pass
+'''
+
 REGULARIZERS = '''
 import torch
 from torch import Tensor, nn
@@ -109,7 +176,9 @@ OPTIONS = """channels: 6
 trouble: none
 newer: 0
 verbose: false
-weights: null
+"""
+
+COMMON = """weights: null
 partial_weights: false
 freeze: []
 """
@@ -118,9 +187,11 @@ FILES = {
     "__init__.py": "",
     "codecs.py": CODECS,
     "pyramid.py": PYRAMID,
+    "scalable.py": SCALABLE,
     "regularizers.py": REGULARIZERS,
-    "conf/model/toy.yaml": f"_target_: {NAME}.codecs.Toy\n{OPTIONS}",
-    "conf/model/toy_pyramid.yaml": f"_target_: {NAME}.pyramid.Pyramid\n{OPTIONS}",
+    "conf/model/toy.yaml": f"_target_: {NAME}.codecs.Toy\n{OPTIONS}{COMMON}",
+    "conf/model/toy_pyramid.yaml": f"_target_: {NAME}.pyramid.Pyramid\n{OPTIONS}{COMMON}",
+    "conf/model/toy_scalable.yaml": f"_target_: {NAME}.scalable.Scalable\nchannels: 48\nmax_quality: 63\n{COMMON}",
     "conf/spectral_reg/toy_pair.yaml": f"_target_: {NAME}.regularizers.Pair\ndelta: 0.1\n",
 }
 

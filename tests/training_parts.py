@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lic_exp.data.loading import Batch, TrainLoader
 from lic_exp.data.sources import Synthetic
 from lic_exp.facts import CodecFacts
-from lic_exp.models.base import Codec, CodecOutput
+from lic_exp.models.base import Codec, CodecOutput, VariableRateCodec
 from lic_exp.optimizers import factories
 from lic_exp.optimizers.groups import Optimizers, build_optimizers, split_parameters
 from lic_exp.optimizers.schedules import Constant, Schedule
@@ -28,6 +28,7 @@ from lic_exp.training.rng import rng_state, seed_everything
 from lic_exp.training.stepper import StepOptions
 from lic_exp.training.trainer import Options, Setup, Stage, Trainer
 from lic_exp.training.validation import Validation
+from lic_exp.training.variable_rate import VariableRate
 
 CPU = torch.device("cpu")
 RUN = "0123456789abcdef"
@@ -64,6 +65,25 @@ class SmallCodec(Codec):
 
     def update(self, force: bool = True) -> None:
         pass
+
+
+class ScalableCodec(VariableRateCodec, SmallCodec):
+    """The small codec with a gain per quality; `asked` are the qualities of its last forward pass."""
+
+    facts = CodecFacts(downsampling_factor=4, latents=1, variable_rate=True)
+
+    def __init__(self, channels: int = 4) -> None:
+        super().__init__(channels)
+        self.max_quality = 63.0
+        self.log_gain = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x: Tensor, quality: float | Tensor | None = None) -> CodecOutput:
+        self.asked = quality
+        share = torch.as_tensor(self.max_quality if quality is None else quality) / self.max_quality
+        gain = (share * self.log_gain).exp().reshape(-1, 1, 1, 1)
+        y = gain * self.g_a(x)
+        y_hat = y + torch.rand_like(y) - 0.5 if self.training else y.round()
+        return CodecOutput(self.g_s(y_hat / gain).float(), {"y": 1 + y_hat.float().square()}, (y_hat,))
 
 
 class Gain(SpectralRegularizer):
@@ -148,9 +168,18 @@ def loader(batch_size: int = 2, crop_size: int = 16, bad_steps: tuple[int, ...] 
     return Poisoned(made, bad_steps) if bad_steps else made
 
 
-def objective(seed: int = 0, *, regularizer: Gain | None = None, noise: float = 0.5) -> Objective:
+def objective(
+    seed: int = 0, *, regularizer: Gain | None = None, noise: float = 0.5, rates: VariableRate | None = None
+) -> Objective:
+    """rates: the criterion of a variable-rate codec, which the objective then has."""
     seed_everything(seed)
-    return Objective(SmallCodec(noise=noise), MSE(lmbda=0.01), {"gain": regularizer} if regularizer else {})
+    codec = ScalableCodec() if rates else SmallCodec(noise=noise)
+    return Objective(codec, rates or MSE(lmbda=0.01), {"gain": regularizer} if regularizer else {})
+
+
+def variable_rate(**changes: Any) -> VariableRate:
+    usual = {"lmbda_min": 0.001, "lmbda_max": 0.064, "drawn_qualities": "continuous", "validation_rates": 4}
+    return VariableRate(**usual | changes)
 
 
 def optimizers(of: Objective, factory: Callable[..., Any] = adam, lr: float = 1e-3, **more: Any) -> Optimizers:

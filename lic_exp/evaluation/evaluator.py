@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,10 +13,12 @@ from rich.console import Console
 from torch import Tensor
 
 from lic_exp.evaluation.pictures import write_picture
+from lic_exp.evaluation.rates import Rate
 from lic_exp.evaluation.report import Evaluation, watch
 from lic_exp.metrics import MIN_MS_SSIM_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr, to_8bit
 from lic_exp.models.base import Codec, Compressed
 from lic_exp.ops.precision import exact_float32
+from lic_exp.tracking import names
 
 T = TypeVar("T")
 
@@ -50,41 +52,48 @@ def evaluate(
     device: torch.device,
     progress: Console | None = None,
     name: str | None = None,
+    rates: Sequence[Rate] | None = None,
 ) -> Evaluation:
     """Code every image of `images` to bytes and back, and write the results and pictures under `folder`.
 
     images: (name, x) with x (1, 3, H, W) in [0, 1], of any size: padded for the codec, cropped afterwards.
-    pictures: how many of the first images are drawn.
+    pictures: how many of the first images are drawn; of several rates at the lowest and the highest.
     device: where to code; the codec is moved there and stays.
     progress: where to say how far it is; None says nothing.
     name: of the results; the codec's class name where None.
+    rates: of a variable-rate codec, one or more; None for any other.
 
     Runs in float32 without autocast and TF32. The codec's tables are updated; every module is left in the mode it
     was in. The first image is coded once more beforehand, so that no timing pays for start-up. Raises ValueError
     without images, and `EvaluationError` naming the image where one cannot be coded.
     """
     rows = []
-    with _as_deployed(codec, device):
+    todo: list[Rate | None] = [*sorted(rates or [], key=lambda rate: rate.quality)] or [None]
+    with as_deployed(codec, device):
         for index, (image, original) in enumerate(watch(images, progress)):
-            with _named(image, original):
-                x = original.to(device, torch.float32)
-                if index == 0:
-                    code(codec, x)
-                coded = code(codec, x)
-                rows.append(_measure(codec, image, x, coded))
-            if index < pictures:
-                write_picture(folder / f"{index:03d}_{Path(image).stem}.png", x, coded.x_hat, rows[-1])
+            for rate in todo:
+                with _named(image, original, rate):
+                    x = original.to(device, torch.float32)
+                    if index == 0:
+                        code(codec, x, rate)
+                    coded = code(codec, x, rate)
+                    rows.append(_measure(codec, image, x, coded, rate))
+                if index < pictures and rate in (todo[0], todo[-1]):
+                    write_picture(folder / _picture_name(index, image, rate), x, coded.x_hat, rows[-1])
     if not rows:
         raise ValueError("no images to evaluate")
-    evaluation = Evaluation(name or type(codec).__name__, pd.DataFrame(rows), device)
+    table = pd.DataFrame(rows)
+    if rates:
+        table = table.sort_values("rate", kind="stable", ignore_index=True)
+    evaluation = Evaluation(name or type(codec).__name__, table, device)
     evaluation.write(folder)
     return evaluation
 
 
-def code(codec: Codec, x: Tensor) -> Coded:
-    """Encode x (1, 3, H, W) and decode it from the transmitted bytes alone; timed."""
+def code(codec: Codec, x: Tensor, rate: Rate | None = None) -> Coded:
+    """Encode x (1, 3, H, W), at a rate where the codec has several, and decode it from the bytes alone; timed."""
     height, width = x.shape[-2:]
-    compressed, encode_s = _timed(lambda: codec.compress(codec.pad(x)), x.device)
+    compressed, encode_s = _timed(lambda: codec.compress(codec.pad(x), **at(rate)), x.device)
     # The decoder must not see what only the encoder knows, or `exact` would prove nothing.
     received = dataclasses.replace(compressed, state=None)
     decoded, decode_s = _timed(lambda: codec.decompress(received), x.device)
@@ -94,16 +103,27 @@ def code(codec: Codec, x: Tensor) -> Coded:
     return Coded(decoded[..., :height, :width], _bits(compressed), encode_s, decode_s, exact, difference)
 
 
-def _measure(codec: Codec, image: str, x: Tensor, coded: Coded) -> dict[str, Any]:
+def at(rate: Rate | None) -> dict[str, float]:
+    """What a codec is told of the rate; nothing where it has only one."""
+    return {} if rate is None else {"quality": rate.quality}
+
+
+def _picture_name(index: int, image: str, rate: Rate | None) -> str:
+    name = f"{index:03d}_{Path(image).stem}"
+    return f"{name if rate is None else names.at_quality(name, rate.quality)}.png"
+
+
+def _measure(codec: Codec, image: str, x: Tensor, coded: Coded, rate: Rate | None) -> dict[str, Any]:
     """One row of `Evaluation.rows`."""
     height, width = x.shape[-2:]
     bpp = coded.bits / (height * width)
-    bpp_estimated = bits_per_pixel(codec(codec.pad(x)).bits, height * width).item()
+    bpp_estimated = bits_per_pixel(codec(codec.pad(x), **at(rate)).bits, height * width).item()
     similarity, similarity_db = _similarity(coded.x_hat, x)
     return {
         "image": image,
         "height": height,
         "width": width,
+        **({} if rate is None else {"rate": rate.quality, "lmbda": rate.lmbda}),
         "bpp": bpp,
         "bpp_estimated": bpp_estimated,
         "bpp_gap_percent": 100 * (bpp / bpp_estimated - 1) if bpp_estimated > 0 else float("inf"),
@@ -152,18 +172,19 @@ def _synchronize(device: torch.device) -> None:
 
 
 @contextmanager
-def _named(image: str, x: Tensor) -> Iterator[None]:
-    """Errors inside name the image."""
+def _named(image: str, x: Tensor, rate: Rate | None) -> Iterator[None]:
+    """Errors inside name the image, and the rate where there are several."""
     try:
         if x.dim() != 4 or x.shape[:2] != (1, 3):
             raise ValueError("an image must be a tensor (1, 3, H, W)")
         yield
     except Exception as error:
-        raise EvaluationError(f"image {image!r}, shape {tuple(x.shape)}: {type(error).__name__}: {error}") from error
+        what = f"image {image!r}, shape {tuple(x.shape)}" + ("" if rate is None else f", quality {rate.quality:g}")
+        raise EvaluationError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
-def _as_deployed(codec: Codec, device: torch.device) -> Iterator[None]:
+def as_deployed(codec: Codec, device: torch.device) -> Iterator[None]:
     """Eval mode, fresh tables, full float32 and repeatable kernels; modes and switches are restored afterwards."""
     modes = {module: module.training for module in codec.modules()}
     # Not inference_mode: tables and caches made in it could not be used by training that goes on afterwards.

@@ -38,11 +38,15 @@ def write_picture(path: Path, x: Tensor, x_hat: Tensor, row: Mapping[str, Any]) 
 
 
 def describe(row: Mapping[str, Any]) -> str:
-    """The title: image, size, bpp, PSNR and, where it was measured, MS-SSIM; a decoder that failed is named."""
+    """The title: image, size, quality of a variable-rate codec, bpp, PSNR and, where it was measured, MS-SSIM.
+
+    A decoder that failed is named.
+    """
     measures = [f"{row['bpp']:.4f} bpp", f"PSNR {row['psnr']:.2f} dB"]
     if not math.isnan(row["ms_ssim"]):
         measures.append(f"MS-SSIM {row['ms_ssim']:.4f} ({row['ms_ssim_db']:.2f} dB)")
-    title = f"{row['image']}, {row['width']} x {row['height']}\n" + "   ".join(measures)
+    at = f", quality {row['rate']:g}" if "rate" in row else ""
+    title = f"{row['image']}, {row['width']} x {row['height']}{at}\n" + "   ".join(measures)
     return title if row["exact"] else title + "\nthe decoder does not reproduce the encoder's picture"
 
 

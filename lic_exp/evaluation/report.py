@@ -6,7 +6,7 @@ import math
 import operator
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lic_exp.atomic import write_atomically
+from lic_exp.evaluation.curve_picture import write_curve
 from lic_exp.tracking import names
 
 T = TypeVar("T")
@@ -41,11 +42,12 @@ SECONDS_BETWEEN_LINES = 5.0
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One codec at one rate on a set of images; a curve is a sequence of these (`rd_curve`).
+    """One codec on a set of images, at one rate or at several.
 
-    rows: one row per image with the columns
+    rows: one row per image, and per rate in order of quality, with the columns
 
         image, height, width  name and original size [pixels]
+        rate, lmbda           quality and what it stands for; of variable-rate codecs only
         bpp                   transmitted bits over original pixels
         bpp_estimated         the same from the codec's likelihoods
         bpp_gap_percent       100 (bpp / bpp_estimated - 1): what the entropy coder adds [%]
@@ -61,18 +63,46 @@ class Evaluation:
     device: torch.device
 
     @property
+    def points(self) -> "list[Evaluation]":
+        """One evaluation per rate, in order of bpp; of a codec with one rate itself."""
+        if "rate" not in self.rows:
+            return [self]
+        points = [replace(self, rows=rows.reset_index(drop=True)) for _, rows in self.rows.groupby("rate")]
+        return sorted(points, key=lambda point: point.mean["bpp"])
+
+    @property
+    def at(self) -> dict[str, float]:
+        """`rate` and `lmbda` of a point of a variable-rate codec."""
+        return {label: float(self.rows[label].iloc[0]) for label in ("rate", "lmbda") if label in self.rows}
+
+    @property
     def mean(self) -> dict[str, float]:
-        """Mean over images of every measure; MS-SSIM over the `ms_ssim_images` large enough for it (NaN if none)."""
+        """Mean over images of every measure; MS-SSIM over the `ms_ssim_images` large enough for it (NaN if none).
+
+        Of several rates the mean over rates and images.
+        """
         means = {measure: float(self.rows[measure].mean()) for measure in MEASURES}
-        return means | {"images": len(self.rows), "ms_ssim_images": int(self.rows["ms_ssim"].count())}
+        rates = self.rows["rate"].nunique() if "rate" in self.rows else 1
+        counts = {"images": len(self.rows), "ms_ssim_images": int(self.rows["ms_ssim"].count())}
+        return means | {name: count // rates for name, count in counts.items()}
 
     @property
     def mismatches(self) -> list[str]:
         """Images whose decoder came to another picture than the encoder: their rate cannot be trusted."""
-        return [str(image) for image in self.rows.loc[~self.rows["exact"], "image"]]
+        rows = self.rows[~self.rows["exact"]].to_dict("records")
+        return [f"{row['image']} at quality {row['rate']:g}" if "rate" in row else str(row["image"]) for row in rows]
 
     def metrics(self) -> dict[str, float]:
-        """The means by metric name, for the tracker; without MS-SSIM where no image has it."""
+        """The means by metric name, for the tracker; without MS-SSIM where no image has it.
+
+        Of a variable-rate codec by rate, as `lic_exp.tracking.names.at_quality` has it.
+        """
+        if "rate" not in self.rows:
+            return self._metrics()
+        points = [(point.at["rate"], point._metrics()) for point in self.points]
+        return {names.at_quality(name, rate): value for rate, metrics in points for name, value in metrics.items()}
+
+    def _metrics(self) -> dict[str, float]:
         by_name = {
             names.EVAL_BPP: "bpp",
             names.EVAL_BPP_ESTIMATED: "bpp_estimated",
@@ -86,6 +116,7 @@ class Evaluation:
     def write(self, folder: Path) -> None:
         """Write `images.csv`, `evaluation.json` and `rd_point.json` (CompressAI's results format) into `folder`.
 
+        Of several rates evaluation.json has the means of each as `points`, and `rd_curve.png` shows them.
         JSON knows no infinity and no NaN: they are written as "inf" and null (not measured).
         """
         summary = {
@@ -97,11 +128,15 @@ class Evaluation:
             "exact": not self.mismatches,
             "mismatches": self.mismatches,
             "mean": self.mean,
+            **({"points": [point.at | point.mean for point in self.points]} if self.at else {}),
             "rows": self.rows.to_dict("records"),
         }
         write_atomically(folder / "images.csv", self.rows.to_csv(index=False))
         write_atomically(folder / "evaluation.json", _json(summary))
-        write_atomically(folder / "rd_point.json", _json(rd_curve([self])))
+        write_atomically(folder / "rd_point.json", _json(rd_curve(self.points)))
+        (folder / "rd_curve.png").unlink(missing_ok=True)
+        if len(self.points) > 1:
+            write_curve(folder / "rd_curve.png", self.name, [point.at | point.mean for point in self.points])
         if self.mismatches:
             log.warning("decoder and encoder disagree on %s: see %s", ", ".join(self.mismatches), folder / "images.csv")
 
@@ -110,24 +145,40 @@ def rd_curve(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     """CompressAI's results format: under `results` one list per measure with one entry per evaluation, in order.
 
     MS-SSIM is left out unless every image of every evaluation has it: its mean would be of other images than the
-    rate's.
+    rate's. Points of variable-rate codecs have the lists `rate` (quality) and `lmbda` too.
     """
     complete = all(evaluation.rows["ms_ssim"].notna().all() for evaluation in evaluations)
     keys = {key: measure for key, measure in COMPRESSAI_KEYS.items() if complete or measure != "ms_ssim"}
     means = [evaluation.mean for evaluation in evaluations]
+    labels = {label: [evaluation.at[label] for evaluation in evaluations] for label in evaluations[0].at}
     return {
         "name": evaluations[0].name,
         "description": f"Real bitstreams, mean of {len(evaluations[0].rows)} images",
-        "results": {key: [mean[measure] for mean in means] for key, measure in keys.items()},
+        "results": {key: [mean[measure] for mean in means] for key, measure in keys.items()} | labels,
     }
 
 
 def evaluation_table(evaluation: Evaluation, *, max_rows: int = 30) -> Table:
-    """For the console: one row per image and their mean.
+    """For the console: one row per image and their mean; of several rates, one row per rate with its means.
 
     Of more than `max_rows` images only those are shown whose decoder disagrees with the encoder.
     """
-    table = Table(title=f"{escape(evaluation.name)}, {len(evaluation.rows)} images", show_footer=True)
+    points = evaluation.points
+    table = _rates_table(points) if len(points) > 1 else _images_table(points[0], max_rows)
+    if evaluation.mismatches:
+        several = "images" if len(points) == 1 else "images and rates"
+        table.caption = (
+            f"WARNING: on {len(evaluation.mismatches)} of {len(evaluation.rows)} {several} the decoder does not "
+            "reproduce the encoder's picture"
+        )
+        table.caption_style = "bold red"
+    return table
+
+
+def _images_table(evaluation: Evaluation, max_rows: int) -> Table:
+    at = ", ".join(f"{'quality' if label == 'rate' else label} {value:.6g}" for label, value in evaluation.at.items())
+    title = f"{escape(evaluation.name)}, {len(evaluation.rows)} images{at and f', {at}'}"
+    table = Table(title=title, show_footer=True)
     mean = evaluation.mean
     for title, measure, style in _COLUMNS:
         text = "mean" if measure == "image" else style.format(mean[measure]) if measure in mean else ""
@@ -139,12 +190,20 @@ def evaluation_table(evaluation: Evaluation, *, max_rows: int = 30) -> Table:
         if few or not row["exact"]:
             cells = [escape(_blank_nan(style.format(row[measure]))) for _, measure, style in _COLUMNS]
             table.add_row(*cells, style=None if row["exact"] else "bold red")
-    if evaluation.mismatches:
-        table.caption = (
-            f"WARNING: on {len(evaluation.mismatches)} of {len(evaluation.rows)} images the decoder does not "
-            "reproduce the encoder's picture"
-        )
-        table.caption_style = "bold red"
+    return table
+
+
+def _rates_table(points: Sequence[Evaluation]) -> Table:
+    images = len(points[0].rows)
+    table = Table(title=f"{escape(points[0].name)}, means of {images} images at {len(points)} rates")
+    columns = [("quality", "rate", "{:g}"), ("lmbda", "lmbda", "{:.4g}"), *_COLUMNS[1:]]
+    for title, *_ in columns:
+        table.add_column(title, justify="right")
+    for point in points:
+        exact = not point.mismatches
+        means = point.at | point.mean | {"exact": exact}
+        cells = [_blank_nan(style.format(means[measure])) for _, measure, style in columns]
+        table.add_row(*cells, style=None if exact else "bold red")
     return table
 
 

@@ -1,7 +1,7 @@
 """From a validated config to objects: the only place where options become arguments."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial, reduce
 from operator import getitem
@@ -11,6 +11,7 @@ import torch
 
 from lic_exp.data.loading import TrainLoader, validation_images
 from lic_exp.data.sources import ImageSource
+from lic_exp.evaluation.rates import Rate
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.stages import stage_configs
 from lic_exp.launching.validation import component_of
@@ -22,9 +23,10 @@ from lic_exp.spectral_reg.base import SpectralRegularizer
 from lic_exp.tracking.base import Tracker
 from lic_exp.tracking.follower import Follower, Trackers
 from lic_exp.tracking.run_folder import RunFolder
-from lic_exp.training.objective import Objective
+from lic_exp.training.objective import Criterion, Objective
 from lic_exp.training.rng import seed_everything
 from lic_exp.training.trainer import Setup, Stage
+from lic_exp.training.variable_rate import VariableRate
 
 Config = Mapping[str, Any]
 
@@ -122,6 +124,21 @@ def build_objective(config: Config, device: torch.device) -> Objective:
     if config["trainer"]["compile"]:
         objective.codec.compile()
     return objective
+
+
+def evaluation_rates(criterion: Criterion, codec: Codec, qualities: Sequence[float] | None) -> list[Rate] | None:
+    """The rates of these qualities; of None the validation rates. None for a codec with one rate.
+
+    Raises ConfigError where the codec does not have them.
+    """
+    if not isinstance(criterion, VariableRate):
+        if qualities is not None:
+            raise ConfigError([f"this run's model has one rate, so there is no quality {qualities[0]:g} to choose"])
+        return None
+    rates = criterion.range_of(codec)
+    if qualities is None:
+        return rates.spaced(criterion.validation_rates)
+    return [_with_message("evaluation.qualities", rates.at, quality) for quality in qualities]
 
 
 def build_stages(

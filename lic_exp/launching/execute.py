@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from rich.console import Console
 from lic_exp.atomic import write_atomically
 from lic_exp.data.loading import FolderImages, folder_images
 from lic_exp.evaluation.evaluator import evaluate
+from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.launching import build as building
 from lic_exp.launching.complexity import record_complexity
@@ -33,6 +34,7 @@ from lic_exp.tracking.base import MetricsWriter, Tracker, forget
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 from lic_exp.training.display import Display
+from lic_exp.training.objective import Objective
 from lic_exp.training.stepper import NonFiniteError, StepOptions
 from lic_exp.training.trainer import Options, Preempted, Trainer
 from lic_exp.training.validation import Validation
@@ -159,6 +161,7 @@ def train(
     """Build everything, train to the last step, and leave checkpoints, metrics and the regularizer's pictures."""
     device = building.resolve_device(config["trainer"]["device"])
     objective = building.build_objective(config, device)
+    record_rates(config, run, objective)
     check_disk(run, objective, averaged=config["trainer"]["ema_decay"] is not None)
     record_complexity(objective.codec, run)
     stages = building.build_stages(config, objective, lambda stage: checked_source(stage, run), device)
@@ -190,6 +193,25 @@ def train(
             run.update_status(step=trainer.step, best=trainer.best, skipped=sorted(trainer.skipped))
 
 
+def record_rates(config: Config, run: RunFolder, objective: Objective) -> None:
+    """Write a variable-rate run's validation rates to artifacts/validation_rates.csv, with their metrics' names.
+
+    Raises ConfigError, before anything is trained, where `evaluation.qualities` are not the codec's.
+    """
+    criterion, codec = objective.criterion, objective.codec
+    building.evaluation_rates(criterion, codec, config["evaluation"]["qualities"])
+    rates = building.evaluation_rates(criterion, codec, None)
+    if rates is None:
+        return
+    lines = ["quality,lmbda,lmbda_of_mse_in_0_1,metric"]
+    lines += [
+        f"{rate.quality:g},{rate.lmbda:.9g},{MSE_UNIT * rate.lmbda:.9g},"
+        f"{names.at_quality(names.VAL_RD_LOSS, rate.quality)}"
+        for rate in rates
+    ]
+    write_atomically(run.artifacts / "validation_rates.csv", "\n".join(lines) + "\n")
+
+
 def begin(trainer: Trainer, config: Config, run: RunFolder, console: Console) -> None:
     """Put the trainer where the run stands: at its newest checkpoint, at its parent's last step, or at the start."""
     if trainer.resume():
@@ -217,6 +239,7 @@ def evaluate_run(
     *,
     data: str | None = None,
     folder: Path | None = None,
+    qualities: Sequence[float] | None = None,
     console: Console | None = None,
     stop: StopRequest | None = None,
 ) -> Evaluation:
@@ -224,26 +247,37 @@ def evaluate_run(
 
     data: folder of images; None takes the run's own choice (`evaluation.data`, else its validation photos).
     folder: where the results go; None is the run's `eval`, or `eval/<name of data>` when data is given.
+    qualities: of a variable-rate codec; None takes the run's own choice. Raises ConfigError where it has no such.
     stop: asked before every image; raises Preempted where it has a reason.
     """
     config = run.config
-    options = config["evaluation"]
     device = building.resolve_device(config["trainer"]["device"])
-    chosen = data or options["data"]
-    images = folder_images(chosen) if chosen else building.build_validation_images(config, data_source(config))
-    if options["limit"] is not None and data is None:
-        images = images[: options["limit"]]
+    codec = load_codec(run, device)
+    images = evaluation_images(config, data)
+    if qualities is None:
+        qualities = config["evaluation"].get("qualities")  # runs made before there was this key have none
     if folder is None:
         folder = run.folder / "eval" / Path(data).resolve().name if data else run.folder / "eval"
     return evaluate(
-        load_codec(run, device),
+        codec,
         _UntilStopped(images, stop) if stop else images,
         folder=folder,
-        pictures=options["pictures"],
+        pictures=config["evaluation"]["pictures"],
         device=device,
         progress=console,
         name=config["name"] or run.signature,
+        rates=building.evaluation_rates(building.component(config, "criterion"), codec, qualities),
     )
+
+
+def evaluation_images(config: Config, data: str | None) -> FolderImages:
+    """Those in the folder `data`; of None the config's own choice."""
+    options = config["evaluation"]
+    chosen = data or options["data"]
+    images: FolderImages = (
+        folder_images(chosen) if chosen else building.build_validation_images(config, data_source(config))
+    )
+    return images[: options["limit"]] if options["limit"] is not None and data is None else images
 
 
 @dataclass(frozen=True)

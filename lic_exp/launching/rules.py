@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lic_exp.catalogue import Component
+from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.facts import CodecFacts, CriterionFacts, RegularizerNeeds
 from lic_exp.spectral_reg.schedules import Stage
 
 Config = Mapping[str, Any]
 Components = Mapping[str, Component | None]
 
-MSE_UNIT = 255**2
 CONVENTION_MSE = "one lmbda is stored here, CompressAI's: the weight of 255^2 MSE"
 
 
@@ -88,19 +88,28 @@ def crop_suits_criterion(config: Config, components: Components) -> Iterator[str
 
 @reads("criterion")
 def lmbda_is_in_its_unit(config: Config, components: Components) -> Iterator[str]:
-    criterion, lmbda = _facts(components, "criterion"), config["criterion"].get("lmbda")
-    if not isinstance(criterion, CriterionFacts) or lmbda is None:
+    criterion = _facts(components, "criterion")
+    if not isinstance(criterion, CriterionFacts):
         return
-    if lmbda >= criterion.lmbda_max:
-        yield (
-            f"criterion.lmbda={lmbda:g} looks like a weight of MSE on [0, 1] ({CONVENTION_MSE}); "
-            f"write criterion.lmbda={lmbda / MSE_UNIT:.6g}, which is {lmbda:g} / 255^2"
-        )
-    if lmbda < criterion.lmbda_min:
-        yield (
-            f"criterion.lmbda={lmbda:g} looks like a weight of 255^2 MSE; this criterion weighs 1 - MS-SSIM, and there "
-            "is no conversion. CompressAI's eight rates use 2.4, 4.58, 8.73, 16.64, 31.73, 60.5, 115.37, 220"
-        )
+    for key in ("lmbda", "lmbda_min", "lmbda_max"):
+        lmbda = config["criterion"].get(key)
+        if lmbda is not None and lmbda >= criterion.lmbda_max:
+            yield (
+                f"criterion.{key}={lmbda:g} looks like a weight of MSE on [0, 1] ({CONVENTION_MSE}); "
+                f"write criterion.{key}={lmbda / MSE_UNIT:.6g}, which is {lmbda:g} / 255^2"
+            )
+        if lmbda is not None and lmbda < criterion.lmbda_min:
+            yield (
+                f"criterion.{key}={lmbda:g} looks like a weight of 255^2 MSE; this criterion weighs 1 - MS-SSIM, and "
+                "there is no conversion. CompressAI's eight rates use 2.4, 4.58, 8.73, 16.64, 31.73, 60.5, 115.37, 220"
+            )
+
+
+@reads("criterion")
+def lmbdas_are_a_range(config: Config, components: Components) -> Iterator[str]:
+    low, high = (config["criterion"].get(key) for key in ("lmbda_min", "lmbda_max"))
+    if low is not None and high is not None and low >= high:
+        yield f"criterion.lmbda_min={low:g} must be less than criterion.lmbda_max={high:g}"
 
 
 @reads("trainer")
@@ -122,9 +131,30 @@ def rates_agree(config: Config, components: Components) -> Iterator[str]:
     if not (isinstance(codec, CodecFacts) and isinstance(criterion, CriterionFacts)):
         return
     if codec.variable_rate and not criterion.variable_rate:
-        yield "this model serves a range of rates: choose a criterion with lmbda_min and lmbda_max, not a single lmbda"
+        lmbda = config["criterion"].get("lmbda")
+        yield (
+            f"this model serves a range of rates{'' if lmbda is None else f', not criterion.lmbda={lmbda:g} alone'}: "
+            "choose criterion=variable_rate, and its range by criterion.lmbda_min and criterion.lmbda_max"
+        )
     if criterion.variable_rate and not codec.variable_rate:
-        yield "this criterion draws a rate per image, which this model cannot be told: choose a variable-rate model"
+        yield (
+            "this criterion draws a rate per image, which this model cannot be told: choose a variable-rate model, "
+            "or criterion=mse with the one criterion.lmbda"
+        )
+
+
+@reads("model", "evaluation")
+def qualities_are_the_codecs(config: Config, components: Components) -> Iterator[str]:
+    codec, qualities = _facts(components, "model"), config["evaluation"]["qualities"]
+    if qualities is None or not isinstance(codec, CodecFacts):
+        return
+    shown = f"evaluation.qualities={qualities}"
+    if not codec.variable_rate:
+        yield f"{shown}: this model has one rate; set evaluation.qualities=null"
+    elif not qualities:
+        yield f"{shown}: give at least one, or null for the criterion's validation rates"
+    elif len(set(qualities)) < len(qualities):
+        yield f"{shown}: a quality stands there twice"
 
 
 @reads("model", "spectral_reg")

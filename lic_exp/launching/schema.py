@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from lic_exp.ranges import Decay, NonNegativeInt, PositiveFloat, PositiveInt, Unsigned
+from lic_exp.ranges import Decay, Neutral, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Unsigned
 
 SCHEMA_VERSION = 1
 
@@ -75,6 +75,7 @@ class Evaluation(Node):
     data: str | None
     limit: PositiveInt | None
     pictures: Annotated[NonNegativeInt, Unsigned()]
+    qualities: Annotated[list[NonNegativeFloat] | None, Neutral(None)]
 
 
 class Trainer(Node):

@@ -1,13 +1,17 @@
 """What a run says of itself on the console. Imports no torch."""
 
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 
+from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.launching.run import Run
 from lic_exp.tracking.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def console_for(file: TextIO) -> Console:
@@ -23,6 +27,16 @@ def announce(config: Mapping[str, Any], run: RunFolder, console: Console) -> Non
     }
     console.print(f"run {run.signature} in {run.root}", highlight=False, markup=False, soft_wrap=True)
     console.print("  ".join(f"{group} {name}" for group, name in chosen.items()), markup=False, soft_wrap=True)
+    criterion = config["criterion"]
+    if "lmbda_min" in criterion:
+        low, high = criterion["lmbda_min"], criterion["lmbda_max"]
+        console.print(
+            f"a range of rates: lmbda {low:.4g} to {high:.4g}, which as weights of MSE on [0, 1] are "
+            f"{MSE_UNIT * low:.4g} to {MSE_UNIT * high:.4g}; the validation rates: artifacts/validation_rates.csv",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def conclude(run: Run, console: Console) -> None:
@@ -31,15 +45,27 @@ def conclude(run: Run, console: Console) -> None:
     if rows.empty:
         console.print("It was not evaluated (evaluation.enabled=false).")
     else:
-        table = Table(title=f"mean of {len(rows)} images, real bitstreams")
-        columns = {"bpp": "{:.4f}", "psnr": "{:.2f}", "ms_ssim": "{:.4f}", "ms_ssim_db": "{:.2f}"}
-        means = {column: rows[column].mean() for column in columns}
-        for title in ("bpp", "PSNR dB", "MS-SSIM", "MS-SSIM dB", "decoding"):
-            table.add_column(title, justify="right")
-        exact = "exact" if rows["exact"].all() else "DIFFERS from the encoder"
+        console.print(_means(rows))
+    console.print(f"pictures, tables, checkpoints: {run.folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _means(rows: "pd.DataFrame") -> Table:
+    """Means over images, a row per rate."""
+    several = "rate" in rows
+    points = [part for _, part in rows.groupby("rate")] if several else [rows]
+    table = Table(title=f"mean of {len(points[0])} images, real bitstreams")
+    columns = {"bpp": "{:.4f}", "psnr": "{:.2f}", "ms_ssim": "{:.4f}", "ms_ssim_db": "{:.2f}"}
+    titles = ["bpp", "PSNR dB", "MS-SSIM", "MS-SSIM dB", "decoding"]
+    if several:
+        columns = {"rate": "{:g}", "lmbda": "{:.4g}"} | columns
+        titles = ["quality", "lmbda", *titles]
+    for title in titles:
+        table.add_column(title, justify="right")
+    for point in points:
+        means = {column: point[column].mean() for column in columns}
+        exact = "exact" if point["exact"].all() else "DIFFERS from the encoder"
         cells = [
             form.format(means[column]) if means[column] == means[column] else "" for column, form in columns.items()
         ]
         table.add_row(*cells, exact)
-        console.print(table)
-    console.print(f"pictures, tables, checkpoints: {run.folder}", highlight=False, markup=False, soft_wrap=True)
+    return table

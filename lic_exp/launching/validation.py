@@ -237,7 +237,9 @@ def _unknown(key: str, path: str, schema: type[Node], known: Sequence[str], conf
     leaves = {leaf.split(".")[-1]: leaf for leaf in known}
     elsewhere = SYNONYMS.get(word) or leaves.get(word)
     near = nearest(word, leaves)
-    if elsewhere and elsewhere != prefix + key:
+    if elsewhere == "criterion.lmbda" and "criterion.lmbda_min" in known:
+        hint = " This criterion draws a lmbda per image: set its range, criterion.lmbda_min and criterion.lmbda_max."
+    elif elsewhere and elsewhere != prefix + key:
         hint = f" Did you mean {elsewhere}?"
     else:
         hint = did_you_mean(key, keys, prefix) or (f" Did you mean {leaves[near]}?" if near else "")

@@ -139,15 +139,19 @@ def _evaluations(run: "Run") -> Iterator[tuple[str, str]]:
         place = path.parent.relative_to(run.folder)
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            means = {name: value for name, value in found["mean"].items() if value is not None}
+            points = [_point(point) for point in found.get("points") or [found["mean"]]]
             decoding = "exact" if found["exact"] else f"DIFFERS on {len(found['mismatches'])} images"
         except (ValueError, KeyError, TypeError) as error:
             yield str(place), f"{path} is damaged: {error}"
             continue
-        yield (
-            str(place),
-            f"{'  '.join(f'{name} {_plain(value)}' for name, value in means.items())}  decoding {decoding}",
-        )
+        for i, point in enumerate(points):
+            # A key without text would be taken for a plain line.
+            yield " " if i else str(place), point if i < len(points) - 1 else f"{point}  decoding {decoding}"
+
+
+def _point(means: Mapping[str, Any]) -> str:
+    """The means of one rate."""
+    return "  ".join(f"{name} {_plain(value)}" for name, value in means.items() if value is not None)
 
 
 def _files(run: "Run") -> Iterator[tuple[str, str]]:

@@ -34,6 +34,12 @@ VAL_PSNR = "val/psnr"
 VAL_MS_SSIM = "val/ms_ssim"
 VAL_MS_SSIM_DB = "val/ms_ssim_db"
 
+
+def at_quality(metric: str, quality: float) -> str:
+    """A metric of one rate of a variable-rate codec: `val/rd_loss_q0`, `val/rd_loss_q12.6`, ..."""
+    return f"{metric}_q{quality:g}"
+
+
 SPECTRAL_TAU = "spectral/tau"
 SPECTRAL_PHASE = "spectral/phase"
 PHASES = {"baseline": 0, "phase1_intra": 1, "phase2_inter": 2}

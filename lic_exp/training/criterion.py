@@ -36,9 +36,7 @@ class RateDistortion(nn.Module):
 
         target (B, 3, H, W) in [0, 1]. Raises ValueError where x_hat has another shape.
         """
-        if output.x_hat.shape != target.shape:
-            shapes = f"{tuple(output.x_hat.shape)} and {tuple(target.shape)}"
-            raise ValueError(f"x_hat and target must have the same shape, got {shapes}; crop x_hat to the target first")
+        check_same_shape(output, target)
         with torch.autocast(target.device.type, enabled=False):
             rates = latent_rates(output.bits, target)
             bpp_loss = torch.stack(list(rates.values())).sum()
@@ -100,6 +98,13 @@ class MSSSIM(RateDistortion):
 
     def rd_loss(self, *, bpp: float, mse: float, ms_ssim: float) -> float:
         return bpp + self.lmbda * (1 - ms_ssim)
+
+
+def check_same_shape(output: CodecOutput, target: Tensor) -> None:
+    """Raise ValueError where x_hat has another shape than the target, which broadcasting would hide."""
+    if output.x_hat.shape != target.shape:
+        shapes = f"{tuple(output.x_hat.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"x_hat and target must have the same shape, got {shapes}; crop x_hat to the target first")
 
 
 def latent_rates(bits: dict[str, Tensor], target: Tensor) -> dict[str, Tensor]:

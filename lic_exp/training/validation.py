@@ -11,6 +11,11 @@ from lic_exp.models.base import Codec
 from lic_exp.ops.precision import exact_float32
 from lic_exp.tracking import names
 from lic_exp.training.criterion import RateDistortion
+from lic_exp.training.objective import Criterion
+from lic_exp.training.variable_rate import VariableRate
+
+BY_RATE = (names.VAL_RD_LOSS, names.VAL_BPP_LOSS, names.VAL_PSNR)
+"""What is also told of each rate, where there are several."""
 
 
 class Validation:
@@ -19,9 +24,13 @@ class Validation:
     Eval mode (rounded latents), full spectrum, float32 without autocast or TF32, x_hat clamped to [0, 1], estimated
     bits over the original pixels. rd_loss = R + lmbda D per image; every number is the mean over the images.
     MS-SSIM is left out unless every image is large enough for it.
+
+    Of a variable-rate codec so at each of the criterion's validation rates: rd_loss is then the geometric mean of the
+    rates' values, since they span orders of magnitude, and every other number their arithmetic mean. BY_RATE are told
+    of each rate too, as `lic_exp.tracking.names.at_quality` has it.
     """
 
-    def __init__(self, criterion: RateDistortion, images: Sequence[tuple[str, Tensor]], device: torch.device) -> None:
+    def __init__(self, criterion: Criterion, images: Sequence[tuple[str, Tensor]], device: torch.device) -> None:
         self.criterion = criterion
         self.images = images
         self.device = device
@@ -31,15 +40,31 @@ class Validation:
         codec.eval()
         try:
             with torch.no_grad(), exact_float32():
-                rows = [self._measure(codec, image.to(self.device)) for _, image in self.images]
+                if isinstance(self.criterion, VariableRate):
+                    return self._over_rates(codec, self.criterion)
+                return self._over_images(codec, self.criterion)
         finally:
             codec.train(was_training)
+
+    def _over_rates(self, codec: Codec, criterion: VariableRate) -> dict[str, float]:
+        rates = criterion.range_of(codec).spaced(criterion.validation_rates)
+        found = {rate: self._over_images(codec, criterion.at(rate.lmbda), quality=rate.quality) for rate in rates}
+        first, *_ = found.values()
+        means = {name: sum(metrics[name] for metrics in found.values()) / len(rates) for name in first}
+        means[names.VAL_RD_LOSS] = geometric_mean([metrics[names.VAL_RD_LOSS] for metrics in found.values()])
+        return means | {
+            names.at_quality(name, rate.quality): metrics[name] for name in BY_RATE for rate, metrics in found.items()
+        }
+
+    def _over_images(self, codec: Codec, criterion: RateDistortion, **at: float) -> dict[str, float]:
+        """at: the quality, of a variable-rate codec."""
+        rows = [self._measure(codec, criterion, image.to(self.device), **at) for _, image in self.images]
         shared = set.intersection(*(set(row) for row in rows))
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name in shared}
 
-    def _measure(self, codec: Codec, x: Tensor) -> dict[str, float]:
+    def _measure(self, codec: Codec, criterion: RateDistortion, x: Tensor, **at: float) -> dict[str, float]:
         height, width = x.shape[-2:]
-        output = codec.forward(codec.pad(x))  # not through a compiled call: images differ in size
+        output = codec.forward(codec.pad(x), **at)  # not through a compiled call: images differ in size
         x_hat = output.x_hat[..., :height, :width].clamp(0, 1)
         bpp = float(metrics.bits_per_pixel(output.bits, height * width))
         mse = float(metrics.mse(x_hat, x))
@@ -52,5 +77,10 @@ class Validation:
             similarity = metrics.ms_ssim(x_hat, x)
             row[names.VAL_MS_SSIM] = float(similarity)
             row[names.VAL_MS_SSIM_DB] = float(metrics.ms_ssim_db(similarity))
-        rd_loss = self.criterion.rd_loss(bpp=bpp, mse=mse, ms_ssim=row.get(names.VAL_MS_SSIM, math.nan))
+        rd_loss = criterion.rd_loss(bpp=bpp, mse=mse, ms_ssim=row.get(names.VAL_MS_SSIM, math.nan))
         return {names.VAL_RD_LOSS: rd_loss} | row
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """By logarithms; 0 where a value is 0."""
+    return float(torch.tensor(values, dtype=torch.float64).log().mean().exp())

@@ -190,6 +190,12 @@ class TestMarks:
         assert sign(*self.PLUGIN, "model.verbose=true") == sign(*self.PLUGIN)
         assert sign(*self.PLUGIN, "model.channels=7") != sign(*self.PLUGIN)
 
+    def test_qualities_tell_runs_apart_where_they_are_chosen(self):
+        ranging = (*self.PLUGIN, "model=toy_scalable", "criterion=variable_rate")
+        assert "qualities" not in signed_part(config_of(*ranging))["evaluation"]
+        assert sign(*ranging, "evaluation.qualities=[0,63]") != sign(*ranging)
+        assert sign(*ranging, "evaluation.qualities=[0,63]") == sign(*ranging, "evaluation.qualities=[0.0,6.3e1]")
+
     def test_a_groups_newer_key_is_left_out_at_its_neutral_value(self, monkeypatch):
         monkeypatch.setattr(Trainer.model_fields["threads"], "metadata", [Neutral(None)])
         assert "threads" not in signed_part(config_of())["trainer"]

@@ -17,6 +17,7 @@ from training_parts import (
     step_options,
     trainer,
     unequal,
+    variable_rate,
 )
 
 from lic_exp.optimizers import factories
@@ -54,9 +55,9 @@ SCHEDULES = {
 }
 
 
-def fresh(folder, *, factory="adam", schedule="constant", stages=None, stop_after=None, **more):
+def fresh(folder, *, factory="adam", schedule="constant", stages=None, stop_after=None, rates=None, **more):
     """A new trainer of the usual parts, which asks itself to stop before step `stop_after`."""
-    of = objective(regularizer=Gain())
+    of = objective(regularizer=Gain(), rates=rates)
     made = stages(of) if stages else [stage(of, 10, factory=FACTORIES[factory], schedule=SCHEDULES[schedule])]
     holder = []
     stop = lambda: "asked" if holder[0].step == stop_after else None  # noqa: E731
@@ -200,6 +201,18 @@ def test_a_stage_with_another_kind_of_optimizer_must_reset_it(tmp_path):
     with pytest.raises(ValueError, match="a Adam state cannot continue in another optimizer: reset it"):
         run.fit()
     uninterrupted(tmp_path, stages=lambda of: [stage(of, 2), stage(of, 2, factory=FACTORIES["sgd"], reset=True)])
+
+
+@pytest.mark.parametrize("drawn", ["continuous", "whole"])
+@pytest.mark.parametrize("at", [0, 3, 5, 8])
+def test_resume_is_exact_with_a_range_of_rates(tmp_path, at, drawn):
+    """The rates go on where they stood, in both stages."""
+    rates, stepping = variable_rate(drawn_qualities=drawn), step_options(accumulate=2)
+    straight = assert_exact(
+        tmp_path, at=at, rates=rates, stages=two_stages(reset=False), stepping=stepping, ema_decay=0.9
+    )
+    logged = [entry for entry in straight.reporter.entries if names.VAL_RD_LOSS in entry]
+    assert names.at_quality(names.VAL_RD_LOSS, 21) in logged[-1]
 
 
 def test_ema_is_the_recursion_by_hand(tmp_path):

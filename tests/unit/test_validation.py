@@ -189,6 +189,49 @@ class TestPlugin:
                 "Choose a hierarchical model, or spectral_reg=intra"
             )
 
+    RANGE = (PLUGIN, "model=toy_scalable", "criterion=variable_rate")
+
+    def test_a_variable_rate_model_wants_a_range(self):
+        assert checked(*self.RANGE, "evaluation.qualities=[0,31.5]")["evaluation"]["qualities"] == [0.0, 31.5]
+        (message,) = messages(self.PLUGIN, "model=toy_scalable", "criterion.lmbda=0.02")
+        assert message == (
+            "this model serves a range of rates, not criterion.lmbda=0.02 alone: choose criterion=variable_rate, "
+            "and its range by criterion.lmbda_min and criterion.lmbda_max"
+        )
+        (message,) = messages("criterion=variable_rate")
+        assert message.startswith("this criterion draws a rate per image, which this model cannot be told: choose a")
+
+    @pytest.mark.parametrize(
+        ("override", "expected"),
+        [
+            (
+                "criterion.lmbda=0.01",
+                "criterion.lmbda: there is no such key. This criterion draws a lmbda per image: set its range, "
+                "criterion.lmbda_min and criterion.lmbda_max.",
+            ),
+            ("lambda=0.01", "lambda: there is no such key. This criterion draws a lmbda per image"),
+            ("criterion.lmbda_max=4096", "criterion.lmbda_max=4096 looks like a weight of MSE on [0, 1]"),
+            ("criterion.lmbda_min=0.07", "criterion.lmbda_min=0.07 must be less than criterion.lmbda_max=0.0629912"),
+            ("criterion.validation_rates=0", "criterion.validation_rates=0: should be greater than or equal to 1"),
+            ("criterion.drawn_qualities=all", "criterion.drawn_qualities=all: should be 'continuous' or 'whole'"),
+            ("evaluation.qualities=[]", "evaluation.qualities=[]: give at least one, or null"),
+            ("evaluation.qualities=[3,3.0]", "evaluation.qualities=[3.0, 3.0]: a quality stands there twice"),
+            ("evaluation.qualities=[-1]", "evaluation.qualities[0]=-1: should be greater than or equal to 0"),
+        ],
+    )
+    def test_a_range_of_rates_is_judged(self, override, expected):
+        (message,) = messages(*self.RANGE, override)
+        assert message.startswith(expected)
+
+    def test_a_weight_on_the_unit_interval_is_converted(self):
+        (message,) = messages(*self.RANGE, "criterion.lmbda_max=4096")
+        assert message.endswith("write criterion.lmbda_max=0.0629912, which is 4096 / 255^2")
+
+    def test_qualities_are_of_variable_rate_models(self):
+        assert messages("evaluation.qualities=[1]") == [
+            "evaluation.qualities=[1.0]: this model has one rate; set evaluation.qualities=null"
+        ]
+
     def test_a_target_in_it_must_be_allowed(self):
         (message,) = messages("tracker=none", f"tracker.mine._target_={toy.NAME}.codecs.Toy")
         assert message == (

@@ -15,6 +15,7 @@ from checkout import ROOT
 from run_folders import COMMIT, IMAGES, curve, write_run
 
 from analysis import run_records, runs
+from analysis.__main__ import main
 from analysis.errors import AnalysisError
 from analysis.run_records import parse_config, parse_metrics
 from analysis.runs import find_runs, load_runs
@@ -183,6 +184,30 @@ def test_means_are_over_the_images_of_a_set_and_rate(study):
     assert math.isnan(kodak["ms_ssim"][0])
     assert kodak["ms_ssim"][1] == pytest.approx(0.85)
     assert read.means("tecnick").empty
+
+
+RATES = "image,height,width,rate,lmbda,bpp,psnr\na,8,8,0.0,0.001,0.2,30\nb,8,8,0.0,0.001,0.4,32\n\
+a,8,8,63.0,0.064,1.2,40\nb,8,8,63.0,0.064,1.4,42\n"
+
+
+def test_means_of_a_variable_rate_run_have_the_rates_own_lmbda(study):
+    (study / "ba00" / "eval" / "images.csv").write_text(RATES)
+    means = load_runs(study).means()
+    one, *several = means[["signature", "lmbda", "rate", "images", "bpp"]].values.tolist()
+    assert one[:2] == ["aa00", 0.013]
+    assert math.isnan(one[2])
+    assert several == [["ba00", 0.001, 0.0, 2, pytest.approx(0.3)], ["ba00", 0.064, 63.0, 2, pytest.approx(1.3)]]
+    assert "lmbda_x" not in means
+
+
+def test_runs_are_compared_rate_by_rate(study, capsys):
+    (study / "ba00" / "eval" / "images.csv").write_text(RATES)
+    assert main(["compare", str(study / "aa00"), str(study / "ba00")]) == 0
+    shown = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "own images" in line]
+    assert ["its own images: bpp", "0.375", ""] in rows
+    assert ["its own images, quality 0: images", "", "2"] in rows
+    assert ["its own images, quality 63: bpp", "", "1.3"] in rows
 
 
 def test_curves_and_last_values(tmp_path):

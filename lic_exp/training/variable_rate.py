@@ -1,0 +1,90 @@
+"""The criterion of codecs that serve a range of rates: every image of a batch has a lmbda of its own."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lic_exp.evaluation.rates import RateRange
+from lic_exp.facts import CriterionFacts
+from lic_exp.metrics import mse, psnr_from_mse
+from lic_exp.models.base import Codec, CodecOutput, VariableRateCodec
+from lic_exp.ranges import PositiveFloat, PositiveInt
+from lic_exp.training.criterion import MSE, check_same_shape, latent_rates
+
+
+class VariableRate(nn.Module):
+    """loss = mean over images b of bpp_b + lmbda_b 255^2 MSE_b, with MSE over [0, 1].
+
+    lmbda_min, lmbda_max: what the codec's qualities 0 and max_quality stand for, in CompressAI's unit.
+    drawn_qualities: what training draws, for each image alone: any quality, or whole ones only. Both are uniform in
+        log lmbda.
+    validation_rates: how many rates, evenly spaced in log lmbda from lmbda_min to lmbda_max, `val/rd_loss` is the
+        geometric mean of; each costs a pass over the validation images.
+
+    Raises ValueError unless lmbda_min < lmbda_max.
+    """
+
+    facts = CriterionFacts(lmbda_max=1.0, variable_rate=True)
+
+    def __init__(
+        self,
+        *,
+        lmbda_min: PositiveFloat,
+        lmbda_max: PositiveFloat,
+        drawn_qualities: Literal["continuous", "whole"],
+        validation_rates: PositiveInt,
+    ) -> None:
+        super().__init__()
+        if lmbda_min >= lmbda_max:
+            raise ValueError(f"lmbda_min={lmbda_min:g} must be less than lmbda_max={lmbda_max:g}")
+        self.lmbda_min = lmbda_min
+        self.lmbda_max = lmbda_max
+        self.drawn_qualities = drawn_qualities
+        self.validation_rates = validation_rates
+
+    def range_of(self, codec: Codec) -> RateRange:
+        """What the codec's qualities stand for."""
+        return RateRange(self.lmbda_min, self.lmbda_max, variable(codec).max_quality)
+
+    def at(self, lmbda: float) -> MSE:
+        """The criterion of one rate."""
+        return MSE(lmbda=lmbda)
+
+    def draw(self, images: int, max_quality: float) -> tuple[Tensor, Tensor]:
+        """A quality and its lmbda for each image, (B,) float32 on the CPU, from torch's global generator.
+
+        Checkpoints restore that generator, and on the CPU it draws the same for every device.
+        """
+        if self.drawn_qualities == "whole":
+            quality = torch.randint(int(max_quality) + 1, (images,)).float()
+        else:
+            quality = max_quality * torch.rand(images)
+        lmbda = self.lmbda_min * (self.lmbda_max / self.lmbda_min) ** (quality.double() / max_quality)
+        return quality, lmbda.float()
+
+    def forward(self, output: CodecOutput, target: Tensor, lmbda: Tensor | None = None) -> dict[str, Tensor]:
+        """Scalars: `loss`, and means over the batch: `bpp_loss`, `mse_loss`, `psnr` [dB] of it, `<latent>_bpp`.
+
+        target (B, 3, H, W) in [0, 1]; lmbda (B,), None is lmbda_max for all. Raises ValueError where x_hat has another
+        shape than target.
+        """
+        check_same_shape(output, target)
+        with torch.autocast(target.device.type, enabled=False):
+            rates = latent_rates(output.bits, target)
+            bpp_loss = torch.stack(list(rates.values())).sum()
+            errors = mse(output.x_hat.float(), target.float())
+            weights = torch.full_like(errors, self.lmbda_max) if lmbda is None else lmbda
+            # Rates weigh alike, so the mean over images may come before the sum.
+            loss = bpp_loss + (weights * 255**2 * errors).mean()
+            mse_loss = errors.mean()
+        return {"loss": loss, "bpp_loss": bpp_loss, "mse_loss": mse_loss, "psnr": psnr_from_mse(mse_loss.detach())} | (
+            rates
+        )
+
+
+def variable(codec: Codec) -> VariableRateCodec:
+    """The codec as one that can be told a quality. Raises TypeError where it cannot."""
+    if not isinstance(codec, VariableRateCodec):
+        raise TypeError(f"{type(codec).__name__} serves one rate: a criterion with a range needs a VariableRateCodec")
+    return codec
