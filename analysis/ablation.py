@@ -51,7 +51,7 @@ class Row:
     seeds: how many there should be. complete: those that could be compared. launched: trainings that have a folder.
     diverged: {seed: step}. speed_up, before_decay: to the baseline's final level, and to the one before the decay of
     its learning rate. bd_rate, rd_change: against the baseline [%]; anchors: BD-rate against published curves [%].
-    bits: {latent: share of the estimated bits in the last logged steps}, of more than one latent.
+    bits: {latent: share of the estimated bits in the last validation}, of more than one latent.
     notes: what a reader should know.
     """
 
@@ -227,12 +227,12 @@ def _against_anchors(
 def _bits(last: pd.DataFrame, signatures: list[str]) -> dict[str, float]:
     """How the estimated bits are shared among the latents, mean over the runs; {} where there is only one latent."""
     final = last.reindex(signatures)
-    latents = [str(name) for name in final if str(name).startswith("train/") and str(name).endswith("_bpp")]
+    latents = [str(name) for name in final if str(name).startswith("val/") and str(name).endswith("_bpp")]
     rates = final[latents].dropna(axis="columns", how="all")
     if rates.empty or rates.shape[1] < 2:
         return {}
     shares = rates.div(rates.sum(axis="columns"), axis="index").mean()
-    return {str(name).removeprefix("train/").removesuffix("_bpp"): float(share) for name, share in shares.items()}
+    return {str(name).removeprefix("val/").removesuffix("_bpp"): float(share) for name, share in shares.items()}
 
 
 def _resolvable(rows: Sequence[Row], seeds: int) -> dict[str, float]:

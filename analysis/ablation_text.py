@@ -54,7 +54,7 @@ def bits_grid(table: Ablation) -> Grid | None:
     if not latents:
         return None
     rows = [(row.label, *(_share(row.bits.get(name)) for name in latents)) for row in table.rows if row.bits]
-    return Grid("estimated bits by latent, % (last logged training steps)", ("", *latents), tuple(rows))
+    return Grid("estimated bits by latent, % (last validation)", ("", *latents), tuple(rows))
 
 
 def _share(value: float | None) -> str:

@@ -35,6 +35,11 @@ VAL_MS_SSIM = "val/ms_ssim"
 VAL_MS_SSIM_DB = "val/ms_ssim_db"
 
 
+def val_latent_bpp(latent: str) -> str:
+    """Estimated bits per pixel of one latent; they sum to `val/bpp_loss`."""
+    return f"val/{latent}_bpp"
+
+
 def at_quality(metric: str, quality: float) -> str:
     """A metric of one rate of a variable-rate codec: `val/rd_loss_q0`, `val/rd_loss_q12.6`, ..."""
     return f"{metric}_q{quality:g}"

@@ -22,7 +22,7 @@ class Validation:
     """Measures a codec on a fixed list of (name, image (1, 3, H, W) in [0, 1]).
 
     Eval mode (rounded latents), full spectrum, float32 without autocast or TF32, x_hat clamped to [0, 1], estimated
-    bits over the original pixels. rd_loss = R + lmbda D per image; every number is the mean over the images.
+    bits over the original pixels, in all and of each latent. rd_loss = R + lmbda D per image; every number is the mean over the images.
     MS-SSIM is left out unless every image is large enough for it.
 
     Of a variable-rate codec so at each of the criterion's validation rates: rd_loss is then the geometric mean of the
@@ -77,6 +77,8 @@ class Validation:
             similarity = metrics.ms_ssim(x_hat, x)
             row[names.VAL_MS_SSIM] = float(similarity)
             row[names.VAL_MS_SSIM_DB] = float(metrics.ms_ssim_db(similarity))
+        for name, bits in output.bits.items():
+            row[names.val_latent_bpp(name)] = float(bits.double().sum()) / (height * width)
         rd_loss = criterion.rd_loss(bpp=bpp, mse=mse, ms_ssim=row.get(names.VAL_MS_SSIM, math.nan))
         return {names.VAL_RD_LOSS: rd_loss} | row
 

@@ -118,7 +118,7 @@ def test_a_run_makes_no_other_files(small_run):
 
 def test_every_logged_metric_has_a_known_name(small_run):
     constants = {value for key, value in vars(names).items() if key.isupper() and isinstance(value, str)}
-    known = constants | {names.train_latent_bpp(latent) for latent in "yz"}
+    known = constants | {of(latent) for of in (names.train_latent_bpp, names.val_latent_bpp) for latent in "yz"}
     known |= {names.train_grad_norm("aux"), "step", "epoch", "time"}
     logged = {name for entry in RunFolder(small_run).metrics() for name in entry}
     assert logged - known == set()

@@ -53,8 +53,8 @@ def write_cell(folder, cell, lmbda, state):
     rates = [0.001 if i < 14 else 0.0001 for i in range(STEPS)]
     entries = curve(values, every=10, speed=100.0 / sooner**0.2, lr=rates)
     for entry in entries:
-        if "train/loss" in entry:
-            entry |= {"train/y_bpp": 0.9 * level, "train/z_bpp": 0.1 * level}
+        if "val/rd_loss" in entry:
+            entry |= {"val/y_bpp": 0.9 * level, "val/z_bpp": 0.1 * level}
     if state == "diverged":
         entries = [entry for entry in entries if entry["step"] <= 70]
     bpp, psnr = 3 * lmbda**0.55 * smaller * noise, 44 + 4.2 * math.log10(lmbda)

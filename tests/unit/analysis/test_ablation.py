@@ -9,7 +9,7 @@ from recorded_study import CONF, RATES, write_study
 
 from analysis.__main__ import main
 from analysis.ablation import ablation
-from analysis.ablation_text import grid, trace
+from analysis.ablation_text import bits_grid, grid, trace
 from analysis.errors import AnalysisError
 from analysis.grid import Grid
 from analysis.studies import load_study, tables
@@ -119,6 +119,12 @@ def test_every_cell_can_be_traced(recorded):
     assert signatures == {path.name for path in recorded.glob("0*")}
     table = pd.read_csv(EXPECTED / "table2-mini.csv", dtype=str)
     assert set(" ".join(table["signatures"].dropna()).split()) == signatures
+
+
+def test_bits_by_latent(recorded):
+    shown = bits_grid(ablation(load_study("table2", runs=recorded)))
+    assert shown.header == ("", "y", "z")
+    assert shown.rows[0] == ("naive", "90.0", "10.0")
 
 
 def test_a_label_changed_later_shows_without_a_new_run(recorded, tmp_path):
