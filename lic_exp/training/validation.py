@@ -22,8 +22,8 @@ class Validation:
     """Measures a codec on a fixed list of (name, image (1, 3, H, W) in [0, 1]).
 
     Eval mode (rounded latents), full spectrum, float32 without autocast or TF32, x_hat clamped to [0, 1], estimated
-    bits over the original pixels, in all and of each latent. rd_loss = R + lmbda D per image; every number is the mean over the images.
-    MS-SSIM is left out unless every image is large enough for it.
+    bits over the original pixels, in all and of each latent. rd_loss = R + lmbda D per image; every number is the mean
+    over the images. MS-SSIM is left out unless every image is large enough for it.
 
     Of a variable-rate codec so at each of the criterion's validation rates: rd_loss is then the geometric mean of the
     rates' values, since they span orders of magnitude, and every other number their arithmetic mean. BY_RATE are told
