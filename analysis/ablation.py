@@ -52,6 +52,7 @@ class Row:
     diverged: {seed: step}. speed_up, before_decay: to the baseline's final level, and to the one before the decay of
     its learning rate. bd_rate, rd_change: against the baseline [%]; anchors: BD-rate against published curves [%].
     bits: {latent: share of the estimated bits in the last validation}, of more than one latent.
+    parameters, kmacs: of the codec, as its runs recorded them: [million], [thousand per pixel].
     notes: what a reader should know.
     """
 
@@ -68,6 +69,8 @@ class Row:
     rd_change: Estimate | None = None
     anchors: Mapping[str, Estimate] = field(default_factory=dict)
     bits: Mapping[str, float] = field(default_factory=dict)
+    parameters: float | None = None
+    kmacs: float | None = None
     paper: Claim = field(default_factory=Claim)
     notes: tuple[str, ...] = ()
 
@@ -107,8 +110,9 @@ def _row(study: Study, name: str, k: int) -> Row:
     variant, table = study.table.variants[name], study.table
     if variant.overrides is None:
         return Row(name, variant.label, ABSENT, len(table.seeds), paper=variant.paper, notes=(variant.why,))
-    role = BASELINE if name == table.baseline else VARIANT
-    pairs = {seed: (study.of(table.baseline, seed), study.of(name, seed)) for seed in table.seeds}
+    partner = table.partner(name)
+    role = BASELINE if name == partner else VARIANT
+    pairs = {seed: (study.of(partner, seed), study.of(name, seed)) for seed in table.seeds}
     return _compared(study, Row(name, variant.label, role, len(table.seeds), paper=variant.paper), pairs, k)
 
 
@@ -144,6 +148,7 @@ def _compared(study: Study, row: Row, pairs: Mapping[int, tuple[list[str], list[
         "complete": tuple(complete),
         "launched": sum(name in states for name in mine),
         "diverged": fallen,
+        **_complexity(runs, [name for name in mine if name in states]),
         "bits": _bits(study.last, [name for _, theirs in complete.values() for name in theirs]),
     }
     notes: list[str] = []
@@ -222,6 +227,13 @@ def _against_anchors(
         else:
             found[name] = Estimate(values)
     return found
+
+
+def _complexity(runs: Runs, signatures: Sequence[str]) -> dict[str, float]:
+    """`parameters` and `kmacs` of the codec of these runs; {} where none recorded them, or they differ."""
+    found = {(facts["parameters"] / 1e6, facts["macs_per_pixel"] / 1e3) for facts in map(runs.facts, signatures)}
+    known = [pair for pair in found if not np.isnan(pair).any()]
+    return dict(zip(("parameters", "kmacs"), known[0], strict=True)) if len(known) == 1 else {}
 
 
 def _bits(last: pd.DataFrame, signatures: list[str]) -> dict[str, float]:

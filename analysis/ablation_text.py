@@ -27,8 +27,12 @@ def grid(table: Ablation) -> Grid:
     """The table itself. Columns that no row has anything for are left out."""
     study = table.study
     paper = f"paper ({study.table.paper})"
+    differ = len({row.kmacs for row in table.rows if row.kmacs}) > 1
+    others = list(dict.fromkeys(name for row in table.rows for name in row.paper.others))
     columns: dict[str, Callable[[Row], str]] = {
         "": lambda row: row.label,
+        "parameters, M": lambda row: f"{row.parameters:.2f}" if row.parameters and differ else "",
+        "KMACs/pixel": lambda row: f"{row.kmacs:.2f}" if row.kmacs and differ else "",
         "speed-up, steps": lambda row: _cell(row, _ratio(row.speed_up, "steps"), "1.00x"),
         "the same before the decay": lambda row: _cell(row, _ratio(row.before_decay, "steps"), "1.00x"),
         "speed-up, seconds": lambda row: _cell(row, _ratio(row.speed_up, "seconds"), "1.00x"),
@@ -39,6 +43,7 @@ def grid(table: Ablation) -> Grid:
         "BD-rate: verdict": lambda row: row.verdicts()["bd_rate"] or "",
         f"{paper}: speed-up": lambda row: _claim(row, row.paper.speed_up, "{:.2f}x", "1.00x"),
         f"{paper}: BD-rate %": lambda row: _claim(row, row.paper.bd_rate, "{:+.2f}", "0") or row.paper.note,
+        **{f"{paper}: {name}": _other(name) for name in others},
     }
     cells = {title: [of(row) for row in table.rows] for title, of in columns.items()}
     always = ("", "speed-up, steps", "BD-rate %")
@@ -82,6 +87,10 @@ def _cell(row: Row, number: str, reference: str) -> str:
 
 def _seeds(row: Row) -> str:
     return f"{len(row.complete)}/{row.seeds} seeds"
+
+
+def _other(name: str) -> "Callable[[Row], str]":
+    return lambda row: str(row.paper.others.get(name, ""))
 
 
 def _against(anchor: str) -> "Callable[[Row], str]":
@@ -183,6 +192,7 @@ def _numbers(table: Ablation, row: Row) -> dict[str, Any]:
     }
     for name, value in estimates.items():
         found |= _with_interval(name, value.mean if value else None, value.interval if value else None)
+    found |= {"parameters_m": row.parameters, "kmacs_per_pixel": row.kmacs}
     verdicts = {f"verdict_{name}": text for name, text in row.verdicts().items()}
     paper = {"paper_speed_up": row.paper.speed_up, "paper_bd_rate_percent": row.paper.bd_rate}
     runs = {"signatures": " ".join(_signatures(table, row))}

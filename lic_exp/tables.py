@@ -32,21 +32,26 @@ class Claim(Plain):
     """The paper's figures for a row, as far as a source states them.
 
     speed_up: times fewer epochs. bd_rate: against the naive model [%]. note: what is said without a number.
+    others: further figures by what they are, e.g. {"BD-rate % against VTM-22.0, Kodak": -19.73}; they are shown, not
+        judged.
     """
 
     speed_up: float | None = None
     bd_rate: float | None = None
     note: str = ""
+    others: dict[str, float | str] = {}
 
 
 class Variant(Plain):
     """A row.
 
     overrides: what makes its runs differ from the rest of the file; null: it cannot be run here, and `why` says so.
+    against: the row that it is compared with; null: the table's baseline.
     """
 
     label: str
     overrides: list[str] | None
+    against: str | None = None
     why: str = ""
     paper: Claim = Claim()
 
@@ -87,9 +92,18 @@ class Table(Plain):
         for name in ("seeds", "aa_seeds"):
             if len(set(self.seeds + self.aa_seeds)) < len(self.seeds + self.aa_seeds):
                 raise ValueError(f"{name}: a seed stands there twice")
+        for name, variant in self.variants.items():
+            partner = self.variants.get(variant.against or self.baseline)
+            if partner is None or partner.overrides is None or partner.against is not None:
+                raise ValueError(f"variants.{name}.against: {variant.against!r} is no row that others can compare with")
         if len(self.rates) > 1:
             raise ValueError("rates: one key makes the rates, e.g. criterion.lmbda")
         return self
+
+    def partner(self, name: str) -> str:
+        """The row that a row is compared with; itself where it is a baseline."""
+        others = {variant.against for variant in self.variants.values()}
+        return name if name in others else self.variants[name].against or self.baseline
 
     def points(self) -> list[Rate]:
         """The rates as overrides, [{key: value}, ...]; [{}] where one training serves all."""

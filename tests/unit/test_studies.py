@@ -27,6 +27,7 @@ table:
     wide: {label: wide, overrides: [model.channels=8, optimizer.lr=0.01]}
     dream: {label: a dream, overrides: null, why: nobody wrote it}
 """
+ROW = {"label": "a row", "overrides": []}
 PACKAGE = "toys_with_a_table"
 COMMON = (
     f"plugins=[{toy.NAME},{PACKAGE}]",
@@ -184,12 +185,31 @@ def test_several_go_one_after_another_and_a_failure_stops_no_other(tmp_path, cap
         ({"rates": {"a": [1], "b": [1]}}, "one key makes the rates"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"variants": {"plain": {"label": "p", "overrides": None}}}, "overrides: null wants a `why`"),
+        (
+            {"variants": {"plain": ROW, "a": ROW | {"against": "b"}}},
+            "variants.a.against: 'b' is no row that others can",
+        ),
+        (
+            {"variants": {"plain": ROW, "a": ROW | {"against": "plain"}, "b": ROW | {"against": "a"}}},
+            "variants.b.against",
+        ),
     ],
 )
 def test_what_a_table_must_be(change, message):
     with pytest.raises(TableError, match=r"^here: table: ") as error:
         parse_table(yaml.safe_load(TABLE)["table"] | change, "here")
     assert message in str(error.value)
+
+
+def test_rows_compare_with_the_baseline_or_with_the_row_they_name():
+    rows = {"plain": ROW, "low": ROW, "low_too": ROW | {"against": "low"}, "other": ROW}
+    table = parse_table(yaml.safe_load(TABLE)["table"] | {"variants": rows}, "here")
+    assert {name: table.partner(name) for name in rows} == {
+        "plain": "plain",
+        "low": "low",
+        "low_too": "low",
+        "other": "plain",
+    }
 
 
 def test_an_experiment_without_a_table(tmp_path):

@@ -127,6 +127,27 @@ def test_bits_by_latent(recorded):
     assert shown.rows[0] == ("naive", "90.0", "10.0")
 
 
+def test_further_figures_of_the_paper_are_columns_of_their_own(tmp_path):
+    text = (CONF / "experiment" / "table2.yaml").read_text()
+    given = "paper: {speed_up: 0.91, bd_rate: -7.66, others: {Kodak: -19.73, KMACs/pixel: about 1000}}"
+    (tmp_path / "table2.yaml").write_text(text.replace("paper: {speed_up: 0.91, bd_rate: -7.66}", given))
+    shown = grid(ablation(load_study(str(tmp_path / "table2.yaml"), runs=tmp_path)))
+    columns = dict(zip(shown.header, zip(*shown.rows, strict=True), strict=True))
+    assert columns["paper (DHIC 107 M, other data and budget): Kodak"] == ("", "", "", "-19.73", "")
+    assert columns["paper (DHIC 107 M, other data and budget): KMACs/pixel"][3] == "about 1000"
+
+
+def test_codecs_of_different_size_have_columns_for_it(tmp_path):
+    write_study(tmp_path)
+    for folder in tmp_path.glob("0[01]*"):
+        counted = {"parameters": 2e6, "macs_per_pixel": 1000.0 * (1 + int(folder.name[1]))}
+        counted |= {"encode_macs_per_pixel": None, "decode_macs_per_pixel": None}
+        (folder / "complexity.json").write_text(json.dumps(counted))
+    found = cells(tmp_path)
+    assert found["naive"]["KMACs/pixel"] == "1.00"
+    assert (found["intra-scale"]["KMACs/pixel"], found["intra-scale"]["parameters, M"]) == ("2.00", "2.00")
+
+
 def test_a_label_changed_later_shows_without_a_new_run(recorded, tmp_path):
     text = (CONF / "experiment" / "table2.yaml").read_text()
     (tmp_path / "table2.yaml").write_text(text.replace("label: intra-scale", "label: truncated batches"))
