@@ -24,7 +24,7 @@ from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 
-ON_META: set[str] = set()
+ON_META = {"dhic", "dhic_paper"}
 """Models above 100 M parameters, which are built on the meta device."""
 
 MODELS = options("model")

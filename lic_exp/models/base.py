@@ -1,6 +1,6 @@
 """The codec contract: what the objective, the regularizers and the evaluator may rely on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,7 +18,8 @@ class CodecOutput:
     x_hat: reconstruction (B, 3, H, W), nominally in [0, 1]; not clamped, so that its gradient survives.
     bits: estimated bits of every symbol, {latent name: (B, C, h, w)}, float32 or wider also under autocast.
     latents: the quantised latents (B, C_l, h_l, w_l), coarse to fine; always there.
-    latent_views: the same latents seen otherwise, {"scaled" | "mean" | ...: one tensor per entry of `latents`}.
+    latent_views: the same latents seen otherwise, {"scaled" | "mean" | ...: one tensor per entry of `latents`}; and
+        "bias": one learned tensor (1, C, 1, 1), what stands above the coarsest latent, where the codec has it.
     """
 
     x_hat: Tensor
@@ -109,6 +110,9 @@ class Codec(nn.Module):
     def aux_loss(self) -> Tensor:
         """Loss of the quantile parameters (names ending in `quantiles`), a scalar; 0 where there are none."""
         return next(self.parameters()).new_zeros(())
+
+    def check_weights(self, weights: Mapping[str, Any]) -> None:
+        """Raise ValueError for weights {key: tensor} that would fit but mean something else here."""
 
     def pad(self, x: Tensor) -> Tensor:
         """Extend x (B, 3, H, W) to the sides the codec needs; the top-left H x W of the result is x."""

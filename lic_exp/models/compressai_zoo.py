@@ -1,4 +1,4 @@
-"""CompressAI's image codecs behind the codec contract. The only module that imports compressai.
+"""CompressAI's image codecs behind the codec contract.
 
 State-dict keys are CompressAI's own, so its checkpoints load. Transforms and entropy models are CompressAI's;
 the forward pass is written out here because the contract asks for the quantised latents, and for entropy models

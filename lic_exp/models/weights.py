@@ -43,9 +43,10 @@ def load_weights(codec: Codec, path: str | Path, *, partial: bool) -> None:
     """Load a codec's weights in place.
 
     partial: load what fits and log what does not; otherwise everything must fit. Raises ValueError naming the keys
-    that do not, and where nothing fits at all.
+    that do not, where nothing fits at all, and where `Codec.check_weights` does.
     """
     given = read_weights(path)
+    codec.check_weights(given)
     own = {key: value for key, value in codec.state_dict().items() if not key.endswith(TABLES)}
     fitting = {key: value for key, value in given.items() if key in own and value.shape == own[key].shape}
     misfits = _misfits(given, own)

@@ -1,0 +1,1 @@
+"""DHIC: four latents, coarse to fine, in two passes from learned biases. The codec is `codec.DHIC`."""

@@ -1,0 +1,84 @@
+"""The residual block that everything in DHIC is made of, and its parts."""
+
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lic_exp.models.dhic.convolution import Conv1x1
+
+
+def wsilu(x: Tensor) -> Tensor:
+    """WSiLU(x) = x sigmoid(4 x), as torch's one kernel for a sigmoid(a) at a = 4 x."""
+    return F.silu(4 * x) / 4
+
+
+class FFN(nn.Module):
+    """y = x + P2(fold(WSiLU(P1 x))), where fold adds the two halves of the channels.
+
+    ratio: channels of P1's result over those of x.
+    """
+
+    def __init__(self, width: int, ratio: int) -> None:
+        super().__init__()
+        self.pw1 = Conv1x1(width, ratio * width)
+        self.pw2 = Conv1x1(ratio * width // 2, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = wsilu(self.pw1(x)).chunk(2, 1)
+        y: Tensor = x + self.pw2(one + other)
+        return y
+
+
+class RepDW(nn.Module):
+    """y = DW3x3(x) + DW1x1(x) + x, depthwise: three branches that are one convolution in training and after `fuse`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.conv1: nn.Conv2d | None = nn.Conv2d(width, width, 1, groups=width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.conv1 is None or not self.training:
+            y: Tensor = self.conv(x)
+            return y if self.conv1 is None else y + self.conv1(x) + x
+        # One pass over the features instead of four; the sum of kernels is small.
+        return F.conv2d(x, *self._sum(self.conv1), padding=1, groups=len(self.conv.weight))
+
+    @torch.no_grad()
+    def fuse(self) -> None:
+        """Fold all branches into `conv`. The keys of `conv1` are gone afterwards."""
+        if self.conv1 is not None:
+            kernel, bias = self._sum(self.conv1)
+            self.conv.weight.copy_(kernel)
+            self.conv.get_parameter("bias").copy_(bias)
+            self.conv1 = None
+
+    def _sum(self, conv1: nn.Conv2d) -> tuple[Tensor, Tensor]:
+        """Kernel (C, 1, 3, 3) and bias (C,) of all three branches."""
+        kernel = self.conv.weight + F.pad(conv1.weight + 1, (1, 1, 1, 1))
+        return kernel, self.conv.get_parameter("bias") + conv1.get_parameter("bias")
+
+
+class BaseBlock(nn.Module):
+    """y = A x + O FFN(P_b RepDW(WSiLU(P_a x))), where A and O are 1x1 where widths differ and absent where not."""
+
+    def __init__(self, in_width: int, width: int, out_width: int, ffn_ratio: int) -> None:
+        super().__init__()
+        self.pc1 = Conv1x1(in_width, width)
+        self.mixer = RepDW(width)
+        self.pc2 = Conv1x1(width, width)
+        self.ffn = FFN(width, ffn_ratio)
+        self.outlayer = Conv1x1(width, out_width) if width != out_width else None
+        self.adaptor = Conv1x1(in_width, out_width) if in_width != out_width else None
+
+    @classmethod
+    def repeated(cls, times: int, width: int, ffn_ratio: int) -> list[Self]:
+        """So many blocks of one width."""
+        return [cls(width, width, width, ffn_ratio) for _ in range(times)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.ffn(self.pc2(self.mixer(wsilu(self.pc1(x)))))
+        y = y if self.outlayer is None else self.outlayer(y)
+        return y + (x if self.adaptor is None else self.adaptor(x))

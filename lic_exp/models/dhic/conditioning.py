@@ -1,0 +1,63 @@
+"""How the quality enters the network: positive gains per channel, all 1 at the start.
+
+Every gain is exp(c(q)) with c from one parameter (R, C, 1, 1), which starts at zero.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Kind = Literal["table", "smooth"]
+
+
+class Quality(NamedTuple):
+    """Qualities (B, 1, 1, 1), float64, and the largest there is."""
+
+    values: Tensor
+    most: float
+
+
+class Gains(NamedTuple):
+    """What one scale is modulated by, each (B, C, 1, 1): encoder tap, prior's input, decoder's inputs, step s."""
+
+    encoder: Tensor
+    entropy: Tensor
+    decoder: Tensor
+    step: Tensor
+
+
+def as_quality(quality: float | Tensor | None, batch: int, most: float, device: torch.device) -> Quality:
+    """`VariableRateCodec.forward`'s quality for a batch. Raises ValueError where it is outside [0, most]."""
+    given = most if quality is None else quality
+    values = given.double() if isinstance(given, Tensor) else torch.tensor(given, dtype=torch.float64, device="cpu")
+    if values.dim() > 1 or (values.dim() == 1 and len(values) not in (1, batch)):
+        raise ValueError(f"quality has shape {tuple(values.shape)}, but must be one number or one of {batch} images")
+    # Neither a graph that is being compiled nor a tensor of shape alone has values to look at.
+    unseen = torch.compiler.is_compiling() or values.is_meta
+    if not unseen and not ((values >= 0) & (values <= most)).all():
+        raise ValueError(f"quality is {values.tolist()}, but must lie in [0, {most:g}]")
+    return Quality(values.to(device).reshape(-1, 1, 1, 1).expand(batch, 1, 1, 1), most)
+
+
+def from_table(table: Tensor, quality: Quality) -> Tensor:
+    """Row q of the table (R, C, 1, 1), linear between rows: (B, C, 1, 1)."""
+    lower = quality.values.flatten().long().clamp(max=len(table) - 2)
+    share = (quality.values - lower.reshape(-1, 1, 1, 1)).to(table.dtype)
+    return torch.lerp(table[lower], table[lower + 1], share)
+
+
+def from_polynomial(coefficients: Tensor, quality: Quality) -> Tensor:
+    """c0 + c1 t + c2 t^2 with t = 2 q / max - 1 in [-1, 1], linear in log lmbda: (B, C, 1, 1)."""
+    t = (2 * quality.values / quality.most - 1).to(coefficients.dtype)
+    constant, linear, quadratic = coefficients.unbind()
+    return constant + t * (linear + t * quadratic)
+
+
+LOOK_UP: dict[Kind, Callable[[Tensor, Quality], Tensor]] = {"table": from_table, "smooth": from_polynomial}
+
+
+def parameter_rows(kind: Kind, q_num: int) -> int:
+    """R, the rows of every conditioning parameter."""
+    return q_num if kind == "table" else 3
