@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import lic_exp
-from lic_exp.catalogue import source_file
+from lic_exp.catalogue import CatalogueError, describe, source_file
 from lic_exp.launching.errors import ConfigError, did_you_mean
 from lic_exp.launching.schema import SEVERAL
 
@@ -211,6 +211,27 @@ def cells(overrides: Overrides, *, several: bool) -> list[Overrides]:
 
 def _values(text: str, override: Override) -> list[str]:
     return [f"{text.partition('=')[0]}={value}" for value in override.sweep_string_iterator()]
+
+
+def fitted(overrides: Overrides) -> Overrides:
+    """The same with the criterion that the named model wants, where none is named. Raises ConfigError.
+
+    A codec of one rate and one of a range want different criteria, and `model=...` alone must make a run.
+    """
+    keys = {argument.partition("=")[0].lstrip("+") for argument in overrides.arguments}
+    if "model" not in keys or "criterion" in keys:
+        return overrides
+    config = compose(overrides)
+    ranges = {}
+    for group in ("model", "criterion"):
+        try:
+            ranges[group] = getattr(describe(str(config[group].get("_target_"))).facts, "variable_rate", None)
+        except CatalogueError:  # the validation says what is wrong
+            return overrides
+    if None in ranges.values() or ranges["model"] == ranges["criterion"]:
+        return overrides
+    chosen = "criterion=variable_rate" if ranges["model"] else "criterion=mse"
+    return Overrides([*overrides.arguments, chosen], overrides.plugins, overrides.sweeping)
 
 
 @contextmanager

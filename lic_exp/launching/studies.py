@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lic_exp.atomic import write_atomically
-from lic_exp.launching.compose import Overrides, cells, compose, compose_table, is_sweep, parse, values_of
+from lic_exp.launching.compose import Overrides, cells, compose, compose_table, fitted, is_sweep, parse, values_of
 from lic_exp.launching.errors import ConfigError, did_you_mean
 from lic_exp.launching.identity import signature
 from lic_exp.launching.validation import validate
@@ -51,7 +51,7 @@ def trainings(given: Sequence[str], *, several: bool) -> list[Training]:
     if table is None:
         if picked := values_of(given, VARIANT):
             raise ConfigError([f"variant={picked[0]}: only an experiment with a table has variants; name one, alone"])
-        return [Training(cell) for cell in cells(overrides, several=several)]
+        return [Training(fitted(cell)) for cell in cells(overrides, several=several)]
     study = Study(str(experiments[0]), table, tuple(given))
     if swept := [text for text in study.shared if is_sweep(text)]:
         keys = ", ".join(study.keys)
@@ -129,7 +129,7 @@ class Study:
         row = self.table.variants[cell.variant].overrides or []
         label = [] if values_of(self.given, "name") else [f"name='{self.name} {cell.variant}'"]
         rate = [f"{key}={value}" for key, value in cell.rate.items()]
-        return parse([*row, *label, *self.shared, f"{VARIANT}={cell.variant}", f"{SEED}={cell.seed}", *rate])
+        return fitted(parse([*row, *label, *self.shared, f"{VARIANT}={cell.variant}", f"{SEED}={cell.seed}", *rate]))
 
     def configs(self) -> Iterator[tuple[Cell, dict[str, Any]]]:
         """Every training of the table with its validated config. Composed once per row, since Hydra is slow."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.facts import CodecFacts
-from lic_exp.models.base import CodecOutput, Compressed, VariableRateCodec
+from lic_exp.models.base import CodecOutput, CodingPart, Compressed, VariableRateCodec
 from lic_exp.models.dhic.blocks import RepDW
 from lic_exp.models.dhic.conditioning import LOOK_UP, Gains, as_quality, parameter_rows
 from lic_exp.models.dhic.convolution import memory_format
@@ -61,6 +61,13 @@ class DHIC(VariableRateCodec):
     """
 
     facts = CodecFacts(downsampling_factor=64, latents=4, variable_rate=True)
+    coding_parts = (
+        CodingPart("encoder", ("encoder",), encode=True, decode=False),
+        CodingPart("posterior", ("em_blocks.*.posterior", "em_blocks.*.enc_resblock"), encode=True, decode=False),
+        CodingPart("entropy model", ("em_blocks", "em_bias"), encode=True, decode=True),
+        CodingPart("decoder", ("dec_blocks", "dec_bias"), encode=False, decode=True),
+        CodingPart("rates", ("*_embedding",), encode=True, decode=True),
+    )
 
     def __init__(
         self,
