@@ -170,6 +170,15 @@ def test_between_the_rows_of_a_table_and_along_a_polynomial():
         torch.testing.assert_close(found, table[0] + table[1] * t + table[2] * t**2)
 
 
+@pytest.mark.parametrize("conditioning", ["table", "smooth"])
+def test_gains_before_training(conditioning):
+    codec = lic_exp.create_model("dhic_tiny", conditioning=conditioning, initial_step=0.25)
+    for gains in codec._gains(torch.zeros(3, 3, 64, 64), torch.tensor([0.0, 31.3, 63.0])):
+        torch.testing.assert_close(gains.step, torch.full_like(gains.step, 0.25))
+        for gain in (gains.encoder, gains.entropy, gains.decoder):
+            assert torch.equal(gain, torch.ones_like(gain))
+
+
 def test_latents_and_their_views(codec):
     codec = copy.deepcopy(codec).train()
     output = codec(golden.image(64, 64), 40)
