@@ -15,7 +15,7 @@ from lic_exp.catalogue import describe
 from lic_exp.facts import CodecFacts, CriterionFacts, RegularizerNeeds
 from lic_exp.launching import validation
 from lic_exp.launching.build import build_objective, build_stages, build_tracker, component
-from lic_exp.launching.compose import compose, conf_folder, groups, options, parse
+from lic_exp.launching.compose import compose, conf_folder, fitted, groups, options, parse
 from lic_exp.launching.identity import data_source
 from lic_exp.launching.schema import GROUPS
 from lic_exp.launching.validation import component_of, validate
@@ -24,8 +24,10 @@ from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 
-ON_META = {"dhic", "dhic_paper"}
-"""Models above 100 M parameters, which are built on the meta device."""
+ON_META = {"dhic", "dhic_paper", "dhic_mid"}
+"""Models of some 100 M parameters and more, which are built on the meta device."""
+
+WITH_THEM = {"experiment=dhic_paper", "scale=paper", *(f"model={name}" for name in ON_META)}
 
 MODELS = options("model")
 TINY = [name for name in MODELS if name.endswith("_tiny")]
@@ -36,15 +38,17 @@ UNTRAINED: dict[str, str] = {}
 
 
 def config_of(*overrides):
-    return validate(compose(parse(overrides)))
+    return validate(compose(fitted(parse(overrides))))
 
 
 @pytest.fixture(scope="module")
 def beside(photos, toy_folder):
     """What an option needs beside it to make a valid run: {option: overrides}."""
+    data = [f"data.train=['{photos}/train']", f"data.val=['{photos}/val']"]
     return {
-        "data=folder": [f"data.train=['{photos}/train']", f"data.val=['{photos}/val']"],
-        "criterion=ms_ssim": ["data.crop_size=192"],
+        **dict.fromkeys(["data=folder", "experiment=dhic_paper", "scale=gpu", "scale=paper"], data),
+        "criterion=mse": ["model=hyperprior_tiny"],
+        "criterion=ms_ssim": ["model=hyperprior_tiny", "data.crop_size=192"],
         "criterion=variable_rate": [f"plugins=[{toy.NAME}]", "model=toy_scalable"],
     }
 
@@ -68,12 +72,12 @@ def test_every_option_binds(option, beside, tmp_path, monkeypatch):
             "the yaml holds the number, code has no competing default"
         )
     build_tracker(config, RunFolder(tmp_path))
-    if group == "model" and name in ON_META:
+    if option in WITH_THEM:
         with torch.device("meta"):
             component(config, "model")
         return
     objective = build_objective(config, torch.device("cpu"))
-    (stage,) = build_stages(config, objective, data_source, torch.device("cpu"))
+    stage, *_ = build_stages(config, objective, data_source, torch.device("cpu"))
     assert stage.steps >= 1
     assert stage.build().optimizers.net.param_groups[0]["lr"] == config["optimizer"]["lr"]
     assert sum(p.numel() for p in objective.parameters()) <= 100e6, f"add {name} to ON_META"
