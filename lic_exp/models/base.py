@@ -18,7 +18,8 @@ class CodecOutput:
     x_hat: reconstruction (B, 3, H, W), nominally in [0, 1]; not clamped, so that its gradient survives.
     bits: estimated bits of every symbol, {latent name: (B, C, h, w)}, float32 or wider also under autocast.
     latents: the quantised latents (B, C_l, h_l, w_l), coarse to fine; always there.
-    latent_views: the same latents seen otherwise, {"scaled" | "mean" | ...: one tensor per entry of `latents`}.
+    latent_views: the same latents seen otherwise, {"scaled" | "mean" | "prior_mean": one tensor per entry of
+        `latents`}; and {"bias": the learned constant (1, C, 1, 1) that the coarsest scale starts from}.
     """
 
     x_hat: Tensor
@@ -88,6 +89,18 @@ class Codec(nn.Module):
     def update(self, force: bool = True) -> None:
         """Build the entropy coder's tables from the current weights."""
         raise NotImplementedError
+
+    @torch.no_grad()
+    def sample_output(self) -> CodecOutput:
+        """What one black image of the smallest legal side gives in eval mode.
+
+        This is how others learn which latents and views there are, with how many channels: no list can disagree.
+        """
+        was_training, parameter = self.training, next(self.parameters())
+        side = self.facts.downsampling_factor
+        output: CodecOutput = self.eval()(parameter.new_zeros(1, 3, side, side))
+        self.train(was_training)
+        return output
 
     def aux_loss(self) -> Tensor:
         """Loss of the quantile parameters (names ending in `quantiles`), a scalar; 0 where there are none."""
