@@ -9,6 +9,7 @@ import torch
 import toy
 from commands import QUICK
 from torch import Tensor
+from training_parts import ThreeScales
 
 import lic_exp
 from lic_exp.catalogue import describe
@@ -41,11 +42,19 @@ def config_of(*overrides):
     return validate(compose(fitted(parse(overrides))))
 
 
+def compares_scales(name):
+    """Whether a regularizer needs a model of several latents."""
+    found = describe(compose(parse([f"spectral_reg={name}"]))["spectral_reg"]["_target_"]) if name != "none" else None
+    return found is not None and found.facts.latents > 1
+
+
 @pytest.fixture(scope="module")
 def beside(photos, toy_folder):
     """What an option needs beside it to make a valid run: {option: overrides}."""
     data = [f"data.train=['{photos}/train']", f"data.val=['{photos}/val']"]
+    pyramid = [f"plugins=[{toy.NAME}]", "model=toy_pyramid"]
     return {
+        **{f"spectral_reg={name}": pyramid for name in options("spectral_reg") if compares_scales(name)},
         **dict.fromkeys(["data=folder", "experiment=dhic_paper", "scale=gpu", "scale=paper"], data),
         "criterion=mse": ["model=hyperprior_tiny"],
         "criterion=ms_ssim": ["model=hyperprior_tiny", "data.crop_size=192"],
@@ -148,6 +157,21 @@ def check_bits(output: CodecOutput) -> None:
         assert (bits >= 0).all()
 
 
+def test_a_sample_output_shows_the_latents_and_leaves_no_trace(codec):
+    codec.train()
+    try:
+        before = {name: buffer.clone() for name, buffer in codec.named_buffers()}
+        random_state = torch.get_rng_state()
+        output = codec.sample_output()
+        assert codec.training
+        assert len(output.latents) == codec.facts.latents
+        assert not output.latents[0].requires_grad
+        assert torch.equal(random_state, torch.get_rng_state())
+        assert all(torch.equal(before[name], buffer) for name, buffer in codec.named_buffers())
+    finally:
+        codec.eval()
+
+
 @torch.no_grad()
 def test_the_downsampling_factor_is_no_larger_than_it_must_be(codec):
     x = torch.rand(1, 3, codec.facts.downsampling_factor // 2, codec.facts.downsampling_factor // 2)
@@ -246,9 +270,10 @@ def test_a_regularizer_keeps_its_contract(name):
     config = validate(compose(parse([f"spectral_reg={name}"])), rules_too=False)
     assert component_of(config, "spectral_reg").facts == regularizer.needs
     x, target = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
-    sides = [2**level for level in range(1, max(1, regularizer.needs.latents) + 1)]
-    latents = tuple(torch.randn(2, 4, side, side, requires_grad=True) for side in sides)
-    output = CodecOutput(x, {"y": torch.rand(2, 4, 2, 2)}, latents)
+    codec = ThreeScales()
+    regularizer.attach(codec)
+    assert not [module for module in regularizer.modules() if module is codec]
+    output = codec(x)
     regularizer.train().set_progress(Progress(step=0, epoch=0, share=0.0))
     for changed in regularizer.transform_batch(x, target):
         assert changed.shape == x.shape

@@ -108,14 +108,14 @@ def start(config: dict[str, Any], given: list[str]) -> int:
 def outcome(error: Exception, console: Any) -> int:
     """Say how a started run ended, and give its exit code."""
     from lic_exp.data.images import ImageError
+    from lic_exp.divergence import DivergedError
     from lic_exp.launching.lock import RunBusyError
     from lic_exp.models.files import CheckpointError
-    from lic_exp.training.stepper import NonFiniteError
     from lic_exp.training.trainer import Preempted
 
     for kind, code in (
         (Preempted, exit_codes.PREEMPTED),
-        (NonFiniteError, exit_codes.DIVERGED),
+        (DivergedError, exit_codes.DIVERGED),
         (RunBusyError, exit_codes.BUSY),
         (CheckpointError, exit_codes.FAILED),
         (ImageError, exit_codes.FAILED),
