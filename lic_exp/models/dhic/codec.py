@@ -13,7 +13,7 @@ from lic_exp.models.dhic.conditioning import LOOK_UP, Gains, as_quality, startin
 from lic_exp.models.dhic.convolution import memory_format
 from lic_exp.models.dhic.latent import Latent, LatentBlock
 from lic_exp.models.dhic.paths import Encoder, Merge, Shape, decoder_path, entropy_path
-from lic_exp.models.dhic.spectral import start_as_transform
+from lic_exp.models.dhic.spectral import start_as_pyramid, start_as_transform
 from lic_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt
 
 T = TypeVar("T")
@@ -51,7 +51,8 @@ class DHIC(VariableRateCodec):
     merge_depth: blocks of three times the width in every merge.
     ffn_ratio: width of the blocks' inner layer over their own; even.
     ends: the layers between 192 channels and the finest width.
-    spectral_init: these start as a DCT of colour-transformed tiles (`start_as_transform`) instead of random.
+    spectral_init: "ends": these start as a DCT of colour-transformed tiles (`start_as_transform`) instead of random;
+        "pyramid": and all between as a pyramid of residuals (`start_as_pyramid`).
     initial_step: every quantisation step s before training; 1 in the release. Smaller ones let detail through earlier.
     conditioning: every gain from a table of q_num rows, linear between them, or a quadratic polynomial in log lmbda.
     q_num: qualities are in [0, q_num - 1].
@@ -84,7 +85,7 @@ class DHIC(VariableRateCodec):
         merge_depth: NonNegativeInt,
         ffn_ratio: PositiveInt,
         ends: Literal["weighted_3x3", "1x1"],
-        spectral_init: bool,
+        spectral_init: Literal["random", "ends", "pyramid"],
         initial_step: PositiveFloat,
         conditioning: Literal["table", "smooth"],
         q_num: PositiveInt,
@@ -119,8 +120,10 @@ class DHIC(VariableRateCodec):
         if not compat:
             self.register_buffer(CLEAN, torch.tensor(True))
         self.register_load_state_dict_pre_hook(_check_loaded)
-        if spectral_init:
+        if spectral_init != "random":
             start_as_transform(*self.ends())
+        if spectral_init == "pyramid":
+            start_as_pyramid(list(self.modules()))
 
     def _add_parameters(self, shape: Shape, gain: Tensor, step: Tensor) -> None:
         """Biases, all zeros, and conditioning with these values (R, 1, 1, 1), under the released model's names."""
