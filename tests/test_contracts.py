@@ -16,7 +16,7 @@ from lic_exp.catalogue import describe
 from lic_exp.facts import CodecFacts, CriterionFacts, RegularizerNeeds
 from lic_exp.launching import validation
 from lic_exp.launching.build import build_objective, build_stages, build_tracker, component
-from lic_exp.launching.compose import compose, conf_folder, fitted, groups, options, parse
+from lic_exp.launching.compose import compose, conf_folder, groups, options, parse
 from lic_exp.launching.identity import data_source
 from lic_exp.launching.schema import GROUPS
 from lic_exp.launching.validation import component_of, validate
@@ -39,7 +39,7 @@ UNTRAINED: dict[str, str] = {}
 
 
 def config_of(*overrides):
-    return validate(compose(fitted(parse(overrides))))
+    return validate(compose(parse(overrides)))
 
 
 def compares_scales(name):

@@ -214,24 +214,25 @@ def _values(text: str, override: Override) -> list[str]:
 
 
 def fitted(overrides: Overrides) -> Overrides:
-    """The same with the criterion that the named model wants, where none is named. Raises ConfigError.
+    """The same with the criterion that `compose` adds, for those who compose by themselves. Raises ConfigError."""
+    wanted = _wanted_criterion(overrides.arguments, _composed_or_refused(overrides.arguments))
+    return Overrides([*overrides.arguments, *wanted], overrides.plugins, overrides.sweeping)
 
-    A codec of one rate and one of a range want different criteria, and `model=...` alone must make a run.
-    """
-    keys = {argument.partition("=")[0].lstrip("+") for argument in overrides.arguments}
+
+def _wanted_criterion(arguments: Sequence[str], config: dict[str, Any]) -> list[str]:
+    """The criterion that the named model needs, where none is named."""
+    keys = {argument.partition("=")[0].lstrip("+") for argument in arguments}
     if "model" not in keys or "criterion" in keys:
-        return overrides
-    config = compose(overrides)
+        return []
     ranges = {}
     for group in ("model", "criterion"):
         try:
             ranges[group] = getattr(describe(str(config[group].get("_target_"))).facts, "variable_rate", None)
         except CatalogueError:  # the validation says what is wrong
-            return overrides
+            return []
     if None in ranges.values() or ranges["model"] == ranges["criterion"]:
-        return overrides
-    chosen = "criterion=variable_rate" if ranges["model"] else "criterion=mse"
-    return Overrides([*overrides.arguments, chosen], overrides.plugins, overrides.sweeping)
+        return []
+    return ["criterion=variable_rate" if ranges["model"] else "criterion=mse"]
 
 
 @contextmanager
@@ -247,12 +248,22 @@ def _hydra_session() -> Iterator[None]:
 
 
 def compose(overrides: Overrides) -> dict[str, Any]:
-    """The composed config as plain containers, interpolations resolved. Raises ConfigError naming the override."""
+    """The composed config as plain containers, interpolations resolved. Raises ConfigError naming the override.
+
+    Codecs of one rate and of a range want different criteria, and `model=...` alone must make a run: where no
+    criterion is named, the model decides.
+    """
+    config = _composed_or_refused(overrides.arguments)
+    wanted = _wanted_criterion(overrides.arguments, config)
+    return _composed_or_refused([*overrides.arguments, *wanted]) if wanted else config
+
+
+def _composed_or_refused(arguments: Sequence[str]) -> dict[str, Any]:
     try:
-        return _composed(overrides.arguments)
+        return _composed(arguments)
     except _REFUSALS as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError([f"{_culprit(overrides.arguments)}: {reason}"]) from error
+        raise ConfigError([f"{_culprit(arguments)}: {reason}"]) from error
 
 
 # Setting a key of a list is a bare ValueError of OmegaConf.
