@@ -135,7 +135,7 @@ def _compared(study: Study, row: Row, pairs: Mapping[int, tuple[list[str], list[
     states = study.states
 
     def done(signatures: Sequence[str]) -> bool:
-        return all(states.get(name, {}).get("state") == "done" for name in signatures)
+        return bool(signatures) and all(states.get(name, {}).get("state") == "done" for name in signatures)
 
     mine = [name for _, theirs in pairs.values() for name in theirs]
     fallen = {

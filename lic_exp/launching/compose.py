@@ -228,7 +228,7 @@ def _wanted_criterion(arguments: Sequence[str], config: dict[str, Any]) -> list[
     for group in ("model", "criterion"):
         try:
             ranges[group] = getattr(describe(str(config[group].get("_target_"))).facts, "variable_rate", None)
-        except CatalogueError:  # the validation says what is wrong
+        except (CatalogueError, OSError):  # the validation says what is wrong
             return []
     if None in ranges.values() or ranges["model"] == ranges["criterion"]:
         return []

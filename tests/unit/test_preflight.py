@@ -323,7 +323,7 @@ def test_images_smaller_than_the_crop_are_found(folders, run):
 
 
 def test_validation_images_must_suffice_for_the_criterion(folders, run):
-    ms_ssim = ("criterion=ms_ssim", "data.crop_size=192")
+    ms_ssim = ("model=hyperprior_tiny", "criterion=ms_ssim", "data.crop_size=192")
     for name, photo in zip("ab", PHOTOS, strict=False):
         put(folders / "train" / f"{name}.png", small(photo, 512))
     with pytest.raises(ConfigError, match=r"c\.png is 128 x .* pixels, smaller than the 161 needed"):

@@ -7,7 +7,8 @@ from lic_exp.launching.validation import validate
 
 
 def checked(*overrides):
-    return validate(compose(parse(overrides)))
+    """Of a model of one rate, unless another is named."""
+    return validate(compose(parse(["model=mean_scale_hyperprior_tiny", *overrides])))
 
 
 def messages(*overrides):
@@ -193,7 +194,7 @@ class TestPlugin:
 
     def test_a_variable_rate_model_wants_a_range(self):
         assert checked(*self.RANGE, "evaluation.qualities=[0,31.5]")["evaluation"]["qualities"] == [0.0, 31.5]
-        (message,) = messages(self.PLUGIN, "model=toy_scalable", "criterion.lmbda=0.02")
+        (message,) = messages(self.PLUGIN, "model=toy_scalable", "criterion=mse", "criterion.lmbda=0.02")
         assert message == (
             "this model serves a range of rates, not criterion.lmbda=0.02 alone: choose criterion=variable_rate, "
             "and its range by criterion.lmbda_min and criterion.lmbda_max"

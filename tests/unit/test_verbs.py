@@ -34,7 +34,9 @@ VERBS = ("launch", "ls", "show", "eval", "extend", "export", "rm", "gc", "doctor
 
 @pytest.fixture(scope="module")
 def config():
-    return validate(compose(parse(["spectral_reg=intra", "optimizer.lr=3e-4", "tracker=none"])))
+    return validate(
+        compose(parse(["model=mean_scale_hyperprior_tiny", "spectral_reg=intra", "optimizer.lr=3e-4", "tracker=none"]))
+    )
 
 
 @pytest.fixture
