@@ -174,9 +174,10 @@ def test_between_the_rows_of_a_table_and_along_a_polynomial():
 
 @pytest.mark.parametrize("conditioning", ["table", "smooth"])
 def test_gains_before_training(conditioning):
-    codec = lic_exp.create_model("dhic_tiny", conditioning=conditioning, initial_step=0.25)
-    for gains in codec._gains(torch.zeros(3, 3, 64, 64), torch.tensor([0.0, 31.3, 63.0])):
-        torch.testing.assert_close(gains.step, torch.full_like(gains.step, 0.25))
+    codec = lic_exp.create_model("dhic_tiny", conditioning=conditioning, initial_step=[0.25, 0.01])
+    expected = torch.tensor([0.25, 0.05, 0.01]).reshape(3, 1, 1, 1)
+    for gains in codec._gains(torch.zeros(3, 3, 64, 64), torch.tensor([0.0, 31.5, 63.0])):
+        torch.testing.assert_close(gains.step, expected.expand_as(gains.step))
         for gain in (gains.encoder, gains.entropy, gains.decoder):
             assert torch.equal(gain, torch.ones_like(gain))
 
@@ -265,7 +266,7 @@ def test_a_pyramid_is_a_codec_before_training(photos):
 
 @torch.no_grad()
 def test_a_pyramid_codes_residuals():
-    """Latents are the tap less what has been said, up to half of the first quantisation step of 0.1."""
+    """Latents are the tap less what has been said, up to half of the quantisation step."""
     codec = lic_exp.create_model("dhic_tiny").eval()
     x = torch.rand(1, 3, 128, 128)
     said = torch.zeros(1, 24, 2, 2)

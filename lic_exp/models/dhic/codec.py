@@ -53,7 +53,8 @@ class DHIC(VariableRateCodec):
     ends: the layers between 192 channels and the finest width.
     spectral_init: "ends": these start as a DCT of colour-transformed tiles (`start_as_transform`) instead of random;
         "pyramid": and all between as a pyramid of residuals (`start_as_pyramid`).
-    initial_step: every quantisation step s before training; 1 in the release. Smaller ones let detail through earlier.
+    initial_step: quantisation steps s before training, at quality 0 and at the largest, geometric between; 1, 1 in the
+        release. Smaller ones let detail through earlier; in high-rate theory s goes with 1 / sqrt(lmbda).
     conditioning: every gain from a table of q_num rows, linear between them, or a quadratic polynomial in log lmbda.
     q_num: qualities are in [0, q_num - 1].
     compat: divide the prior's deviation v by s^2 as the released model does, not by s. Weights remember it.
@@ -86,7 +87,7 @@ class DHIC(VariableRateCodec):
         ffn_ratio: PositiveInt,
         ends: Literal["weighted_3x3", "1x1"],
         spectral_init: Literal["random", "ends", "pyramid"],
-        initial_step: PositiveFloat,
+        initial_step: list[PositiveFloat],
         conditioning: Literal["table", "smooth"],
         q_num: PositiveInt,
         compat: bool,
@@ -107,12 +108,16 @@ class DHIC(VariableRateCodec):
             scale_power=2 if compat else 1,
         )
         _check(shape, q_num)
+        if len(initial_step) != 2:
+            raise ValueError(f"initial_step is {initial_step}, but needs 2 entries: at quality 0 and at the largest")
         self.max_quality = float(q_num - 1)
         self.compat = compat
         self.widths = widths
         self.look_up = LOOK_UP[conditioning]
         self._add_parameters(
-            shape, starting_values(conditioning, q_num, 1.0), starting_values(conditioning, q_num, initial_step)
+            shape,
+            starting_values(conditioning, q_num, 1.0, 1.0),
+            starting_values(conditioning, q_num, *initial_step),
         )
         self.encoder = Encoder(shape)
         self.em_blocks = entropy_path(shape)

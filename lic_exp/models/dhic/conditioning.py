@@ -59,9 +59,8 @@ def from_polynomial(coefficients: Tensor, quality: Quality) -> Tensor:
 LOOK_UP: dict[Kind, Callable[[Tensor, Quality], Tensor]] = {"table": from_table, "smooth": from_polynomial}
 
 
-def starting_values(kind: Kind, q_num: int, gain: float) -> Tensor:
-    """The parameter (R, 1, 1, 1) of one channel that has this gain at every quality."""
-    values = torch.full((q_num if kind == "table" else 3, 1, 1, 1), math.log(gain))
-    if kind == "smooth":
-        values[1:] = 0
-    return values
+def starting_values(kind: Kind, q_num: int, lowest: float, highest: float) -> Tensor:
+    """The parameter (R, 1, 1, 1) of one channel with these gains at quality 0 and at the largest, geometric between."""
+    low, high = math.log(lowest), math.log(highest)
+    values = torch.linspace(low, high, q_num) if kind == "table" else torch.tensor([low + high, high - low, 0.0]) / 2
+    return values.reshape(-1, 1, 1, 1)
