@@ -300,9 +300,11 @@ def compose_request(overrides: Overrides) -> Request:
 
     A scale may hold what its budget changes in a table (`rates`), and so has part of a node.
     """
+    # Forced, so that a wrong key of the launcher reaches our own check, as those of a run do.
+    arguments = [f"++{text}" if text.startswith("hydra.launcher.") else text for text in overrides.arguments]
     try:
         with _hydra_session():
-            config = hydra.compose("config", list(overrides.arguments), return_hydra_config=True)
+            config = hydra.compose("config", arguments, return_hydra_config=True)
         nodes = {key: _plain_node(config.get(key)) for key in EXPERIMENT_NODES}
         params = _plain_node(config.hydra.sweeper.get("params")) or {}
         options = _plain_node(config.hydra.launcher) or {}

@@ -60,6 +60,7 @@ def freeze(asked: Sequence[Training], given: Sequence[str], *, keep: int = 0, ti
     signed: list[str] = []
     errors: dict[str, str] = {}
     merged = []
+    places: set[str] = set()
     for training in asked:
         label = str(training) or "the run"
         parent = signed[training.after] if training.after is not None else None
@@ -72,6 +73,7 @@ def freeze(asked: Sequence[Training], given: Sequence[str], *, keep: int = 0, ti
             signed.append("")
             continue
         signed.append(name)
+        places.add(config["paths"]["runs"])
         if name in cells:
             merged.append(f"{label} is the same run as {cells[name].label}")
             continue
@@ -81,7 +83,6 @@ def freeze(asked: Sequence[Training], given: Sequence[str], *, keep: int = 0, ti
         raise ConfigError(
             _limited([f"{message} (cell {label})" if len(asked) > 1 else message for message, label in errors.items()])
         )
-    places = {config["paths"]["runs"] for config in configs.values()}
     if len(places) > 1:
         raise ConfigError(
             [f"paths.runs: the cells of a sweep lie in one folder, not in {' and '.join(sorted(places))}"]

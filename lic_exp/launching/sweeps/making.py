@@ -16,6 +16,10 @@ from lic_exp.launching.sweeps.options import Local, local_options
 from lic_exp.launching.sweeps.spec import Spec, parse_spec
 
 
+OF_THE_POOL = ("hydra.launcher", "hydra/launcher", "hydra.sweeper")
+"""Overrides that say how cells are run, not what they are."""
+
+
 @dataclass(frozen=True)
 class Made:
     """A sweep that nothing has been done with yet.
@@ -64,8 +68,9 @@ def make(given: Sequence[str], *, several: bool) -> Made:
     several: whether `-m` was given.
     """
     request = requested(given)
-    swept = {text.partition("=")[0] for text in given}
-    given = [*(text for text in request.params if text.partition("=")[0] not in swept), *given] if several else given
+    keys = {text.partition("=")[0] for text in given}
+    params = [text for text in request.params if several and text.partition("=")[0] not in keys]
+    given = [*params, *(text for text in given if not text.startswith(OF_THE_POOL))]
     asked = trainings(given, several=several, request=request)
     experiment = values_of(given, "experiment")
     spec = None
