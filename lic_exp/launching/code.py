@@ -16,8 +16,13 @@ COMPUTING = ("launching/build.py", "launching/execute.py", "launching/stages.py"
 
 
 @cache
-def code_hash(plugins: tuple[str, ...] = ()) -> str:
-    """16 hexadecimal digits for the package as it lies on disk now, and the user's own packages."""
+def code_hash(plugins: tuple[str, ...] = ()) -> str | None:
+    """16 hexadecimal digits for the package as it lies on disk now, and the user's own packages.
+
+    None where one of those cannot be found from here, so that nothing can be said.
+    """
+    if any(source_file(plugin) is None for plugin in plugins):
+        return None
     digest = hashlib.sha256()
     for name, path in sorted(_files(plugins)):
         digest.update(f"{name}\0{_meaning(path)}\0".encode())

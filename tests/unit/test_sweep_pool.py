@@ -62,7 +62,7 @@ def options(**changes):
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    """Makes a sweep of fakes: make(a="done", b=("raise", {"parent": "a"}))."""
+    """What makes a sweep of fakes, given what each does: a="done", b=("raise", {"parent": "a"})."""
     fake = tmp_path / "fake.py"
     fake.write_text(FAKE)
     monkeypatch.setattr(

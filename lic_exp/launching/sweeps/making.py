@@ -1,5 +1,6 @@
 """A command line as a sweep: its cells, frozen, with the launcher that it names and that launcher's options."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from lic_exp.launching.sweeps.command import run_sweep, say
 from lic_exp.launching.sweeps.folder import Sweep
 from lic_exp.launching.sweeps.options import Local, local_options
 from lic_exp.launching.sweeps.spec import Spec, parse_spec
-
 
 OF_THE_POOL = ("hydra.launcher", "hydra/launcher", "hydra.sweeper")
 """Overrides that say how cells are run, not what they are."""
@@ -85,8 +85,6 @@ def make(given: Sequence[str], *, several: bool) -> Made:
 
 def _with_snapshot(sweep: Sweep) -> Sweep:
     """Copy this package and the user's own into the sweep, and have its cells run the copy."""
-    import json
-
     for source in packages(sweep.manifest["plugins"]):
         target = sweep.folder / "code" / source.name
         if source.is_dir():

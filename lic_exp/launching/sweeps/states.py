@@ -129,7 +129,8 @@ def is_of(status: Mapping[str, Any], attempt: Mapping[str, Any]) -> bool:
 def _is_stale(sweep: Sweep, status: Mapping[str, Any]) -> bool:
     made_by = set(status.get("code") or ())
     plugins = tuple(sweep.manifest.get("plugins", ()))
-    return bool(made_by) and made_by != {sweep.manifest.get("snapshot") or code_hash(plugins)}
+    expected = sweep.manifest.get("snapshot") or code_hash(plugins)
+    return bool(made_by) and expected is not None and made_by != {expected}
 
 
 def losers(found: Iterable[CellState]) -> set[str]:
