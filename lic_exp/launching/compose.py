@@ -17,7 +17,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
+from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -249,6 +249,8 @@ def cells(given: Sequence[str], *, several: bool) -> list[tuple[Overrides, dict[
 
 
 def _values(text: str) -> list[str]:
+    if isinstance(parsed(text).value(), IntervalSweep):
+        raise ConfigError([f"{text.lstrip('+')}: an interval is for a search: hydra/sweeper=search"])
     return [f"{text.partition('=')[0]}={value}" for value in parsed(text).sweep_string_iterator()]
 
 
@@ -284,14 +286,16 @@ _REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 class Request:
     """What a command line says beside its config: how its runs are made, and which.
 
-    table, sweep: these nodes of the experiment, None where it has none. launcher: the option of hydra/launcher and its
-    values. params: `hydra.sweeper.params` as overrides.
+    table, sweep: these nodes of the experiment, None where it has none. launcher, sweeper: the options of
+    hydra/launcher and hydra/sweeper, with their values. params: `hydra.sweeper.params` as overrides.
     """
 
     table: dict[str, Any] | None
     sweep: dict[str, Any] | None
     launcher: str
     launcher_options: dict[str, Any]
+    sweeper: str
+    sweeper_options: dict[str, Any]
     params: list[str]
 
 
@@ -301,19 +305,21 @@ def compose_request(overrides: Overrides) -> Request:
     A scale may hold what its budget changes in a table (`rates`), and so has part of a node.
     """
     # Forced, so that a wrong key of the launcher reaches our own check, as those of a run do.
-    arguments = [f"++{text}" if text.startswith("hydra.launcher.") else text for text in overrides.arguments]
+    ours = ("hydra.launcher.", "hydra.sweeper.")
+    arguments = [f"++{text}" if text.startswith(ours) else text for text in overrides.arguments]
     try:
         with _hydra_session():
             config = hydra.compose("config", arguments, return_hydra_config=True)
         nodes = {key: _plain_node(config.get(key)) for key in EXPERIMENT_NODES}
         params = _plain_node(config.hydra.sweeper.get("params")) or {}
-        options = _plain_node(config.hydra.launcher) or {}
+        launcher, sweeper = (_plain_node(config.hydra[key]) or {} for key in ("launcher", "sweeper"))
     except _REFUSALS as error:
         reason = str(error).splitlines()[0]
         raise ConfigError([f"{_culprit(overrides.arguments)}: {reason}"]) from error
     table = nodes["table"] if nodes["table"] and "variants" in nodes["table"] else None
-    chosen = str(config.hydra.runtime.choices["hydra/launcher"])
-    return Request(table, nodes["sweep"], chosen, options, [f"{key}={value}" for key, value in params.items()])
+    chosen = [str(config.hydra.runtime.choices[f"hydra/{key}"]) for key in ("launcher", "sweeper")]
+    swept = [f"{key}={value}" for key, value in params.items()]
+    return Request(table, nodes["sweep"], chosen[0], launcher, chosen[1], sweeper, swept)
 
 
 def _plain_node(node: Any) -> dict[str, Any] | None:

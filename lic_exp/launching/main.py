@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from lic_exp.launching import exit_codes
 from lic_exp.launching.compose import compose, conf_folder, parse, to_plain, values_of
 from lic_exp.launching.errors import ConfigError
-from lic_exp.launching.studies import trainings
+from lic_exp.launching.studies import requested, trainings
 from lic_exp.launching.validation import validate
 
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     showing = bool(options.cfg or options.info or options.help or options.hydra_help or options.shell_completion)
     try:
         plan, values = planning(options.overrides)
-        named = bool(values_of(values, "hydra/launcher"))
+        named = bool(values_of(values, "hydra/launcher") or values_of(values, "hydra/sweeper"))
         if not showing and (options.multirun or plan or named):
             return _sweep(flags, values, several=options.multirun, plan=plan)
         training, *_ = trainings(values, several=options.multirun)
@@ -55,7 +55,16 @@ def _sweep(flags: Sequence[str], values: Sequence[str], *, several: bool, plan: 
     """Make a sweep of the command line, one of a single cell where no -m was given, and run or plan it."""
     from lic_exp.launching.sweeps.making import make
 
-    made = make(values, several=several)
+    request = requested(values)
+    if request.sweeper == SEARCH:
+        from lic_exp.launching.sweeps.search import search
+
+        if plan or request.launcher != OURS:
+            raise ConfigError(
+                [f"hydra/sweeper={SEARCH}: a search finds its cells as it goes, with hydra/launcher={OURS}"]
+            )
+        return search(values, request)[0]
+    made = make(values, several=several, request=request)
     if made.launcher != OURS and not plan:
         if made.frozen.manifest["table"] is not None or made.spec:
             raise ConfigError([f"hydra/launcher={made.launcher}: only {OURS} runs tables and sweeps of an experiment"])
@@ -65,7 +74,7 @@ def _sweep(flags: Sequence[str], values: Sequence[str], *, several: bool, plan: 
     return made.show_plan() if plan else made.run()
 
 
-OURS = "local"
+OURS, SEARCH = "local", "search"
 
 
 def _without(arguments: Sequence[str], values: Sequence[str]) -> list[str]:

@@ -27,6 +27,7 @@ KEY_TAG = "lic_exp.key"
 SWEEP_TAG = "lic_exp.sweep"
 PARENT_TAG = "mlflow.parentRunId"
 STATE_TAG = "lic_exp.state"
+FIRST_MADE = ["attributes.start_time ASC"]
 PARAMS_PER_BATCH = 100
 PARAM_LENGTH = 6000
 LOCK_TIMEOUT_S = 60
@@ -156,11 +157,13 @@ def _parent(client: "MlflowClient", run: RunFolder, experiment_id: str) -> str |
     if sweep is None:
         return None
     kind = f"tags.`{SWEEP_TAG}` = '{sweep}' and tags.`{KEY_TAG}` = 'sweep'"
-    found = client.search_runs([experiment_id], kind, max_results=1)
+    found = client.search_runs([experiment_id], kind, order_by=FIRST_MADE)
     if not found:
         made = client.create_run(experiment_id, tags={SWEEP_TAG: sweep, KEY_TAG: "sweep"}, run_name=sweep)
         client.set_terminated(made.info.run_id)  # it has no process of its own that could end it
-        found = [made]
+        found = client.search_runs([experiment_id], kind, order_by=FIRST_MADE)
+        if found[0].info.run_id != made.info.run_id:  # on a server, which has no lock, another cell was first
+            client.delete_run(made.info.run_id)
     return str(found[0].info.run_id)
 
 

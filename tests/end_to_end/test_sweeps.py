@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_twelve_cells_on_two_slots_edited_and_killed_meanwhile(toy_folder, tmp_p
     say = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
     def again():
-        return subprocess.Popen([killing.sys.executable, *command], cwd=tmp_path, env=environment, **say)
+        return subprocess.Popen([sys.executable, *command], cwd=tmp_path, env=environment, **say)
 
     pool = again()
     try:
@@ -261,3 +262,87 @@ def test_a_table_as_one_command_interrupted_and_resumed_fills(tmp_path):
     (page,) = (tmp_path / "tables").glob("table2*.md")
     row = next(line for line in page.read_text().splitlines() if re.match(r"\| *intra", line))
     assert all(text.strip() for text in row.split("|")[1:-1]), "a missing cell is blank"
+
+
+def in_copy(copy, toy_folder, folder, *arguments):
+    """`python launch.py -m ...` with the code of a copy of the checkout."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(copy), str(toy_folder)])}
+    command = [sys.executable, str(copy / "launch.py"), "-m", *TOY, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_code_that_changed_is_shown_and_a_snapshot_does_not_change(toy_folder, tmp_path):
+    copy = copy_checkout(tmp_path / "copy", "lic_exp", "conf", "launch.py")
+    kept = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "hydra.launcher.snapshot=true", "paths.runs=kept")
+    plain = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "paths.runs=plain")
+    assert (kept.returncode, plain.returncode) == (0, 0), kept.stderr + plain.stderr
+
+    source = copy / "lic_exp" / "training" / "trainer.py"
+    source.write_text(source.read_text().replace('"""', '"""Another word. ', 1))
+    again = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "paths.runs=plain")
+    assert "stale" not in again.stderr, "a docstring computes nothing"
+    source.write_text(source.read_text() + "\nANOTHER = 1\n")
+    again = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "paths.runs=plain")
+    assert "2 cells are stale" in again.stderr
+    assert set(shown(find_sweep(None, str(tmp_path / "plain"))).values()) == {"done"}, "by the code of this process"
+
+    source.write_text("raise RuntimeError('broken meanwhile')\n")
+    again = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "hydra.launcher.snapshot=true", "paths.runs=kept")
+    assert "stale" not in again.stderr
+    sweep = find_sweep(None, str(tmp_path / "kept"))
+    for cell in sweep.cells:
+        (sweep.runs / cell.signature / "status.json").unlink()
+    again = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "hydra.launcher.snapshot=true", "paths.runs=kept")
+    assert again.returncode == exit_codes.DONE, again.stderr
+
+
+def test_a_search_goes_on_where_it_was(toy_folder, tmp_path):
+    axes = ["optimizer.lr=tag(log,interval(1e-4,1e-2))", "hydra/sweeper=search", "hydra.launcher.slots=2"]
+    runs = {}
+    for trials in (2, 4):
+        done = launch("-m", *TOY, *axes, f"hydra.sweeper.trials={trials}", folder=tmp_path, path=toy_folder)
+        assert done.returncode == exit_codes.DONE, done.stderr
+        assert f"best of {trials} trials: val/rd_loss" in done.stderr
+        (folder,) = (tmp_path / "runs" / FOLDER).iterdir()
+        runs[trials] = [trial["values"]["optimizer.lr"] for trial in Sweep(folder).manifest["trials"]]
+    assert runs[4][:2] == runs[2]
+    assert len(set(runs[4])) == 4
+    assert all(1e-4 <= lr <= 1e-2 for lr in runs[4])
+    assert set(attempts(Sweep(folder)).values()) == {1}
+
+
+def test_plan_shows_and_starts_nothing(toy_folder, tmp_path):
+    grid = ["seed=0,1", "spectral_reg=none,intra", "plan=true"]
+    done = launch("-m", *TOY, *grid, folder=tmp_path, path=toy_folder)
+    assert done.returncode == exit_codes.DONE, done.stderr
+    assert "4 cells, 4 to run: 0.0 min of computing, and 4 of unknown length" in done.stdout
+    assert "spectral_reg=IntraScale, seed=1" in done.stdout
+    assert not (tmp_path / "runs").exists()
+    over = launch("-m", *TOY, *grid, "hydra.launcher.budget_min=100", folder=tmp_path, path=toy_folder)
+    assert over.returncode == exit_codes.FAILED
+    launch(*TOY, "seed=0", folder=tmp_path, path=toy_folder)
+    within = launch(
+        "-m", *TOY, "seed=0,1", "plan=true", "hydra.launcher.budget_min=100", folder=tmp_path, path=toy_folder
+    )
+    assert within.returncode == exit_codes.DONE, within.stdout
+    assert "2 cells, 1 to run" in within.stdout
+    assert "by finished runs of the same shape" in within.stdout
+    probed = [*grid[1:], "hydra.launcher.probe_steps=3", "paths.runs=elsewhere"]
+    measured = launch("-m", *TOY, *probed, folder=tmp_path, path=toy_folder)
+    assert "by measured steps" in measured.stdout
+    assert "of unknown length" not in measured.stdout
+
+
+@pytest.mark.usefixtures("toy_folder")
+def test_from_python(tmp_path, monkeypatch):
+    import lic_exp as package
+
+    monkeypatch.chdir(tmp_path)
+    sweep = package.sweep([*TOY, "seed=0,1", "model.trouble=none,raise"], slots=2)
+    status = sweep.status()
+    assert list(status["state"]) == ["done", "failed", "done", "failed"]
+    assert list(status["seed"]) == [0, 0, 1, 1]
+    assert sweep.wait() == exit_codes.FAILED
+    assert sweep.runs["seed=0, model.trouble=none"].metrics["train/loss"].notna().sum() == 4
+    assert list(package.plan([*TOY, "seed=0,1"])["state"]) == ["done", "done"]
+    assert [one.folder.name for one in package.list_sweeps()] == [sweep.folder.name]

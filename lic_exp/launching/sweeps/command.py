@@ -33,10 +33,14 @@ def say(text: str) -> None:
 def run_sweep(sweep: Sweep, options: Local, wanted: Sequence[Cell] | None = None) -> int:
     """Run what is not done yet, or the `wanted` cells, here or in the background. Returns the exit code."""
     slots(options)
+    now = states(sweep)
     chosen = list(sweep.cells if wanted is None else wanted)
-    asked = (
-        [cell for cell in chosen if states(sweep)[cell.signature].state not in FINISHED] if wanted is None else chosen
-    )
+    asked = [cell for cell in chosen if now[cell.signature].state not in FINISHED] if wanted is None else chosen
+    if stale := sum(one.state == "stale" for one in now.values()):
+        say(
+            f"sweep {sweep.name}: {stale} cells are stale: made by other code than there is now, and kept. "
+            f"python -m lic_exp retry --stale {sweep.name} --runs {sweep.runs} makes them anew"
+        )
     if not asked:
         say(f"sweep {sweep.name}: all {len(sweep.cells)} cells are done; nothing was started.")
         return exit_code(sweep, chosen)

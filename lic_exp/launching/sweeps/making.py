@@ -8,7 +8,7 @@ from typing import Any
 
 from lic_exp.atomic import write_atomically
 from lic_exp.launching.code import packages
-from lic_exp.launching.compose import values_of
+from lic_exp.launching.compose import Request, values_of
 from lic_exp.launching.studies import Study, requested, trainings
 from lic_exp.launching.sweeps.cells import Frozen, freeze
 from lic_exp.launching.sweeps.command import run_sweep, say
@@ -62,12 +62,12 @@ class Made:
         return show(self)
 
 
-def make(given: Sequence[str], *, several: bool) -> Made:
+def make(given: Sequence[str], *, several: bool, request: Request | None = None) -> Made:
     """Expand, compose, validate and sign what the overrides describe. Raises ConfigError.
 
-    several: whether `-m` was given.
+    several: whether `-m` was given. request: what `requested(given)` has found already.
     """
-    request = requested(given)
+    request = request or requested(given)
     keys = {text.partition("=")[0] for text in given}
     params = [text for text in request.params if several and text.partition("=")[0] not in keys]
     given = [*params, *(text for text in given if not text.startswith(OF_THE_POOL))]
