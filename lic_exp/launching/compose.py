@@ -287,7 +287,8 @@ class Request:
     """What a command line says beside its config: how its runs are made, and which.
 
     table, sweep: these nodes of the experiment, None where it has none. launcher, sweeper: the options of
-    hydra/launcher and hydra/sweeper, with their values. params: `hydra.sweeper.params` as overrides.
+    hydra/launcher and hydra/sweeper, with their values. params: `hydra.sweeper.params` as overrides. multirun: whether
+    `hydra.mode` asks for a sweep as `-m` does.
     """
 
     table: dict[str, Any] | None
@@ -297,6 +298,7 @@ class Request:
     sweeper: str
     sweeper_options: dict[str, Any]
     params: list[str]
+    multirun: bool
 
 
 def compose_request(overrides: Overrides) -> Request:
@@ -319,7 +321,9 @@ def compose_request(overrides: Overrides) -> Request:
     table = nodes["table"] if nodes["table"] and "variants" in nodes["table"] else None
     chosen = [str(config.hydra.runtime.choices[f"hydra/{key}"]) for key in ("launcher", "sweeper")]
     swept = [f"{key}={value}" for key, value in params.items()]
-    return Request(table, nodes["sweep"], chosen[0], launcher, chosen[1], sweeper, swept)
+    return Request(
+        table, nodes["sweep"], chosen[0], launcher, chosen[1], sweeper, swept, "MULTIRUN" in str(config.hydra.mode)
+    )
 
 
 def _plain_node(node: Any) -> dict[str, Any] | None:

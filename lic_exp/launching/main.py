@@ -15,7 +15,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
 from lic_exp.launching import exit_codes
-from lic_exp.launching.compose import compose, conf_folder, parse, to_plain, values_of
+from lic_exp.launching.compose import Request, compose, conf_folder, parse, to_plain
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.studies import requested, trainings
 from lic_exp.launching.validation import validate
@@ -29,17 +29,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     showing = bool(options.cfg or options.info or options.help or options.hydra_help or options.shell_completion)
     try:
         plan, values = planning(options.overrides)
-        named = bool(values_of(values, "hydra/launcher") or values_of(values, "hydra/sweeper"))
-        if not showing and (options.multirun or plan or named):
-            return _sweep(flags, values, several=options.multirun, plan=plan)
-        training, *_ = trainings(values, several=options.multirun)
+        request = requested(values) if _asks_hydra(values) or options.multirun or plan else None
+        several = options.multirun or bool(request and request.multirun)
+        if request and not showing and (several or plan or _is_named(values, request)):
+            return _sweep(flags, values, request, several=several, plan=plan)
+        training, *_ = trainings(values, several=several, request=request)
         config = validate(compose(training.overrides))
         if training.study and not showing:
             training.study.record(config)
     except ConfigError as error:
         print(error.report(), file=sys.stderr)
         return exit_codes.CONFIG
-    return _hand_over([*flags, *training.overrides.arguments], values)
+    shown = [flag for flag in flags if flag not in ("-m", "--multirun")]  # Hydra cannot do both
+    return _hand_over([*shown, *training.overrides.arguments], values)
+
+
+def _asks_hydra(values: Sequence[str]) -> bool:
+    """Whether the overrides may say how runs are started, themselves or by an experiment."""
+    return any(text.lstrip("+").startswith(("hydra.", "hydra/", "experiment=")) for text in values)
+
+
+def _is_named(values: Sequence[str], request: Request) -> bool:
+    """Whether a launcher or sweeper was chosen, be it the default one: then even one run is a sweep."""
+    chosen = any(text.startswith(("hydra/launcher", "hydra.launcher", "hydra/sweeper")) for text in values)
+    return chosen or (request.launcher, request.sweeper) != (OURS, HYDRAS)
 
 
 def planning(values: Sequence[str]) -> tuple[bool, list[str]]:
@@ -51,11 +64,10 @@ def planning(values: Sequence[str]) -> tuple[bool, list[str]]:
     return given[-1:] == ["plan=true"], [text for text in values if text not in given]
 
 
-def _sweep(flags: Sequence[str], values: Sequence[str], *, several: bool, plan: bool) -> int:
+def _sweep(flags: Sequence[str], values: Sequence[str], request: Request, *, several: bool, plan: bool) -> int:
     """Make a sweep of the command line, one of a single cell where no -m was given, and run or plan it."""
     from lic_exp.launching.sweeps.making import make
 
-    request = requested(values)
     if request.sweeper == SEARCH:
         from lic_exp.launching.sweeps.search import search
 
@@ -64,17 +76,22 @@ def _sweep(flags: Sequence[str], values: Sequence[str], *, several: bool, plan: 
                 [f"hydra/sweeper={SEARCH}: a search finds its cells as it goes, with hydra/launcher={OURS}"]
             )
         return search(values, request)[0]
+    if request.sweeper != HYDRAS and request.launcher == OURS:
+        raise ConfigError(
+            [f"hydra/sweeper={request.sweeper} needs a launcher of Hydra's own: add hydra/launcher={HYDRAS}"]
+        )
     made = make(values, several=several, request=request)
     if made.launcher != OURS and not plan:
         if made.frozen.manifest["table"] is not None or made.spec:
             raise ConfigError([f"hydra/launcher={made.launcher}: only {OURS} runs tables and sweeps of an experiment"])
-        multirun = [] if several else ["--multirun"]
+        multirun = [] if "-m" in flags or "--multirun" in flags else ["--multirun"]
         return _hand_over([*flags, *multirun, *parse(values).arguments], values)
     gc.enable()
     return made.show_plan() if plan else made.run()
 
 
-OURS, SEARCH = "local", "search"
+OURS, SEARCH, HYDRAS = "local", "search", "basic"
+"""Names of launchers and sweepers: the pool, the search, and the sweeper that Hydra would take."""
 
 
 def _without(arguments: Sequence[str], values: Sequence[str]) -> list[str]:

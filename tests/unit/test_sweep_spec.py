@@ -12,6 +12,7 @@ from lic_exp.launching.studies import trainings
 from lic_exp.launching.sweeps.cells import freeze
 from lic_exp.launching.sweeps.folder import FOLDER, Sweep, find_sweep
 from lic_exp.launching.sweeps.making import make
+from lic_exp.launching.sweeps.search import OptunaSampler, RandomSampler, axes_of
 from lic_exp.launching.sweeps.spec import parse_spec, points
 from lic_exp.launching.validation import validate
 
@@ -219,3 +220,38 @@ def test_a_wrong_sweep_is_refused_before_anything_is_written(given, message, tmp
         make([*COMMON, "seed=0,1", *given], several=True)
     assert any(found.startswith(message) for found in error.value.messages), error.value.messages
     assert not list((tmp_path / "work").iterdir())
+
+
+AXES = ["optimizer.lr=tag(log,interval(1e-4,1e-2))", "data.batch_size=tag(int,interval(1,8))", "optimizer=adam,[sgd]"]
+
+
+def test_the_axes_of_a_search():
+    lr, batch, optimizer = axes_of([*AXES, "seed=3"])
+    assert (lr.key, lr.low, lr.high, lr.log, lr.whole) == ("optimizer.lr", 1e-4, 1e-2, True, False)
+    assert (batch.low, batch.high, batch.whole) == (1, 8, True)
+    assert optimizer.choices == ("adam", ["sgd"])
+    with pytest.raises(ConfigError, match="give what to search"):
+        axes_of(["seed=3"])
+    with pytest.raises(ConfigError, match="from a lower to a higher number"):
+        axes_of(["a=tag(log,interval(0,1))"])
+
+
+@pytest.mark.parametrize("sampler", [RandomSampler, OptunaSampler])
+def test_a_sampler_asks_within_its_axes_and_again_the_same(sampler):
+    if sampler is OptunaSampler:
+        pytest.importorskip("optuna", reason="the extra hpo is not installed")
+    axes = axes_of(AXES)
+    told = []
+    for number in range(12):
+        (values,) = sampler(axes, seed=1).ask(told, 1)
+        assert sampler(axes, seed=1).ask(told, 1) == [values]
+        assert 1e-4 <= values["optimizer.lr"] <= 1e-2
+        assert values["data.batch_size"] in range(1, 9)
+        assert values["optimizer"] in ("adam", ["sgd"])
+        told.append((values, None if number == 3 else abs(values["optimizer.lr"] - 3e-3)))
+    assert len({values["optimizer.lr"] for values, _ in told}) == 12
+
+
+def test_an_interval_is_for_a_search():
+    with pytest.raises(ConfigError, match="an interval is for a search: hydra/sweeper=search"):
+        trainings(["optimizer.lr=interval(0.1,1)"], several=True)

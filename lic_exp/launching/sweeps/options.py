@@ -75,6 +75,11 @@ def slot_environment(options: Local, gpu: str | None, count: int) -> dict[str, s
     """What a cell's process gets in its environment: its GPU, and its share of the cores. count: slots in all."""
     given = os.environ.get("OMP_NUM_THREADS")
     threads = options.threads or (int(given) if given and given.isdigit() else None)
-    threads = threads or max(1, len(os.sched_getaffinity(0)) // count)
+    threads = threads or max(1, cores() // count)
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return dict.fromkeys(names, str(threads)) | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+
+
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
