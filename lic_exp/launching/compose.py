@@ -4,7 +4,6 @@ Hydra stops at the first wrong override and advises `+key`, which then slips thr
 against the options there are, values are forced in, and `lic_exp.launching.validation` judges the result.
 """
 
-import copy
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -255,7 +254,7 @@ def _values(text: str) -> list[str]:
 
 
 @contextmanager
-def _hydra_session() -> Iterator[None]:
+def hydra_session() -> Iterator[None]:
     """Leave a Hydra that is running already (a job of it may call `lic_exp.run`) as it was."""
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -270,7 +269,7 @@ def compose(overrides: Overrides) -> dict[str, Any]:
     """The composed config as plain containers, interpolations resolved. Raises ConfigError naming the override."""
     try:
         return _composed(overrides.arguments)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         reason = str(error).splitlines()[0]
         raise ConfigError([f"{_culprit(overrides.arguments)}: {reason}"]) from error
 
@@ -279,7 +278,7 @@ EXPERIMENT_NODES = ("table", "sweep")
 """Top-level nodes of an experiment that say which runs there are; none of them is part of a run."""
 
 # Setting a key of a list is a bare ValueError of OmegaConf.
-_REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
+REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 
 
 @dataclass(frozen=True)
@@ -310,12 +309,12 @@ def compose_request(overrides: Overrides) -> Request:
     ours = ("hydra.launcher.", "hydra.sweeper.")
     arguments = [f"++{text}" if text.startswith(ours) else text for text in overrides.arguments]
     try:
-        with _hydra_session():
+        with hydra_session():
             config = hydra.compose("config", arguments, return_hydra_config=True)
         nodes = {key: _plain_node(config.get(key)) for key in EXPERIMENT_NODES}
         params = _plain_node(config.hydra.sweeper.get("params")) or {}
         launcher, sweeper = (_plain_node(config.hydra[key]) or {} for key in ("launcher", "sweeper"))
-    except _REFUSALS as error:
+    except REFUSALS as error:
         reason = str(error).splitlines()[0]
         raise ConfigError([f"{_culprit(overrides.arguments)}: {reason}"]) from error
     table = nodes["table"] if nodes["table"] and "variants" in nodes["table"] else None
@@ -333,7 +332,7 @@ def _plain_node(node: Any) -> dict[str, Any] | None:
 
 
 def _composed(arguments: Sequence[str]) -> dict[str, Any]:
-    with _hydra_session():
+    with hydra_session():
         config = hydra.compose("config", list(arguments))
     return to_plain(config)
 
@@ -343,7 +342,7 @@ def _culprit(arguments: Sequence[str]) -> str:
     for count, argument in enumerate(arguments, 1):
         try:
             _composed(arguments[:count])
-        except _REFUSALS:
+        except REFUSALS:
             return argument.lstrip("+")
     return "config"
 
@@ -358,52 +357,3 @@ def to_plain(config: Any) -> dict[str, Any]:
     for key in ("hydra", *EXPERIMENT_NODES):
         plain.pop(key, None)
     return {str(key): value for key, value in plain.items()}
-
-
-class Composer:
-    """`compose` for many command lines: Hydra composes each choice of groups once, values are set on copies of it."""
-
-    def __init__(self) -> None:
-        self._bases: dict[tuple[str, ...], dict[str, Any] | None] = {}
-
-    def __call__(self, overrides: Overrides) -> dict[str, Any]:
-        """As `compose`."""
-        choices = tuple(text for text in overrides.arguments if not text.startswith("++"))
-        values = [parsed(text) for text in overrides.arguments if text.startswith("++")]
-        if choices not in self._bases:
-            self._bases[choices] = _without_interpolations(choices)
-        base = self._bases[choices]
-        config = None if base is None else _with_values(base, values)
-        return compose(overrides) if config is None else config
-
-
-def _without_interpolations(choices: Sequence[str]) -> dict[str, Any] | None:
-    """The config of these group choices; None where a value depends on others, or Hydra refuses."""
-    try:
-        with _hydra_session():
-            config = hydra.compose("config", list(choices))
-    except _REFUSALS:
-        return None
-    plain = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(plain, dict)
-    for key in EXPERIMENT_NODES:
-        plain.pop(key, None)
-    return None if "${" in str(plain) else {str(key): value for key, value in plain.items()}
-
-
-def _with_values(base: Mapping[str, Any], values: Sequence[Override]) -> dict[str, Any] | None:
-    """A copy of `base` with these values in it; None where only Hydra knows what setting one would mean."""
-    config = copy.deepcopy(dict(base))
-    for override in values:
-        *parents, last = override.key_or_group.split(".")
-        if parents and parents[0] in EXPERIMENT_NODES:
-            continue
-        value = copy.deepcopy(override.value())
-        node: Any = config
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, dict) else None
-        simple = override.package is None and "[" not in override.key_or_group and "${" not in str(value)
-        if not (simple and isinstance(node, dict)) or isinstance(value, dict) or isinstance(node.get(last), dict):
-            return None
-        node[last] = value
-    return config

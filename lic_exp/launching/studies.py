@@ -15,7 +15,6 @@ from typing import Any
 
 from lic_exp.atomic import write_atomically
 from lic_exp.launching.compose import (
-    Composer,
     Overrides,
     Request,
     cells,
@@ -27,6 +26,7 @@ from lic_exp.launching.compose import (
     quoted,
     values_of,
 )
+from lic_exp.launching.composer import Composer
 from lic_exp.launching.errors import ConfigError, did_you_mean
 from lic_exp.launching.identity import signature
 from lic_exp.launching.sweeps.spec import SEED, Spec, label, parse_spec, points

@@ -294,6 +294,7 @@ def test_code_that_changed_is_shown_and_a_snapshot_does_not_change(toy_folder, t
         (sweep.runs / cell.signature / "status.json").unlink()
     again = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "hydra.launcher.snapshot=true", "paths.runs=kept")
     assert again.returncode == exit_codes.DONE, again.stderr
+    assert set(attempts(sweep).values()) == {1}, "they ran anew, by the copy"
 
 
 def test_a_search_goes_on_where_it_was(toy_folder, tmp_path):

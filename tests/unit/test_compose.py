@@ -4,7 +4,6 @@ import toy
 from hydra.core.global_hydra import GlobalHydra
 
 from lic_exp.launching.compose import (
-    Composer,
     cells,
     compose,
     conf_folder,
@@ -15,6 +14,7 @@ from lic_exp.launching.compose import (
     parsed,
     quoted,
 )
+from lic_exp.launching.composer import Composer
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.schema import GROUPS
 

@@ -305,3 +305,13 @@ def test_every_end_has_its_name(code, asked, reason, log, killed, expected, said
     state, text = verdict(code, asked, {"reason": reason}, log, kernel_killed=killed)
     assert state == expected
     assert said in text
+
+
+def test_a_run_that_was_removed_waits_again(make):
+    sweep = make(a="done")
+    run(sweep)
+    for path in (sweep.runs / "a").iterdir():
+        path.unlink()
+    assert shown(sweep) == {"a": "waiting"}
+    run(sweep)
+    assert shown(sweep) == {"a": "done"}

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lic_exp.launching.code import code_hash
-from lic_exp.launching.compose import Composer, values_of
+from lic_exp.launching.compose import quoted, values_of
+from lic_exp.launching.composer import Composer
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.identity import signature
 from lic_exp.launching.studies import Training
@@ -23,13 +24,15 @@ MOST_MESSAGES = 20
 class Frozen:
     """A sweep that is not on disk yet.
 
-    cells: each signed once. configs: {signature: validated config}. merged: what to say of cells that are one run.
+    cells: each signed once. configs: {signature: validated config}. lines: {signature: the cell's own command line}.
+    merged: what to say of cells that are one run.
     """
 
     name: str
     runs: Path
     cells: list[Cell]
     configs: dict[str, dict[str, Any]]
+    lines: dict[str, list[str]]
     manifest: dict[str, Any]
     merged: list[str]
 
@@ -37,13 +40,16 @@ class Frozen:
     def folder(self) -> Path:
         return self.runs / FOLDER / self.name
 
+    def files(self, sweep: str) -> dict[str, dict[str, Any]]:
+        """{signature: what its cell file holds}."""
+        return {
+            name: {"signature": name, "sweep": sweep, "given": self.lines[name], "config": config}
+            for name, config in self.configs.items()
+        }
+
     def write(self) -> Sweep:
         """Put it on disk, or renew what is there."""
-        given = self.manifest["given"]
-        frozen = {
-            signature: {"signature": signature, "sweep": self.name, "given": given, "config": config}
-            for signature, config in self.configs.items()
-        }
+        frozen = self.files(self.name)
         before = Sweep(self.folder).manifest if (self.folder / "manifest.json").is_file() else {}
         kept = {key: before[key] for key in ("made", "snapshot") if key in before}
         return write_sweep(self.folder, self.manifest | kept, frozen)
@@ -57,6 +63,7 @@ def freeze(asked: Sequence[Training], given: Sequence[str], *, keep: int = 0, ti
     composer = Composer()
     configs: dict[str, dict[str, Any]] = {}
     cells: dict[str, Cell] = {}
+    lines: dict[str, list[str]] = {}
     signed: list[str] = []
     errors: dict[str, str] = {}
     merged = []
@@ -78,6 +85,7 @@ def freeze(asked: Sequence[Training], given: Sequence[str], *, keep: int = 0, ti
             merged.append(f"{label} is the same run as {cells[name].label}")
             continue
         configs[name] = config
+        lines[name] = _line(training, parent)
         cells[name] = Cell(name, label, dict(training.role), parent, training.group, training.first, keep)
     if errors:
         raise ConfigError(
@@ -92,8 +100,14 @@ def freeze(asked: Sequence[Training], given: Sequence[str], *, keep: int = 0, ti
     title = title or (study.name if study else str((values_of(given, "experiment") or ["sweep"])[0]))
     name = sweep_name(title, list(cells))
     return Frozen(
-        name, runs, list(cells.values()), configs, _manifest(name, title, asked, given, cells, configs), merged
+        name, runs, list(cells.values()), configs, lines, _manifest(name, title, asked, given, cells, configs), merged
     )
+
+
+def _line(training: Training, parent: str | None) -> list[str]:
+    """The command line that makes this run alone."""
+    own = [text.lstrip("+") for text in training.overrides.arguments if not text.startswith("hydra.searchpath")]
+    return own if parent is None else [*own, f"init_from={quoted(parent)}"]
 
 
 def _manifest(

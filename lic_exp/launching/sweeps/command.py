@@ -53,11 +53,15 @@ def run_sweep(sweep: Sweep, options: Local, wanted: Sequence[Cell] | None = None
 
 def _here(sweep: Sweep, options: Local, asked: Sequence[Cell]) -> int:
     begun = time.time()
-    with StopRequest() as stop, _turn(sweep, stop) as ours:
-        if ours:
-            left = [cell for cell in asked if not _settled_since(sweep, cell, begun)]
-            Pool(sweep, left, options, stop, _numbered(len(asked), len(sweep.cells), sweep.name)).run()
-        code = exit_codes.PREEMPTED if stop() else exit_code(sweep, asked)
+    try:
+        with StopRequest() as stop, _turn(sweep, stop) as ours:
+            if ours:
+                left = [cell for cell in asked if not _settled_since(sweep, cell, begun)]
+                Pool(sweep, left, options, stop, _numbered(len(asked), len(sweep.cells), sweep.name)).run()
+            code = exit_codes.PREEMPTED if stop() else exit_code(sweep, asked)
+    except KeyboardInterrupt:
+        say("left at once; the cells go on stopping by themselves")
+        return exit_codes.INTERRUPTED
     counts = count_text(sweep)
     say(f"sweep {sweep.name}: {counts}. Table: python -m lic_exp status {sweep.name} --runs {sweep.runs}")
     return code

@@ -223,9 +223,7 @@ class Growing:
         cells = [*before, *(asdict(cell) for cell in frozen.cells if cell.signature not in seen)]
         made = frozen.manifest["made"] if self.sweep is None else self.sweep.manifest["made"]
         more = {"sweep": self.folder.name, "cells": cells, "trials": self.trials, "launcher": launcher, "made": made}
-        content = {"sweep": self.folder.name, "given": self.given}
-        files = {name: {"signature": name, "config": config} | content for name, config in frozen.configs.items()}
-        self.sweep = write_sweep(self.folder, frozen.manifest | more, files)
+        self.sweep = write_sweep(self.folder, frozen.manifest | more, frozen.files(self.folder.name))
 
     def conclude(self) -> int:
         """Say which trial was best. Returns the exit code: 1 where none has a result."""

@@ -95,7 +95,9 @@ def _state(sweep: Sweep, cell: Cell, status: Mapping[str, Any], attempt: Mapping
     later = bool(status) and not is_of(status, attempt) and status.get("started", 0) > attempt.get("started", 0)
     if attempt and not later:
         state, reason = judged(sweep, cell, attempt)
-        return ("cancelled", reason) if state == "preempted" and sweep.cancelled(cell).exists() else (state, reason)
+        if state != "done":  # else the run was removed since
+            is_cancelled = state == "preempted" and sweep.cancelled(cell).exists()
+            return ("cancelled" if is_cancelled else state), reason
     if sweep.cancelled(cell).exists():
         return "cancelled", "before it began"
     return shown, said
