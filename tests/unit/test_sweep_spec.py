@@ -4,7 +4,9 @@ import json
 import pytest
 import toy
 import yaml
+from checkout import ROOT
 
+from lic_exp.__main__ import main as verb
 from lic_exp.launching.compose import compose
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.identity import signature
@@ -14,6 +16,7 @@ from lic_exp.launching.sweeps.folder import FOLDER, Sweep, find_sweep
 from lic_exp.launching.sweeps.making import make
 from lic_exp.launching.sweeps.search import OptunaSampler, RandomSampler, axes_of
 from lic_exp.launching.sweeps.spec import parse_spec, points
+from lic_exp.launching.sweeps.states import CELL_STATES
 from lic_exp.launching.validation import validate
 
 PACKAGE = "toys_with_a_sweep"
@@ -255,3 +258,20 @@ def test_a_sampler_asks_within_its_axes_and_again_the_same(sampler):
 def test_an_interval_is_for_a_search():
     with pytest.raises(ConfigError, match="an interval is for a search: hydra/sweeper=search"):
         trainings(["optimizer.lr=interval(0.1,1)"], several=True)
+
+
+@pytest.mark.usefixtures("toys")
+def test_explain_says_what_a_waiting_cell_differs_in(capsys):
+    sweep = make([*COMMON, "seed=0,7"], several=True).write()
+    first, second = (cell.signature for cell in sweep.cells)
+    assert verb(["explain", second[:10], first]) == 0
+    said = capsys.readouterr().out
+    assert f"run {second}\n  not begun\n  cell seed=7 of sweep {sweep.name}\n" in said
+    assert "  data.crop_size=32  (default: 128)\n" in said
+    assert said.endswith(f"differs from {first} in\n  seed=7  ({first[:8]}: 0)\n")
+    assert verb(["explain", "0000"]) == 2
+
+
+def test_every_state_of_a_cell_is_explained():
+    page = (ROOT / "docs" / "states.md").read_text()
+    assert [state for state in CELL_STATES if f"| `{state}` |" not in page] == []
