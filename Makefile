@@ -17,7 +17,7 @@ help: ## list the commands
 install: $(INSTALLED) ## make .venv with the pinned versions of constraints.txt
 
 demo: $(INSTALLED) ## train, evaluate and track a small codec on real photos (under 3 minutes on two cores)
-	$(BIN)/python launch.py
+	$(BIN)/python launch.py experiment=demo
 
 test: $(INSTALLED) ## the fast tests
 	$(BIN)/python -m pytest -m "not slow"

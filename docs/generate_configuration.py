@@ -57,9 +57,11 @@ def _group(group: str) -> Iterator[str]:
         path = conf_folder() / group / f"{option}.yaml"
         text = path.read_text()
         values = yaml.safe_load(text) or {}
-        base = next((entry for entry in values.pop("defaults", []) if entry != "_self_"), None)
+        entries = [entry for entry in values.pop("defaults", []) if entry != "_self_"]
+        base = next((entry for entry in entries if "@" not in entry), None)
         changed = ", ".join(f"{key}={value}" for key, value in values.items())
         inherits = f"As `{base}`, with `{changed}`. " if base else ""
+        inherits += "".join(_part(*entry.split("@"), values) for entry in entries if "@" in entry)
         yield f"**`{group}={option}`** {inherits}{_heading(text)}".strip()
         yield ""
         if base is None and group in SEVERAL:
@@ -70,6 +72,12 @@ def _group(group: str) -> Iterator[str]:
         elif base is None:
             target = values.pop("_target_", None)
             yield from _table(_typed(group, target, values), _comments(text))
+
+
+def _part(base: str, key: str, values: dict[str, Any]) -> str:
+    """A part whose keys are another option's; what it changes is taken out of `values`."""
+    changed = ", ".join(f"{name}={_yaml(value)}" for name, value in values.pop(key, {}).items())
+    return f"`{key}.KEY` as `{base}` has them{f', with `{changed}`' if changed else ''}. "
 
 
 def _prefixed(name: str, values: dict[str, T]) -> dict[str, T]:

@@ -43,6 +43,11 @@ class Component:
     options: dict[str, Any]
     facts: Facts | None
 
+    @property
+    def parts(self) -> list[str]:
+        """The options that are components themselves."""
+        return [key for key, kind in self.options.items() if kind == ranges.Part]
+
 
 @cache
 def describe(target: str) -> Component:

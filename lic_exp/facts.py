@@ -14,11 +14,13 @@ class CodecFacts:
     downsampling_factor: image sides must be a multiple of it [pixels].
     latents: number of entries of `CodecOutput.latents`.
     variable_rate: whether one set of weights serves a range of rates.
+    nested_latents: whether `CodecOutput.latents` are samples of one latent, the coarser ones contained in the finer.
     """
 
     downsampling_factor: int
     latents: int
     variable_rate: bool = False
+    nested_latents: bool = False
 
 
 @dataclass(frozen=True)

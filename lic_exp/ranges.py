@@ -5,7 +5,7 @@ that an override is checked against before anything starts (`lic_exp.catalogue`)
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -37,3 +37,12 @@ class Neutral:
     """Marks an option added after schema version 1: at `value` it changes nothing and is left out of the signature."""
 
     value: object
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Marks an option that is a component of its own, with a `_target_` and options below it."""
+
+
+Part = Annotated[Any, Nested()]
+"""A component within a component: its node is checked and built like a group's, and the object handed over."""

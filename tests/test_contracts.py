@@ -9,6 +9,7 @@ import torch
 import toy
 from commands import QUICK
 from torch import Tensor
+from training_parts import ThreeScales
 
 import lic_exp
 from lic_exp.catalogue import describe
@@ -24,8 +25,10 @@ from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 
-ON_META = {"dhic", "dhic_paper"}
-"""Models above 100 M parameters, which are built on the meta device."""
+ON_META = {"dhic", "dhic_paper", "dhic_mid"}
+"""Models of some 100 M parameters and more, which are built on the meta device."""
+
+WITH_THEM = {"experiment=dhic_paper", "scale=paper", *(f"model={name}" for name in ON_META)}
 
 MODELS = options("model")
 TINY = [name for name in MODELS if name.endswith("_tiny")]
@@ -39,12 +42,22 @@ def config_of(*overrides):
     return validate(compose(parse(overrides)))
 
 
+def compares_scales(name):
+    """Whether a regularizer needs a model of several latents."""
+    found = describe(compose(parse([f"spectral_reg={name}"]))["spectral_reg"]["_target_"]) if name != "none" else None
+    return found is not None and found.facts.latents > 1
+
+
 @pytest.fixture(scope="module")
 def beside(photos, toy_folder):
     """What an option needs beside it to make a valid run: {option: overrides}."""
+    data = [f"data.train=['{photos}/train']", f"data.val=['{photos}/val']"]
+    pyramid = [f"plugins=[{toy.NAME}]", "model=toy_pyramid"]
     return {
-        "data=folder": [f"data.train=['{photos}/train']", f"data.val=['{photos}/val']"],
-        "criterion=ms_ssim": ["data.crop_size=192"],
+        **{f"spectral_reg={name}": pyramid for name in options("spectral_reg") if compares_scales(name)},
+        **dict.fromkeys(["data=folder", "experiment=dhic_paper", "scale=gpu", "scale=paper"], data),
+        "criterion=mse": ["model=hyperprior_tiny"],
+        "criterion=ms_ssim": ["model=hyperprior_tiny", "data.crop_size=192"],
         "criterion=variable_rate": [f"plugins=[{toy.NAME}]", "model=toy_scalable"],
     }
 
@@ -68,12 +81,12 @@ def test_every_option_binds(option, beside, tmp_path, monkeypatch):
             "the yaml holds the number, code has no competing default"
         )
     build_tracker(config, RunFolder(tmp_path))
-    if group == "model" and name in ON_META:
+    if option in WITH_THEM:
         with torch.device("meta"):
             component(config, "model")
         return
     objective = build_objective(config, torch.device("cpu"))
-    (stage,) = build_stages(config, objective, data_source, torch.device("cpu"))
+    stage, *_ = build_stages(config, objective, data_source, torch.device("cpu"))
     assert stage.steps >= 1
     assert stage.build().optimizers.net.param_groups[0]["lr"] == config["optimizer"]["lr"]
     assert sum(p.numel() for p in objective.parameters()) <= 100e6, f"add {name} to ON_META"
@@ -142,6 +155,21 @@ def check_bits(output: CodecOutput) -> None:
         assert bits.dtype in (torch.float32, torch.float64)
         assert bits.isfinite().all()
         assert (bits >= 0).all()
+
+
+def test_a_sample_output_shows_the_latents_and_leaves_no_trace(codec):
+    codec.train()
+    try:
+        before = {name: buffer.clone() for name, buffer in codec.named_buffers()}
+        random_state = torch.get_rng_state()
+        output = codec.sample_output()
+        assert codec.training
+        assert len(output.latents) == codec.facts.latents
+        assert not output.latents[0].requires_grad
+        assert torch.equal(random_state, torch.get_rng_state())
+        assert all(torch.equal(before[name], buffer) for name, buffer in codec.named_buffers())
+    finally:
+        codec.eval()
 
 
 @torch.no_grad()
@@ -242,9 +270,10 @@ def test_a_regularizer_keeps_its_contract(name):
     config = validate(compose(parse([f"spectral_reg={name}"])), rules_too=False)
     assert component_of(config, "spectral_reg").facts == regularizer.needs
     x, target = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
-    sides = [2**level for level in range(1, max(1, regularizer.needs.latents) + 1)]
-    latents = tuple(torch.randn(2, 4, side, side, requires_grad=True) for side in sides)
-    output = CodecOutput(x, {"y": torch.rand(2, 4, 2, 2)}, latents)
+    codec = ThreeScales()
+    regularizer.attach(codec)
+    assert not [module for module in regularizer.modules() if module is codec]
+    output = codec(x)
     regularizer.train().set_progress(Progress(step=0, epoch=0, share=0.0))
     for changed in regularizer.transform_batch(x, target):
         assert changed.shape == x.shape

@@ -86,6 +86,54 @@ class ScalableCodec(VariableRateCodec, SmallCodec):
         return CodecOutput(self.g_s(y_hat / gain).float(), {"y": 1 + y_hat.float().square()}, (y_hat,))
 
 
+class ThreeScales(Codec):
+    """Three latents of strides 8, 4 and 2, all linear: each predicted from the coarser one, the first from a bias.
+
+    Rates are those of rounded Gaussians whose tails become densities, so that no gradient is lost far out.
+    """
+
+    facts = CodecFacts(downsampling_factor=8, latents=3)
+
+    def __init__(self, bias: bool = True) -> None:
+        super().__init__()
+        self.publishes_bias = bias
+        self.em_bias = nn.Parameter(0.1 * torch.randn(1, 6, 1, 1))
+        sizes = list(zip((6, 5, 4), (5, 4, 3), (8, 4, 2), strict=True))
+        self.g_a = nn.ModuleList(nn.Conv2d(3, width, stride, stride) for _, width, stride in sizes)
+        self.g_s = nn.ModuleList(nn.ConvTranspose2d(width, 3, stride, stride) for _, width, stride in sizes)
+        self.prior = nn.ModuleList(nn.Conv2d(coarser, 2 * width, 1) for coarser, width, _ in sizes)
+        self.log_step = nn.ParameterList(torch.zeros(1, width, 1, 1) for _, width, _ in sizes)
+
+    def forward(self, x: Tensor) -> CodecOutput:
+        context = self.em_bias.expand(len(x), -1, x.shape[-2] // 16 + 1, x.shape[-1] // 16 + 1)
+        x_hat, bits, views = torch.zeros_like(x), {}, {"descaled": [], "scaled": [], "mean": [], "prior_mean": []}
+        for number, (g_a, g_s, prior, log_step) in enumerate(
+            zip(self.g_a, self.g_s, self.prior, self.log_step, strict=True), 1
+        ):
+            mean, step = g_a(x), log_step.exp()
+            prior_mean, log_width = prior(nn.functional.interpolate(context, mean.shape[-2:])).chunk(2, 1)
+            residual = (mean - prior_mean) / step
+            rounded = residual + (residual.round() - residual).detach()
+            noisy = residual + torch.rand_like(residual) - 0.5 if self.training else rounded
+            bits[f"z{number}"] = rounded_gaussian_bits(noisy.float(), log_width.float().exp() + 0.1)
+            scaled = rounded + prior_mean / step
+            context = scaled * step
+            x_hat = x_hat + g_s(context)
+            for view, value in zip(views, (context, scaled, mean, prior_mean), strict=True):
+                views[view].append(value)
+        published = {view: tuple(values) for view, values in views.items()}
+        published |= {"bias": (self.em_bias,)} if self.publishes_bias else {}
+        return CodecOutput(x_hat.float(), bits, published.pop("descaled"), published)
+
+
+def rounded_gaussian_bits(x: Tensor, width: Tensor) -> Tensor:
+    """Bits of x under a Gaussian of mean 0 rounded to whole numbers; of its density where that is below 1e-6."""
+    gaussian = torch.distributions.Normal(torch.zeros_like(width), width)
+    probability = gaussian.cdf(x + 0.5) - gaussian.cdf(x - 0.5)
+    nats = torch.where(probability > 1e-6, probability.clamp(min=1e-6).log(), gaussian.log_prob(x))
+    return -nats / math.log(2)
+
+
 class Gain(SpectralRegularizer):
     """A penalty with a parameter of its own, and a buffer that moves with every step.
 
@@ -180,6 +228,16 @@ def objective(
 def variable_rate(**changes: Any) -> VariableRate:
     usual = {"lmbda_min": 0.001, "lmbda_max": 0.064, "drawn_qualities": "continuous", "validation_rates": 4}
     return VariableRate(**usual | changes)
+
+
+def scales_objective(regularizer: SpectralRegularizer | None, seed: int = 0, lmbda: float = 0.01) -> Objective:
+    """`ThreeScales` with a regularizer that is attached to it."""
+    seed_everything(seed)
+    codec = ThreeScales()
+    if regularizer is None:
+        return Objective(codec, MSE(lmbda=lmbda), {})
+    regularizer.attach(codec)
+    return Objective(codec, MSE(lmbda=lmbda), {"spectral_reg": regularizer})
 
 
 def optimizers(of: Objective, factory: Callable[..., Any] = adam, lr: float = 1e-3, **more: Any) -> Optimizers:

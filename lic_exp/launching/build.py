@@ -37,7 +37,8 @@ T = TypeVar("T")
 def component(config: Config, path: str, *supplied: Any, **extra: Any) -> Any:
     """The object that a group chose: its target called with what the platform supplies and the node's options.
 
-    path: the group, or group.NAME where several may be chosen. A constructor's ValueError is an error of the config:
+    path: the group, or group.NAME where several may be chosen, or where that is a part of the group's component; parts
+    are built first and handed over. A constructor's ValueError is an error of the config:
     it is reported with the path.
     """
     described = component_of(config, path)
@@ -46,7 +47,10 @@ def component(config: Config, path: str, *supplied: Any, **extra: Any) -> Any:
     module, _, name = described.target.rpartition(".")
     make = getattr(importlib.import_module(module), name)
     node = reduce(getitem, path.split("."), config)
-    return _with_message(path, make, *supplied, **extra, **{key: node[key] for key in described.options})
+    options = {
+        key: component(config, f"{path}.{key}") if key in described.parts else node[key] for key in described.options
+    }
+    return _with_message(path, make, *supplied, **extra, **options)
 
 
 def _with_message(key: str, make: Callable[..., T], *supplied: Any, **options: Any) -> T:
@@ -70,9 +74,13 @@ def build_codec(config: Config) -> Codec:
     return codec
 
 
-def build_regularizers(config: Config) -> dict[str, SpectralRegularizer]:
-    regularizer = component(config, "spectral_reg")
-    return {} if regularizer is None else {"spectral_reg": regularizer}
+def build_regularizers(config: Config, codec: Codec) -> dict[str, SpectralRegularizer]:
+    """The regularizer, made for this codec; none is an empty dictionary."""
+    regularizer: SpectralRegularizer | None = component(config, "spectral_reg")
+    if regularizer is None:
+        return {}
+    _with_message("spectral_reg", regularizer.attach, codec)
+    return {"spectral_reg": regularizer}
 
 
 def build_loader(config: Config, source: ImageSource, device: torch.device) -> TrainLoader:
@@ -118,7 +126,7 @@ def last_step(trainer: Mapping[str, Any], steps_per_epoch: int) -> int:
 def build_objective(config: Config, device: torch.device) -> Objective:
     """Codec, criterion and regularizers on the device. The order is fixed: it decides which draws initialise what."""
     codec = build_codec(config)
-    objective = Objective(codec, component(config, "criterion"), build_regularizers(config)).to(device)
+    objective = Objective(codec, component(config, "criterion"), build_regularizers(config, codec)).to(device)
     if config["trainer"]["channels_last"]:
         objective.codec.to(memory_format=torch.channels_last)
     if config["trainer"]["compile"]:

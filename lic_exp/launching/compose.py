@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import lic_exp
-from lic_exp.catalogue import source_file
+from lic_exp.catalogue import CatalogueError, describe, source_file
 from lic_exp.launching.errors import ConfigError, did_you_mean
 from lic_exp.launching.schema import SEVERAL
 
@@ -253,6 +253,28 @@ def _values(text: str) -> list[str]:
     return [f"{text.partition('=')[0]}={value}" for value in parsed(text).sweep_string_iterator()]
 
 
+def fitted(overrides: Overrides) -> Overrides:
+    """The same with the criterion that `compose` adds, for those who compose by themselves. Raises ConfigError."""
+    wanted = wanted_criterion(overrides.arguments, _composed_or_refused(overrides.arguments))
+    return Overrides([*overrides.arguments, *wanted], overrides.plugins, overrides.sweeping)
+
+
+def wanted_criterion(arguments: Sequence[str], config: dict[str, Any]) -> list[str]:
+    """The criterion that the named model needs, where none is named."""
+    keys = {argument.partition("=")[0].lstrip("+") for argument in arguments}
+    if "model" not in keys or "criterion" in keys:
+        return []
+    ranges = {}
+    for group in ("model", "criterion"):
+        try:
+            ranges[group] = getattr(describe(str(config[group].get("_target_"))).facts, "variable_rate", None)
+        except CatalogueError:  # the validation says what is wrong
+            return []
+    if None in ranges.values() or ranges["model"] == ranges["criterion"]:
+        return []
+    return ["criterion=variable_rate" if ranges["model"] else "criterion=mse"]
+
+
 @contextmanager
 def hydra_session() -> Iterator[None]:
     """Leave a Hydra that is running already (a job of it may call `lic_exp.run`) as it was."""
@@ -266,12 +288,22 @@ def hydra_session() -> Iterator[None]:
 
 
 def compose(overrides: Overrides) -> dict[str, Any]:
-    """The composed config as plain containers, interpolations resolved. Raises ConfigError naming the override."""
+    """The composed config as plain containers, interpolations resolved. Raises ConfigError naming the override.
+
+    Codecs of one rate and of a range want different criteria, and `model=...` alone must make a run: where no
+    criterion is named, the model decides.
+    """
+    config = _composed_or_refused(overrides.arguments)
+    wanted = wanted_criterion(overrides.arguments, config)
+    return _composed_or_refused([*overrides.arguments, *wanted]) if wanted else config
+
+
+def _composed_or_refused(arguments: Sequence[str]) -> dict[str, Any]:
     try:
-        return _composed(overrides.arguments)
+        return _composed(arguments)
     except REFUSALS as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError([f"{_culprit(overrides.arguments)}: {reason}"]) from error
+        raise ConfigError([f"{_culprit(arguments)}: {reason}"]) from error
 
 
 EXPERIMENT_NODES = ("table", "sweep")

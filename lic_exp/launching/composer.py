@@ -8,7 +8,15 @@ import hydra
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from lic_exp.launching.compose import EXPERIMENT_NODES, REFUSALS, Overrides, compose, hydra_session, parsed
+from lic_exp.launching.compose import (
+    EXPERIMENT_NODES,
+    REFUSALS,
+    Overrides,
+    compose,
+    hydra_session,
+    parsed,
+    wanted_criterion,
+)
 
 
 class Composer:
@@ -35,11 +43,12 @@ def _without_interpolations(choices: Sequence[str]) -> dict[str, Any] | None:
             config = hydra.compose("config", list(choices))
     except REFUSALS:
         return None
-    plain = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(plain, dict)
-    for key in EXPERIMENT_NODES:
-        plain.pop(key, None)
-    return None if "${" in str(plain) else {str(key): value for key, value in plain.items()}
+    node = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(node, dict)
+    plain = {str(key): value for key, value in node.items() if key not in EXPERIMENT_NODES}
+    if wanted := wanted_criterion(choices, plain):
+        return _without_interpolations([*choices, *wanted])
+    return None if "${" in str(plain) else plain
 
 
 def _with_values(base: Mapping[str, Any], values: Sequence[Override]) -> dict[str, Any] | None:

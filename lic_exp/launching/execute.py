@@ -15,6 +15,7 @@ from rich.console import Console
 
 from lic_exp.atomic import write_atomically
 from lic_exp.data.loading import FolderImages, folder_images
+from lic_exp.divergence import DivergedError
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.evaluation.report import Evaluation
@@ -36,7 +37,7 @@ from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 from lic_exp.training.display import Display
 from lic_exp.training.objective import Objective
-from lic_exp.training.stepper import NonFiniteError, StepOptions
+from lic_exp.training.stepper import StepOptions
 from lic_exp.training.trainer import Options, Preempted, Trainer
 from lic_exp.training.validation import Validation
 
@@ -107,7 +108,7 @@ def execute(config: Config, run: RunFolder, arguments: list[str], console: Conso
         except Preempted as error:
             state, reason = "preempted", str(error)
             raise
-        except NonFiniteError as error:
+        except DivergedError as error:
             state, reason = "diverged", str(error)
             raise
         except BaseException as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.schema import GROUPS, Node, Root
+from lic_exp.launching.schema import Component as ComponentNode
 from lic_exp.launching.stages import STAGED, stage_configs
 from lic_exp.launching.validation import component_of
 from lic_exp.ranges import Neutral, Unsigned
@@ -67,7 +68,12 @@ def _signed_node(schema: type[Node], node: Mapping[str, Any], config: Mapping[st
     marks = {field.alias or name: field.metadata for name, field in schema.model_fields.items()}
     if component is not None:
         marks |= {key: list(getattr(kind, "__metadata__", ())) for key, kind in component.options.items()}
-    return {key: value for key, value in node.items() if _signs(marks[key], value)}
+    parts = component.parts if component else ()
+    return {
+        key: _signed_node(ComponentNode, value, config, f"{group}.{key}") if key in parts else value
+        for key, value in node.items()
+        if _signs(marks[key], value)
+    }
 
 
 def _signs(marks: Sequence[Any], value: Any) -> bool:

@@ -15,7 +15,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
 from lic_exp.launching import exit_codes
-from lic_exp.launching.compose import Request, compose, conf_folder, parse, to_plain
+from lic_exp.launching.compose import Request, compose, conf_folder, fitted, parse, to_plain
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.studies import requested, trainings
 from lic_exp.launching.validation import validate
@@ -34,14 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if request and not showing and (several or plan or _is_named(values, request)):
             return _sweep(flags, values, request, several=several, plan=plan)
         training, *_ = trainings(values, several=several, request=request)
-        config = validate(compose(training.overrides))
+        overrides = fitted(training.overrides)
+        config = validate(compose(overrides))
         if training.study and not showing:
             training.study.record(config)
     except ConfigError as error:
         print(error.report(), file=sys.stderr)
         return exit_codes.CONFIG
     shown = [flag for flag in flags if flag not in ("-m", "--multirun")]  # Hydra cannot do both
-    return _hand_over([*shown, *training.overrides.arguments], values)
+    return _hand_over([*shown, *overrides.arguments], values)
 
 
 def _asks_hydra(values: Sequence[str]) -> bool:
@@ -146,14 +147,14 @@ def guarded(action: Callable[[], object], console: Any) -> int:
 def outcome(error: Exception, console: Any) -> int:
     """Say how a started run ended, and give its exit code."""
     from lic_exp.data.images import ImageError
+    from lic_exp.divergence import DivergedError
     from lic_exp.launching.lock import RunBusyError
     from lic_exp.models.files import CheckpointError
-    from lic_exp.training.stepper import NonFiniteError
     from lic_exp.training.trainer import Preempted
 
     for kind, code in (
         (Preempted, exit_codes.PREEMPTED),
-        (NonFiniteError, exit_codes.DIVERGED),
+        (DivergedError, exit_codes.DIVERGED),
         (RunBusyError, exit_codes.BUSY),
         (CheckpointError, exit_codes.FAILED),
         (ImageError, exit_codes.FAILED),

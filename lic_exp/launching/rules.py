@@ -6,7 +6,8 @@ from typing import Any
 from lic_exp.catalogue import Component
 from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.facts import CodecFacts, CriterionFacts, RegularizerNeeds
-from lic_exp.spectral_reg.schedules import Stage
+from lic_exp.spectral_reg.choices import conflicts
+from lic_exp.spectral_reg.schedules import Onset, Stage, second_start
 
 Config = Mapping[str, Any]
 Components = Mapping[str, Component | None]
@@ -180,10 +181,49 @@ def regularizer_suits_codec(config: Config, components: Components) -> Iterator[
 
 
 @reads("spectral_reg")
-def stage_is_a_window(config: Config, components: Components) -> Iterator[str]:
-    node = config["spectral_reg"]
-    if {"truncation_start", "truncation_length", "truncation_unit"} <= set(node):
+def stages_are_windows(config: Config, components: Components) -> Iterator[str]:
+    """Every stage in itself, and one after the other where there are two."""
+    stages: dict[str, Any] = {}
+    for path, node in _with_parts("spectral_reg", config["spectral_reg"]):
         try:
-            Stage(node["truncation_start"], node["truncation_length"], node["truncation_unit"])
+            if {"truncation_start", "truncation_length", "truncation_unit"} <= set(node):
+                stages[path] = Stage(node["truncation_start"], node["truncation_length"], node["truncation_unit"])
+            if {"start", "ramp", "unit"} <= set(node):
+                Onset(node["start"] or 0, node["ramp"], node["unit"])
+        except ValueError as error:
+            yield f"{path}: {error}"
+    node = config["spectral_reg"]
+    if "overlap" in node and "spectral_reg.intra" in stages and {"start", "unit"} <= set(node["inter"]):
+        try:
+            second_start(
+                stages["spectral_reg.intra"], node["overlap"], start=node["inter"]["start"], unit=node["inter"]["unit"]
+            )
         except ValueError as error:
             yield f"spectral_reg: {error}"
+    elif node.get("start", 0) is None:
+        yield "spectral_reg.start=null: give the epoch, step or share from which on the term is part of the loss"
+
+
+@reads("spectral_reg")
+def inter_scale_options_agree(config: Config, components: Components) -> Iterator[str]:
+    for path, node in _with_parts("spectral_reg", config["spectral_reg"]):
+        if {"metric", "bound", "bound_at", "conv", "conv_bias", "detach", "sign", "gradient_cap"} <= set(node):
+            yield from (f"{path}: {message}" for message in conflicts(node))
+
+
+@reads("trainer", "spectral_reg")
+def gradients_at_latents_can_be_seen(config: Config, components: Components) -> Iterator[str]:
+    for path, node in _with_parts("spectral_reg", config["spectral_reg"]):
+        if config["trainer"]["compile"] and node.get("gradient_every_steps") is not None:
+            yield (
+                f"{path}.gradient_every_steps={node['gradient_every_steps']}: a compiled codec hides the gradient at "
+                f"its latents; set {path}.gradient_every_steps=null, or trainer.compile=false"
+            )
+
+
+def _with_parts(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A component's node and those of its parts, with their paths."""
+    yield path, node
+    for key, value in node.items():
+        if isinstance(value, Mapping) and "_target_" in value:
+            yield f"{path}.{key}", value

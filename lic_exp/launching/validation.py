@@ -57,8 +57,14 @@ def validate(config: Mapping[str, Any], *, rules_too: bool = True) -> dict[str, 
     for path, schema in schemas.items():
         group, _, part = path.partition(".")
         checked = _check_node(path, _at(config, path), schema, known, config, errors)
-        if checked is not None:
-            (normal[group] if part else normal)[part or group] = checked
+        no_parts = list(_missing_parts(path, components[path], _at(config, path)))
+        errors += no_parts
+        if checked is None or no_parts:
+            normal.pop(group, None)  # a group with a wrong part is wrong
+        elif not part:
+            normal[group] = checked
+        elif group in normal:
+            normal[group][part] = checked
     plain = {key: value for key, value in config.items() if key in Root.model_fields and key not in GROUPS}
     normal |= _check_node("", plain, _plain_schema(), known, config, errors) or {}
     if rules_too:
@@ -97,7 +103,7 @@ def _schemas(config: Mapping[str, Any], errors: list[str]) -> tuple[dict[str, Co
 
 
 def _nodes(config: Mapping[str, Any], errors: list[str]) -> Iterator[tuple[str, type[Node]]]:
-    """The path and schema of every node that is a mapping: a group's own, or of each of its components."""
+    """The path and schema of every node that is a mapping: a group's own and its parts, or each of its components."""
     for group, schema in GROUPS.items():
         node = config.get(group)
         if not isinstance(node, Mapping):
@@ -110,6 +116,14 @@ def _nodes(config: Mapping[str, Any], errors: list[str]) -> Iterator[tuple[str, 
                     errors.append(_not_chosen(group, name, config))
         else:
             yield group, schema
+            yield from ((f"{group}.{name}", ComponentNode) for name, part in node.items() if _is_component(part))
+
+
+def _missing_parts(path: str, component: Component | None, node: Mapping[str, Any]) -> Iterator[str]:
+    """What to say where an option that is a component of its own has a value that is none."""
+    for part in component.parts if component else ():
+        if part in node and not _is_component(node[part]):
+            yield f"{path}.{part}={node[part]}: should be a component, with a _target_ and its options"
 
 
 def _not_chosen(group: str, name: str, config: Mapping[str, Any]) -> str:

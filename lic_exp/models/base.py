@@ -107,6 +107,18 @@ class Codec(nn.Module):
         """Build the entropy coder's tables from the current weights."""
         raise NotImplementedError
 
+    @torch.no_grad()
+    def sample_output(self) -> CodecOutput:
+        """What one black image of the smallest legal side gives in eval mode.
+
+        This is how others learn which latents and views there are, with how many channels: no list can disagree.
+        """
+        was_training, parameter = self.training, next(self.parameters())
+        side = self.facts.downsampling_factor
+        output: CodecOutput = self.eval()(parameter.new_zeros(1, 3, side, side))
+        self.train(was_training)
+        return output
+
     def aux_loss(self) -> Tensor:
         """Loss of the quantile parameters (names ending in `quantiles`), a scalar; 0 where there are none."""
         return next(self.parameters()).new_zeros(())

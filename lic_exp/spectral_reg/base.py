@@ -1,4 +1,4 @@
-"""The regularizer contract: four hooks, each of which does nothing unless overridden."""
+"""The regularizer contract: hooks, each of which does nothing unless overridden."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from lic_exp.facts import RegularizerNeeds
-from lic_exp.models.base import CodecOutput
+from lic_exp.models.base import Codec, CodecOutput
 from lic_exp.progress import Progress
 
 __all__ = ["Progress", "SpectralRegularizer"]
@@ -22,6 +22,13 @@ class SpectralRegularizer(nn.Module):
 
     needs: ClassVar[RegularizerNeeds] = RegularizerNeeds()
 
+    def attach(self, codec: Codec) -> None:
+        """Called once, before any optimizer is made: what depends on the codec, such as parameters, is made here.
+
+        Raises ValueError where the codec lacks what the regularizer was asked to work on. The codec itself must not
+        become a child.
+        """
+
     def set_progress(self, progress: Progress) -> None:
         """Called before every training step."""
 
@@ -35,6 +42,13 @@ class SpectralRegularizer(nn.Module):
     def penalty(self, output: CodecOutput) -> Tensor | None:
         """A scalar to be added to the loss, weighted already, or None where there is none."""
         return None
+
+    def weigh(self, penalty: Tensor, output: CodecOutput, terms: dict[str, Tensor]) -> Tensor:
+        """What is added to the loss in the end, from `penalty` and the other terms with their graphs ("loss" first).
+
+        Here gradients can be compared, and DivergedError raised before the update.
+        """
+        return penalty
 
     def scalars(self) -> dict[str, float]:
         """What to log of the last step, by full metric name (`lic_exp.tracking.names`)."""

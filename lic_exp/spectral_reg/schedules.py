@@ -84,3 +84,55 @@ SCHEDULES: dict[ScheduleName, Callable[[float, float, float], float]] = {
     "exponential": exponential,
     "constant": constant,
 }
+
+
+@dataclass(frozen=True)
+class Onset:
+    """When a term begins and how its weight rises to 1; it then stays to the end of training.
+
+    start, ramp: in `unit`, whole epochs or steps, or shares of all steps. Raises ValueError for what is none.
+    """
+
+    start: float
+    ramp: float
+    unit: Unit
+
+    def __post_init__(self) -> None:
+        if self.unit != "share" and (self.start % 1 or self.ramp % 1):
+            raise ValueError(
+                f"start={self.start} and ramp={self.ramp} must be whole numbers of {self.unit}s; for a part of the "
+                "training use unit=share"
+            )
+        if self.unit == "share" and (self.start >= 1 or self.ramp > 1):
+            raise ValueError(
+                f"start={self.start} and ramp={self.ramp} are no shares of the training: with unit=share the start "
+                "must be below 1 and the ramp at most 1; for epochs or steps use unit=epoch or unit=step"
+            )
+
+    def factor(self, now: float) -> float | None:
+        """The part of the full weight at `now` (in `unit`), in [0, 1]; None before the start.
+
+        Of a ramp of n epochs or steps the first has 1 / (n + 1), and the full weight follows after the n-th.
+        """
+        if now < self.start:
+            return None
+        if self.unit == "share":
+            return min(1.0, (now - self.start) / self.ramp) if self.ramp else 1.0
+        return min(1.0, (now - self.start + 1) / (self.ramp + 1))
+
+
+def second_start(first: Stage, overlap: float, *, start: float | None, unit: Unit) -> float:
+    """Where a second stage begins that follows `first`, `overlap` before its end, in its unit.
+
+    start, unit: what the second stage was told by itself. Raises ValueError where that contradicts.
+    """
+    if start is not None:
+        raise ValueError(
+            f"inter.start={start}: after an intra-scale stage the term begins where that ends; set inter.start=null, "
+            "and overlap to begin earlier"
+        )
+    if unit != first.unit:
+        raise ValueError(f"inter.unit={unit} must be intra.truncation_unit={first.unit}, since one follows the other")
+    if overlap > first.length:
+        raise ValueError(f"overlap={overlap} is longer than the first stage, intra.truncation_length={first.length}")
+    return first.start + first.length - overlap

@@ -10,6 +10,8 @@ TRAIN_LR = "train/lr"
 TRAIN_GRAD_NORM = "train/grad_norm"
 TRAIN_IMAGES_PER_S = "train/images_per_s"
 TRAIN_SKIPPED_STEPS = "train/skipped_steps"
+TRAIN_DIVERGED = "train/diverged"
+"""1 at the step at which a run has diverged; nowhere else."""
 
 
 def train_latent_bpp(latent: str) -> str:
@@ -49,6 +51,46 @@ SPECTRAL_TAU = "spectral/tau"
 SPECTRAL_PHASE = "spectral/phase"
 PHASES = {"baseline": 0, "phase1_intra": 1, "phase2_inter": 2}
 """The values of `spectral/phase`, since a metric is a number."""
+
+INTER_DISTANCE = "spectral/inter_distance"
+"""Sum over the pairs of scales of the bounded distance, unweighted."""
+INTER_WEIGHT = "spectral/inter_weight"
+"""What the distance was multiplied with: sign, delta, ramp and gradient cap; 0 where the term is off."""
+INTER_SHARE = "spectral/inter_share"
+"""The weighted term over the loss without it."""
+INTER_GRADIENT_RATIO = "spectral/inter_gradient_ratio"
+"""|gradient of the term| / |gradient of the loss| at the latents before the cap, as last measured; 0 until then."""
+
+
+def inter_distance(pair: int) -> str:
+    """Distance of the pair (l - 1, l), l = 1 being the coarsest latent with the learned bias: `spectral/..._2`."""
+    return f"{INTER_DISTANCE}_{pair}"
+
+
+def inter_conv_norm(pair: int) -> str:
+    """L2 norm of the weights that align the pair (l - 1, l)."""
+    return f"spectral/inter_conv_norm_{pair}"
+
+
+def latent_std(scale: int) -> str:
+    """Standard deviation of latent l (1 is the coarsest) over all its elements, in the view that is compared."""
+    return f"spectral/latent_std_{scale}"
+
+
+def latent_mean_share(scale: int) -> str:
+    """Part of latent l's energy in its channels' means, in [0, 1]."""
+    return f"spectral/latent_mean_share_{scale}"
+
+
+def latent_range(scale: int) -> str:
+    """Largest minus smallest element of latent l."""
+    return f"spectral/latent_range_{scale}"
+
+
+def spectral_overlap(scale: int) -> str:
+    """Overlap in [0, 1] of the spectra of latents l - 1 and l, l >= 2: 0 is disjoint frequencies, 1 the same ones."""
+    return f"spectral/overlap_{scale}"
+
 
 EVAL_BPP = "eval/bpp"
 EVAL_BPP_ESTIMATED = "eval/bpp_estimated"

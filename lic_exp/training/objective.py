@@ -41,6 +41,7 @@ class Objective(nn.Module):
         for name, regularizer in zip(self.regularizers, self.spectral_regularizers(), strict=True):
             penalty = regularizer.penalty(output)
             if penalty is not None:
+                penalty = regularizer.weigh(penalty, output, terms)
                 terms |= {f"{name}_penalty": penalty.detach(), "loss": terms["loss"] + penalty}
         return terms
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lic_exp.data.loading import Batch
+from lic_exp.divergence import DivergedError
 from lic_exp.optimizers.groups import NET, REGULARIZER, Optimizers, clip_gradients
 from lic_exp.progress import Progress
 from lic_exp.training.objective import Objective
@@ -15,15 +16,8 @@ Precision = Literal["float32", "bf16", "fp16"]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class NonFiniteError(ArithmeticError):
-    """The loss or a gradient is NaN or infinite; the update was not made.
-
-    step: how many steps had been done before it.
-    """
-
-    def __init__(self, message: str, step: int) -> None:
-        super().__init__(message)
-        self.step = step
+class NonFiniteError(DivergedError):
+    """The loss or a gradient is NaN or infinite; the update was not made."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 
 from lic_exp.data.loading import Batch, TrainLoader
+from lic_exp.divergence import DivergedError
 from lic_exp.models.base import Codec
 from lic_exp.optimizers.groups import Optimizers
 from lic_exp.optimizers.schedules import Schedule
@@ -149,7 +150,7 @@ class Trainer:
     def fit(self) -> None:
         """Train from `self.step` to the last step.
 
-        Raises NonFiniteError before an update that would spoil the weights, and Preempted when asked to stop.
+        Raises DivergedError before an update that would spoil the weights, and Preempted when asked to stop.
         """
         self.objective.train()
         if self.options.on_nonfinite == "rollback" and not self.checkpoints.steps():
@@ -158,8 +159,17 @@ class Trainer:
             if self.step == self._stage_end():
                 self._enter(self.stage_index + 1, self.setup)
             # Ends before the stage does only after a rollback, which starts the batches anew.
-            with contextlib.suppress(_RolledBack):
+            with contextlib.suppress(_RolledBack), self._marking_divergence():
                 self._run_stage()
+
+    @contextlib.contextmanager
+    def _marking_divergence(self) -> Iterator[None]:
+        """Leaves a mark among the metrics where training ends by diverging, beside the reason that is raised."""
+        try:
+            yield
+        except DivergedError:
+            self.reporter.log({"train/diverged": 1.0}, step=self.step, epoch=self._progress().epoch)
+            raise
 
     def _stage_start(self) -> int:
         return sum(stage.steps for stage in self.stages[: self.stage_index])

@@ -148,6 +148,8 @@ def test_a_sweep_is_its_cells() -> None:
 
 
 LINES = [
+    ["model=hyperprior_tiny", "seed=1"],  # whose criterion follows from it
+    ["model=dhic_tiny", "seed=1"],
     ["model=hyperprior", "seed=3", "optimizer.lr=1e-3"],
     ["model=hyperprior", "seed=4", "name='a, b=c $(x) \u00e9\n'", "tags=[x,'y z']"],
     ["model=hyperprior", "optimizer.lr_factors={g_a:0.5}", "data.val_limit=null"],

@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lic_exp
+from lic_exp.data.loading import folder_images
 from lic_exp.launching.errors import ConfigError
+from lic_exp.metrics import psnr
 from lic_exp.models.dhic.codec import CLEAN, DHIC
 from lic_exp.models.dhic.conditioning import as_quality, from_polynomial, from_table
 from lic_exp.models.dhic.convolution import Conv1x1, WeightedConv2d
@@ -32,7 +34,7 @@ AS_RELEASED = {
     "merge_depth": 1,
     "ffn_ratio": 4,
     "ends": "weighted_3x3",
-    "spectral_init": False,
+    "spectral_init": "random",
     "conditioning": "table",
     "compat": True,
 }
@@ -170,6 +172,15 @@ def test_between_the_rows_of_a_table_and_along_a_polynomial():
         torch.testing.assert_close(found, table[0] + table[1] * t + table[2] * t**2)
 
 
+@pytest.mark.parametrize("conditioning", ["table", "smooth"])
+def test_gains_before_training(conditioning):
+    codec = lic_exp.create_model("dhic_tiny", conditioning=conditioning, initial_step=0.25)
+    for gains in codec._gains(torch.zeros(3, 3, 64, 64), torch.tensor([0.0, 31.3, 63.0])):
+        torch.testing.assert_close(gains.step, torch.full_like(gains.step, 0.25))
+        for gain in (gains.encoder, gains.entropy, gains.decoder):
+            assert torch.equal(gain, torch.ones_like(gain))
+
+
 def test_latents_and_their_views(codec):
     codec = copy.deepcopy(codec).train()
     output = codec(golden.image(64, 64), 40)
@@ -238,6 +249,29 @@ def test_the_weighted_kernel():
         [0.75, 1.0, 0.75],
         [0.5625, 0.75, 0.5625],
     ]
+
+
+def test_a_pyramid_is_a_codec_before_training(photos):
+    """Every latent says what the coarser ones have not, so each one decoded brings the picture nearer."""
+    (_, x), *_ = folder_images(str(photos / "train"))
+    codec = lic_exp.create_model("dhic_tiny").eval()
+    x = codec.pad(x)
+    pictures = [codec.partial(x, scales=scales) for scales in range(5)]
+    levels = [psnr(picture.clamp(0, 1), x).item() for picture in pictures]
+    assert torch.allclose(pictures[0], torch.full_like(x, 0.5), atol=1e-6)
+    assert levels == sorted(levels)
+    assert levels[-1] > levels[0] + 10
+
+
+@torch.no_grad()
+def test_a_pyramid_codes_residuals():
+    """Latents are the tap less what has been said, up to half of the first quantisation step of 0.1."""
+    codec = lic_exp.create_model("dhic_tiny").eval()
+    x = torch.rand(1, 3, 128, 128)
+    said = torch.zeros(1, 24, 2, 2)
+    for tap, z in zip(codec.encoder(x)[:3], codec(x).latents, strict=False):
+        torch.testing.assert_close(z, tap[:, :24] - said, rtol=0, atol=0.0501)
+        said = (said + z).repeat_interleave(2, -1).repeat_interleave(2, -2)
 
 
 @pytest.mark.parametrize("ends", ["1x1", "weighted_3x3"])

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.facts import CodecFacts
-from lic_exp.models.base import CodecOutput, Compressed, VariableRateCodec
+from lic_exp.models.base import CodecOutput, CodingPart, Compressed, VariableRateCodec
 from lic_exp.models.dhic.blocks import RepDW
-from lic_exp.models.dhic.conditioning import LOOK_UP, Gains, as_quality, parameter_rows
+from lic_exp.models.dhic.conditioning import LOOK_UP, Gains, as_quality, starting_values
 from lic_exp.models.dhic.convolution import memory_format
 from lic_exp.models.dhic.latent import Latent, LatentBlock
 from lic_exp.models.dhic.paths import Encoder, Merge, Shape, decoder_path, entropy_path
-from lic_exp.models.dhic.spectral import start_as_transform
-from lic_exp.ranges import NonNegativeInt, PositiveInt
+from lic_exp.models.dhic.spectral import start_as_pyramid, start_as_transform
+from lic_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt
 
 T = TypeVar("T")
 Features = list[tuple[Tensor, Tensor]]
@@ -51,7 +51,9 @@ class DHIC(VariableRateCodec):
     merge_depth: blocks of three times the width in every merge.
     ffn_ratio: width of the blocks' inner layer over their own; even.
     ends: the layers between 192 channels and the finest width.
-    spectral_init: these start as a DCT of colour-transformed tiles (`start_as_transform`) instead of random.
+    spectral_init: "ends": these start as a DCT of colour-transformed tiles (`start_as_transform`) instead of random;
+        "pyramid": and all between as a pyramid of residuals (`start_as_pyramid`).
+    initial_step: every quantisation step s before training; 1 in the release. Smaller ones let detail through earlier.
     conditioning: every gain from a table of q_num rows, linear between them, or a quadratic polynomial in log lmbda.
     q_num: qualities are in [0, q_num - 1].
     compat: divide the prior's deviation v by s^2 as the released model does, not by s. Weights remember it.
@@ -61,6 +63,13 @@ class DHIC(VariableRateCodec):
     """
 
     facts = CodecFacts(downsampling_factor=64, latents=4, variable_rate=True)
+    coding_parts = (
+        CodingPart("encoder", ("encoder",), encode=True, decode=False),
+        CodingPart("posterior", ("em_blocks.*.posterior", "em_blocks.*.enc_resblock"), encode=True, decode=False),
+        CodingPart("entropy model", ("em_blocks", "em_bias"), encode=True, decode=True),
+        CodingPart("decoder", ("dec_blocks", "dec_bias"), encode=False, decode=True),
+        CodingPart("rates", ("*_embedding",), encode=True, decode=True),
+    )
 
     def __init__(
         self,
@@ -76,7 +85,8 @@ class DHIC(VariableRateCodec):
         merge_depth: NonNegativeInt,
         ffn_ratio: PositiveInt,
         ends: Literal["weighted_3x3", "1x1"],
-        spectral_init: bool,
+        spectral_init: Literal["random", "ends", "pyramid"],
+        initial_step: PositiveFloat,
         conditioning: Literal["table", "smooth"],
         q_num: PositiveInt,
         compat: bool,
@@ -101,24 +111,28 @@ class DHIC(VariableRateCodec):
         self.compat = compat
         self.widths = widths
         self.look_up = LOOK_UP[conditioning]
-        self._add_parameters(shape, parameter_rows(conditioning, q_num))
+        self._add_parameters(
+            shape, starting_values(conditioning, q_num, 1.0), starting_values(conditioning, q_num, initial_step)
+        )
         self.encoder = Encoder(shape)
         self.em_blocks = entropy_path(shape)
         self.dec_blocks = decoder_path(shape)
         if not compat:
             self.register_buffer(CLEAN, torch.tensor(True))
         self.register_load_state_dict_pre_hook(_check_loaded)
-        if spectral_init:
+        if spectral_init != "random":
             start_as_transform(*self.ends())
+        if spectral_init == "pyramid":
+            start_as_pyramid(list(self.modules()))
 
-    def _add_parameters(self, shape: Shape, rows: int) -> None:
-        """Biases and conditioning, all zeros, under the released model's names."""
+    def _add_parameters(self, shape: Shape, gain: Tensor, step: Tensor) -> None:
+        """Biases, all zeros, and conditioning with these values (R, 1, 1, 1), under the released model's names."""
         self.em_bias = nn.Parameter(torch.zeros(1, shape.widths[0], 1, 1))
         self.dec_bias = nn.Parameter(torch.zeros(1, shape.widths[0], 1, 1))
-        named = [(f"{part}{scale}_lmb", width) for part in PARTS for scale, width in enumerate(shape.widths, 1)]
-        named += [(f"z{scale}_scale", channels) for scale, channels in enumerate(shape.latent_channels, 1)]
-        for name, channels in named:
-            self.register_parameter(f"{name}_embedding", nn.Parameter(torch.zeros(rows, channels, 1, 1)))
+        named = [(f"{part}{scale}_lmb", width, gain) for part in PARTS for scale, width in enumerate(shape.widths, 1)]
+        named += [(f"z{scale}_scale", channels, step) for scale, channels in enumerate(shape.latent_channels, 1)]
+        for name, channels, values in named:
+            self.register_parameter(f"{name}_embedding", nn.Parameter(values.repeat(1, channels, 1, 1)))
 
     def forward(self, x: Tensor, quality: float | Tensor | None = None) -> CodecOutput:
         gains = self._gains(x, quality)

@@ -1,8 +1,9 @@
-"""How the quality enters the network: positive gains per channel, all 1 at the start.
+"""How the quality enters the network: positive gains per channel, the same at every quality at the start.
 
-Every gain is exp(c(q)) with c from one parameter (R, C, 1, 1), which starts at zero.
+Every gain is exp(c(q)) with c from one parameter (R, C, 1, 1).
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -58,6 +59,9 @@ def from_polynomial(coefficients: Tensor, quality: Quality) -> Tensor:
 LOOK_UP: dict[Kind, Callable[[Tensor, Quality], Tensor]] = {"table": from_table, "smooth": from_polynomial}
 
 
-def parameter_rows(kind: Kind, q_num: int) -> int:
-    """R, the rows of every conditioning parameter."""
-    return q_num if kind == "table" else 3
+def starting_values(kind: Kind, q_num: int, gain: float) -> Tensor:
+    """The parameter (R, 1, 1, 1) of one channel that has this gain at every quality."""
+    values = torch.full((q_num if kind == "table" else 3, 1, 1, 1), math.log(gain))
+    if kind == "smooth":
+        values[1:] = 0
+    return values

@@ -1,0 +1,61 @@
+"""Both regularizers of the paper, one after the other."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from lic_exp.facts import RegularizerNeeds
+from lic_exp.models.base import Codec, CodecOutput
+from lic_exp.ranges import NonNegativeFloat, Part
+from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
+from lic_exp.spectral_reg.inter_scale import InterScale
+from lic_exp.spectral_reg.intra_scale import IntraScale
+from lic_exp.spectral_reg.schedules import second_start
+from lic_exp.tracking import names
+
+
+class TwoStage(SpectralRegularizer):
+    """`IntraScale` over its stage, then `InterScale` to the end of training.
+
+    intra, inter: the two. inter has no start of its own, and counts in the unit of intra.
+    overlap: how long before the end of intra's stage inter begins, in that unit.
+
+    `spectral/phase` is 1 in the first stage and 2 from inter's start on; in an overlap `spectral/tau` is below 1 too.
+    """
+
+    needs = RegularizerNeeds(latents=2)
+
+    def __init__(self, *, intra: Part, inter: Part, overlap: NonNegativeFloat) -> None:
+        super().__init__()
+        for key, part, kind in (("intra", intra, IntraScale), ("inter", inter, InterScale)):
+            if not isinstance(part, kind):
+                raise ValueError(f"{key} must be of {kind.__name__}, not of {type(part).__name__}")
+        self.intra: IntraScale = intra
+        self.inter: InterScale = inter
+        inter.start_at(second_start(intra.stage, overlap, start=inter.start, unit=inter.unit))
+        self.set_progress(Progress(step=0, epoch=0, share=0.0))
+
+    def attach(self, codec: Codec) -> None:
+        self.inter.attach(codec)
+
+    def set_progress(self, progress: Progress) -> None:
+        self.intra.set_progress(progress)
+        self.inter.set_progress(progress)
+
+    def transform_batch(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        changed: tuple[Tensor, Tensor] = self.intra.transform_batch(x, target)
+        return changed
+
+    def penalty(self, output: CodecOutput) -> Tensor | None:
+        return self.inter.penalty(output)
+
+    def weigh(self, penalty: Tensor, output: CodecOutput, terms: dict[str, Tensor]) -> Tensor:
+        return self.inter.weigh(penalty, output, terms)
+
+    def scalars(self) -> dict[str, float]:
+        first, second = self.intra.scalars(), self.inter.scalars()
+        phase = second if self.inter.factor is not None else first
+        return first | second | {names.SPECTRAL_PHASE: phase[names.SPECTRAL_PHASE]}
+
+    def write_pictures(self, photo: Tensor, folder: Path) -> list[Path]:
+        return self.intra.write_pictures(photo, folder)

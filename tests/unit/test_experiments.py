@@ -1,0 +1,39 @@
+"""Every table that is shipped: each of its rows makes a valid, different run at every scale."""
+
+import pytest
+
+from lic_exp.launching.compose import compose, options
+from lic_exp.launching.identity import signed_part
+from lic_exp.launching.studies import trainings
+from lic_exp.launching.validation import validate
+from lic_exp.tables import experiments, read_table
+
+TABLES = [name for name in options("experiment") if read_table(experiments() / f"{name}.yaml")]
+
+
+@pytest.mark.parametrize("scale", options("scale"))
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_are_runs_that_differ(name, scale, photos):
+    data = [] if scale == "mini" else [f"data.train=['{photos}/train']", f"data.val=['{photos}/val']"]
+    table = read_table(experiments() / f"{name}.yaml")
+    runs = {}
+    for row, variant in table.variants.items():
+        if variant.overrides is not None:
+            given = [f"experiment={name}", f"scale={scale}", f"variant={row}", *data]
+            (training,) = trainings(given, several=False)
+            config = validate(compose(training.overrides))
+            runs[row] = {key: config[key] for key in ("model", "spectral_reg")}
+            assert signed_part(config)["seed"] == table.seeds[0]
+    assert all(runs[one] != runs[other] for one in runs for other in runs if one < other)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_stages_stated_in_epochs_end_before_the_training(name):
+    """A scale makes epochs shorter, not fewer: the paper's 100 epochs are the same part of every training."""
+    lengths = set()
+    for scale in options("scale"):
+        more = [] if scale == "mini" else ["data.train=[a]", "data.val=[b]"]
+        row = read_table(experiments() / f"{name}.yaml").baseline
+        (training,) = trainings([f"experiment={name}", f"scale={scale}", f"variant={row}", *more], several=False)
+        lengths.add(compose(training.overrides)["trainer"]["max_epochs"])
+    assert min(lengths) >= 300
