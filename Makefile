@@ -35,7 +35,7 @@ format: $(INSTALLED) ## bring the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-soak: $(INSTALLED) ## kill and resume trainings at random, 60 times, and compare every bit (half an hour)
+soak: $(INSTALLED) ## kill, cancel and resume trainings at random, 80 times, and compare every bit (45 minutes)
 	$(BIN)/python tests/end_to_end/killing.py --trials 20
 
 bench: $(INSTALLED) ## the benchmarks behind benchmarks/RESULTS.md

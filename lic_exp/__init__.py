@@ -7,6 +7,8 @@ The command line's words from Python, with nothing heavy imported before it is n
     codec = lic_exp.create_model("hyperprior", N=64)
     run = lic_exp.run(["model=hyperprior_tiny", "optimizer.lr=3e-4"])
     run.metrics, run.evaluation
+    sweep = lic_exp.sweep(["seed=0,1,2", "spectral_reg=none,intra"], slots=2)
+    sweep.status()
 """
 
 from typing import TYPE_CHECKING, Any
@@ -19,10 +21,26 @@ if TYPE_CHECKING:
         list_models,
         list_regularizers,
         list_runs,
+        list_sweeps,
+        plan,
         run,
+        search,
+        sweep,
     )
 
-__all__ = ["complexity", "create_model", "create_regularizer", "list_models", "list_regularizers", "list_runs", "run"]
+__all__ = [
+    "complexity",
+    "create_model",
+    "create_regularizer",
+    "list_models",
+    "list_regularizers",
+    "list_runs",
+    "list_sweeps",
+    "plan",
+    "run",
+    "search",
+    "sweep",
+]
 __version__ = "0.1.0"
 
 

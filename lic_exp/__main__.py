@@ -1,4 +1,4 @@
-"""`python -m lic_exp VERB`: what can be done with runs once they exist."""
+"""`python -m lic_exp VERB`: what can be done with runs and sweeps once they exist."""
 
 import argparse
 import os
@@ -11,12 +11,14 @@ from lic_exp.launching import (
     verbs_complexity,
     verbs_doctor,
     verbs_eval,
+    verbs_explain,
     verbs_export,
     verbs_extend,
     verbs_gc,
     verbs_ls,
     verbs_rm,
     verbs_show,
+    verbs_sweeps,
     verbs_sync,
 )
 from lic_exp.launching.errors import ConfigError, did_you_mean
@@ -25,7 +27,7 @@ from lic_exp.launching.lock import RunBusyError
 # Each offers add_parser(verbs); importing one loads nothing heavy.
 VERBS = (
     *(verbs_ls, verbs_show, verbs_eval, verbs_extend, verbs_export, verbs_sync, verbs_rm, verbs_gc, verbs_doctor),
-    verbs_complexity,
+    *(verbs_complexity, verbs_sweeps, verbs_explain),
 )
 
 

@@ -17,7 +17,9 @@ from commands import launch
 
 from lic_exp.launching.compose import compose, options, parse
 from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.main import planning
 from lic_exp.launching.schema import GROUPS, SEVERAL
+from lic_exp.launching.sweeps.making import make
 from lic_exp.launching.validation import validate
 from lic_exp.tracking import names
 
@@ -73,7 +75,10 @@ def commands() -> Iterator[str]:
 def check(command: str) -> dict:
     """The validated config of a command line; raises ConfigError."""
     words = shlex.split(command, comments=True)
-    return validate(compose(parse([word for word in words if "=" in word])))
+    overrides = [word for word in words if "=" in word]
+    if "-m" in words:
+        return next(iter(make(planning(overrides)[1], several=True).frozen.configs.values()))
+    return validate(compose(parse(overrides)))
 
 
 @pytest.fixture(scope="module")

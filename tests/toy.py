@@ -5,6 +5,10 @@ from pathlib import Path
 NAME = "toy_codecs"
 
 CODECS = '''
+import os
+import signal
+import time
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,8 +19,11 @@ from lic_exp.ranges import Annotated, Neutral, PositiveInt, Unsigned
 from typing import Literal
 
 
+SLOW_S = 12
+
+
 class Toy(Codec):
-    """One convolution each way. `trouble` strikes in the third training step."""
+    """One convolution each way. `trouble` strikes in the third training step, but for `slow`, which is so in each."""
 
     facts = CodecFacts(downsampling_factor=4, latents=1)
 
@@ -24,7 +31,7 @@ class Toy(Codec):
         self,
         *,
         channels: PositiveInt,
-        trouble: Literal["none", "raise", "diverge"],
+        trouble: Literal["none", "raise", "diverge", "kill", "memory", "slow"],
         newer: Annotated[int, Neutral(0)],
         verbose: Annotated[bool, Unsigned()],
     ) -> None:
@@ -40,6 +47,12 @@ class Toy(Codec):
         self.steps += self.training
         if self.steps == 3 and self.trouble == "raise":
             raise RuntimeError("the toy broke")
+        if self.steps == 3 and self.trouble == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.steps == 3 and self.trouble == "memory":
+            torch.ones(1 << 35, dtype=torch.uint8)
+        if self.training and self.trouble == "slow":
+            time.sleep(SLOW_S)
         if self.steps == 3 and self.trouble == "diverge":
             x_hat = x_hat * torch.nan
         return CodecOutput(x_hat, {"y": 1 + y_hat.float().square()}, self.scales(y_hat))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lic_exp.evaluation.complexity import Complexity
+    from lic_exp.launching.sweeps.handle import SweepHandle
     from lic_exp.models.base import Codec
     from lic_exp.spectral_reg.base import SpectralRegularizer
 
@@ -93,6 +94,72 @@ def run(overrides: Sequence[str] = (), *, quiet: bool = False) -> Run:
     console.quiet = quiet
     found: Run = launch(config, list(overrides), console)
     return found
+
+
+def sweep(overrides: Sequence[str] = (), **launcher: Any) -> "SweepHandle":
+    """Run the cells that `python launch.py -m OVERRIDES` would, what is done left out, and return once they have ended.
+
+    launcher: options of `hydra.launcher`, e.g. slots=2, or detach=True, which returns at once. What fails shows in the
+    handle's `status`; nothing is raised for it. Raises ConfigError before anything starts where an override is wrong.
+    """
+    from lic_exp.launching.compose import quoted
+    from lic_exp.launching.sweeps.handle import SweepHandle
+    from lic_exp.launching.sweeps.making import make
+
+    made = make(
+        [*overrides, *(f"hydra.launcher.{key}={quoted(value)}" for key, value in launcher.items())], several=True
+    )
+    made.run()
+    return SweepHandle(made.frozen.folder)
+
+
+def plan(overrides: Sequence[str] = (), **launcher: Any) -> "pd.DataFrame":
+    """What `sweep` would run, as `plan=true` shows it; nothing is written or started. Raises ConfigError."""
+    import pandas as pd
+
+    from lic_exp.launching.compose import quoted
+    from lic_exp.launching.sweeps.making import make
+    from lic_exp.launching.sweeps.plan import plan as planned
+
+    made = make(
+        [*overrides, *(f"hydra.launcher.{key}={quoted(value)}" for key, value in launcher.items())], several=True
+    )
+    return pd.DataFrame(
+        [
+            {
+                "label": one.now.cell.label,
+                "signature": one.now.cell.signature,
+                "state": one.now.state,
+                "minutes": one.minutes,
+                "differs": one.differs,
+            }
+            for one in planned(made)
+        ]
+    )
+
+
+def search(overrides: Sequence[str], *, trials: int, sampler: str = "random", **launcher: Any) -> "SweepHandle":
+    """Look for the lowest `val/rd_loss`, as `python launch.py -m hydra/sweeper=search` does; the sweep that it made.
+
+    overrides: those with several values or an interval are the axes. sampler: "random", or "tpe" (Optuna). launcher: as
+    in `sweep`. Raises ConfigError before anything starts where something is wrong.
+    """
+    from lic_exp.launching.compose import quoted
+    from lic_exp.launching.studies import requested
+    from lic_exp.launching.sweeps.handle import SweepHandle
+    from lic_exp.launching.sweeps.search import search as run_search
+
+    chosen = ["hydra/sweeper=search", f"hydra.sweeper.trials={trials}", f"hydra.sweeper.sampler={sampler}"]
+    given = [*overrides, *chosen, *(f"hydra.launcher.{key}={quoted(value)}" for key, value in launcher.items())]
+    return SweepHandle(run_search(given, requested(given))[1])
+
+
+def list_sweeps(runs: str | Path = "runs") -> "list[SweepHandle]":
+    """All sweeps beside these runs, the latest made last."""
+    from lic_exp.launching.sweeps.folder import sweeps
+    from lic_exp.launching.sweeps.handle import SweepHandle
+
+    return [SweepHandle(found.folder) for found in sweeps(runs)]
 
 
 def _chosen(group: str, name: str, plugins: Sequence[str], overrides: dict[str, Any]) -> dict[str, Any]:

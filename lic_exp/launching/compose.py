@@ -5,16 +5,18 @@ against the options there are, values are forced in, and `lic_exp.launching.vali
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,6 +25,12 @@ import lic_exp
 from lic_exp.catalogue import CatalogueError, describe, source_file
 from lic_exp.launching.errors import ConfigError, did_you_mean
 from lic_exp.launching.schema import SEVERAL
+
+
+@lru_cache(maxsize=8192)
+def parsed(argument: str) -> Override:
+    """A readable override, taken apart; parsing is what a sweep of a thousand cells would spend its time on."""
+    return OverridesParser.create().parse_override(argument)
 
 
 def conf_folder() -> Path:
@@ -85,25 +93,25 @@ def groups(plugins: Sequence[str] = ()) -> list[str]:
 def parse(arguments: Sequence[str]) -> Overrides:
     """Check overrides one by one: their syntax and the group options they choose. Raises ConfigError."""
     errors: list[str] = []
-    parsed: list[tuple[str, Override]] = []
+    found: list[tuple[str, Override]] = []
     for argument in arguments:
         try:
-            parsed.append((argument, OverridesParser.create().parse_override(argument)))
+            found.append((argument, parsed(argument)))
         except HydraException as error:
             reason = str(error).splitlines()[0]
             hint = "" if "=" in argument else " An override has the form key=value."
             errors.append(f"{argument}: cannot be read ({reason}).{hint}")
     try:
-        plugins = _plugins(parsed)
+        plugins = _plugins(found)
         known = groups(plugins)
     except ConfigError as error:
         raise ConfigError(errors + error.messages) from None
-    tables = any(override.key_or_group == "experiment" for _, override in parsed)
-    verdicts = [_judge(argument, override, known, plugins, tables=tables) for argument, override in parsed]
+    tables = any(override.key_or_group == "experiment" for _, override in found)
+    verdicts = [_judge(argument, override, known, plugins, tables=tables) for argument, override in found]
     errors += [message for message in verdicts if message]
     accepted = [
         (_forced(argument, override, known), override.is_sweep_override())
-        for (argument, override), message in zip(parsed, verdicts, strict=True)
+        for (argument, override), message in zip(found, verdicts, strict=True)
         if not message
     ]
     if errors:
@@ -112,11 +120,34 @@ def parse(arguments: Sequence[str]) -> Overrides:
     return Overrides(arguments, plugins, any(sweep for _, sweep in accepted))
 
 
+def parse_each(lines: Sequence[Sequence[str]]) -> list[Overrides]:
+    """`parse` for many command lines, whose overrides are mostly the same. Raises ConfigError."""
+    distinct = list(dict.fromkeys(text for line in lines for text in line))
+    whole = parse(distinct)
+    ours, judged = (
+        len(whole.arguments) - len(distinct),
+        dict(zip(distinct, whole.arguments[-len(distinct) :], strict=False)),
+    )
+    head = whole.arguments[:ours]
+    return [Overrides([*head, *(judged[text] for text in line)], whole.plugins, False) for line in lines]
+
+
+def quoted(value: Any) -> str:
+    """A plain value as the right side of an override that means exactly it."""
+    if isinstance(value, str):
+        return QuotedString(value, Quote.single).with_quotes()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{quoted(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(quoted, value)) + "]"
+    return json.dumps(value)
+
+
 def values_of(arguments: Sequence[str], key: str) -> list[Any]:
     """The values that the last of these overrides gives `key`, several where it is a sweep; [] where none does."""
     found: list[Any] = []
     for argument in arguments:
-        override = OverridesParser.create().parse_override(argument)
+        override = parsed(argument)
         if override.key_or_group == key:
             found = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
     return found
@@ -124,7 +155,7 @@ def values_of(arguments: Sequence[str], key: str) -> list[Any]:
 
 def is_sweep(argument: str) -> bool:
     """Whether a readable override holds several values."""
-    sweep: bool = OverridesParser.create().parse_override(argument).is_sweep_override()
+    sweep: bool = parsed(argument).is_sweep_override()
     return sweep
 
 
@@ -147,8 +178,8 @@ def _judge(argument: str, override: Override, known: list[str], plugins: Sequenc
         return f"{argument}: the key is missing. An override has the form key=value."
     if key.startswith(("hydra.", "hydra/")):
         return None
-    if key.split(".")[0] == "table" and not tables:
-        return f"{argument}: only an experiment has a table: choose one with experiment=..."
+    if (node := key.split(".")[0]) in EXPERIMENT_NODES and not tables:
+        return f"{argument}: only an experiment has a {node}: choose one with experiment=..."
     if override.type == OverrideType.DEL:
         return f"{argument}: a key cannot be removed; set it to null where it allows that"
     return _judge_choice(argument, override, options(key, plugins)) if key in known else None
@@ -194,32 +225,41 @@ def _searchpath(plugins: Sequence[str]) -> list[str]:
     return [f"hydra.searchpath=[{','.join(quoted)}]"] if extra else []
 
 
-def cells(overrides: Overrides, *, several: bool) -> list[Overrides]:
-    """The command lines of a sweep's runs, or the one there is.
+def cells(given: Sequence[str], *, several: bool) -> list[tuple[Overrides, dict[str, Any]]]:
+    """The command lines of a sweep's runs, or the one there is, each with the values that tell it from the others.
 
     several: whether a sweep was asked for. Raises ConfigError for an override with several values where it was not.
     """
-    if not overrides.sweeping:
-        return [overrides]
-    parsed = [(text, OverridesParser.create().parse_override(text)) for text in overrides.arguments]
-    choices = [_values(text, override) if override.is_sweep_override() else [text] for text, override in parsed]
+    overrides = parse(given)
+    texts = overrides.arguments
+    choices = [_values(text) if is_sweep(text) else [text] for text in texts]
     if not several:
-        swept = [text.lstrip("+") for (text, _), values in zip(parsed, choices, strict=True) if len(values) > 1]
-        raise ConfigError(f"{text}: several values need -m (--multirun), or quotes to be one" for text in swept)
-    return [Overrides(list(cell), overrides.plugins, False) for cell in itertools.product(*choices)]
+        swept = [text.lstrip("+") for text, values in zip(texts, choices, strict=True) if len(values) > 1]
+        if swept:
+            raise ConfigError(f"{text}: several values need -m (--multirun), or quotes to be one" for text in swept)
+    several_at = [place for place, values in enumerate(choices) if len(values) > 1]
+    return [
+        (
+            Overrides(list(cell), overrides.plugins, False),
+            {parsed(cell[place]).key_or_group: parsed(cell[place]).value() for place in several_at},
+        )
+        for cell in itertools.product(*choices)
+    ]
 
 
-def _values(text: str, override: Override) -> list[str]:
-    return [f"{text.partition('=')[0]}={value}" for value in override.sweep_string_iterator()]
+def _values(text: str) -> list[str]:
+    if isinstance(parsed(text).value(), IntervalSweep):
+        raise ConfigError([f"{text.lstrip('+')}: an interval is for a search: hydra/sweeper=search"])
+    return [f"{text.partition('=')[0]}={value}" for value in parsed(text).sweep_string_iterator()]
 
 
 def fitted(overrides: Overrides) -> Overrides:
     """The same with the criterion that `compose` adds, for those who compose by themselves. Raises ConfigError."""
-    wanted = _wanted_criterion(overrides.arguments, _composed_or_refused(overrides.arguments))
+    wanted = wanted_criterion(overrides.arguments, _composed_or_refused(overrides.arguments))
     return Overrides([*overrides.arguments, *wanted], overrides.plugins, overrides.sweeping)
 
 
-def _wanted_criterion(arguments: Sequence[str], config: dict[str, Any]) -> list[str]:
+def wanted_criterion(arguments: Sequence[str], config: dict[str, Any]) -> list[str]:
     """The criterion that the named model needs, where none is named."""
     keys = {argument.partition("=")[0].lstrip("+") for argument in arguments}
     if "model" not in keys or "criterion" in keys:
@@ -236,7 +276,7 @@ def _wanted_criterion(arguments: Sequence[str], config: dict[str, Any]) -> list[
 
 
 @contextmanager
-def _hydra_session() -> Iterator[None]:
+def hydra_session() -> Iterator[None]:
     """Leave a Hydra that is running already (a job of it may call `lic_exp.run`) as it was."""
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -254,40 +294,77 @@ def compose(overrides: Overrides) -> dict[str, Any]:
     criterion is named, the model decides.
     """
     config = _composed_or_refused(overrides.arguments)
-    wanted = _wanted_criterion(overrides.arguments, config)
+    wanted = wanted_criterion(overrides.arguments, config)
     return _composed_or_refused([*overrides.arguments, *wanted]) if wanted else config
 
 
 def _composed_or_refused(arguments: Sequence[str]) -> dict[str, Any]:
     try:
         return _composed(arguments)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         reason = str(error).splitlines()[0]
         raise ConfigError([f"{_culprit(arguments)}: {reason}"]) from error
 
 
+EXPERIMENT_NODES = ("table", "sweep")
+"""Top-level nodes of an experiment that say which runs there are; none of them is part of a run."""
+
 # Setting a key of a list is a bare ValueError of OmegaConf.
-_REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
+REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 
 
-def compose_table(overrides: Overrides) -> dict[str, Any] | None:
-    """The node `table` of the composed config, or None where nothing has rows. Raises ConfigError naming the override.
+@dataclass(frozen=True)
+class Request:
+    """What a command line says beside its config: how its runs are made, and which.
+
+    table, sweep: these nodes of the experiment, None where it has none. launcher, sweeper: the options of
+    hydra/launcher and hydra/sweeper, with their values. params: `hydra.sweeper.params` as overrides. multirun: whether
+    `hydra.mode` asks for a sweep as `-m` does.
+    """
+
+    table: dict[str, Any] | None
+    sweep: dict[str, Any] | None
+    launcher: str
+    launcher_options: dict[str, Any]
+    sweeper: str
+    sweeper_options: dict[str, Any]
+    params: list[str]
+    multirun: bool
+
+
+def compose_request(overrides: Overrides) -> Request:
+    """The nodes of the composed config that are no part of a run. Raises ConfigError naming the override.
 
     A scale may hold what its budget changes in a table (`rates`), and so has part of a node.
     """
+    # Forced, so that a wrong key of the launcher reaches our own check, as those of a run do.
+    ours = ("hydra.launcher.", "hydra.sweeper.")
+    arguments = [f"++{text}" if text.startswith(ours) else text for text in overrides.arguments]
     try:
-        with _hydra_session():
-            node = hydra.compose("config", list(overrides.arguments)).get("table")
-    except _REFUSALS as error:
+        with hydra_session():
+            config = hydra.compose("config", arguments, return_hydra_config=True)
+        nodes = {key: _plain_node(config.get(key)) for key in EXPERIMENT_NODES}
+        params = _plain_node(config.hydra.sweeper.get("params")) or {}
+        launcher, sweeper = (_plain_node(config.hydra[key]) or {} for key in ("launcher", "sweeper"))
+    except REFUSALS as error:
         reason = str(error).splitlines()[0]
         raise ConfigError([f"{_culprit(overrides.arguments)}: {reason}"]) from error
-    table = OmegaConf.to_container(node) if node is not None else None
-    assert table is None or isinstance(table, dict)
-    return {str(key): value for key, value in table.items()} if table and "variants" in table else None
+    table = nodes["table"] if nodes["table"] and "variants" in nodes["table"] else None
+    chosen = [str(config.hydra.runtime.choices[f"hydra/{key}"]) for key in ("launcher", "sweeper")]
+    swept = [f"{key}={value}" for key, value in params.items()]
+    return Request(
+        table, nodes["sweep"], chosen[0], launcher, chosen[1], sweeper, swept, "MULTIRUN" in str(config.hydra.mode)
+    )
+
+
+def _plain_node(node: Any) -> dict[str, Any] | None:
+    plain = None if node is None else OmegaConf.to_container(node)
+    assert plain is None or isinstance(plain, dict)
+    return None if plain is None else {str(key): value for key, value in plain.items()}
 
 
 def _composed(arguments: Sequence[str]) -> dict[str, Any]:
-    with _hydra_session():
+    with hydra_session():
         config = hydra.compose("config", list(arguments))
     return to_plain(config)
 
@@ -297,7 +374,7 @@ def _culprit(arguments: Sequence[str]) -> str:
     for count, argument in enumerate(arguments, 1):
         try:
             _composed(arguments[:count])
-        except _REFUSALS:
+        except REFUSALS:
             return argument.lstrip("+")
     return "config"
 
@@ -305,10 +382,10 @@ def _culprit(arguments: Sequence[str]) -> str:
 def to_plain(config: Any) -> dict[str, Any]:
     """An OmegaConf config as plain containers, resolved while it is attached to its root.
 
-    Hydra's own node is no part of a run, nor is the table that it may stand in.
+    Hydra's own node is no part of a run, nor is the table or sweep that it may stand in.
     """
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(plain, dict)
-    plain.pop("hydra", None)
-    plain.pop("table", None)
+    for key in ("hydra", *EXPERIMENT_NODES):
+        plain.pop(key, None)
     return {str(key): value for key, value in plain.items()}

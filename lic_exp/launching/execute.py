@@ -20,10 +20,11 @@ from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.launching import build as building
+from lic_exp.launching.code import code_hash
 from lic_exp.launching.complexity import record_complexity
 from lic_exp.launching.environment import record_environment
 from lic_exp.launching.errors import ConfigError
-from lic_exp.launching.identity import data_source
+from lic_exp.launching.identity import data_source, shape
 from lic_exp.launching.lock import run_lock
 from lic_exp.launching.preflight import check_disk, checked_source
 from lic_exp.launching.run import Run
@@ -82,15 +83,17 @@ class RunReporter:
         self.writer.rewind(position)
 
 
-def execute(config: Config, run: RunFolder, arguments: list[str], console: Console) -> Run:
+def execute(config: Config, run: RunFolder, arguments: list[str], console: Console, *, sweep: str | None = None) -> Run:
     """Train and evaluate `config` in the folder `run`, from its newest checkpoint where there is one.
+
+    sweep: the name of the sweep that this is a cell of.
 
     Whatever happens, status.json says it; errors are re-raised. Raises RunBusyError where another process has the run,
     and Preempted where a signal asked to stop.
     """
     torch.set_num_threads(config["trainer"]["threads"] or torch.get_num_threads())
     with run_lock(run), StopRequest() as stop, _log_file(run):
-        prepare(config, run, arguments)
+        prepare(config, run, arguments, sweep)
         tracker = building.build_tracker(config, run)
         state, reason = "failed", ""
         log.info("attempt %d begins", run.status()["attempt"])
@@ -122,7 +125,7 @@ def execute(config: Config, run: RunFolder, arguments: list[str], console: Conso
     return Run(run.root)
 
 
-def prepare(config: Config, run: RunFolder, arguments: list[str]) -> None:
+def prepare(config: Config, run: RunFolder, arguments: list[str], sweep: str | None) -> None:
     """Make the run folder ready for an attempt.
 
     Raises ConfigError where `trainer.resume=must` has nothing to resume.
@@ -132,15 +135,22 @@ def prepare(config: Config, run: RunFolder, arguments: list[str]) -> None:
     resume = config["trainer"]["resume"]
     if resume == "must" and not checkpoints.steps():
         raise ConfigError([f"trainer.resume=must: run {run.signature} has no checkpoint to go on from"])
-    if resume == "never" or not checkpoints.steps():
+    anew = resume == "never" or not checkpoints.steps()
+    if anew:
         # Starting over: what an earlier attempt logged would otherwise stand there twice.
         checkpoints.clear()
         run.metrics_file.unlink(missing_ok=True)
         forget(run)
     write_atomically(run.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+    before = run.status()
+    # Of a run that goes on by other code than it was begun with, both are kept.
+    made_by = [] if anew else before.get("code", [])
     run.update_status(
         state="running",
-        attempt=run.status().get("attempt", 0) + 1,
+        attempt=before.get("attempt", 0) + 1,
+        sweep=sweep or before.get("sweep"),
+        code=list(dict.fromkeys([*made_by, code_hash(tuple(config["plugins"]))])),
+        shape=shape(config),
         reason="",
         started=time.time(),
         finished=None,
@@ -161,7 +171,7 @@ def train(
 ) -> None:
     """Build everything, train to the last step, and leave checkpoints, metrics and the regularizer's pictures."""
     device = building.resolve_device(config["trainer"]["device"])
-    objective = building.build_objective(config, device)
+    objective = building.build_objective(_with_first_weights(config, run), device)
     record_rates(config, run, objective)
     check_disk(run, objective, averaged=config["trainer"]["ema_decay"] is not None)
     record_complexity(objective.codec, run)
@@ -296,6 +306,14 @@ class _UntilStopped:
             if self.stop():
                 raise Preempted(f"{self.stop()}: stopped in the evaluation, which starts anew next time")
             yield image
+
+
+def _with_first_weights(config: Config, run: RunFolder) -> Config:
+    """The config with the weights that `init_from` names, those of the run beside this one."""
+    if config["init_from"] is None:
+        return config
+    best = run.root.parent / config["init_from"] / "checkpoints" / "best.pt"
+    return {**config, "model": {**config["model"], "weights": str(best)}}
 
 
 def _without_weights(config: Config) -> dict[str, Any]:

@@ -7,3 +7,5 @@ DIVERGED = 3
 BUSY = 4
 # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command goes on later.
 PREEMPTED = 75
+# The shell's number for SIGINT.
+INTERRUPTED = 130

@@ -47,6 +47,16 @@ def signed_part(config: Mapping[str, Any]) -> dict[str, Any]:
     return signed
 
 
+SHAPED = ("model", "spectral_reg", "optimizer", "data", "trainer", "evaluation")
+UNSHAPED = ("weights", "partial_weights", "lr", "aux_lr", "reg_lr", "train", "val", "max_steps", "max_epochs")
+
+
+def shape(config: Mapping[str, Any]) -> str:
+    """What runs that take as long per step have in common: 8 hexadecimal digits, the same for other seeds and rates."""
+    parts = {group: {k: v for k, v in config[group].items() if k not in UNSHAPED} for group in SHAPED}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+
+
 def _signed_stage(config: Mapping[str, Any]) -> dict[str, Any]:
     signed = {group: _signed_node(GROUPS[group], config[group], config, group) for group in STAGED}
     signed["data"]["fingerprint"] = data_fingerprint(config)

@@ -55,7 +55,7 @@ def summarise(folder: Path) -> RunSummary:
         state = shown_state(status)
     except ConfigError as error:
         state, reason = "unreadable", str(error)
-    step, best = _progress(run.files, status, state)
+    step, best = progress(run.files, status, state)
     choices = dict(CHOICE.findall(run.files.config.read_text(encoding="utf-8", errors="replace")))
     return RunSummary(
         signature=run.signature,
@@ -104,7 +104,7 @@ def _first_line(text: str | None) -> str:
     return (text or "").strip().partition("\n")[0]
 
 
-def _progress(run: RunFolder, status: Mapping[str, Any], state: str) -> tuple[int | None, float | None]:
+def progress(run: RunFolder, status: Mapping[str, Any], state: str) -> tuple[int | None, float | None]:
     """Steps done and best `val/rd_loss`: status.json has them once an attempt has ended in an orderly way."""
     if state not in ("running", "dead"):
         best = status.get("best")

@@ -6,7 +6,7 @@ instant.
 
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
 from lic_exp.launching import exit_codes
-from lic_exp.launching.compose import compose, conf_folder, parse, to_plain, values_of
+from lic_exp.launching.compose import Request, compose, conf_folder, fitted, parse, to_plain
 from lic_exp.launching.errors import ConfigError
-from lic_exp.launching.studies import trainings
+from lic_exp.launching.studies import requested, trainings
 from lic_exp.launching.validation import validate
 
 
@@ -25,40 +25,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (None: the process's own). Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = get_args_parser().parse_intermixed_args(arguments)
-    values = options.overrides
-    flags = _without(arguments, values)
+    flags = _without(arguments, options.overrides)
     showing = bool(options.cfg or options.info or options.help or options.hydra_help or options.shell_completion)
-    foreign = options.multirun and bool(values_of(values, "hydra/launcher"))
     try:
-        asked = trainings(values, several=options.multirun)
-        configs = [validate(compose(training.overrides)) for training in asked]
-        if foreign and asked[0].study:
-            raise ConfigError(["hydra/launcher: a table's runs go one after another so far; leave the launcher out"])
-        for training, config in zip(asked, configs, strict=True):
-            if training.study and not showing:
-                training.study.record(config)
+        plan, values = planning(options.overrides)
+        request = requested(values) if _asks_hydra(values) or options.multirun or plan else None
+        several = options.multirun or bool(request and request.multirun)
+        if request and not showing and (several or plan or _is_named(values, request)):
+            return _sweep(flags, values, request, several=several, plan=plan)
+        training, *_ = trainings(values, several=several, request=request)
+        overrides = fitted(training.overrides)
+        config = validate(compose(overrides))
+        if training.study and not showing:
+            training.study.record(config)
     except ConfigError as error:
         print(error.report(), file=sys.stderr)
         return exit_codes.CONFIG
-    if options.multirun and not (foreign or showing):
-        return _one_after_another(list(zip(map(str, asked), configs, strict=True)), values)
-    plain = parse(values) if foreign else asked[0].overrides
-    return _hand_over([*flags, *plain.arguments], values)
+    shown = [flag for flag in flags if flag not in ("-m", "--multirun")]  # Hydra cannot do both
+    return _hand_over([*shown, *overrides.arguments], values)
 
 
-def _one_after_another(runs: Sequence[tuple[str, dict[str, Any]]], given: Sequence[str]) -> int:
-    """Start every run, whatever becomes of the others, until a signal asks to stop. Returns the worst exit code.
+def _asks_hydra(values: Sequence[str]) -> bool:
+    """Whether the overrides may say how runs are started, themselves or by an experiment."""
+    return any(text.lstrip("+").startswith(("hydra.", "hydra/", "experiment=")) for text in values)
 
-    runs: what to call each, and its config.
-    """
-    worst = exit_codes.DONE
-    for number, (name, config) in enumerate(runs, 1):
-        print(f"{number} of {len(runs)}: {name}", file=sys.stderr)
-        code = start(config, list(given))
-        if code == exit_codes.PREEMPTED:
-            return code
-        worst = max(worst, code)
-    return worst
+
+def _is_named(values: Sequence[str], request: Request) -> bool:
+    """Whether a launcher or sweeper was chosen, be it the default one: then even one run is a sweep."""
+    chosen = any(text.startswith(("hydra/launcher", "hydra.launcher", "hydra/sweeper")) for text in values)
+    return chosen or (request.launcher, request.sweeper) != (OURS, HYDRAS)
+
+
+def planning(values: Sequence[str]) -> tuple[bool, list[str]]:
+    """Whether `plan=true` is among the overrides, and the others. Raises ConfigError."""
+    given = [text for text in values if text.partition("=")[0] == "plan"]
+    for text in given:
+        if text not in ("plan=true", "plan=false"):
+            raise ConfigError([f"{text}: should be plan=true, which shows the runs and starts nothing, or plan=false"])
+    return given[-1:] == ["plan=true"], [text for text in values if text not in given]
+
+
+def _sweep(flags: Sequence[str], values: Sequence[str], request: Request, *, several: bool, plan: bool) -> int:
+    """Make a sweep of the command line, one of a single cell where no -m was given, and run or plan it."""
+    from lic_exp.launching.sweeps.making import make
+
+    if request.sweeper == SEARCH:
+        from lic_exp.launching.sweeps.search import search
+
+        if plan or request.launcher != OURS:
+            raise ConfigError(
+                [f"hydra/sweeper={SEARCH}: a search finds its cells as it goes, with hydra/launcher={OURS}"]
+            )
+        return search(values, request)[0]
+    if request.sweeper != HYDRAS and request.launcher == OURS:
+        raise ConfigError(
+            [f"hydra/sweeper={request.sweeper} needs a launcher of Hydra's own: add hydra/launcher={HYDRAS}"]
+        )
+    made = make(values, several=several, request=request)
+    if made.launcher != OURS and not plan:
+        if made.frozen.manifest["table"] is not None or made.spec:
+            raise ConfigError([f"hydra/launcher={made.launcher}: only {OURS} runs tables and sweeps of an experiment"])
+        multirun = [] if "-m" in flags or "--multirun" in flags else ["--multirun"]
+        return _hand_over([*flags, *multirun, *parse(values).arguments], values)
+    gc.enable()
+    return made.show_plan() if plan else made.run()
+
+
+OURS, SEARCH, HYDRAS = "local", "search", "basic"
+"""Names of launchers and sweepers: the pool, the search, and the sweeper that Hydra would take."""
 
 
 def _without(arguments: Sequence[str], values: Sequence[str]) -> list[str]:
@@ -91,12 +125,17 @@ def _hand_over(arguments: list[str], given: Sequence[str]) -> int:
 
 def start(config: dict[str, Any], given: list[str]) -> int:
     """Run a composed config, or say that its run is done. Returns the exit code."""
-    gc.enable()  # launch.py turned it off for the start-up
     from lic_exp.launching.summary import console_for
 
     console = console_for(sys.stderr)
+    return guarded(lambda: launch(validate(config), given, console), console)
+
+
+def guarded(action: Callable[[], object], console: Any) -> int:
+    """Do it, and say what came of it. Returns the exit code."""
+    gc.enable()  # launch.py turned it off for the start-up
     try:
-        launch(validate(config), given, console)
+        action()
     except ConfigError as error:
         console.print(error.report(), markup=False, highlight=False, soft_wrap=True)
         return exit_codes.CONFIG
@@ -128,8 +167,11 @@ def outcome(error: Exception, console: Any) -> int:
     return exit_codes.FAILED
 
 
-def launch(config: dict[str, Any], given: list[str], console: Any) -> Any:
-    """The run of a validated config: found where it is done already, else trained and evaluated."""
+def launch(config: dict[str, Any], given: list[str], console: Any, *, sweep: str | None = None) -> Any:
+    """The run of a validated config: found where it is done already, else trained and evaluated.
+
+    sweep: the name of the sweep that it is a cell of.
+    """
     from lic_exp.launching.identity import signature
     from lic_exp.launching.run import Run
     from lic_exp.launching.summary import announce, conclude, console_for
@@ -143,11 +185,22 @@ def launch(config: dict[str, Any], given: list[str], console: Any) -> Any:
             from lic_exp.launching.extension import check_extension
 
             check_extension(config)
+        if config["init_from"] is not None:
+            _check_beginning(config)
         announce(config, run, console)
         from lic_exp.launching.execute import execute
 
-        execute(config, run, given, console)
+        execute(config, run, given, console, sweep=sweep)
     finished = Run(run.root)
     if not console.quiet:
         conclude(finished, console_for(sys.stdout))
     return finished
+
+
+def _check_beginning(config: dict[str, Any]) -> None:
+    """Raise ConfigError where the run that this one starts from is not there, or not done."""
+    from lic_exp.launching.run import Run
+
+    first = Run(Path(config["paths"]["runs"], config["init_from"]))
+    if first.state != "done" or not (first.folder / "checkpoints" / "best.pt").is_file():
+        raise ConfigError([f"init_from={config['init_from']}: run {first.folder} is {first.state}, not done"])

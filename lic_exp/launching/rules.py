@@ -55,6 +55,18 @@ def length_is_given_once(config: Config, components: Components) -> Iterator[str
         )
 
 
+@reads("model", "init_from", "parent")
+def one_beginning(config: Config, components: Components) -> Iterator[str]:
+    beginnings = {
+        "model.weights": config["model"]["weights"],
+        "init_from": config["init_from"],
+        "parent": config["parent"],
+    }
+    given = [f"{key}={value}" for key, value in beginnings.items() if value is not None]
+    if config["init_from"] is not None and len(given) > 1:
+        yield f"{' and '.join(given)}: each says where the weights begin; give one"
+
+
 @reads("model", "criterion", "optimizer", "scheduler", "data")
 def components_are_chosen(config: Config, components: Components) -> Iterator[str]:
     for group in ("model", "criterion", "optimizer", "scheduler", "data"):

@@ -125,6 +125,7 @@ class Root(Node):
     schema_version: Literal[1]
     seed: NonNegativeInt
     parent: str | None
+    init_from: Annotated[str | None, Neutral(None)]
     stages: list[Stage]
     name: Annotated[str | None, Unsigned()]
     variant: Annotated[str | None, Unsigned()]

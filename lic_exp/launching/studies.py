@@ -5,67 +5,120 @@ choose among its trainings, and everything else on the command line holds for al
 same study if they give the baseline the same signature.
 """
 
-import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lic_exp.atomic import write_atomically
-from lic_exp.launching.compose import Overrides, cells, compose, compose_table, fitted, is_sweep, parse, values_of
+from lic_exp.launching.compose import (
+    Overrides,
+    Request,
+    cells,
+    compose_request,
+    is_sweep,
+    parse,
+    parse_each,
+    parsed,
+    quoted,
+    values_of,
+)
+from lic_exp.launching.composer import Composer
 from lic_exp.launching.errors import ConfigError, did_you_mean
 from lic_exp.launching.identity import signature
+from lic_exp.launching.sweeps.spec import SEED, Spec, label, parse_spec, points
 from lic_exp.launching.validation import validate
 from lic_exp.tables import FOLDER, Cell, Table, TableError, parse_table
 
-VARIANT, SEED = "variant", "seed"
+VARIANT = "variant"
 
 
 @dataclass(frozen=True)
 class Training:
-    """One run that a command line asks for; study, cell: its place in a table, if it is of one."""
+    """One run that a command line asks for.
+
+    role: the values that tell it from the others asked for. study, cell: its place in a table, if it is of one.
+    after, group, first: as in `lic_exp.launching.sweeps.spec.Point`.
+    """
 
     overrides: Overrides
+    role: Mapping[str, Any] = field(default_factory=dict)
     study: "Study | None" = None
     cell: Cell | None = None
+    after: int | None = None
+    group: str | None = None
+    first: bool = False
 
     def __str__(self) -> str:
         if self.cell is None:
-            return " ".join(text.lstrip("+") for text in self.overrides.arguments)
-        rate = [f"{key}={value}" for key, value in self.cell.rate.items()]
-        return ", ".join([self.cell.variant, f"seed={self.cell.seed}", *rate])
+            return label(self.role)
+        rate = {SEED: self.cell.seed, **self.cell.rate}
+        return ", ".join([self.cell.variant, label(rate)])
 
 
-def trainings(given: Sequence[str], *, several: bool) -> list[Training]:
+def trainings(given: Sequence[str], *, several: bool, request: Request | None = None) -> list[Training]:
     """The runs that the overrides `given` describe, in order. Raises ConfigError.
 
-    several: whether more than one was asked for (`-m`). With it a table's name alone stands for all its trainings;
-    without it the variant must be named, and seed and rate are the table's first unless they are.
+    several: whether more than one was asked for (`-m`). With it the name of a table or sweep alone stands for all its
+    trainings; without it a table's variant must be named, and seed and rate are the table's first unless they are.
+    request: what `requested(given)` has found already.
     """
-    overrides = parse(given)
-    experiments = values_of(given, "experiment")
-    table = _table(given, str(experiments[0])) if len(experiments) == 1 else None
-    if table is None:
-        if picked := values_of(given, VARIANT):
-            raise ConfigError([f"variant={picked[0]}: only an experiment with a table has variants; name one, alone"])
-        return [Training(fitted(cell)) for cell in cells(overrides, several=several)]
-    study = Study(str(experiments[0]), table, tuple(given))
+    parse(given)
+    experiment = _experiment(given)
+    request = request or (requested(given) if experiment else None)
+    if request and experiment and request.table is not None:
+        return _of_table(given, experiment, request.table, several)
+    if picked := values_of(given, VARIANT):
+        raise ConfigError([f"variant={picked[0]}: only an experiment with a table has variants; name one, alone"])
+    if request and experiment and request.sweep is not None:
+        if not several:
+            raise ConfigError([f"experiment={experiment} is a sweep: run it with -m"])
+        return _of_sweep(given, parse_spec(request.sweep, f"experiment={experiment}"))
+    return [Training(overrides, role) for overrides, role in cells(given, several=several)]
+
+
+def requested(given: Sequence[str]) -> Request:
+    """What the overrides with one value say beside the config. Raises ConfigError."""
+    return compose_request(parse([text for text in given if not is_sweep(text)]))
+
+
+def _experiment(given: Sequence[str]) -> str | None:
+    named = values_of(given, "experiment")
+    return str(named[0]) if len(named) == 1 and named[0] is not None else None
+
+
+def _of_table(given: Sequence[str], experiment: str, node: Mapping[str, Any], several: bool) -> list[Training]:
+    try:
+        study = Study(experiment, parse_table(node, f"experiment={experiment}"), tuple(given))
+    except TableError as error:
+        raise ConfigError([str(error)]) from error
     if swept := [text for text in study.shared if is_sweep(text)]:
         keys = ", ".join(study.keys)
         raise ConfigError(f"{text}: with a table only {keys} may have several values" for text in swept)
-    return [Training(study.overrides(cell), study, cell) for cell in study.chosen(several)]
+    chosen = study.chosen(several)
+    lines = parse_each([study.line(cell) for cell in chosen])
+    return [
+        Training(line, {VARIANT: cell.variant, SEED: cell.seed, **cell.rate}, study, cell)
+        for line, cell in zip(lines, chosen, strict=True)
+    ]
 
 
-def _table(given: Sequence[str], experiment: str) -> Table | None:
-    """The table of the experiment, as far as the overrides with one value make it."""
-    node = compose_table(parse([text for text in given if not is_sweep(text)]))
-    try:
-        return None if node is None else parse_table(node, f"experiment={experiment}")
-    except TableError as error:
-        raise ConfigError([str(error)]) from error
+def _of_sweep(given: Sequence[str], spec: Spec) -> list[Training]:
+    """The cells of an experiment's `sweep`, under what the command line says."""
+    chooses = [text for text in given if is_sweep(text) or parsed(text).key_or_group in spec.keys]
+    shared = [text for text in given if text not in chooses]
+    chosen = {key: values_of(chooses, key) for key in dict.fromkeys(parsed(text).key_or_group for text in chooses)}
+    found = points(spec, chosen)
+    lines = parse_each(
+        [[*shared, *(f"{key}={quoted(value)}" for key, value in point.values.items())] for point in found]
+    )
+    return [
+        Training(line, point.values, after=point.after, group=point.group, first=point.first)
+        for line, point in zip(lines, found, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -124,23 +177,18 @@ class Study:
         rates = [{key: value} for key in self.table.rates for value in values_of(self.given, key)]
         return [Cell(variant, seed, rate) for seed in mine for rate in rates or points[: None if several else 1]]
 
-    def overrides(self, cell: Cell) -> Overrides:
+    def line(self, cell: Cell) -> list[str]:
         """The command line of one training: the row's own overrides first, so that the user's win."""
         row = self.table.variants[cell.variant].overrides or []
-        label = [] if values_of(self.given, "name") else [f"name='{self.name} {cell.variant}'"]
+        title = [] if values_of(self.given, "name") else [f"name={quoted(f'{self.name} {cell.variant}')}"]
         rate = [f"{key}={value}" for key, value in cell.rate.items()]
-        return fitted(parse([*row, *label, *self.shared, f"{VARIANT}={cell.variant}", f"{SEED}={cell.seed}", *rate]))
+        return [*row, *title, *self.shared, f"{VARIANT}={cell.variant}", f"{SEED}={cell.seed}", *rate]
 
     def configs(self) -> Iterator[tuple[Cell, dict[str, Any]]]:
-        """Every training of the table with its validated config. Composed once per row, since Hydra is slow."""
-        composed: dict[str, dict[str, Any]] = {}
-        for cell in self.table.cells():
-            if cell.variant not in composed:
-                composed[cell.variant] = compose(self.overrides(cell))
-            config = copy.deepcopy(composed[cell.variant])
-            for key, value in {SEED: cell.seed, **cell.rate}.items():
-                _set(config, key, value)
-            yield cell, validate(config)
+        """Every training of the table with its validated config."""
+        composer, every = Composer(), list(self.table.cells())
+        for cell, overrides in zip(every, parse_each([self.line(cell) for cell in every]), strict=True):
+            yield cell, validate(composer(overrides))
 
     def record(self, config: Mapping[str, Any]) -> Path:
         """Write the manifest beside the runs, or leave the one that has this run's config and the same table."""
@@ -172,10 +220,3 @@ class Study:
             "table": self.table.model_dump(),
             "cells": rows,
         }
-
-
-def _set(config: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    for parent in parents:
-        config = config[parent]
-    config[last] = value

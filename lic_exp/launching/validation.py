@@ -5,6 +5,7 @@ what gets signed, frozen and run.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -65,8 +66,7 @@ def validate(config: Mapping[str, Any], *, rules_too: bool = True) -> dict[str, 
         elif group in normal:
             normal[group][part] = checked
     plain = {key: value for key, value in config.items() if key in Root.model_fields and key not in GROUPS}
-    fields: dict[str, Any] = {k: (Root.__annotations__[k], ...) for k in Root.model_fields if k not in GROUPS}
-    normal |= _check_node("", plain, create_model("Plain", __base__=Node, **fields), known, config, errors) or {}
+    normal |= _check_node("", plain, _plain_schema(), known, config, errors) or {}
     if rules_too:
         errors += rules.check(normal, components)
     if not errors and normal["stages"]:
@@ -167,9 +167,23 @@ def _component(node: Mapping[str, Any], config: Mapping[str, Any]) -> Component 
     return describe(str(target))
 
 
+@cache
+def _plain_schema() -> type[Node]:
+    """The top-level keys that are no groups."""
+    fields: dict[str, Any] = {k: (Root.__annotations__[k], ...) for k in Root.model_fields if k not in GROUPS}
+    return create_model("Plain", __base__=Node, **fields)
+
+
 def _node_schema(group: str, schema: type[Node], component: Component | None) -> type[Node]:
-    fields: dict[str, Any] = {name: (kind, ...) for name, kind in (component.options if component else {}).items()}
-    return create_model(group, __base__=schema, **fields)
+    # Pydantic takes a millisecond to make a class, and a sweep judges a thousand configs by the same few.
+    key = (group, schema, component.target if component else "")
+    if key not in _MADE or _MADE[key][0] is not component:
+        fields: dict[str, Any] = {name: (kind, ...) for name, kind in (component.options if component else {}).items()}
+        _MADE[key] = (component, create_model(group, __base__=schema, **fields))
+    return _MADE[key][1]
+
+
+_MADE: dict[tuple[str, type[Node], str], tuple[Component | None, type[Node]]] = {}
 
 
 def _check_node(

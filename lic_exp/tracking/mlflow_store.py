@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 KEY_TAG = "lic_exp.key"
+SWEEP_TAG = "lic_exp.sweep"
+PARENT_TAG = "mlflow.parentRunId"
 STATE_TAG = "lic_exp.state"
+FIRST_MADE = ["attributes.start_time ASC"]
 PARAMS_PER_BATCH = 100
 PARAM_LENGTH = 6000
 LOCK_TIMEOUT_S = 60
@@ -65,7 +68,10 @@ def open_mlflow_run(run: RunFolder, *, name: str | None, uri: str, experiment: s
         client = connect(uri)
         experiment_id = _experiment_id(client, uri, experiment)
         found = client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{record['key']}'", max_results=1)
-        mlflow_run = found[0] if found else _create(client, run, experiment_id, name, record["key"])
+        parent = _parent(client, run, experiment_id)
+        mlflow_run = found[0] if found else _create(client, run, experiment_id, name, record["key"], parent)
+        if parent and mlflow_run.data.tags.get(PARENT_TAG) != parent:
+            client.set_tag(mlflow_run.info.run_id, PARENT_TAG, parent)
     _log_missing_params(client, mlflow_run, run)
     place = {"uri": without_password(uri), "experiment": experiment, "run_id": mlflow_run.info.run_id}
     if place.items() - record.items():
@@ -145,9 +151,27 @@ def _experiment_id(client: "MlflowClient", uri: str, experiment: str) -> str:
     return str(client.create_experiment(experiment, artifact_location=artifacts))
 
 
-def _create(client: "MlflowClient", run: RunFolder, experiment_id: str, name: str | None, key: str) -> "Run":
+def _parent(client: "MlflowClient", run: RunFolder, experiment_id: str) -> str | None:
+    """The id of the MLflow run that stands for the sweep that `run` is a cell of, made by the first that asks."""
+    sweep = run.status().get("sweep")
+    if sweep is None:
+        return None
+    kind = f"tags.`{SWEEP_TAG}` = '{sweep}' and tags.`{KEY_TAG}` = 'sweep'"
+    found = client.search_runs([experiment_id], kind, order_by=FIRST_MADE)
+    if not found:
+        made = client.create_run(experiment_id, tags={SWEEP_TAG: sweep, KEY_TAG: "sweep"}, run_name=sweep)
+        client.set_terminated(made.info.run_id)  # it has no process of its own that could end it
+        found = client.search_runs([experiment_id], kind, order_by=FIRST_MADE)
+        if found[0].info.run_id != made.info.run_id:  # on a server, which has no lock, another cell was first
+            client.delete_run(made.info.run_id)
+    return str(found[0].info.run_id)
+
+
+def _create(
+    client: "MlflowClient", run: RunFolder, experiment_id: str, name: str | None, key: str, parent: str | None
+) -> "Run":
     first = next(run.metrics(), {"time": time.time()})
-    tags = run_tags(run) | {KEY_TAG: key}
+    tags = run_tags(run) | {KEY_TAG: key} | ({PARENT_TAG: parent} if parent else {})
     started_ms = round(first["time"] * 1000)
     return client.create_run(experiment_id, start_time=started_ms, tags=tags, run_name=name or run.signature)
 
@@ -173,6 +197,7 @@ def run_tags(run: RunFolder) -> dict[str, str]:
     environment = json.loads(run.environment.read_text()) if run.environment.exists() else {}
     tags = {
         "lic_exp.signature": run.signature,
+        SWEEP_TAG: run.status().get("sweep"),
         "lic_exp.model": component_label(config.get("model")),
         "lic_exp.spectral_reg": component_label(config.get("spectral_reg")),
         "lic_exp.seed": next(seeds, None),

@@ -122,8 +122,62 @@ def trial(folder: Path, reference: Path, overrides: list[str], signal_number: in
     return told
 
 
+def cancel(pool: "subprocess.Popen[bytes]", runs: Path) -> list[str]:
+    verb(runs, "cancel")
+    return SWEPT
+
+
+def stop_the_pool(pool: "subprocess.Popen[bytes]", runs: Path) -> list[str]:
+    pool.send_signal(signal.SIGINT)
+    return SWEPT
+
+
+def kill_the_cell(pool: "subprocess.Popen[bytes]", runs: Path) -> list[str]:
+    (status,) = runs.glob("*/status.json")
+    os.kill(json.loads(status.read_text())["pid"], signal.SIGKILL)
+    return []
+
+
+SWEPT = ["-m", "seed=0", "hydra.launcher.slots=1"]
+INTERRUPTIONS = {"cancelled": cancel, "preempted": stop_the_pool, "killed": kill_the_cell}
+"""What may befall a cell. Each returns the command line that goes on, or nothing where `retry` does."""
+
+
+def verb(runs: Path, *arguments: str) -> int:
+    """`python -m lic_exp ...` on these runs; what it says goes to `<runs>.log`."""
+    command = [sys.executable, "-m", "lic_exp", *arguments, "--runs", str(runs)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT)}
+    with open(runs.parent / f"{runs.name}.log", "ab") as log:
+        return subprocess.run(command, stdout=log, stderr=log, env=environment, timeout=600, check=False).returncode
+
+
+def requeue(folder: Path, reference: Path, how: str, seed: int) -> str:
+    """A sweep's cell that is interrupted after a random checkpoint, then finished; says what happened.
+
+    Raises AssertionError where it is not bit-equal to the reference.
+    """
+    runs, rng = folder / f"{how}{seed}", random.Random(seed)
+    pool = start(runs, [*ONE_STAGE, *SWEPT])
+    goal = rng.choice([6, 11, 21, 31])
+    deadline = time.monotonic() + 300
+    while newest_step(runs) < goal and pool.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(rng.uniform(0, 0.3))
+    again = INTERRUPTIONS[how](pool, runs)
+    code, step = pool.wait(timeout=300), newest_step(runs)
+    state = json.loads(next(runs.glob("*/status.json")).read_text())["state"]
+    finished = start(runs, [*ONE_STAGE, *again]).wait(timeout=600) if again else verb(runs, "retry")
+    log = (runs.parent / f"{runs.name}.log").read_text()[-3000:]
+    assert finished == 0, log
+    (config,) = runs.glob("*/config.yaml")
+    found = differences(reference, config.parent)
+    told = f"{how} with checkpoint {step} written, state {state}, exit code {code}"
+    assert not found, f"{told}: differs in {found[:5]}"
+    return told
+
+
 def main() -> None:
-    """The long soak: so many trials for each of SIGKILL, SIGUSR2, and SIGKILL around a stage boundary."""
+    """The long soak: so many trials for SIGKILL, for SIGUSR2, for SIGKILL around a stage boundary, and for sweeps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=20)
     trials = parser.parse_args().trials
@@ -139,6 +193,12 @@ def main() -> None:
             for seed in range(trials):
                 told = trial(folder, reference, overrides, number, seed)
                 print(f"{title}: trial {seed + 1} of {trials} bit-equal; {told}", flush=True)
+        folder = Path(temporary, "sweeps")
+        reference = finish(folder / "reference", ONE_STAGE)
+        for seed in range(trials):
+            how = list(INTERRUPTIONS)[seed % len(INTERRUPTIONS)]
+            told = requeue(folder, reference, how, seed)
+            print(f"cell of a sweep: trial {seed + 1} of {trials} bit-equal; {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,18 @@ import pytest
 import toy
 from hydra.core.global_hydra import GlobalHydra
 
-from lic_exp.launching.compose import cells, compose, conf_folder, groups, options, parse
+from lic_exp.launching.compose import (
+    cells,
+    compose,
+    conf_folder,
+    groups,
+    options,
+    parse,
+    parse_each,
+    parsed,
+    quoted,
+)
+from lic_exp.launching.composer import Composer
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.schema import GROUPS
 
@@ -120,12 +131,13 @@ def test_every_error_is_reported_at_once():
 
 def test_several_values_need_a_sweep() -> None:
     with pytest.raises(ConfigError, match=r"optimizer.lr=1e-4,2e-4: several values need -m"):
-        cells(parse(["optimizer.lr=1e-4,2e-4"]), several=False)
+        cells(["optimizer.lr=1e-4,2e-4"], several=False)
 
 
 def test_a_sweep_is_its_cells() -> None:
-    swept = cells(parse(["model=hyperprior,factorized", "seed=0,1", "optimizer.lr=1e-3"]), several=True)
-    configs = [compose(cell) for cell in swept]
+    swept = cells(["model=hyperprior,factorized", "seed=0,1", "optimizer.lr=1e-3"], several=True)
+    configs = [compose(cell) for cell, _ in swept]
+    assert swept[1][1] == {"model": "hyperprior", "seed": 1}
     assert [(config["model"]["_target_"].rpartition(".")[2], config["seed"]) for config in configs] == [
         ("Hyperprior", 0),
         ("Hyperprior", 1),
@@ -133,3 +145,47 @@ def test_a_sweep_is_its_cells() -> None:
         ("Factorized", 1),
     ]
     assert {config["optimizer"]["lr"] for config in configs} == {1e-3}
+
+
+LINES = [
+    ["model=hyperprior_tiny", "seed=1"],  # whose criterion follows from it
+    ["model=dhic_tiny", "seed=1"],
+    ["model=hyperprior", "seed=3", "optimizer.lr=1e-3"],
+    ["model=hyperprior", "seed=4", "name='a, b=c $(x) \u00e9\n'", "tags=[x,'y z']"],
+    ["model=hyperprior", "optimizer.lr_factors={g_a:0.5}", "data.val_limit=null"],
+    ["model=hyperprior", "name=${seed}"],
+    ["optimizer=sgd", "tracker=[tensorboard]", "+trainer.max_steps=7", "trainer.max_steps=8"],
+]
+
+
+@pytest.mark.parametrize("line", LINES, ids=str)
+def test_setting_values_on_a_composed_choice_is_what_hydra_does(line: list[str]) -> None:
+    composer = Composer()
+    composer(parse(["model=hyperprior", "seed=99"]))  # another cell of the same choice must leave no trace
+    assert composer(parse(line)) == compose(parse(line))
+
+
+def test_what_hydra_refuses_a_sweep_refuses_in_its_words() -> None:
+    line = parse(["tags.x=1"])
+    with pytest.raises(ConfigError) as expected:
+        compose(line)
+    with pytest.raises(ConfigError) as found:
+        Composer()(line)
+    assert found.value.messages == expected.value.messages
+
+
+DATA = ["plain", "", "a b", "it's", 'say "x"', "back\\slash", "ends in \\", "\\'", "new\nline", "tab\t", "a,b", "[1]"]
+DATA += ["{a:1}", "$(rm -rf /)", "`x`; x && y | z > w", "\u00e9\u4e2d\u6587", "null", "true", "1e-3", "=", "%", "#"]
+VALUES = [*DATA, None, True, 3, 0.1, 1e-9, [1, "a b", None], {"k": [0.5, "x'y"]}]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_value_is_quoted_so_that_it_means_itself(value: object) -> None:
+    assert parsed(f"name={quoted(value)}").value() == value
+
+
+def test_many_lines_are_judged_as_one_by_one() -> None:
+    lines = [["seed=1", "optimizer.lr=1e-3"], ["seed=2", "optimizer.lr=1e-3", "model=hyperprior"]]
+    assert [one.arguments for one in parse_each(lines)] == [parse(line).arguments for line in lines]
+    with pytest.raises(ConfigError, match="model=nosuch"):
+        parse_each([["seed=1"], ["model=nosuch"]])

@@ -5,7 +5,6 @@ import toy
 import yaml
 
 import lic_exp
-from lic_exp.launching import main as launching
 from lic_exp.launching.compose import compose
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.identity import signature
@@ -163,17 +162,6 @@ def test_other_settings_are_another_study_and_the_same_are_the_same(tmp_path):
     for given in (["variant=wide"], ["variant=plain", "seed=4"], ["variant=wide", "trainer.max_steps=3"]):
         lic_exp.run([*COMMON, *given], quiet=True)
     assert len(list((tmp_path / "work" / "runs" / FOLDER).iterdir())) == 2
-
-
-@pytest.mark.usefixtures("toys")
-def test_several_go_one_after_another_and_a_failure_stops_no_other(tmp_path, capfd):
-    code = launching.main([*COMMON, "-m", "seed=3", "criterion.lmbda=0.01", "model.trouble=raise"])
-    said = capfd.readouterr().err
-    assert code == 1
-    assert "1 of 2: plain, seed=3, criterion.lmbda=0.01" in said
-    assert "2 of 2: wide, seed=3, criterion.lmbda=0.01" in said
-    states = [json.loads(path.read_text())["state"] for path in (tmp_path / "work" / "runs").glob("*/status.json")]
-    assert states == ["failed", "failed"]
 
 
 @pytest.mark.parametrize(

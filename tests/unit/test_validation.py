@@ -18,7 +18,7 @@ def messages(*overrides):
 
 
 OPTIMIZER_KEYS = "Valid keys of optimizer: aux_lr, lr_factors, reg_lr, lr, betas, eps, weight_decay"
-ROOT_KEYS = "Valid keys: schema_version, seed, parent, stages, name, variant, tags, plugins, model, "
+ROOT_KEYS = "Valid keys: schema_version, seed, parent, init_from, stages, name, variant, tags, plugins, model, "
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ class TestPlugin:
             "model.chanels: there is no such key. Did you mean model.channels? "
             "Valid keys of model: weights, partial_weights, freeze, channels, trouble, newer, verbose",
             "model.channels=0: should be greater than or equal to 1",
-            "model.trouble=much: should be 'none', 'raise' or 'diverge'",
+            "model.trouble=much: should be 'none', 'raise', 'diverge', 'kill', 'memory' or 'slow'",
         ]
 
     def test_its_facts_are_used(self):

@@ -1,0 +1,146 @@
+"""From a command line to frozen, signed cells: expand, compose once per choice of groups, set values, judge, sign."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lic_exp.launching.code import code_hash
+from lic_exp.launching.compose import quoted, values_of
+from lic_exp.launching.composer import Composer
+from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.identity import signature
+from lic_exp.launching.studies import Training
+from lic_exp.launching.sweeps.folder import FOLDER, Cell, Sweep, sweep_name, write_sweep
+from lic_exp.launching.validation import validate
+
+MOST_MESSAGES = 20
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A sweep that is not on disk yet.
+
+    cells: each signed once. configs: {signature: validated config}. lines: {signature: the cell's own command line}.
+    merged: what to say of cells that are one run.
+    """
+
+    name: str
+    runs: Path
+    cells: list[Cell]
+    configs: dict[str, dict[str, Any]]
+    lines: dict[str, list[str]]
+    manifest: dict[str, Any]
+    merged: list[str]
+
+    @property
+    def folder(self) -> Path:
+        return self.runs / FOLDER / self.name
+
+    def files(self, sweep: str) -> dict[str, dict[str, Any]]:
+        """{signature: what its cell file holds}."""
+        return {
+            name: {"signature": name, "sweep": sweep, "given": self.lines[name], "config": config}
+            for name, config in self.configs.items()
+        }
+
+    def write(self) -> Sweep:
+        """Put it on disk, or renew what is there."""
+        frozen = self.files(self.name)
+        before = Sweep(self.folder).manifest if (self.folder / "manifest.json").is_file() else {}
+        kept = {key: before[key] for key in ("made", "snapshot") if key in before}
+        return write_sweep(self.folder, self.manifest | kept, frozen)
+
+
+def freeze(asked: Sequence[Training], given: Sequence[str], *, keep: int = 0, title: str | None = None) -> Frozen:
+    """Every training composed, validated and signed. Raises ConfigError with what is wrong in any of them.
+
+    keep: of a screened sweep, how many groups go on.
+    """
+    composer = Composer()
+    configs: dict[str, dict[str, Any]] = {}
+    cells: dict[str, Cell] = {}
+    lines: dict[str, list[str]] = {}
+    signed: list[str] = []
+    errors: dict[str, str] = {}
+    merged = []
+    places: set[str] = set()
+    for training in asked:
+        label = str(training) or "the run"
+        parent = signed[training.after] if training.after is not None else None
+        try:
+            config = composer(training.overrides)
+            config = validate(config if parent is None else config | {"init_from": parent})
+            name = signature(config)
+        except ConfigError as error:
+            errors = dict.fromkeys(error.messages, label) | errors
+            signed.append("")
+            continue
+        signed.append(name)
+        places.add(config["paths"]["runs"])
+        if name in cells:
+            merged.append(f"{label} is the same run as {cells[name].label}")
+            continue
+        configs[name] = config
+        lines[name] = _line(training, parent)
+        cells[name] = Cell(name, label, dict(training.role), parent, training.group, training.first, keep)
+    if errors:
+        raise ConfigError(
+            _limited([f"{message} (cell {label})" if len(asked) > 1 else message for message, label in errors.items()])
+        )
+    if len(places) > 1:
+        raise ConfigError(
+            [f"paths.runs: the cells of a sweep lie in one folder, not in {' and '.join(sorted(places))}"]
+        )
+    runs = Path(os.path.abspath(places.pop()))
+    study = asked[0].study
+    title = title or (study.name if study else str((values_of(given, "experiment") or ["sweep"])[0]))
+    name = sweep_name(title, list(cells))
+    return Frozen(
+        name, runs, list(cells.values()), configs, lines, _manifest(name, title, asked, given, cells, configs), merged
+    )
+
+
+def _line(training: Training, parent: str | None) -> list[str]:
+    """The command line that makes this run alone."""
+    own = [text.lstrip("+") for text in training.overrides.arguments if not text.startswith("hydra.searchpath")]
+    return own if parent is None else [*own, f"init_from={quoted(parent)}"]
+
+
+def _manifest(
+    name: str,
+    title: str,
+    asked: Sequence[Training],
+    given: Sequence[str],
+    cells: Mapping[str, Cell],
+    configs: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What analysis and the verbs read. Of a table it has what the table's own manifest has, of the cells asked for."""
+    study = asked[0].study
+    scale = values_of(given, "scale")
+    plugins = next(iter(configs.values()))["plugins"]
+    return {
+        "sweep": name,
+        "experiment": title,
+        "scale": str(scale[-1]) if scale else None,
+        "overrides": list(study.shared if study else given),
+        "given": list(given),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "folder": os.getcwd(),
+        "path": [os.path.abspath(place) for place in sys.path if place not in _STANDARD],
+        "plugins": list(plugins),
+        "code": code_hash(tuple(plugins)),
+        "table": study.table.model_dump() if study else None,
+        "cells": [asdict(cell) for cell in cells.values()],
+    }
+
+
+_STANDARD = frozenset(path for path in sys.path if path.startswith((f"{sys.base_prefix}/lib", f"{sys.prefix}/lib")))
+
+
+def _limited(messages: list[str]) -> list[str]:
+    left = len(messages) - MOST_MESSAGES
+    return messages if left <= 0 else [*messages[:MOST_MESSAGES], f"and {left} more"]

@@ -1,0 +1,74 @@
+"""Processes that outlive whoever started them: told apart by pid and start time, since a pid is used again."""
+
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+
+def identity(pid: int) -> dict[str, Any]:
+    """What finds this process again: host, pid, and when it began, in the kernel's ticks."""
+    return {"host": socket.gethostname(), "pid": pid, "ticks": _ticks(pid)}
+
+
+def is_here(record: Mapping[str, Any]) -> bool:
+    """Whether the process of an `identity` would run on this machine."""
+    return record.get("host") == socket.gethostname()
+
+
+def lives(record: Mapping[str, Any]) -> bool:
+    """Whether the process of an `identity` runs, on this machine; a zombie does not."""
+    pid = int(record.get("pid", 0))
+    if not is_here(record) or pid <= 0:
+        return False
+    ticks = _ticks(pid)
+    if ticks is None:  # gone, or a system without /proc
+        return record.get("ticks") is None and _exists(pid)
+    return ticks == record.get("ticks")
+
+
+def ask_to_stop(record: Mapping[str, Any]) -> None:
+    """SIGTERM to the process alone: a run writes its checkpoint and ends its workers by itself."""
+    if lives(record):
+        with suppress(ProcessLookupError):
+            os.kill(int(record["pid"]), signal.SIGTERM)
+
+
+def kill(record: Mapping[str, Any]) -> None:
+    """SIGKILL to the process and to what is left of its group; it leads its own."""
+    with suppress(ProcessLookupError, PermissionError):
+        if lives(record):
+            os.killpg(int(record["pid"]), signal.SIGKILL)
+
+
+def out_of_memory_kills() -> int | None:
+    """How often the kernel has killed for memory in this process's control group; None where it does not say."""
+    with suppress(OSError, ValueError):
+        group = Path("/proc/self/cgroup").read_text().strip().splitlines()[-1].rpartition(":")[2]
+        for folder in (f"/sys/fs/cgroup{group}", "/sys/fs/cgroup"):
+            with suppress(OSError):
+                lines = Path(folder, "memory.events").read_text().splitlines()
+                return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return None
+
+
+def _ticks(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
+    return None if fields[0] in ("Z", "X") else int(fields[19])
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not Path("/proc").is_dir()

@@ -1,0 +1,94 @@
+"""How a cell's process ended, in one word and one line, from its exit code and what it left behind."""
+
+import re
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lic_exp.launching import exit_codes
+
+ASKED = ("time_limit", "cancelled", "preempted")
+"""Why a cell was asked to stop; the state it then has."""
+
+MEMORY = re.compile(
+    r"MemoryError|out ?of ?memory|can't allocate memory|cannot allocate memory|std::bad_alloc|"
+    r"not enough memory|CUBLAS_STATUS_ALLOC_FAILED|failed to map segment|unable to mmap",
+    re.IGNORECASE,
+)
+MEMORY_ADVICE = "lower data.batch_size, split the batch with trainer.accumulate, or run fewer cells at a time"
+LOG_END_BYTES = 20_000
+
+
+def verdict(
+    exit_code: int | None, asked: str | None, status: Mapping[str, Any], log: str, *, kernel_killed: bool
+) -> tuple[str, str]:
+    """(state, reason) of an attempt that has ended.
+
+    exit_code: negative for a signal; None where nobody saw it end. asked: one of ASKED, or None. status: status.json if
+    the attempt wrote it, else {}. log: the end of what the process said. kernel_killed: whether the kernel killed
+    something for memory meanwhile.
+    """
+    said = str(status.get("reason") or "").strip()
+    last = said or _last_line(log)
+    if exit_code == exit_codes.DONE or (exit_code is None and status.get("state") == "done"):
+        return "done", ""
+    if asked and exit_code in (exit_codes.PREEMPTED, -signal.SIGTERM, -signal.SIGKILL, None):
+        killed = "; it did not stop in time and was killed" if exit_code == -signal.SIGKILL else ""
+        return asked, f"{_WHY[asked]}{killed}; it goes on from its newest checkpoint"
+    if MEMORY.search(said) or (exit_code not in _ORDERLY and not said and MEMORY.search(log)):
+        return "out_of_memory", f"{_memory_line(last, log)}; {MEMORY_ADVICE}"
+    if exit_code is None or exit_code < 0:
+        return _gone(exit_code, last, kernel_killed=kernel_killed)
+    state, said_otherwise = {
+        exit_codes.PREEMPTED: ("preempted", "asked to stop before its training began"),
+        exit_codes.CONFIG: ("refused", _refusal(log)),
+        exit_codes.DIVERGED: ("diverged", last),
+    }.get(exit_code, ("failed", last or f"exit code {exit_code}"))
+    return state, " ".join(said.split()) or said_otherwise
+
+
+def _gone(exit_code: int | None, last: str, *, kernel_killed: bool) -> tuple[str, str]:
+    """Of a process that ended by a signal, or unseen."""
+    if exit_code is None:
+        return "dead", "its process is gone, and nobody saw how it ended"
+    if exit_code == -signal.SIGKILL and kernel_killed:
+        return "out_of_memory", f"the kernel killed it for memory; {MEMORY_ADVICE}"
+    if exit_code == -signal.SIGKILL:
+        return "killed", f"killed by SIGKILL: by somebody, or by the kernel; if it was memory, {MEMORY_ADVICE}"
+    return "killed", f"killed by {signal.Signals(-exit_code).name}{f': {last}' if last else ''}"
+
+
+_ORDERLY = (exit_codes.PREEMPTED, exit_codes.CONFIG, exit_codes.DIVERGED)
+
+_WHY = {
+    "time_limit": "it reached hydra.launcher.time_limit_min",
+    "cancelled": "cancelled",
+    "preempted": "its sweep was asked to stop",
+}
+
+
+def end_of(log: Path, begin: int = 0) -> str:
+    """The end of a log, not what stood there before byte `begin`."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(begin, log.stat().st_size - LOG_END_BYTES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _last_line(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _memory_line(last: str, log: str) -> str:
+    lines = [last, *(line.strip() for line in reversed(log.splitlines()))]
+    return next((line for line in lines if MEMORY.search(line)), last)
+
+
+def _refusal(log: str) -> str:
+    """The numbered messages of a refused config."""
+    found = re.findall(r"^  \d+\. (.*)$", log, flags=re.MULTILINE)
+    return " ".join(found) or _last_line(log)
