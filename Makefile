@@ -23,7 +23,7 @@ test: $(INSTALLED) ## the fast tests
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(INSTALLED) ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not soak"
 
 lint: $(INSTALLED) ## style, types and layer contracts
 	$(BIN)/ruff check
@@ -37,6 +37,7 @@ format: $(INSTALLED) ## bring the code into shape
 
 soak: $(INSTALLED) ## kill, cancel and resume trainings at random, 80 times, and compare every bit (45 minutes)
 	$(BIN)/python tests/end_to_end/killing.py --trials 20
+	$(BIN)/python -m pytest -m soak
 
 bench: $(INSTALLED) ## the benchmarks behind benchmarks/RESULTS.md
 	set -e; for benchmark in benchmarks/*.py; do echo "## $$benchmark"; $(BIN)/python $$benchmark; done

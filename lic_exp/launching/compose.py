@@ -259,6 +259,17 @@ def fitted(overrides: Overrides) -> Overrides:
     return Overrides([*overrides.arguments, *wanted], overrides.plugins, overrides.sweeping)
 
 
+def composed_by_hydra(config: Any, overrides: Any) -> dict[str, Any]:
+    """What Hydra composed for a job, plain, and as `compose` would have it; overrides: Hydra's own record of them.
+
+    A launcher of Hydra's composes each job by itself and does not know of `wanted_criterion`.
+    """
+    plain = to_plain(config)
+    arguments = [text for text in overrides.hydra if text.startswith("hydra.searchpath=")] + list(overrides.task)
+    wanted = wanted_criterion(arguments, plain)
+    return _composed_or_refused([*arguments, *wanted]) if wanted else plain
+
+
 def wanted_criterion(arguments: Sequence[str], config: dict[str, Any]) -> list[str]:
     """The criterion that the named model needs, where none is named."""
     keys = {argument.partition("=")[0].lstrip("+") for argument in arguments}

@@ -12,10 +12,11 @@ from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lic_exp.launching import exit_codes
-from lic_exp.launching.compose import Request, compose, conf_folder, fitted, parse, to_plain
+from lic_exp.launching.compose import Request, compose, composed_by_hydra, conf_folder, fitted, parse
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.studies import requested, trainings
 from lic_exp.launching.validation import validate
@@ -112,7 +113,7 @@ def _hand_over(arguments: list[str], given: Sequence[str]) -> int:
     codes: list[int] = []
 
     def task(config: DictConfig) -> None:
-        codes.append(start(to_plain(config), list(given)))
+        codes.append(start(composed_by_hydra(config, HydraConfig.get().overrides), list(given)))
 
     before = sys.argv
     sys.argv = [sys.argv[0], *arguments]

@@ -231,6 +231,7 @@ def test_eight_cells_at_a_time_and_one_store_lose_no_metric(toy_folder, tmp_path
     assert client.get_run(parent).info.run_name == sweep.name
 
 
+@pytest.mark.soak
 def test_a_table_as_one_command_interrupted_and_resumed_fills(tmp_path):
     small = [
         "experiment=table2",
