@@ -163,8 +163,8 @@ def _compared(study: Study, row: Row, pairs: Mapping[int, tuple[list[str], list[
 def _speed(
     runs: Runs, complete: Mapping[int, tuple[list[str], list[str]]], k: int, notes: list[str]
 ) -> dict[str, SpeedUp]:
-    ours = _arm(runs, tuple((name, seed) for seed, (base, _) in complete.items() for name in base))
-    theirs = _arm(runs, tuple((name, seed) for seed, (_, test) in complete.items() for name in test))
+    ours = _arm(runs, {name: seed for seed, (base, _) in complete.items() for name in base})
+    theirs = _arm(runs, {name: seed for seed, (_, test) in complete.items() for name in test})
     found: dict[str, SpeedUp] = {}
     for key, target in (("speed_up", "final"), ("before_decay", "before-decay")):
         try:
@@ -174,9 +174,8 @@ def _speed(
     return found
 
 
-def _arm(runs: Runs, members: tuple[tuple[str, int], ...]) -> Runs:
+def _arm(runs: Runs, seeds: Mapping[str, int]) -> Runs:
     """The runs with these signatures, under the seeds by which they are paired."""
-    seeds = dict(members)
     arm = runs.where(runs.runs["signature"].isin(list(seeds)))
     return Runs(arm.runs.assign(seed=arm.runs["signature"].map(seeds)), arm.metrics, arm.evaluation)
 

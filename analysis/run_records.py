@@ -62,12 +62,6 @@ class Record:
     points: Points = NO_POINTS
 
 
-def is_run_folder(folder: Path) -> bool:
-    """Whether a run was made here; other tools write a config.yaml too."""
-    run = RunFolder(folder)
-    return run.config.is_file() and (run.status_file.is_file() or run.checkpoints.is_dir())
-
-
 def files_of(folder: Path) -> list[list[Any]]:
     """The files that `read_record` would read, each with its size and time of change."""
     run = RunFolder(folder)

@@ -1,6 +1,5 @@
 """Records of runs as tidy tables; `analysis.runs.Runs` says what stands in them."""
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -10,9 +9,7 @@ import pandas as pd
 
 from analysis.run_records import COMPLEXITY, NO_POINTS, Record
 from lic_exp.tracking.mlflow_store import component_label
-
-DEAD_AFTER_S = 120.0
-"""A running run renews its heartbeat every few seconds; after so much silence nobody is taken to run it."""
+from lic_exp.tracking.run_folder import is_silent
 
 NUMBERS = ("step", "max_steps", "attempt", "started", "finished")
 """What of the status is a number, NaN where the run has not said it."""
@@ -51,8 +48,7 @@ def _run_row(record: Record, code: str | None) -> dict[str, Any]:
 
 def _state(status: Mapping[str, Any]) -> str:
     state = str(status.get("state", "created"))
-    silent = time.time() - status.get("heartbeat", 0.0) > DEAD_AFTER_S
-    return "dead" if state == "running" and silent else state
+    return "dead" if state == "running" and is_silent(status) else state
 
 
 def _has_component(node: Any) -> bool:

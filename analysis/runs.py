@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from analysis import run_cache
 from analysis.errors import AnalysisError
-from analysis.run_records import Record, files_of, is_run_folder, read_files, read_record
+from analysis.run_records import Record, files_of, read_files, read_record
 from analysis.run_tables import evaluation_table, metrics_table, runs_table
+from lic_exp.tracking.run_folder import is_run_folder
 
 READERS, AT_ONCE = 4, 100
 """Threads that wait for the file system, and the runs that they read before they are parsed: the two at a time would

@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.run_records import is_run_folder
 from analysis.runs import Place, Runs, load_runs
 from lic_exp.tables import FOLDER, Cell, Rate, Table, TableError, experiments, parse_table, read_table
+from lic_exp.tracking.run_folder import is_run_folder
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,8 @@ class Table(Plain):
             raise ValueError(f"baseline: {self.baseline!r} is none of the variants that can be run")
         if self.aa_seeds and len(self.aa_seeds) != len(self.seeds):
             raise ValueError(f"aa_seeds: {len(self.aa_seeds)} for {len(self.seeds)} seeds; give as many, or none")
-        for name in ("seeds", "aa_seeds"):
-            if len(set(self.seeds + self.aa_seeds)) < len(self.seeds + self.aa_seeds):
-                raise ValueError(f"{name}: a seed stands there twice")
+        if len({*self.seeds, *self.aa_seeds}) < len(self.seeds) + len(self.aa_seeds):
+            raise ValueError("seeds, aa_seeds: a seed stands there twice")
         for name, variant in self.variants.items():
             partner = self.variants.get(variant.against or self.baseline)
             if partner is None or partner.overrides is None or partner.against is not None:

@@ -4,6 +4,9 @@ from pathlib import Path
 
 NAME = "toy_codecs"
 
+SHORT_RUN = ("model=toy", "data=synthetic", "data.crop_size=32", "debug=limit", "tracker=none")
+"""Overrides of a run of the toy that takes seconds; `plugins=` must name it."""
+
 CODECS = '''
 import os
 import signal

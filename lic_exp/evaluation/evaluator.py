@@ -67,14 +67,14 @@ def evaluate(
     was in. The first image is coded once more beforehand, so that no timing pays for start-up. Raises ValueError
     without images, and `EvaluationError` naming the image where one cannot be coded.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     todo: list[Rate | None] = [*sorted(rates or [], key=lambda rate: rate.quality)] or [None]
     with as_deployed(codec, device):
         for index, (image, original) in enumerate(watch(images, progress)):
             for rate in todo:
                 with _named(image, original, rate):
                     x = original.to(device, torch.float32)
-                    if index == 0:
+                    if not rows:
                         code(codec, x, rate)
                     coded = code(codec, x, rate)
                     rows.append(_measure(codec, image, x, coded, rate))

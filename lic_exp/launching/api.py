@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lic_exp.launching.compose import compose, options, parse
+from lic_exp.launching.compose import compose, options, parse, quoted
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.listing import RunSummary, summaries
 from lic_exp.launching.run import Run
@@ -102,13 +102,10 @@ def sweep(overrides: Sequence[str] = (), **launcher: Any) -> "SweepHandle":
     launcher: options of `hydra.launcher`, e.g. slots=2, or detach=True, which returns at once. What fails shows in the
     handle's `status`; nothing is raised for it. Raises ConfigError before anything starts where an override is wrong.
     """
-    from lic_exp.launching.compose import quoted
     from lic_exp.launching.sweeps.handle import SweepHandle
     from lic_exp.launching.sweeps.making import make
 
-    made = make(
-        [*overrides, *(f"hydra.launcher.{key}={quoted(value)}" for key, value in launcher.items())], several=True
-    )
+    made = make(_launched(overrides, launcher), several=True)
     made.run()
     return SweepHandle(made.frozen.folder)
 
@@ -117,13 +114,10 @@ def plan(overrides: Sequence[str] = (), **launcher: Any) -> "pd.DataFrame":
     """What `sweep` would run, as `plan=true` shows it; nothing is written or started. Raises ConfigError."""
     import pandas as pd
 
-    from lic_exp.launching.compose import quoted
     from lic_exp.launching.sweeps.making import make
     from lic_exp.launching.sweeps.plan import plan as planned
 
-    made = make(
-        [*overrides, *(f"hydra.launcher.{key}={quoted(value)}" for key, value in launcher.items())], several=True
-    )
+    made = make(_launched(overrides, launcher), several=True)
     return pd.DataFrame(
         [
             {
@@ -144,13 +138,12 @@ def search(overrides: Sequence[str], *, trials: int, sampler: str = "random", **
     overrides: those with several values or an interval are the axes. sampler: "random", or "tpe" (Optuna). launcher: as
     in `sweep`. Raises ConfigError before anything starts where something is wrong.
     """
-    from lic_exp.launching.compose import quoted
     from lic_exp.launching.studies import requested
     from lic_exp.launching.sweeps.handle import SweepHandle
     from lic_exp.launching.sweeps.search import search as run_search
 
     chosen = ["hydra/sweeper=search", f"hydra.sweeper.trials={trials}", f"hydra.sweeper.sampler={sampler}"]
-    given = [*overrides, *chosen, *(f"hydra.launcher.{key}={quoted(value)}" for key, value in launcher.items())]
+    given = _launched([*overrides, *chosen], launcher)
     return SweepHandle(run_search(given, requested(given))[1])
 
 
@@ -160,6 +153,11 @@ def list_sweeps(runs: str | Path = "runs") -> "list[SweepHandle]":
     from lic_exp.launching.sweeps.handle import SweepHandle
 
     return [SweepHandle(found.folder) for found in sweeps(runs)]
+
+
+def _launched(overrides: Sequence[str], launcher: dict[str, Any]) -> list[str]:
+    """The overrides with these options of the launcher."""
+    return [*overrides, *(f"hydra.launcher.{key}={quoted(value)}" for key, value in launcher.items())]
 
 
 def _chosen(group: str, name: str, plugins: Sequence[str], overrides: dict[str, Any]) -> dict[str, Any]:

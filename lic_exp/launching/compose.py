@@ -253,12 +253,6 @@ def _values(text: str) -> list[str]:
     return [f"{text.partition('=')[0]}={value}" for value in parsed(text).sweep_string_iterator()]
 
 
-def fitted(overrides: Overrides) -> Overrides:
-    """The same with the criterion that `compose` adds, for those who compose by themselves. Raises ConfigError."""
-    wanted = wanted_criterion(overrides.arguments, _composed_or_refused(overrides.arguments))
-    return Overrides([*overrides.arguments, *wanted], overrides.plugins, overrides.sweeping)
-
-
 def composed_by_hydra(config: Any, overrides: Any) -> dict[str, Any]:
     """What Hydra composed for a job, plain, and as `compose` would have it; overrides: Hydra's own record of them.
 
@@ -267,7 +261,7 @@ def composed_by_hydra(config: Any, overrides: Any) -> dict[str, Any]:
     plain = to_plain(config)
     arguments = [text for text in overrides.hydra if text.startswith("hydra.searchpath=")] + list(overrides.task)
     wanted = wanted_criterion(arguments, plain)
-    return _composed_or_refused([*arguments, *wanted]) if wanted else plain
+    return _composed([*arguments, *wanted]) if wanted else plain
 
 
 def wanted_criterion(arguments: Sequence[str], config: dict[str, Any]) -> list[str]:
@@ -304,14 +298,24 @@ def compose(overrides: Overrides) -> dict[str, Any]:
     Codecs of one rate and of a range want different criteria, and `model=...` alone must make a run: where no
     criterion is named, the model decides.
     """
-    config = _composed_or_refused(overrides.arguments)
+    return compose_fitted(overrides)[0]
+
+
+def compose_fitted(overrides: Overrides) -> tuple[dict[str, Any], Overrides]:
+    """As `compose`, with the overrides by which Hydra alone comes to the same config."""
+    config = _composed(overrides.arguments)
     wanted = wanted_criterion(overrides.arguments, config)
-    return _composed_or_refused([*overrides.arguments, *wanted]) if wanted else config
+    if not wanted:
+        return config, overrides
+    arguments = [*overrides.arguments, *wanted]
+    return _composed(arguments), Overrides(arguments, overrides.plugins, overrides.sweeping)
 
 
-def _composed_or_refused(arguments: Sequence[str]) -> dict[str, Any]:
+@contextmanager
+def _naming_the_culprit(arguments: Sequence[str]) -> Iterator[None]:
+    """Hydra's refusals of these overrides become a ConfigError that says which of them it is."""
     try:
-        return _composed(arguments)
+        yield
     except REFUSALS as error:
         reason = str(error).splitlines()[0]
         raise ConfigError([f"{_culprit(arguments)}: {reason}"]) from error
@@ -351,15 +355,12 @@ def compose_request(overrides: Overrides) -> Request:
     # Forced, so that a wrong key of the launcher reaches our own check, as those of a run do.
     ours = ("hydra.launcher.", "hydra.sweeper.")
     arguments = [f"++{text}" if text.startswith(ours) else text for text in overrides.arguments]
-    try:
+    with _naming_the_culprit(overrides.arguments):
         with hydra_session():
             config = hydra.compose("config", arguments, return_hydra_config=True)
         nodes = {key: _plain_node(config.get(key)) for key in EXPERIMENT_NODES}
         params = _plain_node(config.hydra.sweeper.get("params")) or {}
         launcher, sweeper = (_plain_node(config.hydra[key]) or {} for key in ("launcher", "sweeper"))
-    except REFUSALS as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError([f"{_culprit(overrides.arguments)}: {reason}"]) from error
     table = nodes["table"] if nodes["table"] and "variants" in nodes["table"] else None
     chosen = [str(config.hydra.runtime.choices[f"hydra/{key}"]) for key in ("launcher", "sweeper")]
     swept = [f"{key}={value}" for key, value in params.items()]
@@ -375,6 +376,12 @@ def _plain_node(node: Any) -> dict[str, Any] | None:
 
 
 def _composed(arguments: Sequence[str]) -> dict[str, Any]:
+    with _naming_the_culprit(arguments):
+        return _tried(arguments)
+
+
+def _tried(arguments: Sequence[str]) -> dict[str, Any]:
+    """The composed config; raises what Hydra raises."""
     with hydra_session():
         config = hydra.compose("config", list(arguments))
     return to_plain(config)
@@ -384,7 +391,7 @@ def _culprit(arguments: Sequence[str]) -> str:
     """The first override that cannot be composed with those before it."""
     for count, argument in enumerate(arguments, 1):
         try:
-            _composed(arguments[:count])
+            _tried(arguments[:count])
         except REFUSALS:
             return argument.lstrip("+")
     return "config"

@@ -6,9 +6,10 @@ from typing import Any
 
 from lic_exp.launching.errors import ConfigError, did_you_mean
 from lic_exp.launching.identity import signature, signed_part
-from lic_exp.launching.run import Run, is_run_folder, run_folders
+from lic_exp.launching.run import Run, run_folders
 from lic_exp.launching.validation import validate
 from lic_exp.tracking.mlflow_store import flatten
+from lic_exp.tracking.run_folder import is_run_folder
 
 LENGTHS = ("trainer.max_steps", "trainer.max_epochs")
 

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lic_exp.launching import exit_codes
-from lic_exp.launching.compose import Request, compose, composed_by_hydra, conf_folder, fitted, parse
+from lic_exp.launching.compose import Request, compose_fitted, composed_by_hydra, conf_folder, parse
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.studies import requested, trainings
 from lic_exp.launching.validation import validate
@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if request and not showing and (several or plan or _is_named(values, request)):
             return _sweep(flags, values, request, several=several, plan=plan)
         training, *_ = trainings(values, several=several, request=request)
-        overrides = fitted(training.overrides)
-        config = validate(compose(overrides))
+        composed, overrides = compose_fitted(training.overrides)
+        config = validate(composed)
         if training.study and not showing:
             training.study.record(config)
     except ConfigError as error:

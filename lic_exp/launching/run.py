@@ -2,19 +2,15 @@
 
 import os
 import socket
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lic_exp.launching.errors import ConfigError
-from lic_exp.tracking.run_folder import STATES, RunFolder
+from lic_exp.tracking.run_folder import STATES, RunFolder, is_run_folder, is_silent
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DEAD_AFTER_S = 120.0
-"""A running run renews its heartbeat every 10 s; after so much silence nobody is taken to run it."""
 
 SHOWN_STATES = (*STATES, "dead", "unreadable")
 
@@ -87,13 +83,13 @@ class Run:
 
 
 def shown_state(status: Mapping[str, Any]) -> str:
-    """One of STATES, or "dead" for a running run whose process is gone or has been silent for DEAD_AFTER_S."""
+    """One of STATES, or "dead" for a running run whose process is gone or has been silent for too long."""
     state = str(status.get("state", "created"))
     return "dead" if state == "running" and not _alive(status) else state
 
 
 def _alive(status: Mapping[str, Any]) -> bool:
-    if time.time() - status.get("heartbeat", 0.0) > DEAD_AFTER_S:
+    if is_silent(status):
         return False
     return status.get("host") != socket.gethostname() or _process_exists(int(status.get("pid", 0)))
 
@@ -129,9 +125,3 @@ def find_run(name: str, runs: str = "runs") -> Run:
         raise ConfigError([f"{name} could be any of {', '.join(path.name for path in found)}: give more digits"])
     listed = f"It has: {', '.join(folder.name for folder in known[:10])}" if known else "It has none."
     raise ConfigError([f"there is no run {name} in {runs}, nor a run folder of that path. {listed}"])
-
-
-def is_run_folder(folder: Path) -> bool:
-    """Whether this is a run's folder; other tools write a config.yaml too."""
-    started = (folder / "status.json").is_file() or (folder / "checkpoints").is_dir()
-    return started and (folder / "config.yaml").is_file()

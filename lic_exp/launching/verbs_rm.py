@@ -61,7 +61,7 @@ def _count(runs: int) -> str:
 def check_removable(run: "Run") -> None:
     """Raise RunBusyError for a run that is being trained, ConfigError for what is no folder of a run."""
     from lic_exp.launching.lock import RunBusyError, run_lock
-    from lic_exp.launching.run import is_run_folder
+    from lic_exp.tracking.run_folder import is_run_folder
 
     if run.folder.is_symlink() or not is_run_folder(run.folder):
         raise ConfigError([f"{run.folder} is not itself the folder of a run: remove it by hand"])

@@ -23,6 +23,20 @@ from lic_exp.atomic import write_atomically
 
 STATES = ("created", "running", "done", "failed", "diverged", "preempted")
 
+DEAD_AFTER_S = 120.0
+"""A running run renews its heartbeat every 10 s; after so much silence nobody is taken to run it."""
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Whether this is a run's folder; other tools write a config.yaml too."""
+    run = RunFolder(folder)
+    return run.config.is_file() and (run.status_file.is_file() or run.checkpoints.is_dir())
+
+
+def is_silent(status: Mapping[str, Any]) -> bool:
+    """Whether the last heartbeat in status.json lies longer back than DEAD_AFTER_S."""
+    return time.time() - float(status.get("heartbeat", 0.0)) > DEAD_AFTER_S
+
 
 def encode_metrics(metrics: Mapping[str, Any]) -> str:
     """One JSON line. JSON has no NaN or infinity: they are written as the strings "nan", "inf", "-inf"."""

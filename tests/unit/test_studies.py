@@ -30,11 +30,7 @@ ROW = {"label": "a row", "overrides": []}
 PACKAGE = "toys_with_a_table"
 COMMON = (
     f"plugins=[{toy.NAME},{PACKAGE}]",
-    "model=toy",
-    "data=synthetic",
-    "data.crop_size=32",
-    "debug=limit",
-    "tracker=none",
+    *toy.SHORT_RUN,
     "experiment=toys",
 )
 

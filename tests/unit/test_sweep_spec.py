@@ -20,14 +20,7 @@ from lic_exp.launching.sweeps.states import CELL_STATES
 from lic_exp.launching.validation import validate
 
 PACKAGE = "toys_with_a_sweep"
-COMMON = (
-    f"plugins=[{toy.NAME},{PACKAGE}]",
-    "model=toy",
-    "data=synthetic",
-    "data.crop_size=32",
-    "debug=limit",
-    "tracker=none",
-)
+COMMON = (f"plugins=[{toy.NAME},{PACKAGE}]", *toy.SHORT_RUN)
 EXPERIMENT = """# @package _global_
 sweep:
   product: {spectral_reg: [none, intra], optimizer.lr: [0.01, 0.001]}

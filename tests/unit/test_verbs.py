@@ -24,10 +24,10 @@ from lic_exp.launching import exit_codes, summary, verbs_doctor
 from lic_exp.launching.compose import compose, parse
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.listing import bytes_in, summaries, summarise
-from lic_exp.launching.run import DEAD_AFTER_S, SHOWN_STATES, find_run, shown_state
+from lic_exp.launching.run import SHOWN_STATES, find_run, shown_state
 from lic_exp.launching.validation import validate
 from lic_exp.launching.verbs import age_text, size_text
-from lic_exp.tracking.run_folder import STATES, encode_metrics
+from lic_exp.tracking.run_folder import DEAD_AFTER_S, STATES, encode_metrics
 
 VERBS = ("launch", "ls", "show", "eval", "extend", "export", "rm", "gc", "doctor")
 

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -57,7 +56,8 @@ def _here(sweep: Sweep, options: Local, asked: Sequence[Cell]) -> int:
         with StopRequest() as stop, _turn(sweep, stop) as ours:
             if ours:
                 left = [cell for cell in asked if not _settled_since(sweep, cell, begun)]
-                Pool(sweep, left, options, stop, _numbered(len(asked), len(sweep.cells), sweep.name)).run()
+                say(f"sweep {sweep.name}: {len(asked)} of {len(sweep.cells)} cells to run")
+                Pool(sweep, left, options, stop, say).run()
             code = exit_codes.PREEMPTED if stop() else exit_code(sweep, asked)
     except KeyboardInterrupt:
         say("left at once; the cells go on stopping by themselves")
@@ -65,11 +65,6 @@ def _here(sweep: Sweep, options: Local, asked: Sequence[Cell]) -> int:
     counts = count_text(sweep)
     say(f"sweep {sweep.name}: {counts}. Table: python -m lic_exp status {sweep.name} --runs {sweep.runs}")
     return code
-
-
-def _numbered(asked: int, cells: int, name: str) -> Any:
-    say(f"sweep {name}: {asked} of {cells} cells to run")
-    return say
 
 
 def _settled_since(sweep: Sweep, cell: Cell, begun: float) -> bool:

@@ -107,9 +107,7 @@ class DHIC(VariableRateCodec):
             ends=ends,
             scale_power=2 if compat else 1,
         )
-        _check(shape, q_num)
-        if len(initial_step) != 2:
-            raise ValueError(f"initial_step is {initial_step}, but needs 2 entries: at quality 0 and at the largest")
+        _check(shape, q_num, initial_step)
         self.max_quality = float(q_num - 1)
         self.compat = compat
         self.widths = widths
@@ -285,7 +283,7 @@ def _conditioning(scale: int) -> list[str]:
     return [*(f"{part}{scale}_lmb_embedding" for part in PARTS), f"z{scale}_scale_embedding"]
 
 
-def _check(shape: Shape, q_num: int) -> None:
+def _check(shape: Shape, q_num: int, initial_step: list[float]) -> None:
     """Raise ValueError where the options make no codec."""
     for name, value in vars(shape).items():
         if isinstance(value, list) and len(value) != SCALES:
@@ -296,6 +294,8 @@ def _check(shape: Shape, q_num: int) -> None:
         )
     if shape.ffn_ratio % 2:
         raise ValueError(f"ffn_ratio is {shape.ffn_ratio}, but must be even: the inner layer is folded in two")
+    if len(initial_step) != 2:
+        raise ValueError(f"initial_step is {initial_step}, but needs 2 entries: at quality 0 and at the largest")
     if q_num < 2:
         raise ValueError(f"q_num is {q_num}, but a variable rate needs at least 2")
 
