@@ -1,0 +1,292 @@
+"""A SLURM cluster of two nodes on this machine, for the tests: real daemons, small time limits, nothing left behind.
+
+    python tests/slurm/cluster.py                     a cluster to try commands on, until Ctrl-C
+    python tests/slurm/cluster.py --accounting dbd    the same with slurmdbd and a database: `sacct` works
+
+It prints the two `export` lines that another terminal needs. All of it (munged, slurmctld, two slurmd; with accounting
+mariadbd and slurmdbd too) listens on 127.0.0.1, on free ports, and keeps everything in one temporary folder. No system
+service is used or needed, nor are root's rights. `.ci/slurm` installs the packages.
+
+Partition `main` is the default one; jobs of `urgent` preempt its jobs, which are requeued. `--mem` holds without
+cgroups: within about a second slurmstepd kills a job that has more in memory.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import secrets
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Self
+
+import cluster_processes as processes
+import cluster_settings as settings
+from cluster_settings import NODES
+
+PROGRAMS = ("sbatch", "slurmctld", "slurmd", "munged")
+ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "my_print_defaults")
+# Daemons are often in places that only root's PATH has.
+PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+
+
+def why_not(accounting: bool = False) -> str | None:
+    """Why no cluster can be started here, or None."""
+    if not Path("/proc/self/stat").exists():
+        return "a test cluster needs Linux"
+    wanted = PROGRAMS + (ACCOUNTING_PROGRAMS if accounting else ())
+    missing = [program for program in wanted if not shutil.which(program, path=PATH)]
+    return f"not installed: {', '.join(missing)} (.ci/slurm installs them)" if missing else None
+
+
+def wait_for(reached: Callable[[], object], seconds: float, what: str) -> None:
+    """Ask again and again until it is true; TimeoutError after `seconds` of wall clock."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {seconds:g} s: {what}")
+        time.sleep(0.05)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_ports() -> Iterator[int]:
+    """Ports that are free now, below those that the system hands out for outgoing connections."""
+    while True:
+        port = 15000 + secrets.randbelow(15000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
+
+
+class Cluster:
+    """One cluster, from `start` (or `with`) to `stop`; also stopped when this process dies, in whatever way.
+
+    changes: lines of slurm.conf that shall differ, by their keys, e.g. {"MaxArraySize": "5"}.
+    """
+
+    def __init__(self, accounting: bool = False, changes: Mapping[str, str] | None = None) -> None:
+        self.accounting = accounting
+        self.changes = dict(changes or {})
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._ports = dict(zip(("slurmctld", "slurmdbd", "mariadbd", *NODES), free_ports(), strict=False))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # Starting and stopping
+
+    def start(self) -> Self:
+        # mkdtemp's names are lower-case letters, digits and underscores, as SLURM wants a cluster's name to be.
+        self.folder = Path(tempfile.mkdtemp(prefix="lic_exp_slurm_"))
+        keeper = [sys.executable, processes.__file__, str(self.folder)]
+        self._keeper = subprocess.Popen(keeper, stdin=subprocess.PIPE, start_new_session=True)
+        try:
+            self._write_settings()
+            self._start_munged()
+            if self.accounting:
+                self._start_accounting()
+            self._daemon("slurmctld", "slurmctld", "-D", port="slurmctld")
+            for node in NODES:
+                self.start_node(node)
+            self.wait_idle(60)
+        except BaseException as error:
+            error.add_note(self._logs())
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End every process of the cluster, jobs included, and remove its folder."""
+        processes.end(self.folder)
+        for daemon in self._daemons.values():
+            daemon.wait()
+        self._daemons.clear()
+        self._keeper.communicate(timeout=60)
+
+    def _write_settings(self) -> None:
+        write = {
+            "slurm.conf": settings.slurm_conf(self.folder, self._ports, self.accounting, self.changes),
+            "gres.conf": settings.gres_conf(self.folder),
+        }
+        for name, text in write.items():
+            (self.folder / name).write_text(text)
+        # CUDA_VISIBLE_DEVICES is set for character devices only, of any kind.
+        for index in range(settings.GPUS):
+            (self.folder / f"gpu{index}").symlink_to("/dev/null")
+
+    def _start_munged(self) -> None:
+        home = self._home("munged")
+        (home / "key").write_bytes(secrets.token_bytes(128))
+        (home / "key").chmod(0o600)
+        places = [f"--{what}={home}/{name}" for what, name in MUNGE_FILES.items()]
+        self._daemon("munged", "munged", "--foreground", "--force", *places)
+        self._wait_for_daemon("munged", (home / "socket").exists)
+
+    def _start_accounting(self) -> None:
+        home, password = self._home("mariadbd"), secrets.token_hex(16)
+        (home / "init.sql").write_text(settings.mariadb_sql(password))
+        data = ("--no-defaults", f"--user={settings.user()}", f"--datadir={home}/data")
+        install = ("--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=4M")
+        self.command("mariadb-install-db", *data, *install, seconds=60)
+        small = ("--innodb-log-file-size=4M", "--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0")
+        here = ("--bind-address=127.0.0.1", f"--port={self._ports['mariadbd']}", f"--socket={home}/socket")
+        rest = (f"--pid-file={home}/pid", f"--init-file={home}/init.sql", "--skip-name-resolve")
+        self._daemon("mariadbd", "mariadbd", *data, *small, *here, *rest, port="mariadbd")
+        config = self.folder / "slurmdbd.conf"
+        config.touch(mode=0o600)
+        config.write_text(settings.slurmdbd_conf(self.folder, self._ports, password))
+        self._daemon("slurmdbd", "slurmdbd", "-D", port="slurmdbd")
+        self.command("sacctmgr", "--immediate", "add", "cluster", self.folder.name)
+
+    def _home(self, name: str) -> Path:
+        home = self.folder / name
+        home.mkdir(exist_ok=True)
+        return home
+
+    def _daemon(self, name: str, *command: str, port: str | None = None) -> None:
+        """Start it in its own folder, which is how `processes` knows it; wait until it listens on its port."""
+        home = self._home(name)
+        with open(home / "out", "ab") as out:
+            self._daemons[name] = subprocess.Popen(
+                command, cwd=home, env=self._environ(), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                start_new_session=True,
+            )  # fmt: skip
+        if port:
+            self._wait_for_daemon(name, lambda: listens(self._ports[port]))
+
+    def _wait_for_daemon(self, name: str, ready: Callable[[], bool]) -> None:
+        def settled() -> bool:
+            code = self._daemons[name].poll()
+            if code is not None:
+                raise RuntimeError(f"{name} ended with {code} while starting")
+            return ready()
+
+        wait_for(settled, 60, f"{name} is not ready")
+
+    def _logs(self) -> str:
+        """The last lines of every daemon."""
+        parts = [f"The test cluster in {self.folder}:"]
+        for path in sorted(self.folder.glob("*/out")):
+            parts.append(f"-- {path.parent.name}")
+            parts += path.read_text(errors="replace").splitlines()[-15:]
+        return "\n".join(parts)
+
+    # Commands
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to talk to this cluster, beside its usual environment."""
+        return {"SLURM_CONF": f"{self.folder}/slurm.conf", "PATH": PATH}
+
+    def _environ(self) -> dict[str, str]:
+        # The tests themselves may run inside a job of a cluster.
+        outside = {key: value for key, value in os.environ.items() if not re.match("SLURM|SBATCH|SQUEUE|SACCT", key)}
+        return outside | self.environment
+
+    def command(self, *words: str, seconds: float = 30) -> str:
+        """Its standard output; RuntimeError with what it said when it fails."""
+        done = subprocess.run(words, env=self._environ(), capture_output=True, text=True, timeout=seconds, check=False)
+        if done.returncode:
+            said = f"{done.stdout}{done.stderr}".strip()
+            raise RuntimeError(f"`{shlex.join(words)}` ended with {done.returncode}: {said}")
+        return done.stdout
+
+    def scontrol(self, *words: str) -> str:
+        return self.command("scontrol", *words)
+
+    def squeue(self, *words: str) -> str:
+        return self.command("squeue", *words)
+
+    def sacct(self, *words: str) -> str:
+        return self.command("sacct", *words)
+
+    def submit(self, script: str, *options: str) -> str:
+        """`sbatch OPTIONS --wrap SCRIPT`; the job's number."""
+        return self.command("sbatch", "--parsable", *options, "--wrap", script).strip()
+
+    def job(self, number: str) -> dict[str, str]:
+        """What slurmctld knows of a job: JobState, ExitCode, Reason, Restarts, NodeList, ..."""
+        return dict(re.findall(r"(\S+?)=(\S*)", self.scontrol("show", "job", "--oneliner", number)))
+
+    def wait_job(self, number: str, *states: str, seconds: float = 90) -> dict[str, str]:
+        """Until the job is in one of these states."""
+        wait_for(lambda: self.job(number)["JobState"] in states, seconds, f"job {number} is not {' or '.join(states)}")
+        return self.job(number)
+
+    def node_states(self) -> dict[str, str]:
+        """Of each node: idle, mixed, allocated, completing, down, ...; with a `*` while slurmd does not answer."""
+        rows = self.command("sinfo", "--noheader", "--Node", "--partition=main", "--format=%N %T").split()
+        return dict(zip(rows[::2], rows[1::2], strict=True))
+
+    def wait_idle(self, seconds: float = 60) -> None:
+        """Until both nodes are up with nothing on them, and nothing is queued."""
+
+        def idle() -> bool:
+            return set(self.node_states().values()) == {"idle"} and not self.squeue("--noheader")
+
+        wait_for(idle, seconds, "the cluster is not idle")
+
+    def clear(self) -> None:
+        """Cancel every job, bring back every node, wait until the cluster is idle."""
+        self.command("scancel", "--user", settings.user())
+        for node in NODES:
+            if self._daemons[node].poll() is not None:
+                self.start_node(node)
+        self.wait_idle()
+
+    # Accidents
+
+    def kill_node(self, name: str) -> None:
+        """A power cut: slurmd, slurmstepd and the jobs of the node get SIGKILL."""
+        processes.end(self.folder, name)
+        self._daemons[name].wait()
+
+    def kill_slurmd(self, name: str) -> None:
+        """SIGKILL for slurmd alone; its jobs go on."""
+        self._daemons[name].kill()
+        self._daemons[name].wait()
+
+    def start_node(self, name: str) -> None:
+        """Start the node's slurmd; returns when it listens, not when slurmctld has noticed."""
+        if name in self._daemons and self._daemons[name].poll() is None:
+            raise RuntimeError(f"{name} is up already")
+        self._daemon(name, "slurmd", "-D", "-N", name, port=name)
+
+
+MUNGE_FILES = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A SLURM cluster of two nodes on this machine, until Ctrl-C.")
+    parser.add_argument("--accounting", choices=("none", "dbd"), default="none", help="dbd: sacct works")
+    accounting = parser.parse_args().accounting == "dbd"
+    if reason := why_not(accounting):
+        sys.exit(reason)
+    with Cluster(accounting) as cluster:
+        print(f"export SLURM_CONF={shlex.quote(cluster.environment['SLURM_CONF'])}")
+        print('export PATH="$PATH:/usr/sbin:/sbin"', flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
