@@ -13,8 +13,7 @@ cgroups: within about a second slurmstepd kills a job that has more in memory.
 
 import argparse
 import contextlib
-import os
-import re
+import random
 import secrets
 import shlex
 import shutil
@@ -23,19 +22,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 import cluster_processes as processes
 import cluster_settings as settings
+from cluster_commands import PATH, Commands, wait_for
 from cluster_settings import NODES
 
 PROGRAMS = ("sbatch", "slurmctld", "slurmd", "munged")
 ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "my_print_defaults")
-# Daemons are often in places that only root's PATH has.
-PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+MUNGE_FILES = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
 
 
 def why_not(accounting: bool = False) -> str | None:
@@ -47,24 +45,14 @@ def why_not(accounting: bool = False) -> str | None:
     return f"not installed: {', '.join(missing)} (.ci/slurm installs them)" if missing else None
 
 
-def wait_for(reached: Callable[[], object], seconds: float, what: str) -> None:
-    """Ask again and again until it is true; TimeoutError after `seconds` of wall clock."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"after {seconds:g} s: {what}")
-        time.sleep(0.05)
-
-
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_ports() -> Iterator[int]:
-    """Ports that are free now, below those that the system hands out for outgoing connections."""
-    while True:
-        port = 15000 + secrets.randbelow(15000)
+    """Different ports that are free now, below those that the system hands out for outgoing connections."""
+    for port in random.SystemRandom().sample(range(15000, 30000), 15000):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -74,7 +62,7 @@ def free_ports() -> Iterator[int]:
         yield port
 
 
-class Cluster:
+class Cluster(Commands):
     """One cluster, from `start` (or `with`) to `stop`; also stopped when this process dies, in whatever way.
 
     changes: lines of slurm.conf that shall differ, by their keys, e.g. {"MaxArraySize": "5"}.
@@ -96,7 +84,7 @@ class Cluster:
 
     def start(self) -> Self:
         # mkdtemp's names are lower-case letters, digits and underscores, as SLURM wants a cluster's name to be.
-        self.folder = Path(tempfile.mkdtemp(prefix="lic_exp_slurm_"))
+        self.folder = Path(tempfile.mkdtemp(prefix="lic_exp_slurm_")).resolve()
         keeper = [sys.executable, processes.__file__, str(self.folder)]
         self._keeper = subprocess.Popen(keeper, stdin=subprocess.PIPE, start_new_session=True)
         try:
@@ -104,7 +92,7 @@ class Cluster:
             self._start_munged()
             if self.accounting:
                 self._start_accounting()
-            self._daemon("slurmctld", "slurmctld", "-D", port="slurmctld")
+            self.start_controller()
             for node in NODES:
                 self.start_node(node)
             self.wait_idle(60)
@@ -164,10 +152,12 @@ class Cluster:
 
     def _daemon(self, name: str, *command: str, port: str | None = None) -> None:
         """Start it in its own folder, which is how `processes` knows it; wait until it listens on its port."""
+        if self._is_up(name):
+            raise RuntimeError(f"{name} is up already")
         home = self._home(name)
         with open(home / "out", "ab") as out:
             self._daemons[name] = subprocess.Popen(
-                command, cwd=home, env=self._environ(), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                command, cwd=home, env=self.whole_environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 start_new_session=True,
             )  # fmt: skip
         if port:
@@ -190,70 +180,7 @@ class Cluster:
             parts += path.read_text(errors="replace").splitlines()[-15:]
         return "\n".join(parts)
 
-    # Commands
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What a process needs to talk to this cluster, beside its usual environment."""
-        return {"SLURM_CONF": f"{self.folder}/slurm.conf", "PATH": PATH}
-
-    def _environ(self) -> dict[str, str]:
-        # The tests themselves may run inside a job of a cluster.
-        outside = {key: value for key, value in os.environ.items() if not re.match("SLURM|SBATCH|SQUEUE|SACCT", key)}
-        return outside | self.environment
-
-    def command(self, *words: str, seconds: float = 30) -> str:
-        """Its standard output; RuntimeError with what it said when it fails."""
-        done = subprocess.run(words, env=self._environ(), capture_output=True, text=True, timeout=seconds, check=False)
-        if done.returncode:
-            said = f"{done.stdout}{done.stderr}".strip()
-            raise RuntimeError(f"`{shlex.join(words)}` ended with {done.returncode}: {said}")
-        return done.stdout
-
-    def scontrol(self, *words: str) -> str:
-        return self.command("scontrol", *words)
-
-    def squeue(self, *words: str) -> str:
-        return self.command("squeue", *words)
-
-    def sacct(self, *words: str) -> str:
-        return self.command("sacct", *words)
-
-    def submit(self, script: str, *options: str) -> str:
-        """`sbatch OPTIONS --wrap SCRIPT`; the job's number."""
-        return self.command("sbatch", "--parsable", *options, "--wrap", script).strip()
-
-    def job(self, number: str) -> dict[str, str]:
-        """What slurmctld knows of a job: JobState, ExitCode, Reason, Restarts, NodeList, ..."""
-        return dict(re.findall(r"(\S+?)=(\S*)", self.scontrol("show", "job", "--oneliner", number)))
-
-    def wait_job(self, number: str, *states: str, seconds: float = 90) -> dict[str, str]:
-        """Until the job is in one of these states."""
-        wait_for(lambda: self.job(number)["JobState"] in states, seconds, f"job {number} is not {' or '.join(states)}")
-        return self.job(number)
-
-    def node_states(self) -> dict[str, str]:
-        """Of each node: idle, mixed, allocated, completing, down, ...; with a `*` while slurmd does not answer."""
-        rows = self.command("sinfo", "--noheader", "--Node", "--partition=main", "--format=%N %T").split()
-        return dict(zip(rows[::2], rows[1::2], strict=True))
-
-    def wait_idle(self, seconds: float = 60) -> None:
-        """Until both nodes are up with nothing on them, and nothing is queued."""
-
-        def idle() -> bool:
-            return set(self.node_states().values()) == {"idle"} and not self.squeue("--noheader")
-
-        wait_for(idle, seconds, "the cluster is not idle")
-
-    def clear(self) -> None:
-        """Cancel every job, bring back every node, wait until the cluster is idle."""
-        self.command("scancel", "--user", settings.user())
-        for node in NODES:
-            if self._daemons[node].poll() is not None:
-                self.start_node(node)
-        self.wait_idle()
-
-    # Accidents
+    # Accidents, and how to recover from them
 
     def kill_node(self, name: str) -> None:
         """A power cut: slurmd, slurmstepd and the jobs of the node get SIGKILL."""
@@ -265,14 +192,33 @@ class Cluster:
         self._daemons[name].kill()
         self._daemons[name].wait()
 
+    def stop_controller(self) -> None:
+        """Ask slurmctld to end; jobs go on, and every command waits some ten seconds before it fails.
+
+        Not SIGKILL, after which slurmctld would have forgotten the jobs of its last seconds.
+        """
+        self._daemons["slurmctld"].terminate()
+        self._daemons["slurmctld"].wait(60)
+
     def start_node(self, name: str) -> None:
         """Start the node's slurmd; returns when it listens, not when slurmctld has noticed."""
-        if name in self._daemons and self._daemons[name].poll() is None:
-            raise RuntimeError(f"{name} is up already")
         self._daemon(name, "slurmd", "-D", "-N", name, port=name)
 
+    def start_controller(self) -> None:
+        self._daemon("slurmctld", "slurmctld", "-D", port="slurmctld")
 
-MUNGE_FILES = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+    def clear(self) -> None:
+        """Start what is not up, cancel every job, wait until the cluster is idle."""
+        if not self._is_up("slurmctld"):
+            self.start_controller()
+        for node in NODES:
+            if not self._is_up(node):
+                self.start_node(node)
+        self.cancel_all()
+        self.wait_idle()
+
+    def _is_up(self, name: str) -> bool:
+        return name in self._daemons and self._daemons[name].poll() is None
 
 
 def main() -> None:

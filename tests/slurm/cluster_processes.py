@@ -7,6 +7,7 @@ its cluster, which is the folder's.
 starter closes it or dies in whatever way, then ends the cluster and removes the folder.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -49,32 +50,30 @@ def is_job(pid: int, cluster: str, node: str) -> bool:
     )
 
 
-def belonging(folder: Path, node: str = "") -> set[int]:
-    """The daemons of the cluster (or of its node), its jobs, and all that these started."""
+def belonging(folder: Path, node: str = "") -> list[int]:
+    """The daemons of the cluster (or of its node), then its jobs and all that these started."""
     table = list(running())
     place = folder / node
-    found = {
-        pid for pid, name, _ in table if (name in DAEMONS and works_in(pid, place)) or is_job(pid, folder.name, node)
-    }
+    daemons = [pid for pid, name, _ in table if name in DAEMONS and works_in(pid, place)]
+    found = {*daemons, *(pid for pid, _, _ in table if is_job(pid, folder.name, node))}
     while more := {pid for pid, _, parent in table if parent in found} - found:
         found |= more
-    return found
+    return daemons + sorted(found - set(daemons))
 
 
 def end(folder: Path, node: str = "", seconds: float = 20) -> None:
     """SIGKILL what belongs to the cluster (or to its node) until nothing is left.
 
     Nothing is asked to stop by itself: the cluster keeps nothing that is worth saving, and slurmctld takes seconds.
+    Daemons go first, so that none lives to report how a job died.
     """
     deadline = time.monotonic() + seconds
     while found := belonging(folder, node):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{folder}: still running {seconds:g} s after SIGKILL: {sorted(found)}")
+            raise TimeoutError(f"{folder}: still running {seconds:g} s after SIGKILL: {found}")
         for pid in found:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         time.sleep(0.02)
 
 
