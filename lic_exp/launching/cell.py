@@ -17,6 +17,9 @@ from lic_exp.atomic import write_atomically
 from lic_exp.launching import exit_codes
 from lic_exp.launching.errors import ConfigError
 
+ASKING = (signal.SIGTERM, signal.SIGUSR2)
+"""Signals by which a pool or SLURM asks a cell to stop."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the frozen config to its end, and leave the exit code beside it. Returns the exit code."""
@@ -25,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--memory-gb", type=float)
     options = parser.parse_args(arguments)
     # Before training has its own handler there is nothing to save.
-    signal.signal(signal.SIGTERM, _stopped)
+    for number in ASKING:
+        signal.signal(number, _stopped)
     code = exit_codes.FAILED
     try:
         if options.memory_gb is not None:
@@ -35,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else exit_codes.FAILED
     finally:
+        for number in ASKING:  # too late to stop, and while Python shuts down its default would end the process
+            signal.signal(number, signal.SIG_IGN)
         ended = {"pid": os.getpid(), "exit_code": code}
         write_atomically(options.frozen.with_suffix(".exit"), json.dumps(ended) + "\n")
     return code

@@ -332,8 +332,9 @@ REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 class Request:
     """What a command line says beside its config: how its runs are made, and which.
 
-    table, sweep: these nodes of the experiment, None where it has none. launcher, sweeper: the options of
-    hydra/launcher and hydra/sweeper, with their values. params: `hydra.sweeper.params` as overrides. multirun: whether
+    table, sweep: these nodes of the experiment, None where it has none. launcher: the `kind` of the option of
+    hydra/launcher, for people may add options, or its name where it has none. sweeper: the option of hydra/sweeper.
+    launcher_options, sweeper_options: their values. params: `hydra.sweeper.params` as overrides. multirun: whether
     `hydra.mode` asks for a sweep as `-m` does.
     """
 
@@ -364,8 +365,9 @@ def compose_request(overrides: Overrides) -> Request:
     table = nodes["table"] if nodes["table"] and "variants" in nodes["table"] else None
     chosen = [str(config.hydra.runtime.choices[f"hydra/{key}"]) for key in ("launcher", "sweeper")]
     swept = [f"{key}={value}" for key, value in params.items()]
+    kind = str(launcher.pop("kind", chosen[0]))
     return Request(
-        table, nodes["sweep"], chosen[0], launcher, chosen[1], sweeper, swept, "MULTIRUN" in str(config.hydra.mode)
+        table, nodes["sweep"], kind, launcher, chosen[1], sweeper, swept, "MULTIRUN" in str(config.hydra.mode)
     )
 
 

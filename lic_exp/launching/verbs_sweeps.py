@@ -108,8 +108,10 @@ def _logs(options: argparse.Namespace) -> int:
             raise ConfigError(["--follow: name one cell"])
         return _follow(sweep, cells[0])
     for cell in cells:
-        path = sweep.log(cell)
-        if path.exists():
+        job = sweep.job(cell).get("job")
+        for path in [sweep.log(cell), *([sweep.job_log(job)] if job else [])]:
+            if not path.exists():
+                continue
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             print(f"== {visible(cell.label)} ({path})")
             print("\n".join(lines[-options.lines :]))
@@ -145,7 +147,8 @@ def _retry(options: argparse.Namespace) -> int:
     from lic_exp.launching.sweeps.control import retry
 
     sweep = _chosen(options)
-    changes = {"detach": options.detach} | ({} if options.slots is None else {"slots": options.slots})
+    changes = {"detach": True} if options.detach else {}
+    changes |= {} if options.slots is None else {"slots": options.slots}
     return retry(sweep, sweep.find(options.cell), stale=options.stale, **changes)
 
 

@@ -114,7 +114,7 @@ def test_trouble_is_named_stays_where_it_is_and_is_what_retry_runs(toy_folder, t
     assert {trouble: one.exit_code for trouble, one in found.items()} == codes
     assert found["raise"].reason == "RuntimeError: the toy broke"
     assert "lower data.batch_size" in found["memory"].reason
-    assert "hydra.launcher.time_limit_min" in found["slow"].reason
+    assert "its time limit" in found["slow"].reason
     table = lic_exp("status", folder=tmp_path).stdout
     assert "1 failed: RuntimeError, exit code 1 (model.trouble=raise)" in table
     assert "1 killed, exit code -9 (model.trouble=kill)" in table

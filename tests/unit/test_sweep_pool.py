@@ -57,6 +57,7 @@ def options(**changes):
     import yaml
 
     node = yaml.safe_load((conf_folder() / "hydra/launcher/local.yaml").read_text())
+    node.pop("kind")
     return local_options(node | {"grace_s": 5} | changes)
 
 
@@ -286,7 +287,7 @@ MEMORY = "lower data.batch_size, split the batch with trainer.accumulate"
     [
         (0, None, "", "", False, "done", ""),
         (75, None, "SIGTERM: stopped after step 3", "", False, "preempted", "stopped after step 3"),
-        (75, "time_limit", "SIGTERM", "", False, "time_limit", "hydra.launcher.time_limit_min"),
+        (75, "time_limit", "SIGTERM", "", False, "time_limit", "it reached its time limit"),
         (-15, "cancelled", "", "", False, "cancelled", "newest checkpoint"),
         (1, None, "RuntimeError: x\ny", "", False, "failed", "RuntimeError: x y"),
         (1, None, "OutOfMemoryError: CUDA out of memory. Tried", "", False, "out_of_memory", MEMORY),

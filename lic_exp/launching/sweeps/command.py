@@ -16,10 +16,11 @@ from lic_exp.launching import exit_codes
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.signals import StopRequest
 from lic_exp.launching.sweeps.folder import Cell, Sweep
+from lic_exp.launching.sweeps.launchers import Launcher, run_cells
 from lic_exp.launching.sweeps.options import Local, slots
 from lic_exp.launching.sweeps.pool import Pool, python_path
 from lic_exp.launching.sweeps.processes import lives
-from lic_exp.launching.sweeps.states import FINISHED, INTERRUPTED, TROUBLE, UNBEGUN, pool_lives, states
+from lic_exp.launching.sweeps.states import ACTIVE, FINISHED, INTERRUPTED, TROUBLE, UNBEGUN, pool_lives, states
 
 DETACH_TIMEOUT_S = 60
 
@@ -29,9 +30,8 @@ def say(text: str) -> None:
     print(text.replace("\n", "\\n").replace("\r", "\\r"), file=sys.stderr, flush=True)
 
 
-def run_sweep(sweep: Sweep, options: Local, wanted: Sequence[Cell] | None = None) -> int:
-    """Run what is not done yet, or the `wanted` cells, here or in the background. Returns the exit code."""
-    slots(options)
+def run_sweep(sweep: Sweep, options: Launcher, wanted: Sequence[Cell] | None = None) -> int:
+    """Run what is not done yet, or the `wanted` cells, wherever the options say. Returns the exit code."""
     now = states(sweep)
     chosen = list(sweep.cells if wanted is None else wanted)
     asked = [cell for cell in chosen if now[cell.signature].state not in FINISHED] if wanted is None else chosen
@@ -45,9 +45,13 @@ def run_sweep(sweep: Sweep, options: Local, wanted: Sequence[Cell] | None = None
         return exit_code(sweep, chosen)
     for cell in asked:
         sweep.cancelled(cell).unlink(missing_ok=True)
-    if options.detach:
-        return _in_background(sweep, options, asked)
-    return _here(sweep, options, asked)
+    return run_cells(sweep, options, asked)
+
+
+def run_in_pool(sweep: Sweep, options: Local, cells: Sequence[Cell]) -> int:
+    """Run these cells on this machine, here or in the background. Returns the exit code."""
+    slots(options)
+    return (_in_background if options.detach else _here)(sweep, options, cells)
 
 
 def _here(sweep: Sweep, options: Local, asked: Sequence[Cell]) -> int:
@@ -136,7 +140,7 @@ def exit_code(sweep: Sweep, cells: Sequence[Cell]) -> int:
     found = {now[cell.signature].state for cell in cells}
     if found & {*TROUBLE, "blocked"}:
         return exit_codes.FAILED
-    return exit_codes.PREEMPTED if found & {*INTERRUPTED, *UNBEGUN, "starting", "running"} else exit_codes.DONE
+    return exit_codes.PREEMPTED if found & {*INTERRUPTED, *UNBEGUN, *ACTIVE} else exit_codes.DONE
 
 
 def count_text(sweep: Sweep) -> str:

@@ -1,16 +1,24 @@
 """Stopping, trying again, and waiting for the cells of a sweep, from any process that sees its folder."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lic_exp.launching import exit_codes
-from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.slurm.queue import SlurmError, ask
 from lic_exp.launching.sweeps.command import count_text, exit_code, run_sweep, say
 from lic_exp.launching.sweeps.folder import Cell, Sweep
-from lic_exp.launching.sweeps.options import Local, local_options
+from lic_exp.launching.sweeps.launchers import options_of
 from lic_exp.launching.sweeps.processes import ask_to_stop, is_here, lives
-from lic_exp.launching.sweeps.states import ACTIVE, FINISHED, INTERRUPTED, TROUBLE, pool_lives, states
+from lic_exp.launching.sweeps.states import (
+    ACTIVE,
+    FINISHED,
+    INTERRUPTED,
+    TROUBLE,
+    governing_job,
+    pool_lives,
+    states,
+)
 
 LOOK_EVERY_S = 0.5
 
@@ -18,13 +26,16 @@ LOOK_EVERY_S = 0.5
 def cancel(sweep: Sweep, cells: Sequence[Cell]) -> list[str]:
     """Mark these cells, so that no pool starts them, and ask those that run to stop. Returns a line on each."""
     now = states(sweep)
-    told = []
+    told, jobs = [], {}
     for cell in cells:
         state = now[cell.signature].state
         if state in FINISHED:
             continue
         sweep.cancelled(cell).touch()
         record = sweep.attempt(cell)
+        if state in ACTIVE and (job := governing_job(sweep, cell, record)):
+            jobs[job["job"]] = cell
+            continue
         if state not in ACTIVE:
             told.append(f"{cell.label}: will not start")
         elif lives(record):
@@ -34,17 +45,35 @@ def cancel(sweep: Sweep, cells: Sequence[Cell]) -> list[str]:
             told.append(f"{cell.label}: its pool on {sweep.pool.get('host')} is asked to stop it")
         else:
             told.append(f"{cell.label}: runs outside of this sweep, and goes on")
+    told += cancel_jobs(jobs)
     return told or [f"sweep {sweep.name}: nothing is left to cancel"]
+
+
+def cancel_jobs(jobs: Mapping[str, Cell]) -> list[str]:
+    """Have SLURM end these jobs; it lets each write its checkpoint first. Returns a line on each."""
+    names = list(jobs)
+    for begin in range(0, len(names), JOBS_AT_ONCE):
+        try:
+            ask(["scancel", *names[begin : begin + JOBS_AT_ONCE]])
+        except SlurmError as error:
+            return [f"{jobs[name].label}: {error}; it will not start again" for name in names[begin:]]
+    return [
+        f"{cell.label}: job {name} is cancelled; if it runs, it writes its checkpoint first"
+        for name, cell in jobs.items()
+    ]
+
+
+JOBS_AT_ONCE = 500
 
 
 def retry(sweep: Sweep, cells: Sequence[Cell], *, stale: bool = False, **changes: Any) -> int:
     """Run again what is in trouble or was stopped, and what waits for it. Returns the exit code.
 
-    stale: also what other code has made, from nothing. changes: options of the pool otherwise than the sweep had them.
+    stale: also what other code has made, from nothing. changes: options of the launcher that are to be others.
     """
     now = states(sweep)
     again = [cell for cell in cells if now[cell.signature].state in (*TROUBLE, *INTERRUPTED)]
-    options = _options(sweep, changes) if again or stale else None
+    options = options_of(sweep, changes) if again or stale else None
     if stale:
         outdated = [cell for cell in cells if now[cell.signature].state == "stale"]
         _remove(sweep, outdated)
@@ -58,13 +87,6 @@ def retry(sweep: Sweep, cells: Sequence[Cell], *, stale: bool = False, **changes
         say(f"sweep {sweep.name}: nothing to retry: {count_text(sweep)}")
         return exit_code(sweep, cells)
     return run_sweep(sweep, options, again)
-
-
-def _options(sweep: Sweep, changes: dict[str, Any]) -> Local:
-    node = sweep.manifest.get("launcher")
-    if node is None:
-        raise ConfigError([f"sweep {sweep.name} was not run by the local pool"])
-    return local_options(node | changes)
 
 
 def _remove(sweep: Sweep, cells: Sequence[Cell]) -> None:

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from lic_exp.launching.slurm.queue import QUEUE
 from lic_exp.launching.sweeps.folder import Sweep
 from lic_exp.launching.sweeps.states import ACTIVE, FINISHED, INTERRUPTED, TROUBLE, CellState, eta_s, pool_lives
 from lic_exp.launching.verbs import age_text, shortened
@@ -57,9 +58,12 @@ def _head(sweep: Sweep, found: Sequence[CellState]) -> Text:
     states = [one.state for one in found]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     pool = sweep.pool
+    on_slurm = sweep.manifest.get("launched_by") == "slurm" and any(state in ACTIVE for state in states)
     by = f"run by process {pool['pid']} on {pool['host']}" if pool_lives(sweep) else "no pool is at work on it"
-    head = Text(f"sweep {sweep.name} in {sweep.runs}: {counts}; {by}", style="bold")
-    if not pool_lives(sweep) and any(state not in FINISHED for state in states):
+    head = Text(f"sweep {sweep.name} in {sweep.runs}: {counts}; {'run by SLURM' if on_slurm else by}", style="bold")
+    if QUEUE.trouble:
+        head.append(f"\nSLURM could not be asked, and this is from files alone: {QUEUE.trouble}", style="yellow")
+    if not (on_slurm or pool_lives(sweep)) and any(state not in FINISHED for state in states):
         head.append("\nits command starts what is missing; `retry` what failed", style="dim")
     return head
 
@@ -113,6 +117,7 @@ def as_records(sweep: Sweep, found: Iterable[CellState]) -> list[dict[str, Any]]
             "eta_s": eta_s(sweep, one),
             "host": one.host,
             "attempts": one.attempts,
+            "job": sweep.job(one.cell).get("job"),
             "exit_code": one.exit_code,
             "age_s": None if one.started is None else time.time() - one.started,
             "folder": str(sweep.run(one.cell).folder),

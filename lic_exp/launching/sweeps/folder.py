@@ -4,6 +4,7 @@ manifest.json             the cells: labels, roles, signatures, what each waits 
 cells/<signature>.json    a cell's frozen config: all that a launcher gets
 cells/<signature>.log     what its processes said, one attempt after another
 cells/<signature>.attempt the latest process: pid, host, when it began, how it ended and why
+cells/<signature>.job     the SLURM job that was submitted for it last
 cells/<signature>.exit    what that process itself wrote of its end, for a pool that did not see it
 cells/<signature>.cancelled  it shall not start, until the sweep's command or `retry` says so
 pool.json                 the pool that runs it, with its heartbeat; pool.log what it says when detached
@@ -69,6 +70,10 @@ class Sweep:
         fields = Cell.__dataclass_fields__
         return [Cell(**{key: value for key, value in one.items() if key in fields}) for one in self.manifest["cells"]]
 
+    @cached_property
+    def by_signature(self) -> dict[str, Cell]:
+        return {cell.signature: cell for cell in self.cells}
+
     def run(self, cell: Cell) -> Run:
         return Run(self.runs / cell.signature)
 
@@ -94,6 +99,20 @@ class Sweep:
 
     def record_attempt(self, cell: Cell, record: Mapping[str, Any]) -> None:
         write_atomically(self.folder / "cells" / f"{cell.signature}.attempt", json.dumps(record, indent=1) + "\n")
+
+    def job(self, cell: Cell) -> dict[str, Any]:
+        """The SLURM job submitted last for a cell, {} where there was none: job, submitted."""
+        return _read(self.folder / "cells" / f"{cell.signature}.job")
+
+    def record_job(self, cell: Cell, record: Mapping[str, Any]) -> None:
+        _replace(self.folder / "cells" / f"{cell.signature}.job", json.dumps(record) + "\n")
+
+    def job_log(self, job: str) -> Path:
+        """What a SLURM job said outside of its cell, on its error stream; submitit names the file."""
+        return self.folder / "slurm" / f"{job}_0_log.err"
+
+    def forget_job(self, cell: Cell) -> None:
+        (self.folder / "cells" / f"{cell.signature}.job").unlink(missing_ok=True)
 
     @property
     def pool(self) -> dict[str, Any]:
@@ -124,18 +143,22 @@ def sweep_name(title: str, signatures: Sequence[str]) -> str:
 def write_sweep(folder: Path, manifest: Mapping[str, Any], frozen: Mapping[str, Mapping[str, Any]]) -> Sweep:
     """Make the folder, or renew what is in it. frozen: {signature: what its cell file holds}.
 
-    Cell files are replaced whole but not synced one by one, which would take a thousand cells ten seconds; the cell
-    itself checks that its file describes the run it is named after.
+    The cell itself checks that its file describes the run it is named after.
     """
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     for signature, content in frozen.items():
         path, text = folder / "cells" / f"{signature}.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
+            _replace(path, text)
     write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     return Sweep(folder)
+
+
+def _replace(path: Path, text: str) -> None:
+    """As a whole, but not synced, which would take a thousand cells ten seconds."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def sweeps(runs: str | Path) -> list[Sweep]:

@@ -13,7 +13,7 @@ from lic_exp.launching.studies import Study, requested, trainings
 from lic_exp.launching.sweeps.cells import Frozen, freeze
 from lic_exp.launching.sweeps.command import run_sweep, say
 from lic_exp.launching.sweeps.folder import Sweep
-from lic_exp.launching.sweeps.options import Local, local_options
+from lic_exp.launching.sweeps.launchers import KINDS, Launcher, launcher_options
 from lic_exp.launching.sweeps.spec import Spec, parse_spec
 
 OF_THE_POOL = ("hydra.launcher", "hydra/launcher", "hydra.sweeper")
@@ -34,15 +34,17 @@ class Made:
     study: Study | None
 
     @property
-    def options(self) -> Local:
-        """The pool's options. Raises ConfigError."""
-        return local_options(self.node)
+    def options(self) -> Launcher:
+        """The launcher's options. Raises ConfigError."""
+        return launcher_options(self.launcher, self.node)
 
     def write(self) -> Sweep:
         """Put it on disk, with a copy of the code where that was asked for."""
         if self.study is not None:
             self.study.record(next(iter(self.frozen.configs.values())))
-        self.frozen.manifest["launcher"] = self.options.model_dump() | {"detach": False}
+        self.frozen.manifest["launched_by"] = self.launcher
+        # What was not set stays so: a rule for some cells must not reset what it does not name.
+        self.frozen.manifest["launcher"] = self.options.model_dump(exclude_unset=True) | self.options.KEPT
         sweep = self.frozen.write()
         if self.options.snapshot and not sweep.manifest.get("snapshot"):
             sweep = _with_snapshot(sweep)
@@ -78,7 +80,7 @@ def make(given: Sequence[str], *, several: bool, request: Request | None = None)
         spec = parse_spec(request.sweep, f"experiment={experiment[0]}")
     frozen = freeze(asked, given, keep=spec.screen.keep if spec and spec.screen else 0)
     made = Made(frozen, request.launcher, request.launcher_options, spec, asked[0].study)
-    if made.launcher == "local":
+    if made.launcher in KINDS:
         made.options  # noqa: B018 (a wrong option is refused before anything is written)
     return made
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -32,24 +32,34 @@ class Local(BaseModel):
     budget_min: PositiveFloat | None
     probe_steps: PositiveInt | None
 
+    KEPT: ClassVar = {"detach": False}  # how `retry` runs what this command began
+
 
 def local_options(node: Mapping[str, Any]) -> Local:
     """The options, checked. Raises ConfigError with everything that is wrong in them."""
+    return checked(Local, node)
+
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+def checked(kind: type[Options], node: Mapping[str, Any]) -> Options:
+    """A launcher's options. Raises ConfigError with everything that is wrong in them."""
     try:
-        return Local.model_validate(dict(node))
+        return kind.model_validate(dict(node))
     except ValidationError as error:
-        messages = dict.fromkeys(_message(fault["loc"], fault, node) for fault in error.errors())
-        raise ConfigError(messages) from error
+        raise ConfigError(dict.fromkeys(_message(kind, fault, node) for fault in error.errors())) from error
 
 
-def _message(place: tuple[int | str, ...], fault: Mapping[str, Any], node: Mapping[str, Any]) -> str:
-    key = str(place[0])
-    if fault["type"] == "extra_forbidden":
-        valid = list(Local.model_fields)
+def _message(kind: type[BaseModel], fault: Mapping[str, Any], node: Mapping[str, Any]) -> str:
+    key = str(fault["loc"][0])
+    if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
+        valid = list(kind.model_fields)
         return (
             f"{PREFIX}.{key}: there is no such key.{did_you_mean(key, valid, PREFIX + '.')} Valid: {', '.join(valid)}"
         )
-    return f"{PREFIX}.{key}={node.get(key)}: {fault['msg'].removeprefix('Input ')}"
+    inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"][1:])
+    return f"{PREFIX}.{key}{inner}={fault['input'] if inner else node.get(key)}: {fault['msg'].removeprefix('Input ')}"
 
 
 def slots(options: Local) -> list[str | None]:

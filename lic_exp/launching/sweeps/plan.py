@@ -15,6 +15,8 @@ from lic_exp.launching.summary import console_for
 from lic_exp.launching.sweeps.display import visible
 from lic_exp.launching.sweeps.estimates import known_paces, length, probe
 from lic_exp.launching.sweeps.folder import Cell, Sweep
+from lic_exp.launching.sweeps.launchers import KINDS
+from lic_exp.launching.sweeps.options import Local
 from lic_exp.launching.sweeps.pool import cell_command, python_path
 from lic_exp.launching.sweeps.states import FINISHED, CellState, states
 from lic_exp.launching.verbs import shortened
@@ -41,7 +43,7 @@ class Planned:
 def show(made: "Made") -> int:
     """Print the plan; nothing is written. Returns the exit code: 1 over `hydra.launcher.budget_min`."""
     frozen, console = made.frozen, console_for(sys.stdout)
-    budget = made.options.budget_min if made.launcher == "local" else None
+    budget = made.options.budget_min if made.launcher in KINDS else None
     planned = plan(made)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for title in ("cell", "run", "state", "minutes", "differs from the baseline in"):
@@ -57,7 +59,8 @@ def show(made: "Made") -> int:
     left = [one for one in planned if one.now.state not in FINISHED]
     unknown = sum(one.minutes is None for one in left)
     total = f"{len(planned)} cells, {len(left)} to run: {sum(known):.1f} min of computing"
-    total += f", and {unknown} of unknown length (hydra.launcher.probe_steps=20 measures)" if unknown else ""
+    measures = " (hydra.launcher.probe_steps=20 measures)" if made.launcher == "local" else ""
+    total += f", and {unknown} of unknown length{measures}" if unknown else ""
     sources = ", ".join(sorted({one.source for one in planned if one.source}))
     console.print(
         f"sweep {frozen.name}: {total}{f'; by {sources}' if sources else ''}", highlight=False, soft_wrap=True
@@ -77,7 +80,7 @@ def plan(made: "Made") -> list[Planned]:
     paces, source = known_paces(frozen.runs), "finished runs of the same shape"
     shapes = {name: shape(config) for name, config in frozen.configs.items()}
     sources = dict.fromkeys(paces, source)
-    if made.launcher == "local" and made.options.probe_steps is not None:
+    if made.launcher in KINDS and isinstance(made.options, Local) and made.options.probe_steps is not None:
         for name, config in frozen.configs.items():
             if shapes[name] not in paces and now[name].state not in FINISHED:
                 measured = probe(config, made.options.probe_steps, os.getcwd(), _prober(made))
@@ -137,6 +140,7 @@ def _unwritten(frozen: "Frozen") -> Sweep:
 def _prober(made: "Made") -> Any:
     def command(frozen: Any) -> tuple[Sequence[str], dict[str, str]]:
         path = os.pathsep.join(python_path(_unwritten(made.frozen)))
+        assert isinstance(made.options, Local)
         return cell_command(frozen, made.options), os.environ | {"PYTHONPATH": path}
 
     return command

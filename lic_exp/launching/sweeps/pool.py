@@ -19,7 +19,7 @@ from lic_exp.launching.run import shown_state
 from lic_exp.launching.sweeps.folder import Cell, Sweep
 from lic_exp.launching.sweeps.options import Local, slot_environment, slots
 from lic_exp.launching.sweeps.processes import ask_to_stop, identity, kill, lives, out_of_memory_kills
-from lic_exp.launching.sweeps.states import FINISHED, TROUBLE, judged, losers, state_of
+from lic_exp.launching.sweeps.states import FINISHED, TROUBLE, exit_of, judged, may_start, state_of
 
 LOOK_EVERY_S = 0.1
 BEAT_EVERY_S = 5.0
@@ -114,9 +114,8 @@ class Pool:
             kill_rest(active.process.pid)
         killed = active.memory_kills is not None and (out_of_memory_kills() or 0) > active.memory_kills
         state, reason = judged(self.sweep, cell, active.record, exit_code, kernel_killed=killed)
-        ended = {"ended": time.time(), "exit_code": exit_code, "state": state, "reason": reason}
-        if exit_code is None:  # another pool's child wrote it itself, where it could
-            ended["exit_code"] = self.sweep.exit_of(cell).get("exit_code")
+        code = exit_of(self.sweep, cell, active.record, exit_code)
+        ended = {"ended": time.time(), "exit_code": code, "state": state, "reason": reason}
         self.sweep.record_attempt(cell, active.record | ended)
         self._states[cell.signature] = state
         again = state in TROUBLE and state != "refused" and self._tries.get(cell.signature, 0) <= self.options.retries
@@ -190,18 +189,12 @@ class Pool:
 
     def _verdict(self, cell: Cell) -> str:
         """By what the cell waits for: now, later or never."""
-        if self.sweep.cancelled(cell).exists():
-            return "never"
-        if cell.parent is not None and self._states[cell.parent] not in FINISHED:
-            return "later" if self._pending({cell.parent}) else "never"
-        if cell.group is None or cell.first:
-            return "now"
-        firsts = [one for one in self.sweep.cells if one.first]
-        if self._pending({one.signature for one in firsts}):
+        waits_for = {cell.parent} if cell.parent else set()
+        if cell.group is not None and not cell.first:
+            waits_for |= {one.signature for one in self.sweep.cells if one.first}
+        if not self.sweep.cancelled(cell).exists() and self._pending(waits_for):
             return "later"
-        if any(self._states[one.signature] not in (*FINISHED, *TROUBLE) for one in firsts):
-            return "never"
-        return "never" if cell.group in losers(state_of(self.sweep, one) for one in firsts) else "now"
+        return "now" if may_start(self.sweep, cell, lambda one: self._states[one.signature]) is None else "never"
 
     def _pending(self, signatures: set[str]) -> bool:
         """Whether one of these runs, or may yet."""
@@ -238,6 +231,7 @@ class Pool:
         self._tries[cell.signature] = self._tries.get(cell.signature, 0) + 1
         log = self.sweep.log(cell)
         begin = log.stat().st_size if log.exists() else 0
+        self.sweep.exit_file(cell).unlink(missing_ok=True)
         command = self._command(self.sweep.frozen(cell), self.options)
         environment = os.environ | slot_environment(self.options, self._gpus[slot], len(self._gpus))
         environment["PYTHONPATH"] = os.pathsep.join(python_path(self.sweep))

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +10,12 @@ from lic_exp.launching.code import code_hash
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.listing import progress
 from lic_exp.launching.run import Run, shown_state
+from lic_exp.launching.slurm.states import state_of_job
 from lic_exp.launching.sweeps.folder import Cell, Sweep
 from lic_exp.launching.sweeps.processes import is_here, lives
 from lic_exp.launching.sweeps.verdict import end_of, verdict
 
-ACTIVE = ("starting", "running")
+ACTIVE = ("queued", "starting", "running")
 TROUBLE = ("failed", "diverged", "out_of_memory", "killed", "time_limit", "refused", "dead", "unreadable")
 INTERRUPTED = ("preempted", "cancelled")
 UNBEGUN = ("waiting", "blocked", "created")
@@ -83,11 +84,16 @@ def state_of(sweep: Sweep, cell: Cell) -> CellState:
     )
 
 
-def _state(sweep: Sweep, cell: Cell, status: Mapping[str, Any], attempt: Mapping[str, Any]) -> tuple[str, str]:
+def _state(  # noqa: PLR0911 (one return per state)
+    sweep: Sweep, cell: Cell, status: Mapping[str, Any], attempt: Mapping[str, Any]
+) -> tuple[str, str]:
     shown = shown_state(status) if status else "waiting"
     said = str(status.get("reason") or "").strip()
     if shown == "done":
         return shown, ""
+    if job := governing_job(sweep, cell, attempt):
+        own = attempt if attempt.get("job") == job["job"] else {}
+        return state_of_job(sweep, cell, job, own, status if is_of(status, own) else {})
     if attempt and lives(attempt):
         return ("running" if is_of(status, attempt) and shown == "running" else "starting"), ""
     if shown == "running":
@@ -96,11 +102,42 @@ def _state(sweep: Sweep, cell: Cell, status: Mapping[str, Any], attempt: Mapping
     if attempt and not later:
         state, reason = judged(sweep, cell, attempt)
         if state != "done":  # else the run was removed since
-            is_cancelled = state == "preempted" and sweep.cancelled(cell).exists()
-            return ("cancelled" if is_cancelled else state), reason
+            return _as_cancelled(sweep, cell, state), reason
     if sweep.cancelled(cell).exists():
         return "cancelled", "before it began"
     return shown, said
+
+
+def governing_job(sweep: Sweep, cell: Cell, attempt: Mapping[str, Any]) -> dict[str, Any]:
+    """The SLURM job that has the cell, {} where it has none or was started otherwise since."""
+    job = sweep.job(cell)
+    later = attempt.get("job") != job.get("job") and attempt.get("started", 0) > job.get("submitted", 0)
+    return {} if later else job
+
+
+def _as_cancelled(sweep: Sweep, cell: Cell, state: str) -> str:
+    return "cancelled" if state == "preempted" and sweep.cancelled(cell).exists() else state
+
+
+def may_start(sweep: Sweep, cell: Cell, state: Callable[[Cell], str] | None = None) -> str | None:
+    """Why a cell must not start, now that nothing it waits for is at work; None where it may.
+
+    state: how one finds the state of another cell; by default from the files.
+    """
+    state = state or (lambda one: state_of(sweep, one).state)
+    if sweep.cancelled(cell).exists():
+        return "it was cancelled"
+    if cell.parent is not None:
+        parent = sweep.by_signature[cell.parent]
+        if state(parent) not in FINISHED:
+            return f"it starts from {parent.label}, which is {state(parent)}"
+    if cell.group is None or cell.first:
+        return None
+    firsts = [one for one in sweep.cells if one.first]
+    if any(state(one) not in (*FINISHED, *TROUBLE) for one in firsts):
+        return "not all of the screening has ended"
+    lost = losers(state_of(sweep, one) for one in firsts)
+    return "others were better at the first rate" if cell.group in lost else None
 
 
 def judged(
@@ -114,13 +151,21 @@ def judged(
     """(state, reason) of an attempt whose process is gone; as it was recorded, where it was."""
     if "state" in attempt:
         return attempt["state"], attempt["reason"]
-    ended = sweep.exit_of(cell)
-    if exit_code is None and ended.get("pid") == attempt.get("pid"):
-        exit_code = ended.get("exit_code")
+    exit_code = exit_of(sweep, cell, attempt, exit_code)
     status = sweep.run(cell).files.status()
     asked = "cancelled" if sweep.cancelled(cell).exists() else attempt.get("asked")
     log = end_of(sweep.log(cell), attempt.get("log_begin", 0))
     return verdict(exit_code, asked, status if is_of(status, attempt) else {}, log, kernel_killed=kernel_killed)
+
+
+def exit_of(sweep: Sweep, cell: Cell, attempt: Mapping[str, Any], exit_code: int | None) -> int | None:
+    """An attempt's exit code: its own word, where it came so far, since something may kill it on its way out.
+
+    exit_code: as whoever started it saw it, None where nobody did.
+    """
+    ended = sweep.exit_of(cell)
+    own = ended.get("exit_code") if ended.get("pid") == attempt.get("pid") else None
+    return own if own is not None and (exit_code is None or exit_code < 0) else exit_code
 
 
 def is_of(status: Mapping[str, Any], attempt: Mapping[str, Any]) -> bool:

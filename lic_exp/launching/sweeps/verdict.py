@@ -13,7 +13,8 @@ ASKED = ("time_limit", "cancelled", "preempted")
 
 MEMORY = re.compile(
     r"MemoryError|out ?of ?memory|can't allocate memory|cannot allocate memory|std::bad_alloc|"
-    r"not enough memory|CUBLAS_STATUS_ALLOC_FAILED|failed to map segment|unable to mmap",
+    r"not enough memory|CUBLAS_STATUS_ALLOC_FAILED|failed to map segment|unable to mmap|"
+    r"exceeded (job |step )?memory limit|oom[-_]kill",
     re.IGNORECASE,
 )
 MEMORY_ADVICE = "lower data.batch_size, split the batch with trainer.accumulate, or run fewer cells at a time"
@@ -62,9 +63,9 @@ def _gone(exit_code: int | None, last: str, *, kernel_killed: bool) -> tuple[str
 _ORDERLY = (exit_codes.PREEMPTED, exit_codes.CONFIG, exit_codes.DIVERGED)
 
 _WHY = {
-    "time_limit": "it reached hydra.launcher.time_limit_min",
+    "time_limit": "it reached its time limit",
     "cancelled": "cancelled",
-    "preempted": "its sweep was asked to stop",
+    "preempted": "it was asked to stop",
 }
 
 

@@ -1,0 +1,90 @@
+"""What `hydra.launcher.*` says to SLURM. Nothing of it is signed.
+
+Names and meaning of a job's request are those of Hydra's submitit plugin, which are in turn sbatch's.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from lic_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt
+
+
+class Strict(BaseModel):
+    """Refuses what it does not know."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Request(Strict):
+    """What one job asks the cluster for; None leaves it to the cluster. conf/hydra/launcher/slurm.yaml explains."""
+
+    timeout_min: PositiveInt
+    nodes: PositiveInt
+    tasks_per_node: PositiveInt
+    cpus_per_task: PositiveInt | None
+    cpus_per_gpu: PositiveInt | None
+    gpus_per_node: NonNegativeInt | str | None
+    gpus_per_task: NonNegativeInt | str | None
+    gres: str | None
+    mem_gb: PositiveFloat | None
+    mem_per_cpu: str | None
+    mem_per_gpu: str | None
+    partition: str | None
+    qos: str | None
+    account: str | None
+    constraint: str | None
+    nodelist: str | None
+    exclude: str | None
+    exclusive: bool | str | None
+    comment: str | None
+    setup: list[str]
+    srun_args: list[str]
+    use_srun: bool
+    additional_parameters: dict[str, str | int | float | bool]
+
+
+# A rule states what it changes, so that none of its keys is required.
+_CHANGES: dict[str, Any] = {
+    name: (field.annotation, Field(None, validate_default=False)) for name, field in Request.model_fields.items()
+}
+Rule = create_model("Rule", __base__=Strict, when=(dict[str, Any], ...), **_CHANGES)
+"""What some cells ask for instead: `when` holds overrides or config keys with the values that they must have."""
+
+
+class Slurm(Request):
+    """The options of `hydra/launcher=slurm`; conf/hydra/launcher/slurm.yaml holds and explains their values."""
+
+    resources: list[Rule]  # type: ignore[valid-type]
+    array_parallelism: PositiveInt
+    requeue: bool
+    signal_delay_s: PositiveInt
+    max_num_timeout: NonNegativeInt
+    retries: NonNegativeInt
+    max_failures: PositiveInt | None
+    fail_fast: bool
+    wait: bool
+    snapshot: bool
+    budget_min: PositiveFloat | None
+
+    KEPT: ClassVar = {"wait": False}  # how `retry` runs what this command began
+
+    def request(self, given: Mapping[str, str], config: Mapping[str, str]) -> dict[str, Any]:
+        """What the job of one cell asks for; of several rules that fit, the later one counts.
+
+        given: its overrides, {key: value}. config: its whole config, flat.
+        """
+        asked = self.model_dump(include=set(Request.model_fields))
+        for rule in self.resources:
+            wanted = rule.when  # type: ignore[attr-defined]
+            if all(str(given.get(key, config.get(key))) == plain_text(value) for key, value in wanted.items()):
+                asked |= rule.model_dump(exclude_unset=True, exclude={"when"})  # type: ignore[attr-defined]
+        return asked
+
+
+def plain_text(value: Any) -> str:
+    """As an override has it, without quotes."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,162 @@
+"""What SLURM says of jobs, by `squeue`, `scontrol` and, where there is accounting, `sacct`.
+
+One listing of one's own jobs serves all cells of a sweep, and is renewed after `RENEW_S`: a controller serves
+thousands of users. Every question has an end: a controller that is away must not hold up anybody.
+"""
+
+import getpass
+import re
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+RENEW_S = 5.0
+TIMEOUT_S = 20.0
+
+WAITS = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "CONFIGURING")
+WORKS = ("RUNNING", "COMPLETING", "STAGE_OUT", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING", "EXPEDITING")
+UNKNOWN = "UNKNOWN"
+"""SLURM no longer knows the job: it ended some minutes ago, and there is no accounting."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as SLURM has it. state: in SLURM's words, or UNKNOWN. exit_code: negative for a signal; None: not asked."""
+
+    job: str
+    state: str
+    reason: str = ""
+    node: str = ""
+    name: str = ""
+    exit_code: int | None = None
+
+    @property
+    def waits(self) -> bool:
+        return self.state in WAITS
+
+    @property
+    def works(self) -> bool:
+        return self.state in WORKS
+
+
+class Queue:
+    """SLURM's queue as it was at most `RENEW_S` ago. trouble: why it could not be asked, or nothing."""
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self._asked = 0.0
+        self._jobs: dict[str, JobView] | None = None
+
+    def view(self, job: str, *, since: float = 0.0) -> JobView | None:
+        """The job now; None where SLURM cannot be asked. since: [Unix s] the listing must be younger."""
+        listed = self.jobs(since=since)
+        if listed is None:
+            return None
+        return listed.get(job) or JobView(job, UNKNOWN)
+
+    def jobs(self, *, since: float = 0.0) -> dict[str, JobView] | None:
+        """{job: view} of one's own jobs, those that have just ended too; None where SLURM cannot be asked."""
+        if time.time() - self._asked > RENEW_S or self._asked <= since:
+            began = time.time()
+            self._jobs = self._listing()
+            self._asked = began
+        return self._jobs
+
+    def _listing(self) -> dict[str, JobView] | None:
+        command = ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}"]
+        try:
+            text = ask([*command, "--format=%i|%T|%r|%N|%j"])
+        except SlurmError as error:
+            self.trouble = str(error)
+            return None
+        self.trouble = ""
+        return parse_listing(text)
+
+
+QUEUE = Queue()
+"""The one that all of this process share."""
+
+
+def parse_listing(text: str) -> dict[str, JobView]:
+    """The lines of `squeue --format=%i|%T|%r|%N|%j`; a name may hold anything."""
+    found = {}
+    for line in text.splitlines():
+        job, state, reason, node, name = ([*line.split("|", 4), "", "", "", ""])[:5]
+        found[job.strip()] = JobView(job.strip(), state, "" if reason == "None" else reason, node, name)
+    return found
+
+
+def ended(view: JobView) -> JobView:
+    """The same with its exit code, and with its state where only accounting still knows it."""
+    for question in (_by_scontrol, _by_sacct):
+        found = question(view.job)
+        if found is not None:
+            return found
+    return view
+
+
+def details(job: str) -> dict[str, str]:
+    """What `scontrol show job` says, {} where it says nothing."""
+    try:
+        text = ask(["scontrol", "--oneliner", "show", "job", job])
+    except SlurmError:
+        return {}
+    return {key: value for key, _, value in (part.partition("=") for part in text.split()) if key}
+
+
+def _by_scontrol(job: str) -> JobView | None:
+    found = details(job)
+    if "JobState" not in found:
+        return None
+    reason = found.get("Reason", "")
+    return JobView(
+        job,
+        found["JobState"],
+        "" if reason == "None" else reason,
+        found.get("NodeList", ""),
+        found.get("JobName", ""),
+        exit_code(found.get("ExitCode", "")),
+    )
+
+
+def _by_sacct(job: str) -> JobView | None:
+    try:
+        text = ask(["sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job}", "--format=State,ExitCode"])
+    except SlurmError:
+        return None
+    lines = text.splitlines()
+    if not lines:
+        return None
+    state, code = [*lines[-1].split("|"), ""][:2]
+    word, _, by = state.partition(" ")  # "CANCELLED by 1000"
+    return JobView(job, word, by, exit_code=exit_code(code))
+
+
+def exit_code(text: str) -> int | None:
+    """Of SLURM's CODE:SIGNAL; negative for a signal."""
+    found = re.fullmatch(r"(\d+):(\d+)", text)
+    if found is None:
+        return None
+    code, number = int(found[1]), int(found[2])
+    return -number if number else code
+
+
+class SlurmError(RuntimeError):
+    """SLURM could not be asked, or refused; the message is its own."""
+
+
+def ask(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """What a command of SLURM says. Raises SlurmError with its message, after `TIMEOUT_S` at the latest."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment, errors="replace"
+        )
+    except FileNotFoundError as error:
+        raise SlurmError(f"{command[0]} is not installed on this machine") from error
+    except subprocess.TimeoutExpired as error:
+        raise SlurmError(f"{command[0]} did not answer within {TIMEOUT_S:g} s") from error
+    if done.returncode:
+        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise SlurmError(f"{command[0]}: {said}")
+    return done.stdout

@@ -1,0 +1,86 @@
+"""Where a cell stands that SLURM has: by what its job wrote, and by what SLURM says as far as it can be asked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lic_exp.launching import exit_codes
+from lic_exp.launching.run import shown_state
+from lic_exp.launching.slurm.queue import QUEUE, UNKNOWN, JobView, ended
+from lic_exp.launching.sweeps.folder import Cell, Sweep
+from lic_exp.launching.sweeps.verdict import MEMORY_ADVICE, end_of, verdict
+
+Record = Mapping[str, Any]
+
+
+def state_of_job(sweep: Sweep, cell: Cell, job: Record, attempt: Record, status: Record) -> tuple[str, str]:
+    """(state, reason) of a cell that is not done.
+
+    job: what was submitted. attempt: the job's own record, {} before it began. status: status.json if this attempt
+    wrote it, else {}.
+    """
+    written = attempt.get("state")
+    if written not in (None, "preempted"):
+        return str(written), attempt["reason"]
+    latest = max(attempt.get("started", 0.0), attempt.get("ended", 0.0), job["submitted"])
+    view = QUEUE.view(job["job"], since=latest)
+    if view is None:
+        return _from_files(job, attempt, status)
+    if view.waits or (written and view.works):
+        return "queued", f"job {view.job}: {view.reason or 'asked to stop; it starts again'}"
+    if view.works:
+        return ("running" if status and shown_state(status) == "running" else "starting"), ""
+    return _over(sweep, cell, view, attempt, status)
+
+
+def _from_files(job: Record, attempt: Record, status: Record) -> tuple[str, str]:
+    """Where SLURM cannot be asked, as on a machine outside of the cluster."""
+    if attempt.get("state"):
+        return attempt["state"], attempt["reason"]
+    if status:
+        return shown_state(status), str(status.get("reason") or "")
+    return ("starting" if attempt else "queued"), f"job {job['job']}: {QUEUE.trouble}"
+
+
+def _over(sweep: Sweep, cell: Cell, view: JobView, attempt: Record, status: Record) -> tuple[str, str]:
+    """Of a job that is no longer in the queue, and wrote no end of its own, or one that SLURM has the last word on."""
+    if sweep.cancelled(cell).exists():
+        return "cancelled", attempt.get("reason") or "before it began"
+    waited = cell.parent is not None or cell.group is not None
+    if not attempt and (view.state == "COMPLETED" or (waited and view.state == "CANCELLED")):
+        return "waiting", ""  # what it waited for failed, or its job saw that it must not start
+    view = ended(view)
+    if view.state in ENDED_BY_SLURM:
+        state, why = ENDED_BY_SLURM[view.state]
+        on = f" ({view.node})" if view.node and "node" in why else ""
+        return state, f"{why}{on}; {'it goes on from its newest checkpoint' if attempt else 'it had not begun'}"
+    if attempt.get("state"):
+        return attempt["state"], attempt["reason"]
+    if view.state == UNKNOWN:
+        begun = "gone, and nobody saw how it ended" if attempt else "not known to SLURM any more, and had not begun"
+        return "dead", f"job {view.job} is {begun}"
+    log = end_of(sweep.log(cell), attempt["log_begin"]) if attempt else ""
+    log += end_of(sweep.job_log(view.job), attempt.get("job_log_begin", 0))  # SLURM's own words
+    state, reason = verdict(_as_process(view.exit_code), None, status, log, kernel_killed=False)
+    return state, f"job {view.job}: {reason}"
+
+
+ENDED_BY_SLURM = {
+    "TIMEOUT": ("time_limit", "SLURM ended it at its time limit"),
+    "DEADLINE": ("time_limit", "SLURM ended it at its deadline"),
+    "CANCELLED": ("cancelled", "its job was cancelled"),
+    "PREEMPTED": ("preempted", "its job was preempted"),
+    "NODE_FAIL": ("killed", "its node failed"),
+    "BOOT_FAIL": ("killed", "its node did not start"),
+    "OUT_OF_MEMORY": ("out_of_memory", f"SLURM killed it for memory: ask for more, or {MEMORY_ADVICE}"),
+}
+"""What SLURM itself says of a job's end, and what it means."""
+
+
+def _as_process(code: int | None) -> int:
+    """The exit code of a job's process, negative for a signal, which a shell between them shows as 128 and more."""
+    if not code:
+        return exit_codes.FAILED
+    return SHELLS - code if code > SHELLS else code
+
+
+SHELLS = 128
