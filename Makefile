@@ -35,8 +35,9 @@ format: $(INSTALLED) ## bring the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-soak: $(INSTALLED) ## kill, cancel and resume trainings at random, 80 times, and compare every bit (45 minutes)
+soak: $(INSTALLED) ## kill, cancel, requeue and resume trainings at random, 100 times, and compare every bit (an hour)
 	$(BIN)/python tests/end_to_end/killing.py --trials 20
+	$(BIN)/python tests/slurm/interrupting.py --trials 20
 	$(BIN)/python -m pytest -m soak
 
 bench: $(INSTALLED) ## the benchmarks behind benchmarks/RESULTS.md

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analysis.runs import Runs, load_runs
     from analysis.speedup import speed_up
     from analysis.statistics import bca_interval, resolvable, t_interval, verdict
+    from analysis.sweeps import load_sweep
 
 _MODULE_OF = {
     "Runs": "analysis.runs",
@@ -28,6 +29,7 @@ _MODULE_OF = {
     "budget_speed_up": "analysis.budgets",
     "load_curve": "analysis.curves",
     "load_runs": "analysis.runs",
+    "load_sweep": "analysis.sweeps",
     "rd_change": "analysis.lagrangian",
     "resolvable": "analysis.statistics",
     "speed_up": "analysis.speedup",
@@ -45,6 +47,7 @@ __all__ = [
     "budget_speed_up",
     "load_curve",
     "load_runs",
+    "load_sweep",
     "rd_change",
     "resolvable",
     "speed_up",

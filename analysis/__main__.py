@@ -7,7 +7,13 @@ from importlib import import_module
 
 from analysis.errors import AnalysisError
 
-VERB_MODULES = ("analysis.verbs_rd", "analysis.verbs_runs", "analysis.verbs_ablation", "analysis.verbs_complexity")
+VERB_MODULES = (
+    "analysis.verbs_rd",
+    "analysis.verbs_runs",
+    "analysis.verbs_sweep",
+    "analysis.verbs_ablation",
+    "analysis.verbs_complexity",
+)
 """Each offers `add_parser(verbs)`, which adds its verbs and sets `verb=` to a function (options) -> exit code."""
 
 

@@ -176,29 +176,42 @@ def requeue(folder: Path, reference: Path, how: str, seed: int) -> str:
     return told
 
 
+def soak_runs(folder: Path, trials: int) -> None:
+    """So many trials for SIGKILL, for SIGUSR2, and for SIGKILL around a stage boundary."""
+    for title, overrides, number in (
+        ("SIGKILL", ONE_STAGE, signal.SIGKILL),
+        ("SIGUSR2", ONE_STAGE, signal.SIGUSR2),
+        ("SIGKILL, two stages", TWO_STAGES, signal.SIGKILL),
+    ):
+        place = folder / str(number) / str(len(overrides))
+        reference = finish(place / "reference", overrides)
+        for seed in range(trials):
+            told = trial(place, reference, overrides, number, seed)
+            print(f"{title}: trial {seed + 1} of {trials} bit-equal; {told}", flush=True)
+
+
+def soak_sweeps(folder: Path, trials: int) -> None:
+    """So many cells of sweeps, cancelled, preempted and killed in turn."""
+    reference = finish(folder / "sweeps" / "reference", ONE_STAGE)
+    for seed in range(trials):
+        how = list(INTERRUPTIONS)[seed % len(INTERRUPTIONS)]
+        told = requeue(folder / "sweeps", reference, how, seed)
+        print(f"cell of a sweep: trial {seed + 1} of {trials} bit-equal; {told}", flush=True)
+
+
+SOAKS = {"runs": soak_runs, "sweeps": soak_sweeps}
+
+
 def main() -> None:
-    """The long soak: so many trials for SIGKILL, for SIGUSR2, for SIGKILL around a stage boundary, and for sweeps."""
+    """The long soak."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=list(SOAKS), default=list(SOAKS), help="default: all")
     parser.add_argument("--trials", type=int, default=20)
-    trials = parser.parse_args().trials
+    options = parser.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, torch {torch.__version__}, {os.cpu_count()} cores", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
-        for title, overrides, number in (
-            ("SIGKILL", ONE_STAGE, signal.SIGKILL),
-            ("SIGUSR2", ONE_STAGE, signal.SIGUSR2),
-            ("SIGKILL, two stages", TWO_STAGES, signal.SIGKILL),
-        ):
-            folder = Path(temporary, str(number), str(len(overrides)))
-            reference = finish(folder / "reference", overrides)
-            for seed in range(trials):
-                told = trial(folder, reference, overrides, number, seed)
-                print(f"{title}: trial {seed + 1} of {trials} bit-equal; {told}", flush=True)
-        folder = Path(temporary, "sweeps")
-        reference = finish(folder / "reference", ONE_STAGE)
-        for seed in range(trials):
-            how = list(INTERRUPTIONS)[seed % len(INTERRUPTIONS)]
-            told = requeue(folder, reference, how, seed)
-            print(f"cell of a sweep: trial {seed + 1} of {trials} bit-equal; {told}", flush=True)
+        for part in options.parts:
+            SOAKS[part](Path(temporary), options.trials)
 
 
 if __name__ == "__main__":
