@@ -181,6 +181,14 @@ def test_a_job_that_was_stopped_waits_for_its_next_turn_until_slurm_says_otherwi
     assert shown(sweep)["a"][0] == "cancelled"
 
 
+def test_a_failure_that_is_tried_again_waits_for_its_turn(commands, sweep):
+    begin(sweep, "a", state="time_limit", reason="it reached its time limit", ended=time.time(), again=True)
+    commands(squeue=("7_0|PENDING|BeginTime||s", 0))
+    assert shown(sweep)["a"] == ("queued", "job 7_0: BeginTime")
+    begin(sweep, "a", state="time_limit", reason="it reached its time limit", ended=time.time())
+    assert shown(sweep)["a"] == ("time_limit", "it reached its time limit")
+
+
 def test_from_files_alone(commands, sweep):
     """On a machine without SLURM's commands."""
     begin(sweep, "a")

@@ -240,7 +240,8 @@ class Job:
         return bool(state in TROUBLE and state != "refused" and self._record["tries"] <= self.options.retries)
 
     def _requeue(self) -> None:
-        self.sweep.record_attempt(self.cell, self._record)  # SLURM may end this process before it answers
+        # Before asking, since SLURM may end this process before it answers.
+        self.sweep.record_attempt(self.cell, self._record | {"again": True})
         try:
             ask(["scontrol", "requeue", self.number], self._environment)
         except SlurmError as error:

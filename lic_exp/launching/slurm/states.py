@@ -19,7 +19,7 @@ def state_of_job(sweep: Sweep, cell: Cell, job: Record, attempt: Record, status:
     wrote it, else {}.
     """
     written = attempt.get("state")
-    if written not in (None, "preempted"):
+    if written not in (None, "preempted") and not attempt.get("again"):
         return str(written), attempt["reason"]
     latest = max(attempt.get("started", 0.0), attempt.get("ended", 0.0), job["submitted"])
     view = QUEUE.view(job["job"], since=latest)
@@ -44,7 +44,7 @@ def _from_files(job: Record, attempt: Record, status: Record) -> tuple[str, str]
 def _over(sweep: Sweep, cell: Cell, view: JobView, attempt: Record, status: Record) -> tuple[str, str]:
     """Of a job that is no longer in the queue, and wrote no end of its own, or one that SLURM has the last word on."""
     if sweep.cancelled(cell).exists():
-        return "cancelled", attempt.get("reason") or "before it began"
+        return "cancelled", attempt.get("reason") or ("its job was cancelled" if attempt else "before it began")
     waited = cell.parent is not None or cell.group is not None
     if not attempt and (view.state == "COMPLETED" or (waited and view.state == "CANCELLED")):
         return "waiting", ""  # what it waited for failed, or its job saw that it must not start
