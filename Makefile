@@ -6,6 +6,8 @@ PYTHON ?= python3.12 python3.11 python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# Tests share the cores file by file, since those of a file share trainings.
+SHARED := -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -20,10 +22,10 @@ demo: $(INSTALLED) ## train, evaluate and track a small codec on real photos (un
 	$(BIN)/python launch.py experiment=demo
 
 test: $(INSTALLED) ## the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(SHARED)
 
 test-slow: $(INSTALLED) ## the tests that take minutes
-	$(BIN)/python -m pytest -m "slow and not soak"
+	$(BIN)/python -m pytest -m "slow and not soak" $(SHARED) --durations=10
 
 lint: $(INSTALLED) ## style, types and layer contracts
 	$(BIN)/ruff check

@@ -13,7 +13,7 @@ from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.slurm.job import job_number
 from lic_exp.launching.slurm.options import Request, Slurm
 from lic_exp.launching.slurm.queue import JobView, Queue, SlurmError, ask, ended, exit_code, parse_listing
-from lic_exp.launching.slurm.submit import adopt, intent_folder, levels
+from lic_exp.launching.slurm.submit import adopt, intent_folder, levels, outside_of_jobs
 from lic_exp.launching.sweeps.folder import FOLDER, Cell, write_sweep
 from lic_exp.launching.sweeps.launchers import launcher_options
 from lic_exp.launching.sweeps.states import states
@@ -266,6 +266,19 @@ def test_parents_are_submitted_before_their_children_and_a_screening_first():
     assert [[cell.signature for cell in level] for level in levels(cells[1:])] == [["b", "c"], ["d"]], "a is done"
     screened = [Cell("x", "x", group="g"), Cell("y", "y", group="g", first=True)]
     assert [[cell.signature for cell in level] for level in levels(screened)] == [["y"], ["x"]]
+
+
+def test_a_job_made_inside_a_job_does_not_inherit_its_shape(monkeypatch):
+    monkeypatch.setenv("SLURM_CONF", "here")
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "100")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with outside_of_jobs():
+        assert os.environ["SLURM_MEM_PER_NODE"] == "100", "a default of the user's own"
+    monkeypatch.setenv("SLURM_JOB_ID", "3")
+    with outside_of_jobs():
+        assert "SLURM_MEM_PER_NODE" not in os.environ
+        assert os.environ["SLURM_CONF"] == "here"
+    assert os.environ["SLURM_JOB_ID"] == "3"
 
 
 def test_the_number_of_a_job_is_the_one_that_squeue_shows():

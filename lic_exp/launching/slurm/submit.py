@@ -15,8 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from itertools import groupby
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +103,6 @@ class _Submission:
         self.folder = intent_folder(sweep)
         self.limited = count > options.array_parallelism
         self._jobs: list[str] = []
-        self._taken_back = False
 
     def run(self, cells: Sequence[Cell]) -> Iterator[str]:
         """Parents before their children, whose jobs wait for theirs. Yields the numbers."""
@@ -121,14 +119,13 @@ class _Submission:
 
     def _batches(self, level: Sequence[Cell]) -> Iterator[Batch]:
         """Of cells that do not wait for each other: by what they ask for, as many as an array may have."""
-
-        def kind(cell: Cell) -> tuple[str, str]:
+        kinds: dict[tuple[str, str], list[Cell]] = {}
+        for cell in level:
             described = _described(self.sweep, cell) if self.options.resources else ({}, {})
-            request = self.options.request(*described)
-            return self._dependency(cell), json.dumps(request, sort_keys=True)
-
-        for (after, request), group in groupby(sorted(level, key=kind), key=kind):
-            members, most = list(group), largest_array()
+            request = json.dumps(self.options.request(*described), sort_keys=True)
+            kinds.setdefault((self._dependency(cell), request), []).append(cell)
+        most = largest_array()
+        for (after, request), members in kinds.items():
             for begin in range(0, len(members), most):
                 yield Batch(members[begin : begin + most], json.loads(request), after)
 
@@ -137,8 +134,11 @@ class _Submission:
         if cell.parent is not None:
             parent = self.sweep.by_signature[cell.parent]
             return f"afterok:{self.sweep.job(parent)['job']}" if self._is_open(parent) else ""
-        if cell.group is None or cell.first:
-            return ""
+        return self._after_screening if cell.group is not None and not cell.first else ""
+
+    @cached_property
+    def _after_screening(self) -> str:
+        """Asked for once the screening is submitted, since it comes first."""
         firsts = [one for one in self.sweep.cells if one.first and self._is_open(one)]
         arrays = dict.fromkeys(self.sweep.job(one)["job"].partition("_")[0] for one in firsts)
         return f"afterany:{':'.join(arrays)}" if arrays else ""
@@ -159,7 +159,8 @@ class _Submission:
         executor = self._executor(name, batch.request, after)
         paths = [str(self.sweep.frozen(cell)) for cell in batch.cells]
         try:
-            jobs = executor.map_array(work, paths)
+            with outside_of_jobs():
+                jobs = executor.map_array(work, paths)
         except Exception as error:  # submitit has several kinds for a refusal
             intent.unlink()
             raise ConfigError([f"SLURM refused {len(paths)} cells: {_words(error)}"]) from error
@@ -204,6 +205,23 @@ class _Submission:
             ask(["scancel", *self._jobs])
         except SlurmError as error:
             print(f"jobs {', '.join(self._jobs)} could not be cancelled again: {error}", file=sys.stderr)
+
+
+@contextmanager
+def outside_of_jobs() -> Iterator[None]:
+    """Without what a job's environment says of that job, which sbatch would take for wishes: for sweeps made in one."""
+    hidden: dict[str, str] = {}
+    if "SLURM_JOB_ID" in os.environ:
+        hidden = {key: os.environ[key] for key in os.environ if key.startswith(OF_A_JOB) and key != "SLURM_CONF"}
+    for key in hidden:
+        del os.environ[key]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
 
 
 def levels(cells: Iterable[Cell]) -> list[list[Cell]]:
