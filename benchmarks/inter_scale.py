@@ -21,7 +21,8 @@ from measuring import machine, median_interval
 
 from lic_exp.data.loading import Batch
 from lic_exp.launching import build as building
-from lic_exp.launching.compose import compose, parse
+from lic_exp.launching.compose import compose
+from lic_exp.launching.overrides import parse
 from lic_exp.launching.validation import validate
 from lic_exp.models.base import Codec
 from lic_exp.optimizers.groups import build_optimizers, split_parameters

@@ -16,7 +16,7 @@ import hydra
 import numpy as np
 from measuring import machine, median_interval
 
-from lic_exp.launching.compose import conf_folder
+from lic_exp.launching.overrides import conf_folder
 from lic_exp.launching.sweeps.making import make
 
 SEEDS, RATES = 25, 2

@@ -31,8 +31,9 @@ import torch
 from measuring import machine, median_interval
 
 from lic_exp.launching import build as building
-from lic_exp.launching.compose import compose, parse
+from lic_exp.launching.compose import compose
 from lic_exp.launching.identity import data_source
+from lic_exp.launching.overrides import parse
 from lic_exp.launching.validation import validate
 from lic_exp.tracking import names
 from lic_exp.tracking.base import MetricsWriter, Tracker

@@ -17,7 +17,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from lic_exp.catalogue import describe
-from lic_exp.launching.compose import conf_folder, groups, options
+from lic_exp.launching.overrides import conf_folder, groups, options
 from lic_exp.launching.schema import GROUPS, SEVERAL, Node, Root
 from lic_exp.ranges import Unsigned
 

@@ -16,8 +16,9 @@ from lic_exp.catalogue import describe
 from lic_exp.facts import CodecFacts, CriterionFacts, RegularizerNeeds
 from lic_exp.launching import validation
 from lic_exp.launching.build import build_objective, build_stages, build_tracker, component
-from lic_exp.launching.compose import compose, conf_folder, groups, options, parse
+from lic_exp.launching.compose import compose
 from lic_exp.launching.identity import data_source
+from lic_exp.launching.overrides import conf_folder, groups, options, parse
 from lic_exp.launching.schema import GROUPS
 from lic_exp.launching.validation import component_of, validate
 from lic_exp.models.base import Codec, CodecOutput

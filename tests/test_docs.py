@@ -15,9 +15,10 @@ import pytest
 from checkout import ROOT
 from commands import launch
 
-from lic_exp.launching.compose import compose, options, parse
+from lic_exp.launching.compose import compose
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.main import planning
+from lic_exp.launching.overrides import options, parse
 from lic_exp.launching.schema import GROUPS, SEVERAL
 from lic_exp.launching.sweeps.making import make
 from lic_exp.launching.validation import validate

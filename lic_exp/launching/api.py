@@ -6,9 +6,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lic_exp.launching.compose import compose, options, parse, quoted
+from lic_exp.launching.compose import compose
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.listing import RunSummary, summaries
+from lic_exp.launching.overrides import options, parse, quoted
 from lic_exp.launching.run import Run
 from lic_exp.launching.studies import trainings
 from lic_exp.launching.validation import validate

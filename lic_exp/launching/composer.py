@@ -8,15 +8,8 @@ import hydra
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from lic_exp.launching.compose import (
-    EXPERIMENT_NODES,
-    REFUSALS,
-    Overrides,
-    compose,
-    hydra_session,
-    parsed,
-    wanted_criterion,
-)
+from lic_exp.launching.compose import REFUSALS, compose, hydra_session, wanted_criterion
+from lic_exp.launching.overrides import EXPERIMENT_NODES, Overrides, parsed
 
 
 class Composer:

@@ -16,8 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lic_exp.launching import exit_codes
-from lic_exp.launching.compose import Request, compose_fitted, composed_by_hydra, conf_folder, parse
+from lic_exp.launching.compose import Request, compose_fitted, composed_by_hydra
 from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.overrides import conf_folder, parse
 from lic_exp.launching.studies import requested, trainings
 from lic_exp.launching.validation import validate
 

@@ -14,21 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from lic_exp.atomic import write_atomically
-from lic_exp.launching.compose import (
-    Overrides,
-    Request,
-    cells,
-    compose_request,
-    is_sweep,
-    parse,
-    parse_each,
-    parsed,
-    quoted,
-    values_of,
-)
+from lic_exp.launching.compose import Request, compose_request
 from lic_exp.launching.composer import Composer
 from lic_exp.launching.errors import ConfigError, did_you_mean
 from lic_exp.launching.identity import signature
+from lic_exp.launching.overrides import Overrides, cells, is_sweep, parse, parse_each, parsed, quoted, values_of
 from lic_exp.launching.sweeps.spec import SEED, Spec, label, parse_spec, points
 from lic_exp.launching.validation import validate
 from lic_exp.tables import FOLDER, Cell, Table, TableError, parse_table

@@ -16,8 +16,8 @@ from pydantic_core import ErrorDetails
 from lic_exp.catalogue import CatalogueError, Component, describe
 from lic_exp.facts import TrackerNeeds
 from lic_exp.launching import rules
-from lic_exp.launching.compose import conf_folders, options
 from lic_exp.launching.errors import ConfigError, did_you_mean, nearest
+from lic_exp.launching.overrides import conf_folders, options
 from lic_exp.launching.schema import GROUPS, SEVERAL, Components, Node, Root
 from lic_exp.launching.schema import Component as ComponentNode
 from lic_exp.launching.stages import check_stages

@@ -30,7 +30,8 @@ def add_parser(verbs: "Verbs") -> None:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from lic_exp.launching.compose import compose, parse
+    from lic_exp.launching.compose import compose
+    from lic_exp.launching.overrides import parse
     from lic_exp.launching.summary import console_for
     from lic_exp.launching.validation import validate
 

@@ -42,8 +42,9 @@ def _extend(options: argparse.Namespace) -> int:
 
 def extended(parent: "Run", overrides: Sequence[str]) -> dict[str, Any]:
     """The parent's config with these overrides and itself as `parent`. Raises ConfigError where one cannot be read."""
-    from lic_exp.launching.compose import compose, groups, parse
+    from lic_exp.launching.compose import compose
     from lic_exp.launching.extension import STAGED
+    from lic_exp.launching.overrides import groups, parse
 
     config = deepcopy(parent.config)
     if config.get("stages"):

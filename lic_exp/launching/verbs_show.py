@@ -105,7 +105,8 @@ def _status(run: "Run") -> Iterator[tuple[str, str]]:
 
 def _differences(run: "Run") -> Iterator[tuple[str, str]]:
     """`key: value (default: value)` for every key that the defaults have otherwise or not at all."""
-    from lic_exp.launching.compose import compose, parse
+    from lic_exp.launching.compose import compose
+    from lic_exp.launching.overrides import parse
     from lic_exp.launching.validation import validate
     from lic_exp.tracking.mlflow_store import flatten
 

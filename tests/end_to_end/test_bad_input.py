@@ -22,9 +22,10 @@ from PIL import Image
 from training_parts import unequal
 
 from lic_exp.launching import execute, exit_codes
-from lic_exp.launching.compose import compose, parse
+from lic_exp.launching.compose import compose
 from lic_exp.launching.lock import run_lock
 from lic_exp.launching.main import start
+from lic_exp.launching.overrides import parse
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import load_checkpoint
 from lic_exp.training.trainer import Trainer

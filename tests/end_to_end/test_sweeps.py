@@ -199,7 +199,7 @@ def test_names_that_mean_something_to_a_shell(toy_folder, tmp_path):
     name = 'it\'s $(touch hacked); "x" && \u00e9\nnew | line'
     folder = tmp_path / "some where; $(touch hacked) & \u00e9 'q'"
     folder.mkdir()
-    from lic_exp.launching.compose import quoted
+    from lic_exp.launching.overrides import quoted
 
     done = launch("-m", *TOY, f"name={quoted(name)}", "seed=0", folder=folder, path=toy_folder)
     assert done.returncode == exit_codes.DONE, done.stderr

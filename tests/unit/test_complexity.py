@@ -14,7 +14,7 @@ from lic_exp.evaluation.complexity import ITSELF, complexity
 from lic_exp.facts import CodecFacts
 from lic_exp.launching import exit_codes
 from lic_exp.launching.complexity import record_complexity
-from lic_exp.launching.compose import options
+from lic_exp.launching.overrides import options
 from lic_exp.models.base import Codec, CodecOutput, CodingPart
 from lic_exp.tracking.run_folder import RunFolder
 

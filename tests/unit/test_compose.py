@@ -3,19 +3,10 @@ import pytest
 import toy
 from hydra.core.global_hydra import GlobalHydra
 
-from lic_exp.launching.compose import (
-    cells,
-    compose,
-    conf_folder,
-    groups,
-    options,
-    parse,
-    parse_each,
-    parsed,
-    quoted,
-)
+from lic_exp.launching.compose import compose
 from lic_exp.launching.composer import Composer
 from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.overrides import cells, conf_folder, groups, options, parse, parse_each, parsed, quoted
 from lic_exp.launching.schema import GROUPS
 
 

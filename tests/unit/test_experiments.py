@@ -2,8 +2,9 @@
 
 import pytest
 
-from lic_exp.launching.compose import compose, options
+from lic_exp.launching.compose import compose
 from lic_exp.launching.identity import signed_part
+from lic_exp.launching.overrides import options
 from lic_exp.launching.studies import trainings
 from lic_exp.launching.validation import validate
 from lic_exp.tables import experiments, read_table

@@ -5,9 +5,10 @@ import pytest
 import toy
 from PIL import Image
 
-from lic_exp.launching.compose import compose, parse
+from lic_exp.launching.compose import compose
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.identity import signature, signed_part
+from lic_exp.launching.overrides import parse
 from lic_exp.launching.schema import Root, Trainer
 from lic_exp.launching.validation import validate
 from lic_exp.ranges import Neutral

@@ -23,7 +23,8 @@ from training_parts import (
 
 from lic_exp.divergence import DivergedError
 from lic_exp.facts import CodecFacts
-from lic_exp.launching.compose import compose, parse
+from lic_exp.launching.compose import compose
+from lic_exp.launching.overrides import parse
 from lic_exp.models.base import CodecOutput
 from lic_exp.ops.haar import haar2
 from lic_exp.optimizers import factories

@@ -11,7 +11,8 @@ from training_parts import CPU, optimizers, step_options
 
 import lic_exp
 from lic_exp.data.loading import Batch
-from lic_exp.launching.compose import compose, parse
+from lic_exp.launching.compose import compose
+from lic_exp.launching.overrides import parse
 from lic_exp.optimizers import factories
 from lic_exp.progress import Progress
 from lic_exp.spectral_reg.choices import conflicts

@@ -6,7 +6,7 @@ from torch import Tensor
 
 import lic_exp
 from lic_exp.catalogue import describe
-from lic_exp.launching.compose import options
+from lic_exp.launching.overrides import options
 from lic_exp.models.base import Codec, CodecOutput, Compressed
 from lic_exp.models.compressai_zoo import ZooCodec, bits_of
 from lic_exp.models.weights import load_weights

@@ -15,8 +15,9 @@ from lic_exp.data import preflight as looking
 from lic_exp.data.images import ImageRef, list_images
 from lic_exp.data.preflight import Without, examine, look
 from lic_exp.data.sources import Bundled, Folder, Synthetic
-from lic_exp.launching.compose import compose, parse
+from lic_exp.launching.compose import compose
 from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.overrides import parse
 from lic_exp.launching.preflight import check_disk, checked_source
 from lic_exp.launching.validation import validate
 from lic_exp.tracking.run_folder import RunFolder

@@ -8,8 +8,8 @@ import time
 import pytest
 import yaml
 
-from lic_exp.launching.compose import conf_folder
 from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.overrides import conf_folder
 from lic_exp.launching.slurm.job import job_number
 from lic_exp.launching.slurm.options import Request, Slurm
 from lic_exp.launching.slurm.queue import JobView, Queue, SlurmError, ask, ended, exit_code, parse_listing

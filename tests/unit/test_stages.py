@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from lic_exp.launching import build
-from lic_exp.launching.compose import compose, parse
+from lic_exp.launching.compose import compose
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.identity import data_source, signature
+from lic_exp.launching.overrides import parse
 from lic_exp.launching.stages import stage_configs
 from lic_exp.launching.validation import validate
 

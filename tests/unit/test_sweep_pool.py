@@ -11,8 +11,8 @@ import time
 import pytest
 
 from lic_exp.launching import exit_codes
-from lic_exp.launching.compose import conf_folder
 from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.overrides import conf_folder
 from lic_exp.launching.sweeps.command import exit_code, run_sweep
 from lic_exp.launching.sweeps.control import cancel, wait
 from lic_exp.launching.sweeps.display import failure_lines

@@ -14,8 +14,9 @@ from stores import logged_points, tensorboard_points, wandb_points
 
 from lic_exp.launching import validation
 from lic_exp.launching.build import build_tracker
-from lic_exp.launching.compose import compose, options, parse
+from lic_exp.launching.compose import compose
 from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.overrides import options, parse
 from lic_exp.launching.validation import component_of, validate
 from lic_exp.tracking.base import BusyError, MetricsWriter, claim, forget
 from lic_exp.tracking.follower import Follower, Trackers

@@ -6,9 +6,10 @@ import toy
 from training_parts import ThreeScales
 
 import lic_exp
-from lic_exp.launching.compose import compose, parse
+from lic_exp.launching.compose import compose
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.identity import signed_part
+from lic_exp.launching.overrides import parse
 from lic_exp.launching.validation import validate
 from lic_exp.progress import Progress
 from lic_exp.spectral_reg.inter_scale import InterScale

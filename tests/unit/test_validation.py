@@ -1,8 +1,9 @@
 import pytest
 import toy
 
-from lic_exp.launching.compose import compose, parse
+from lic_exp.launching.compose import compose
 from lic_exp.launching.errors import ConfigError, nearest
+from lic_exp.launching.overrides import parse
 from lic_exp.launching.validation import validate
 
 

@@ -21,9 +21,10 @@ from rich.console import Console
 import lic_exp
 from lic_exp.__main__ import main
 from lic_exp.launching import exit_codes, summary, verbs_doctor
-from lic_exp.launching.compose import compose, parse
+from lic_exp.launching.compose import compose
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.listing import bytes_in, summaries, summarise
+from lic_exp.launching.overrides import parse
 from lic_exp.launching.run import SHOWN_STATES, find_run, shown_state
 from lic_exp.launching.validation import validate
 from lic_exp.launching.verbs import age_text, size_text

@@ -22,8 +22,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lic_exp.atomic import write_atomically
-from lic_exp.launching.compose import parsed
 from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.overrides import parsed
 from lic_exp.launching.slurm.job import work
 from lic_exp.launching.slurm.options import Slurm, plain_text
 from lic_exp.launching.slurm.queue import QUEUE, SlurmError, ask

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lic_exp.launching.code import code_hash
-from lic_exp.launching.compose import quoted, values_of
 from lic_exp.launching.composer import Composer
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.identity import signature
+from lic_exp.launching.overrides import quoted, values_of
 from lic_exp.launching.studies import Training
 from lic_exp.launching.sweeps.folder import FOLDER, Cell, Sweep, sweep_name, write_sweep
 from lic_exp.launching.validation import validate

@@ -8,7 +8,8 @@ from typing import Any
 
 from lic_exp.atomic import write_atomically
 from lic_exp.launching.code import packages
-from lic_exp.launching.compose import Request, values_of
+from lic_exp.launching.compose import Request
+from lic_exp.launching.overrides import values_of
 from lic_exp.launching.studies import Study, requested, trainings
 from lic_exp.launching.sweeps.cells import Frozen, freeze
 from lic_exp.launching.sweeps.command import run_sweep, say

@@ -17,8 +17,9 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lic_exp.launching import exit_codes
-from lic_exp.launching.compose import Request, is_sweep, parse, parse_each, parsed, quoted
+from lic_exp.launching.compose import Request
 from lic_exp.launching.errors import ConfigError
+from lic_exp.launching.overrides import is_sweep, parse, parse_each, parsed, quoted
 from lic_exp.launching.studies import Training
 from lic_exp.launching.sweeps.cells import freeze
 from lic_exp.launching.sweeps.command import run_sweep, say
