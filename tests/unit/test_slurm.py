@@ -10,10 +10,11 @@ import yaml
 
 from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.overrides import conf_folder
+from lic_exp.launching.slurm.arrays import adopt, array_folder, own_environment
 from lic_exp.launching.slurm.job import job_number
 from lic_exp.launching.slurm.options import Request, Slurm
 from lic_exp.launching.slurm.queue import JobView, Queue, SlurmError, ask, ended, exit_code, parse_listing
-from lic_exp.launching.slurm.submit import adopt, intent_folder, levels, outside_of_jobs
+from lic_exp.launching.slurm.submit import levels, submit
 from lic_exp.launching.sweeps.folder import FOLDER, Cell, write_sweep
 from lic_exp.launching.sweeps.launchers import launcher_options
 from lic_exp.launching.sweeps.states import states
@@ -88,10 +89,7 @@ def test_a_listing_is_read_whatever_the_names_hold():
     found = parse_listing("7_0|PENDING|Resources||a|b\n8|RUNNING|None|n1|x y\n\n9|FAILED\n")
     assert found["7_0"] == JobView("7_0", "PENDING", "Resources", "", "a|b")
     assert found["8"] == JobView("8", "RUNNING", "", "n1", "x y")
-    assert found["7_0"].waits
-    assert found["8"].works
-    assert not found["9"].waits
-    assert not found["9"].works
+    assert [(view.works, view.over) for view in found.values()] == [(False, False), (True, False), (False, True)]
 
 
 @pytest.mark.parametrize(("text", "code"), [("0:0", 0), ("3:0", 3), ("0:9", -9), ("", None), ("?", None)])
@@ -153,6 +151,9 @@ def test_how_a_job_ended_comes_from_whoever_knows(commands):
         ("FAILED|None|n1|s", "JobState=FAILED ExitCode=3:0", "diverged", "job 7_0"),
         ("FAILED|None|n1|s", "JobState=FAILED ExitCode=137:0", "killed", "SIGKILL"),
         ("FAILED|None|n1|s", "JobState=FAILED ExitCode=1:0", "failed", "module: command not found"),
+        ("FAILED|None|n1|s", "JobState=FAILED ExitCode=255:0", "failed", "module: command not found"),
+        ("FAILED|None|n1|s", "JobState=FAILED ExitCode=0:53", "killed", "killed by signal 53"),
+        ("NEWER_WORD|Why|n1|s", "", "queued", "job 7_0: Why"),
         ("COMPLETED|None|n1|s", "", "waiting", ""),
     ],
 )
@@ -181,12 +182,55 @@ def test_a_job_that_was_stopped_waits_for_its_next_turn_until_slurm_says_otherwi
     assert shown(sweep)["a"][0] == "cancelled"
 
 
+def test_a_job_that_the_listing_lacks_is_asked_for_by_itself(commands, sweep):
+    """As of a colleague's sweep, or one that began after the listing."""
+    commands(squeue=("", 0), scontrol=("JobState=RUNNING ExitCode=0:0", 0))
+    begin(sweep, "a")
+    assert shown(sweep) == {"a": ("running", ""), "b": ("starting", ""), "c": ("starting", "")}
+
+
+def test_an_end_is_asked_for_once(commands, sweep):
+    commands(squeue=("", 0), scontrol=("JobState=CANCELLED ExitCode=0:0", 0))
+    first = shown(sweep)
+    commands(scontrol=("never asked again", 1))
+    assert shown(sweep) == first
+    assert first["a"][0] == "cancelled"
+
+
+def test_a_kill_that_slurm_knows_to_be_for_memory(commands, sweep):
+    begin(sweep, "a", state="killed", reason="killed by SIGKILL", exit_code=-9, ended=time.time())
+    commands(squeue=("7_0|OUT_OF_MEMORY|OutOfMemory|n1|s", 0), scontrol=("JobState=OUT_OF_MEMORY", 0))
+    assert shown(sweep)["a"][0] == "out_of_memory"
+    commands(squeue=("7_0|FAILED|NonZeroExitCode|n1|s", 0), scontrol=("JobState=FAILED ExitCode=137:0", 0))
+    begin(sweep, "a", state="killed", reason="killed by SIGKILL", exit_code=-9, ended=time.time() + 1)
+    assert shown(sweep)["a"] == ("killed", "killed by SIGKILL")
+
+
+def test_a_controller_that_is_away_is_asked_once_for_all_cells(sweep, commands, monkeypatch):
+    asked = []
+    monkeypatch.setattr("lic_exp.launching.slurm.queue.RENEW_S", 0.2)
+
+    def slow(command, environment=None):
+        asked.append(command)
+        time.sleep(0.3)
+        raise SlurmError("squeue: no controller")
+
+    monkeypatch.setattr("lic_exp.launching.slurm.queue.ask", slow)
+    assert {state for state, _ in shown(sweep).values()} == {"queued"}
+    assert len(asked) == 1
+
+
 def test_a_failure_that_is_tried_again_waits_for_its_turn(commands, sweep):
     begin(sweep, "a", state="time_limit", reason="it reached its time limit", ended=time.time(), again=True)
     commands(squeue=("7_0|PENDING|BeginTime||s", 0))
     assert shown(sweep)["a"] == ("queued", "job 7_0: BeginTime")
     begin(sweep, "a", state="time_limit", reason="it reached its time limit", ended=time.time())
     assert shown(sweep)["a"] == ("time_limit", "it reached its time limit")
+
+
+def test_a_short_outage_does_not_end_what_waits_for_its_next_turn(commands, sweep):
+    begin(sweep, "a", state="time_limit", reason="it reached its time limit", ended=time.time(), again=True)
+    assert shown(sweep)["a"][0] == "queued"
 
 
 def test_from_files_alone(commands, sweep):
@@ -207,16 +251,38 @@ def test_a_cell_that_was_run_otherwise_since_is_no_job_of_slurms(commands, sweep
     assert shown(sweep)["a"] == ("time_limit", "x")
 
 
-def test_jobs_of_a_submitter_that_was_killed_are_found_by_their_name(commands, sweep):
+@pytest.fixture
+def half_submitted(sweep):
+    """The sweep as a submitter leaves it that is killed during sbatch; the file of its array."""
     for cell in sweep.cells:
         sweep.forget_job(cell)
-    intent_folder(sweep).mkdir()
-    intent = {"name": "s.0a1b", "submitted": 5.0, "cells": ["b", "a"]}
-    (intent_folder(sweep) / "s.0a1b.intent").write_text(json.dumps(intent))
-    commands(squeue=("12_0|PENDING|None||s.0a1b\n12_1|RUNNING|None|n1|s.0a1b\n3_0|RUNNING|None||other", 0))
-    adopt(sweep)
+    array = {"name": "s.0a1b", "made": time.time(), "cells": ["b", "a"], "job": None, "options": {}}
+    path = array_folder(sweep) / "s.0a1b.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(array))
+    return path
+
+
+def test_jobs_of_a_submitter_that_was_killed_are_found_by_their_name(sweep, half_submitted):
+    adopt(sweep, {"s.0a1b": ["12_0", "12_1"], "other": ["3_0"]})
     assert {cell.signature: sweep.job(cell).get("job") for cell in sweep.cells} == {"a": "12_1", "b": "12_0", "c": None}
-    assert not list(intent_folder(sweep).iterdir())
+    assert json.loads(half_submitted.read_text())["job"] == "12"
+    before = sweep.job(sweep.by_signature["a"])
+    adopt(sweep, {})
+    assert sweep.job(sweep.by_signature["a"]) == before
+
+
+def test_an_sbatch_that_may_be_under_way_is_not_repeated(sweep, half_submitted):
+    with pytest.raises(ConfigError, match="give the command again in a minute"):
+        adopt(sweep, {})
+    half_submitted.write_text(json.dumps(json.loads(half_submitted.read_text()) | {"made": time.time() - 99}))
+    adopt(sweep, {})
+    assert not half_submitted.exists()
+
+
+def test_without_slurm_nothing_is_submitted_twice(commands, sweep):
+    with pytest.raises(ConfigError, match="SLURM cannot be asked: squeue is not installed"):
+        submit(sweep, options(), sweep.cells)
 
 
 def test_what_a_job_asks_for_follows_the_rules_that_fit():
@@ -250,6 +316,8 @@ def test_the_options_survive_the_manifest_with_their_rules_as_they_were():
             {"partitoin": "gpu"},
             "hydra.launcher.partitoin: there is no such key. Did you mean hydra.launcher.partition?",
         ),
+        ({"timeout_min": 2}, "hydra.launcher: signal_delay_s=120 leaves nothing of timeout_min=2"),
+        ({"additional_parameters": {"job_name": "x"}}, "may not hold job_name: the launcher sets that itself"),
         ({"timeout_min": 0}, "hydra.launcher.timeout_min=0: should be greater than or equal to 1"),
         ({"resources": [{"mem_gb": 3}]}, r"hydra.launcher.resources\[0\].when="),
         ({"resources": [{"when": {}, "mem": 3}]}, r"hydra.launcher.resources\[0\].mem=3: Extra inputs"),
@@ -268,16 +336,18 @@ def test_parents_are_submitted_before_their_children_and_a_screening_first():
     assert [[cell.signature for cell in level] for level in levels(screened)] == [["y"], ["x"]]
 
 
-def test_a_job_made_inside_a_job_does_not_inherit_its_shape(monkeypatch):
-    monkeypatch.setenv("SLURM_CONF", "here")
-    monkeypatch.setenv("SLURM_MEM_PER_NODE", "100")
+def test_sbatch_hears_only_the_defaults_that_the_options_leave_open(monkeypatch):
+    for key in ("SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_TIMELIMIT", "SLURM_MEM_PER_NODE", "SLURM_CONF"):
+        monkeypatch.setenv(key, "1")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with outside_of_jobs():
-        assert os.environ["SLURM_MEM_PER_NODE"] == "100", "a default of the user's own"
+    request = options(partition="gpu").request({}, {})
+    with own_environment(request):
+        assert {key for key in os.environ if key.startswith("SBATCH")} == {"SBATCH_ACCOUNT"}
+        assert "SLURM_MEM_PER_NODE" in os.environ
     monkeypatch.setenv("SLURM_JOB_ID", "3")
-    with outside_of_jobs():
-        assert "SLURM_MEM_PER_NODE" not in os.environ
-        assert os.environ["SLURM_CONF"] == "here"
+    with own_environment(request):
+        assert "SLURM_MEM_PER_NODE" not in os.environ, "the shape of the job that the sweep is made in"
+        assert os.environ["SLURM_CONF"] == "1"
     assert os.environ["SLURM_JOB_ID"] == "3"
 
 

@@ -7,6 +7,7 @@ own, and waits for the copy before it, which sees the mark and stops.
 """
 
 import ctypes
+import json
 import os
 import secrets
 import signal
@@ -37,15 +38,17 @@ WARNING, END = signal.SIGUSR2, signal.SIGTERM
 PR_SET_PDEATHSIG = 1
 
 
-def work(frozen: str) -> None:
-    """Run the cell of this frozen file; ends the process with the cell's exit code."""
+def work(array: str) -> None:
+    """Run this job's cell of the array that the file describes; ends the process with the cell's exit code."""
     rank, count = int(os.environ.get("SLURM_PROCID", "0")), int(os.environ.get("SLURM_NTASKS", "1"))
     if rank:
         print(f"task {rank} of {count}: one cell is trained by one process in this version, and the first has it")
         sys.exit(exit_codes.DONE)
-    path = Path(frozen)
+    path = Path(array)
+    content = json.loads(path.read_text(encoding="utf-8"))
     sweep = Sweep(path.parents[1])
-    sys.exit(Job(sweep, sweep.by_signature[path.stem], os.environ).run())
+    signature = content["cells"][int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))]
+    sys.exit(Job(sweep, sweep.by_signature[signature], Slurm.model_validate(content["options"]), os.environ).run())
 
 
 def job_number(environment: Mapping[str, str]) -> str:
@@ -57,11 +60,11 @@ def job_number(environment: Mapping[str, str]) -> str:
 class Job:
     """One turn of a job: from its start, or restart, to its end."""
 
-    def __init__(self, sweep: Sweep, cell: Cell, environment: Mapping[str, str]) -> None:
+    def __init__(self, sweep: Sweep, cell: Cell, options: Slurm, environment: Mapping[str, str]) -> None:
         self.sweep = sweep
         self.cell = cell
         self.number = job_number(environment)
-        self.options = Slurm.model_validate(sweep.manifest["launcher"])
+        self.options = options
         self._environment = environment
         self._before = sweep.attempt(cell)
         self._record: dict[str, Any] = {}
@@ -97,10 +100,16 @@ class Job:
         """Why the cell must not start although its job does; None where it may."""
         limit = self.options.max_failures
         if limit is not None:
-            failed = sum(self.sweep.attempt(cell).get("state") in TROUBLE for cell in self.sweep.cells)
+            failed = sum(self._has_failed(cell) for cell in self.sweep.cells if cell != self.cell)
             if failed >= limit:
                 return f"max_failures: {failed} cells have failed"
         return may_start(self.sweep, self.cell)
+
+    def _has_failed(self, cell: Cell) -> bool:
+        """For good, and not before it was submitted again."""
+        attempt = self.sweep.attempt(cell)
+        current = attempt.get("job") == self.sweep.job(cell).get("job")
+        return attempt.get("state") in TROUBLE and current and not attempt.get("again")
 
     # The cell's one owner.
 
@@ -114,9 +123,7 @@ class Job:
             "started": time.time(),
             "log_begin": _size(self.sweep.log(self.cell)),
             "job_log_begin": _size(self.sweep.job_log(self.number)),
-            "timeouts": self._before.get("timeouts", 0) if same else 0,
-            "tries": self._before.get("tries", 0) if same else 0,
-        }
+        } | {key: self._before.get(key, 0) if same else 0 for key in ("timeouts", "timeout_step", "tries")}
         self.sweep.record_attempt(self.cell, self._record)
         self.sweep.record_job(self.cell, {"job": self.number, "submitted": self._submitted()})
 
@@ -126,7 +133,11 @@ class Job:
         return float(known["submitted"]) if known.get("job") == self.number else self._record["started"]
 
     def _is_ours(self) -> bool:
-        return bool(self.sweep.attempt(self.cell).get("claim") == self._record["claim"])
+        """Whether no other copy has marked the cell; a file system that hiccups says nothing."""
+        try:
+            return self.sweep.attempt(self.cell).get("claim") in (None, self._record["claim"])
+        except OSError:
+            return True
 
     def _turn(self) -> int | None:
         """Run the cell, once an older copy is gone. Returns its exit code; None where it did not start."""
@@ -207,7 +218,9 @@ class Job:
         print(f"{self.cell.label}: {state}{f': {reason}' if reason else ''}", flush=True)
         if state == "done":
             return exit_codes.DONE
-        if self._again(state):
+        again = self._again(state)
+        self.sweep.record_attempt(self.cell, self._record)
+        if again:
             self._requeue()
         elif state in TROUBLE and self.options.fail_fast:
             self._cancel_others()
@@ -228,16 +241,29 @@ class Job:
         return "time_limit" if soon else "preempted"
 
     def _again(self, state: str) -> bool:
-        """Whether this job shall have another turn that it must ask for; SLURM's own SIGTERM needs no asking."""
-        if self._heard == END or not self.options.requeue or self.sweep.cancelled(self.cell).exists():
+        """Whether this job shall have another turn that it must ask for.
+
+        SIGTERM comes when SLURM requeues or cancels the job by itself; but before a grace time it may only be a
+        warning, and a job that then ends is not requeued. The job's state tells: it is still said to run.
+        """
+        if not self.options.requeue or self.sweep.cancelled(self.cell).exists():
+            return False
+        if self._heard == END and details(self.number).get("JobState") != "RUNNING":
             return False
         if state == "time_limit":
-            self._record["timeouts"] += 1
-            return bool(self._record["timeouts"] <= self.options.max_num_timeout)
+            return self._again_after_timeout()
         if state == "preempted":
             return True
         self._record["tries"] += state in TROUBLE
         return bool(state in TROUBLE and state != "refused" and self._record["tries"] <= self.options.retries)
+
+    def _again_after_timeout(self) -> bool:
+        step = self.sweep.run(self.cell).files.status().get("step") or 0
+        stuck = bool(self._record["timeouts"]) and step <= self._record["timeout_step"]
+        self._record |= {"timeouts": self._record["timeouts"] + 1, "timeout_step": step}
+        if stuck:
+            self._record["reason"] += f"; it is not requeued, for no step was done since the last time ({step})"
+        return not stuck and self._record["timeouts"] <= self.options.max_num_timeout
 
     def _requeue(self) -> None:
         # Before asking, since SLURM may end this process before it answers.
@@ -276,3 +302,7 @@ def _end_time(known: Mapping[str, str]) -> float | None:
         return datetime.fromisoformat(known["EndTime"]).timestamp()
     except (KeyError, ValueError):
         return None
+
+
+if __name__ == "__main__":
+    work(sys.argv[1])

@@ -4,9 +4,9 @@ Names and meaning of a job's request are those of Hydra's submitit plugin, which
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from lic_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -53,6 +53,13 @@ Rule = create_model("Rule", __base__=Strict, when=(dict[str, Any], ...), **_CHAN
 """What some cells ask for instead: `when` holds overrides or config keys with the values that they must have."""
 
 
+OURS = (
+    *("array", "dependency", "error", "job-name", "kill-on-invalid-dep", "no-requeue", "open-mode", "output"),
+    *("requeue", "signal", "wrap"),
+)
+"""Options of sbatch that only the launcher can give."""
+
+
 class Slurm(Request):
     """The options of `hydra/launcher=slurm`; conf/hydra/launcher/slurm.yaml holds and explains their values."""
 
@@ -69,6 +76,25 @@ class Slurm(Request):
     budget_min: PositiveFloat | None
 
     KEPT: ClassVar = {"wait": False}  # how `retry` runs what this command began
+
+    @field_validator("additional_parameters")
+    @classmethod
+    def _not_ours(cls, value: dict[str, Any]) -> dict[str, Any]:
+        ours = [key for key in value if key.replace("_", "-") in OURS]
+        if ours:
+            raise ValueError(f"may not hold {', '.join(ours)}: the launcher sets that itself")
+        return value
+
+    @model_validator(mode="after")
+    def _time_to_stop(self) -> Self:
+        if self.signal_delay_s >= 60 * self.timeout_min:
+            raise ValueError(f"signal_delay_s={self.signal_delay_s} leaves nothing of timeout_min={self.timeout_min}")
+        return self
+
+    @property
+    def rules(self) -> list[dict[str, Any]]:
+        """The `when` of every rule."""
+        return [rule.when for rule in self.resources]  # type: ignore[attr-defined]
 
     def request(self, given: Mapping[str, str], config: Mapping[str, str]) -> dict[str, Any]:
         """What the job of one cell asks for; of several rules that fit, the later one counts.

@@ -1,10 +1,12 @@
 """What SLURM says of jobs, by `squeue`, `scontrol` and, where there is accounting, `sacct`.
 
 One listing of one's own jobs serves all cells of a sweep, and is renewed after `RENEW_S`: a controller serves
-thousands of users. Every question has an end: a controller that is away must not hold up anybody.
+thousands of users. A job that it lacks, or that has ended, is asked for by itself, once. Every question has an end: a
+controller that is away must not hold up anybody.
 """
 
-import getpass
+import os
+import pwd
 import re
 import subprocess
 import time
@@ -13,11 +15,15 @@ from dataclasses import dataclass
 
 RENEW_S = 5.0
 TIMEOUT_S = 20.0
+UNKNOWN_S = 30.0
 
-WAITS = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "CONFIGURING")
 WORKS = ("RUNNING", "COMPLETING", "STAGE_OUT", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING", "EXPEDITING")
 UNKNOWN = "UNKNOWN"
 """SLURM no longer knows the job: it ended some minutes ago, and there is no accounting."""
+ENDS = (
+    *("COMPLETED", "FAILED", "TIMEOUT", "DEADLINE", "CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL"),
+    *("OUT_OF_MEMORY", "REVOKED", UNKNOWN),
+)
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,14 @@ class JobView:
     exit_code: int | None = None
 
     @property
-    def waits(self) -> bool:
-        return self.state in WAITS
+    def works(self) -> bool:
+        """Whether its processes are there; otherwise, if it is not over, it waits."""
+        return self.state in WORKS
 
     @property
-    def works(self) -> bool:
-        return self.state in WORKS
+    def over(self) -> bool:
+        """Whether it has ended, or SLURM knows it no more."""
+        return self.state in ENDS
 
 
 class Queue:
@@ -45,8 +53,9 @@ class Queue:
 
     def __init__(self) -> None:
         self.trouble = ""
-        self._asked = 0.0
+        self._asked = self._answered = self._wanted = 0.0
         self._jobs: dict[str, JobView] | None = None
+        self._ends: dict[tuple[str, str], tuple[JobView, float]] = {}
 
     def view(self, job: str, *, since: float = 0.0) -> JobView | None:
         """The job now; None where SLURM cannot be asked. since: [Unix s] the listing must be younger."""
@@ -57,14 +66,29 @@ class Queue:
 
     def jobs(self, *, since: float = 0.0) -> dict[str, JobView] | None:
         """{job: view} of one's own jobs, those that have just ended too; None where SLURM cannot be asked."""
-        if time.time() - self._asked > RENEW_S or self._asked <= since:
-            began = time.time()
+        # A clock elsewhere that is ahead may want an answer from the future: each such wish renews it once.
+        newer = self._asked <= since and since > self._wanted
+        if time.time() - self._answered > RENEW_S or newer:
+            self._asked, self._wanted = time.time(), max(self._wanted, since)
             self._jobs = self._listing()
-            self._asked = began
+            self._answered = time.time()
         return self._jobs
 
+    def end(self, view: JobView) -> JobView:
+        """The same job as whoever still knows it has it, with its exit code; asked once, and of an unknown one again
+        after `UNKNOWN_S`: accounting lags behind.
+        """
+        key = view.job, view.state  # a job that was requeued ends once more
+        known, when = self._ends.get(key, (None, 0.0))
+        if known is None or (known.state == UNKNOWN and time.time() - when > UNKNOWN_S):
+            known = ended(view)
+            if known.over:
+                self._ends[key] = known, time.time()
+        return known
+
     def _listing(self) -> dict[str, JobView] | None:
-        command = ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}"]
+        user = pwd.getpwuid(os.getuid()).pw_name
+        command = ["squeue", "--noheader", "--all", "--array", "--states=all", f"--user={user}"]
         try:
             text = ask([*command, "--format=%i|%T|%r|%N|%j"])
         except SlurmError as error:
@@ -81,7 +105,7 @@ QUEUE = Queue()
 def parse_listing(text: str) -> dict[str, JobView]:
     """The lines of `squeue --format=%i|%T|%r|%N|%j`; a name may hold anything."""
     found = {}
-    for line in text.splitlines():
+    for line in filter(None, text.splitlines()):
         job, state, reason, node, name = ([*line.split("|", 4), "", "", "", ""])[:5]
         found[job.strip()] = JobView(job.strip(), state, "" if reason == "None" else reason, node, name)
     return found
@@ -148,9 +172,12 @@ class SlurmError(RuntimeError):
 
 def ask(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
     """What a command of SLURM says. Raises SlurmError with its message, after `TIMEOUT_S` at the latest."""
+    whole = os.environ if environment is None else environment
+    # People's own wishes for what they see themselves.
+    plain = {key: value for key, value in whole.items() if not key.startswith(("SQUEUE_", "SACCT_", "SLURM_TIME_"))}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment, errors="replace"
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=plain, errors="replace"
         )
     except FileNotFoundError as error:
         raise SlurmError(f"{command[0]} is not installed on this machine") from error

@@ -1,11 +1,12 @@
 """Where a cell stands that SLURM has: by what its job wrote, and by what SLURM says as far as it can be asked."""
 
+import signal
 from collections.abc import Mapping
 from typing import Any
 
 from lic_exp.launching import exit_codes
 from lic_exp.launching.run import shown_state
-from lic_exp.launching.slurm.queue import QUEUE, UNKNOWN, JobView, ended
+from lic_exp.launching.slurm.queue import QUEUE, UNKNOWN, JobView
 from lic_exp.launching.sweeps.folder import Cell, Sweep
 from lic_exp.launching.sweeps.verdict import MEMORY_ADVICE, end_of, verdict
 
@@ -19,21 +20,34 @@ def state_of_job(sweep: Sweep, cell: Cell, job: Record, attempt: Record, status:
     wrote it, else {}.
     """
     written = attempt.get("state")
-    if written not in (None, "preempted") and not attempt.get("again"):
+    lasting = written not in (None, "preempted") and not attempt.get("again")
+    if lasting and not _may_be_memory(attempt):
         return str(written), attempt["reason"]
     latest = max(attempt.get("started", 0.0), attempt.get("ended", 0.0), job["submitted"])
     view = QUEUE.view(job["job"], since=latest)
     if view is None:
         return _from_files(job, attempt, status)
-    if view.waits or (written and view.works):
-        return "queued", f"job {view.job}: {view.reason or 'asked to stop; it starts again'}"
-    if view.works:
+    if view.over:
+        view = QUEUE.end(view)
+    if lasting and view.state != "OUT_OF_MEMORY":
+        return str(written), attempt["reason"]
+    if view.over:
+        return _over(sweep, cell, view, attempt, status)
+    if view.works and not written:
         return ("running" if status and shown_state(status) == "running" else "starting"), ""
-    return _over(sweep, cell, view, attempt, status)
+    said = view.reason or ("asked to stop; it starts again" if view.works else view.state)
+    return "queued", f"job {view.job}: {said}"
+
+
+def _may_be_memory(attempt: Record) -> bool:
+    """Killed while its job lived on: only SLURM may know that it was for memory."""
+    return attempt.get("state") == "killed" and attempt.get("exit_code") == -signal.SIGKILL
 
 
 def _from_files(job: Record, attempt: Record, status: Record) -> tuple[str, str]:
     """Where SLURM cannot be asked, as on a machine outside of the cluster."""
+    if attempt.get("state") == "preempted" or attempt.get("again"):
+        return "queued", f"job {job['job']}: {attempt['reason']}; {QUEUE.trouble}"
     if attempt.get("state"):
         return attempt["state"], attempt["reason"]
     if status:
@@ -48,12 +62,11 @@ def _over(sweep: Sweep, cell: Cell, view: JobView, attempt: Record, status: Reco
     waited = cell.parent is not None or cell.group is not None
     if not attempt and (view.state == "COMPLETED" or (waited and view.state == "CANCELLED")):
         return "waiting", ""  # what it waited for failed, or its job saw that it must not start
-    view = ended(view)
     if view.state in ENDED_BY_SLURM:
         state, why = ENDED_BY_SLURM[view.state]
         on = f" ({view.node})" if view.node and "node" in why else ""
         return state, f"{why}{on}; {'it goes on from its newest checkpoint' if attempt else 'it had not begun'}"
-    if attempt.get("state"):
+    if attempt.get("state"):  # preempted, and not started again
         return attempt["state"], attempt["reason"]
     if view.state == UNKNOWN:
         begun = "gone, and nobody saw how it ended" if attempt else "not known to SLURM any more, and had not begun"
@@ -80,7 +93,7 @@ def _as_process(code: int | None) -> int:
     """The exit code of a job's process, negative for a signal, which a shell between them shows as 128 and more."""
     if not code:
         return exit_codes.FAILED
-    return SHELLS - code if code > SHELLS else code
+    return SHELLS - code if SHELLS < code <= SHELLS + signal.NSIG else code
 
 
 SHELLS = 128

@@ -52,15 +52,16 @@ def cancel(sweep: Sweep, cells: Sequence[Cell]) -> list[str]:
 def cancel_jobs(jobs: Mapping[str, Cell]) -> list[str]:
     """Have SLURM end these jobs; it lets each write its checkpoint first. Returns a line on each."""
     names = list(jobs)
+    told = []
     for begin in range(0, len(names), JOBS_AT_ONCE):
+        some = names[begin : begin + JOBS_AT_ONCE]
         try:
-            ask(["scancel", *names[begin : begin + JOBS_AT_ONCE]])
+            ask(["scancel", *some])
         except SlurmError as error:
-            return [f"{jobs[name].label}: {error}; it will not start again" for name in names[begin:]]
-    return [
-        f"{cell.label}: job {name} is cancelled; if it runs, it writes its checkpoint first"
-        for name, cell in jobs.items()
-    ]
+            told += [f"{jobs[name].label}: {error}; it will not start again" for name in some]
+        else:
+            told += [f"{jobs[name].label}: job {name} is cancelled, after its checkpoint if it runs" for name in some]
+    return told
 
 
 JOBS_AT_ONCE = 500

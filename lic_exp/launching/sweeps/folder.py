@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -156,7 +157,7 @@ def write_sweep(folder: Path, manifest: Mapping[str, Any], frozen: Mapping[str, 
 
 def _replace(path: Path, text: str) -> None:
     """As a whole, but not synced, which would take a thousand cells ten seconds."""
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # a job and its submitter may both write
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 

@@ -52,6 +52,8 @@ def checked(kind: type[Options], node: Mapping[str, Any]) -> Options:
 
 
 def _message(kind: type[BaseModel], fault: Mapping[str, Any], node: Mapping[str, Any]) -> str:
+    if not fault["loc"]:  # of several together
+        return f"{PREFIX}: {fault['msg'].removeprefix('Value error, ')}"
     key = str(fault["loc"][0])
     if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
         valid = list(kind.model_fields)

@@ -57,7 +57,9 @@ def _gone(exit_code: int | None, last: str, *, kernel_killed: bool) -> tuple[str
         return "out_of_memory", f"the kernel killed it for memory; {MEMORY_ADVICE}"
     if exit_code == -signal.SIGKILL:
         return "killed", f"killed by SIGKILL: by somebody, or by the kernel; if it was memory, {MEMORY_ADVICE}"
-    return "killed", f"killed by {signal.Signals(-exit_code).name}{f': {last}' if last else ''}"
+    known = {number.value: number.name for number in signal.Signals}
+    name = known.get(-exit_code, f"signal {-exit_code}")
+    return "killed", f"killed by {name}{f': {last}' if last else ''}"
 
 
 _ORDERLY = (exit_codes.PREEMPTED, exit_codes.CONFIG, exit_codes.DIVERGED)
