@@ -21,7 +21,8 @@ FOUR = [[[0, 3], [2, 1]], [[3, 0], [1, 2]], [[2, 1], [0, 3]], [[1, 2], [3, 0]]]
 PATTERNS = ["00 22", "02 20", "11 33", "13 31", "01 23", "03 21", "10 32", "12 30"]
 SHAPE = 1.5
 
-Coder = Callable[[int, Tensor, Tensor], Tensor]
+Coder = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""From the number of channel groups, a step's mask, its scales and the symbols of its y to the symbols that it gets."""
 
 
 class Coded(NamedTuple):
@@ -93,18 +94,32 @@ class PlainHPCM:
         z_likelihood = self.likelihood(z_v, self.w["scales_hyper"].expand_as(z))
         return Output(x_hat, self.likelihood(y_v, coded.scale), z_likelihood, latents, coded.q, coded.scale)
 
-    def decode(self, y_decode: Any, z_hat: Tensor, table: Tensor) -> Tensor:
+    def encode(self, x: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Symbols (n,) of y in coding order, the rows (n,) of the table of scales that they are coded by, and z_hat."""
+        y = self.transform("g_a", x, up=False)
+        z = self.transform("h_a", y, up=False)
+        z_hat = self.rounded(z - self.w["means_hyper"]) + self.w["means_hyper"]
+        coded: list[tuple[Tensor, Tensor]] = []
+
+        def write(parts: int, mask: Tensor, scale: Tensor, q: Tensor) -> Tensor:
+            coded.append((packed(q * mask, parts).flatten(), table_rows(packed(scale * mask, parts), table).flatten()))
+            return q
+
+        self.walk(y, self.transform("h_s", z_hat, up=True), write)
+        symbols, rows = (torch.cat(parts) for parts in zip(*coded, strict=True))
+        return symbols, rows, z_hat
+
+    def decode(self, next_symbols: Callable[[Tensor], Tensor], z_hat: Tensor, table: Tensor) -> Tensor:
         """x_hat from z_hat and a function from table rows (n,) to the next n symbols."""
         params = self.transform("h_s", z_hat, up=True)
-        like = params[:, : params.shape[1] // 2]
+        nothing = torch.zeros_like(params[:, : params.shape[1] // 2])
 
-        def read(parts: int, mask: Tensor, scale: Tensor) -> Tensor:
-            packed = (scale * mask).view(1, parts, -1, *scale.shape[-2:]).sum(1)
-            rows = (packed.unsqueeze(-1) > table[:-1]).sum(-1)
-            symbols = y_decode(rows.flatten()).view(packed.shape).to(scale)
+        def read(parts: int, mask: Tensor, scale: Tensor, q: Tensor) -> Tensor:
+            rows = table_rows(packed(scale * mask, parts), table)
+            symbols = next_symbols(rows.flatten()).view(rows.shape).to(scale)
             return symbols.repeat(1, parts, 1, 1)
 
-        coded, _ = self.walk(like, params, read)
+        coded, _ = self.walk(nothing, params, read)
         return self.transform("g_s", coded.y_hat, up=True).clamp(0, 1)
 
     def transform(self, name: str, x: Tensor, *, up: bool) -> Tensor:
@@ -156,22 +171,16 @@ class PlainHPCM:
     def rounded(self, x: Tensor) -> Tensor:
         return (x.round() - x).detach() + x if self.training else x.round()
 
-    def code(self, y: Tensor, scale: Tensor, mean: Tensor, mask: Tensor, q: Tensor | None) -> Coded:
-        mean = mean * mask
-        residual = (y - mean) * mask
-        q = self.rounded(residual) if q is None else q * mask
-        return Coded(residual, q, q + mean, scale * mask)
-
-    def walk(self, y: Tensor, params: Tensor, read: Coder | None = None) -> tuple[Coded, list[Tensor]]:
+    def walk(self, y: Tensor, params: Tensor, coder: Coder | None = None) -> tuple[Coded, list[Tensor]]:
         S, U = params.chunk(2, 1)
         y_s2 = self.gather(y, self.phases(y, S2_IN_S3, 2))
         y_s1 = self.gather(y, self.phases(y, S1_IN_S3, 4))
         s, u = (self.gather(t, self.phases(t, S1_IN_S3, 4)) for t in (S, U))
         context = torch.cat((s, u), 1)
-        steps = [self.step(y_s1, s, u, TWO, 0, read)]
+        steps = [self.step(y_s1, s, u, TWO, 0, coder)]
         t = self.prior("s1", 0, 0, context, steps)
         context = self.attend("attn_s1", 0, t, context)
-        steps.append(self.step(y_s1, *t.chunk(2, 1), TWO, 1, read))
+        steps.append(self.step(y_s1, *t.chunk(2, 1), TWO, 1, coder))
         latents = [Coded.summed(steps).y_hat]
 
         in_s2 = self.s1_in_s2(y_s2)
@@ -182,7 +191,7 @@ class PlainHPCM:
         for i in range(3):
             t = self.prior("s2", i, 1 + i, context, steps)
             context = self.attend("attn_s2", 1, t, context)
-            steps.append(self.step(y_s2, *t.chunk(2, 1), FOUR, 1 + i, read))
+            steps.append(self.step(y_s2, *t.chunk(2, 1), FOUR, 1 + i, coder))
         latents.append(Coded.summed(steps).y_hat)
 
         in_s3 = self.phases(y, S2_IN_S3, 2)
@@ -194,13 +203,18 @@ class PlainHPCM:
         for i in range(6):
             t = self.prior("s3", i, 4 + i, context, steps)
             context = self.attend("attn_s3", 2, t, context)
-            steps.append(self.step(y, *t.chunk(2, 1), eight_part(), 2 + i, read))
+            steps.append(self.step(y, *t.chunk(2, 1), eight_part(), 2 + i, coder))
         coded = Coded.summed(steps)
         return coded, [*latents, coded.y_hat]
 
-    def step(self, y: Tensor, scale: Tensor, mean: Tensor, tiles: list, step: int, read: Coder | None) -> Coded:
+    def step(self, y: Tensor, scale: Tensor, mean: Tensor, tiles: list, step: int, coder: Coder | None) -> Coded:
         mask = self.mask(y, tiles, step)
-        return self.code(y, scale, mean, mask, read and read(len(tiles), mask, scale))
+        mean = mean * mask
+        residual = (y - mean) * mask
+        q = self.rounded(residual)
+        if coder is not None:
+            q = coder(len(tiles), mask, scale, q) * mask
+        return Coded(residual, q, q + mean, scale * mask)
 
     def prior(self, scale: str, call: int, gain: int, context: Tensor, steps: list[Coded]) -> Tensor:
         count = {"s1": 1, "s2": 3, "s3": 6}[scale]
@@ -271,6 +285,16 @@ class PlainHPCM:
         scale = bounded(scale, 0.12)
         upper, lower = (v + 0.5) / scale, (v - 0.5) / scale
         return bounded(distribution(upper) - distribution(lower), 1e-9)
+
+
+def packed(x: Tensor, parts: int) -> Tensor:
+    """The sum of so many groups of neighbouring channels."""
+    return x.view(len(x), parts, -1, *x.shape[-2:]).sum(1)
+
+
+def table_rows(scale: Tensor, table: Tensor) -> Tensor:
+    """The first row whose scale is no smaller, or the last."""
+    return (scale.unsqueeze(-1) > table[:-1]).sum(-1)
 
 
 class _Bounded(torch.autograd.Function):

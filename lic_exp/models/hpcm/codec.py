@@ -157,6 +157,7 @@ class HPCM(ContextModel, Codec):
         """Uniform in [-0.5, 0.5), of the shape of `like`."""
         return torch.rand_like(like) - 0.5
 
+    @torch.no_grad()
     def compress(self, x: Tensor) -> Compressed:
         """`Codec.compress`: strings of y and of z, each coded by itself, image by image."""
         coded = [self._compressed(image) for image in x.split(1)]
@@ -171,6 +172,7 @@ class HPCM(ContextModel, Codec):
         walk = self.walk(self._hyper(symbols + self.means_hyper), grid, step)
         return step.string(self._y_tables()), z_string, walk.latents[-1], tuple(z.shape[-2:])
 
+    @torch.no_grad()
     def decompress(self, compressed: Compressed) -> Tensor:
         """`Codec.decompress`. Raises CodingError for a string that does not decode as it was encoded."""
         images = zip(*compressed.strings, strict=True)
@@ -190,6 +192,7 @@ class HPCM(ContextModel, Codec):
         decoder.check()
         return walk.latents[-1]
 
+    @torch.no_grad()
     def reconstruct(self, compressed: Compressed) -> Tensor:
         return self._shown(compressed.state.split(1))
 

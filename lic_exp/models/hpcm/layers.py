@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from lic_exp.models.hpcm import rows
+
 
 class PartialConv(nn.Module):
     """A dense 3x3 convolution of the first 1 / ratio of the channels; the others pass."""
@@ -13,8 +15,12 @@ class PartialConv(nn.Module):
         self.pconv = nn.Conv2d(self.convolved, self.convolved, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        first, others = x[:, : self.convolved], x[:, self.convolved :]
-        return torch.cat((self.pconv(first), others), 1)
+        return torch.cat((self.first(x), x[:, self.convolved :]), 1)
+
+    def first(self, x: Tensor) -> Tensor:
+        """The convolved channels alone."""
+        y: Tensor = self.pconv(x[:, : self.convolved])
+        return y
 
 
 class Residual(nn.Module):
@@ -27,6 +33,10 @@ class Residual(nn.Module):
         self.branch = nn.Sequential(mix, nn.Conv2d(width, inner, 1), activation, nn.Conv2d(inner, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        if rows.pays(x):
+            x = x.contiguous(memory_format=torch.channels_last)
+            mix, first, _, second = self.branch
+            return rows.pointwise(x, mix.first(x) if isinstance(mix, PartialConv) else mix(x), first, second)
         y: Tensor = x + self.branch(x)
         return y
 
