@@ -28,7 +28,11 @@ from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 ON_META = {"dhic", "dhic_paper", "dhic_mid", "hpcm_base", "hpcm_large", "hpcm_phi", "hpcm_1b"}
 """Models of some 60 M parameters and more, which are built on the meta device."""
 
-WITH_THEM = {"experiment=dhic_paper", "scale=paper", *(f"model={name}" for name in ON_META)}
+PAPERS = ("dhic_paper", "hpcm_paper", "hpcm_fork")
+WITH_THEM = {*(f"experiment={name}" for name in PAPERS), "scale=paper", *(f"model={name}" for name in ON_META)}
+
+FROM_FOLDERS = ("data=folder", "scale=gpu", "scale=paper", *(f"experiment={n}" for n in PAPERS))
+"""Options that need folders of images beside them."""
 
 MODELS = options("model")
 TINY = [name for name in MODELS if name.endswith("_tiny")]
@@ -57,7 +61,7 @@ def beside(photos, toy_folder):
     pyramid = [f"plugins=[{toy.NAME}]", "model=toy_pyramid"]
     return {
         **{f"spectral_reg={name}": pyramid for name in options("spectral_reg") if compares_scales(name)},
-        **dict.fromkeys(["data=folder", "experiment=dhic_paper", "scale=gpu", "scale=paper"], data),
+        **dict.fromkeys(FROM_FOLDERS, data),
         "model=hpcm_base": ["data.crop_size=256"],
         "model=hpcm_large": ["data.crop_size=256"],
         "criterion=mse": ["model=hyperprior_tiny"],
