@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 OVERRIDES = [
     *("model=hpcm_tiny", "data=bundled", "data.batch_size=2", "data.crop_size=128", "data.val_crop_size=256"),
-    *(f"trainer.max_steps={killing.MAX_STEPS}", "evaluation.enabled=true", "evaluation.pictures=0"),
+    *(f"trainer.max_steps={killing.MAX_STEPS}", "evaluation.enabled=true", "evaluation.limit=1"),
 ]
 
 
