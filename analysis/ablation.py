@@ -152,7 +152,8 @@ def _compared(study: Study, row: Row, pairs: Mapping[int, tuple[list[str], list[
         "bits": _bits(study.last, [name for _, theirs in complete.values() for name in theirs]),
     }
     notes: list[str] = []
-    if complete and row.role != BASELINE:
+    own_rates = row.role == VARIANT and bool(study.table.variants[row.name].rates)
+    if complete and row.role != BASELINE and not own_rates:
         facts |= _speed(runs, complete, k, notes)
         facts |= _savings(study, complete, notes)
     if complete:

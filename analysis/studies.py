@@ -119,7 +119,12 @@ def _table(path: Path, name: str, manifest: Mapping[str, Any] | None) -> Table:
         table = written or launched
         assert table is not None
         return table
-    return written.model_copy(update={key: getattr(launched, key) for key in ("seeds", "aa_seeds", "rates")})
+    rates = {name: variant.rates for name, variant in launched.variants.items()}
+    variants = {
+        name: variant.model_copy(update={"rates": rates.get(name, {})}) for name, variant in written.variants.items()
+    }
+    as_launched = {key: getattr(launched, key) for key in ("seeds", "aa_seeds", "rates")}
+    return written.model_copy(update=as_launched | {"variants": variants})
 
 
 def _manifests(runs: Path, name: str) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from lic_exp.launching import (
     verbs_show,
     verbs_sweeps,
     verbs_sync,
+    verbs_verify,
 )
 from lic_exp.launching.errors import ConfigError, did_you_mean
 from lic_exp.launching.lock import RunBusyError
@@ -27,7 +28,7 @@ from lic_exp.launching.lock import RunBusyError
 # Each offers add_parser(verbs); importing one loads nothing heavy.
 VERBS = (
     *(verbs_ls, verbs_show, verbs_eval, verbs_extend, verbs_export, verbs_sync, verbs_rm, verbs_gc, verbs_doctor),
-    *(verbs_complexity, verbs_sweeps, verbs_explain),
+    *(verbs_complexity, verbs_verify, verbs_sweeps, verbs_explain),
 )
 
 

@@ -47,11 +47,14 @@ class Variant(Plain):
 
     overrides: what makes its runs differ from the rest of the file; null: it cannot be run here, and `why` says so.
     against: the row that it is compared with; null: the table's baseline.
+    rates: as the table's, where this row needs other trainings for its rates than the others; it is then compared with
+        anchors alone.
     """
 
     label: str
     overrides: list[str] | None
     against: str | None = None
+    rates: dict[str, list[float | int | str]] = {}
     why: str = ""
     paper: Claim = Claim()
 
@@ -95,7 +98,7 @@ class Table(Plain):
             partner = self.variants.get(variant.against or self.baseline)
             if partner is None or partner.overrides is None or partner.against is not None:
                 raise ValueError(f"variants.{name}.against: {variant.against!r} is no row that others can compare with")
-        if len(self.rates) > 1:
+        if any(len(rates) > 1 for rates in (self.rates, *(variant.rates for variant in self.variants.values()))):
             raise ValueError("rates: one key makes the rates, e.g. criterion.lmbda")
         return self
 
@@ -104,16 +107,20 @@ class Table(Plain):
         others = {variant.against for variant in self.variants.values()}
         return name if name in others else self.variants[name].against or self.baseline
 
-    def points(self) -> list[Rate]:
-        """The rates as overrides, [{key: value}, ...]; [{}] where one training serves all."""
-        return [{key: value} for key, values in self.rates.items() for value in values] or [{}]
+    def rates_of(self, name: str) -> dict[str, list[float | int | str]]:
+        """A row's own rates, or else the table's."""
+        return self.variants[name].rates or self.rates
+
+    def points(self, name: str) -> list[Rate]:
+        """A row's rates as overrides, [{key: value}, ...]; [{}] where one training serves all."""
+        return [{key: value} for key, values in self.rates_of(name).items() for value in values] or [{}]
 
     def cells(self) -> Iterator["Cell"]:
         """Every training of the table, the baseline's A/A ones right after its own."""
         for name, variant in self.variants.items():
             if variant.overrides is not None:
                 again = self.aa_seeds if name == self.baseline else []
-                yield from (Cell(name, seed, rate) for seed in [*self.seeds, *again] for rate in self.points())
+                yield from (Cell(name, seed, rate) for seed in [*self.seeds, *again] for rate in self.points(name))
 
 
 @dataclass(frozen=True)

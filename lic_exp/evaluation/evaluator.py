@@ -100,7 +100,7 @@ def code(codec: Codec, x: Tensor, rate: Rate | None = None) -> Coded:
     if not decoded.isfinite().all():
         raise ValueError("the decoder returned NaN or infinity")
     exact, difference = _compare(decoded, codec.reconstruct(compressed))
-    return Coded(decoded[..., :height, :width], _bits(compressed), encode_s, decode_s, exact, difference)
+    return Coded(codec.crop(decoded, height, width), _bits(compressed), encode_s, decode_s, exact, difference)
 
 
 def at(rate: Rate | None) -> dict[str, float]:

@@ -77,7 +77,7 @@ def search(
             output = codec(codec.pad(x), **at(range_of_rates.at(quality)))
             height, width = x.shape[-2:]
             bpp = bits_per_pixel(output.bits, height * width).item()
-            return {"bpp": bpp, "psnr": psnr(output.x_hat[..., :height, :width], x).item()}
+            return {"bpp": bpp, "psnr": psnr(codec.crop(output.x_hat, height, width), x).item()}
 
         def real(x: Tensor, quality: float) -> dict[Measure, float]:
             coded = code(codec, x, range_of_rates.at(quality))

@@ -125,7 +125,8 @@ class Study:
     @property
     def keys(self) -> list[str]:
         """The keys by which a command line chooses trainings."""
-        return [VARIANT, SEED, *self.table.rates]
+        rates = (key for name in self.table.variants for key in self.table.rates_of(name))
+        return list(dict.fromkeys([VARIANT, SEED, *rates]))
 
     @cached_property
     def shared(self) -> list[str]:
@@ -163,8 +164,8 @@ class Study:
         mine = [int(seed) for seed in seeds] or known[: None if several else 1]
         if seeds and several:  # of a whole table only the baseline has the A/A seeds
             mine = [seed for seed in mine if seed in known or seed not in self.table.aa_seeds]
-        points = self.table.points()
-        rates = [{key: value} for key in self.table.rates for value in values_of(self.given, key)]
+        points = self.table.points(variant)
+        rates = [{key: value} for key in self.table.rates_of(variant) for value in values_of(self.given, key)]
         return [Cell(variant, seed, rate) for seed in mine for rate in rates or points[: None if several else 1]]
 
     def line(self, cell: Cell) -> list[str]:

@@ -126,9 +126,17 @@ class Codec(nn.Module):
     def check_weights(self, weights: Mapping[str, Any]) -> None:
         """Raise ValueError for weights {key: tensor} that would fit but mean something else here."""
 
+    def complete_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a file {key: tensor} with what its kind is known to lack; says what it has filled in."""
+        return weights
+
     def pad(self, x: Tensor) -> Tensor:
-        """Extend x (B, 3, H, W) to the sides the codec needs; the top-left H x W of the result is x."""
+        """Extend x (B, 3, H, W) to the sides the codec needs; `crop` undoes it."""
         return pad_to_multiple(x, self.facts.downsampling_factor)
+
+    def crop(self, x_hat: Tensor, height: int, width: int) -> Tensor:
+        """The height x width of x_hat that were the image before `pad`, whose other result has the sides of x_hat."""
+        return x_hat[..., :height, :width]
 
 
 class VariableRateCodec(Codec):

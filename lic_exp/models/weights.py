@@ -13,7 +13,10 @@ from lic_exp.models.files import CheckpointError, load_safely, save_whole
 
 log = logging.getLogger("lic_exp.models")
 
-TABLES = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table")
+TABLES = (
+    *("_offset", "_quantized_cdf", "_cdf_length", "scale_table"),
+    *("offset_y", "quantized_cdf_y", "cdf_length_y", "offset_z", "quantized_cdf_z", "cdf_length_z"),
+)
 """Endings of entropy-coder tables: `update` makes them from the weights, so a file may have them or not."""
 
 WRAPPERS = ("codec", "state_dict", "model_state_dict", "model")
@@ -47,6 +50,7 @@ def load_weights(codec: Codec, path: str | Path, *, partial: bool) -> None:
     """
     given = read_weights(path)
     codec.check_weights(given)
+    given = codec.complete_weights(given)
     own = {key: value for key, value in codec.state_dict().items() if not key.endswith(TABLES)}
     fitting = {key: value for key, value in given.items() if key in own and value.shape == own[key].shape}
     misfits = _misfits(given, own)

@@ -61,7 +61,10 @@ class Constant(Schedule):
 class MultiStep(Schedule):
     """Times `gamma` at each milestone, counted in epochs or steps done or in the share of the training.
 
-    Raises ValueError for milestones that do not rise, that are no whole epochs or steps, or no shares inside (0, 1).
+    gamma: one factor for all milestones, or one for each.
+
+    Raises ValueError for milestones that do not rise, that are no whole epochs or steps, or no shares inside (0, 1),
+    and for another number of factors.
     """
 
     def __init__(
@@ -69,19 +72,23 @@ class MultiStep(Schedule):
         optimizer: torch.optim.Optimizer,
         *,
         milestones: list[PositiveFloat],
-        gamma: Reduction,
+        gamma: Reduction | list[Reduction],
         unit: Literal["epoch", "step", "share"],
         warmup_steps: NonNegativeInt,
     ) -> None:
         super().__init__(optimizer, warmup_steps=warmup_steps)
         _check_milestones(milestones, unit)
         self.milestones = list(milestones)
-        self.gamma = gamma
+        self.gammas = list(gamma) if isinstance(gamma, list) else len(milestones) * [gamma]
+        if len(self.gammas) != len(milestones):
+            raise ValueError(f"gamma is {gamma} for {len(milestones)} milestones: give one factor, or as many")
         self.unit = unit
 
     def scheduled(self, base_lr: float, progress: Progress) -> float:
         done = {"epoch": progress.epoch, "step": progress.step, "share": progress.share}[self.unit]
-        return base_lr * self.gamma ** sum(milestone <= done for milestone in self.milestones)
+        return base_lr * math.prod(
+            factor for factor, milestone in zip(self.gammas, self.milestones, strict=True) if milestone <= done
+        )
 
 
 class Cosine(Schedule):

@@ -65,7 +65,7 @@ class Validation:
     def _measure(self, codec: Codec, criterion: RateDistortion, x: Tensor, **at: float) -> dict[str, float]:
         height, width = x.shape[-2:]
         output = codec.forward(codec.pad(x), **at)  # not through a compiled call: images differ in size
-        x_hat = output.x_hat[..., :height, :width].clamp(0, 1)
+        x_hat = codec.crop(output.x_hat, height, width).clamp(0, 1)
         bpp = float(metrics.bits_per_pixel(output.bits, height * width))
         mse = float(metrics.mse(x_hat, x))
         row = {

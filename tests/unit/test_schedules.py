@@ -58,6 +58,15 @@ def test_multistep_is_torch_s_in_every_unit(milestones: list[float], unit: str) 
     assert_same(list(train(schedule)), reference)
 
 
+def test_milestones_with_factors_of_their_own():
+    """HPCM's rates: 1e-4, 3e-5, 1e-5, 1e-6."""
+    schedule = MultiStep(two_groups(), milestones=[2, 4, 5], gamma=[0.3, 1 / 3, 0.1], unit="step", warmup_steps=0)
+    found = [schedule.scheduled(1e-4, Progress(step=step, epoch=0, share=0.0)) for step in range(6)]
+    assert found == pytest.approx([1e-4, 1e-4, 3e-5, 3e-5, 1e-5, 1e-6])
+    with pytest.raises(ValueError, match=r"gamma is \[0\.3\] for 2 milestones"):
+        MultiStep(two_groups(), milestones=[2, 4], gamma=[0.3], unit="step", warmup_steps=0)
+
+
 def test_cosine_is_torch_s() -> None:
     ours = list(train(Cosine(two_groups(), final_factor=0.0, warmup_steps=0)))
     assert_same(ours, torch_rates(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=STEPS)))

@@ -199,3 +199,24 @@ def test_rows_compare_with_the_baseline_or_with_the_row_they_name():
 def test_an_experiment_without_a_table(tmp_path):
     (tmp_path / "plain.yaml").write_text("# @package _global_\nseed: 1\n")
     assert read_table(tmp_path / "plain.yaml") is None
+
+
+def test_a_row_with_rates_of_its_own(toys, tmp_path):
+    """A codec of one rate beside one that serves a range."""
+    own = TABLE.replace("  rates:\n    criterion.lmbda: [0.01, 0.05]\n", "").replace(
+        "lr=0.01]}", "lr=0.01], rates: {criterion.lmbda: [0.01, 0.05]}}"
+    )
+    (tmp_path / PACKAGE / "conf/experiment/toys.yaml").write_text(own)
+    assert cells("seed=3") == [
+        "plain, seed=3",
+        "wide, seed=3, criterion.lmbda=0.01",
+        "wide, seed=3, criterion.lmbda=0.05",
+    ]
+    assert cells("variant=wide", "seed=3", "criterion.lmbda=0.05") == ["wide, seed=3, criterion.lmbda=0.05"]
+    assert cells("variant=wide", several=False) == ["wide, seed=3, criterion.lmbda=0.01"]
+    table = parse_table(yaml.safe_load(own)["table"], "here")
+    assert [cell.rate for cell in table.cells() if cell.seed == 4] == [
+        {},
+        {"criterion.lmbda": 0.01},
+        {"criterion.lmbda": 0.05},
+    ]

@@ -1,0 +1,61 @@
+"""The residual blocks that HPCM is made of. Positions in their sequences are the released models' keys."""
+
+import torch
+from torch import Tensor, nn
+
+from lic_exp.models.hpcm import rows
+
+
+class PartialConv(nn.Module):
+    """A dense 3x3 convolution of the first 1 / ratio of the channels; the others pass."""
+
+    def __init__(self, width: int, ratio: int) -> None:
+        super().__init__()
+        self.convolved = width // ratio
+        self.pconv = nn.Conv2d(self.convolved, self.convolved, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((self.first(x), x[:, self.convolved :]), 1)
+
+    def first(self, x: Tensor) -> Tensor:
+        """The convolved channels alone."""
+        y: Tensor = self.pconv(x[:, : self.convolved])
+        return y
+
+
+class Residual(nn.Module):
+    """y = x + P2(LeakyReLU(P1(mix(x)))), with 1x1 convolutions P1 and P2; widths are those of x and inside."""
+
+    def __init__(self, mix: nn.Module, width: int, inner: int) -> None:
+        super().__init__()
+        # In place: the convolution before it needs its own result for no gradient, so one copy is kept instead of two.
+        activation = nn.LeakyReLU(inplace=True)
+        self.branch = nn.Sequential(mix, nn.Conv2d(width, inner, 1), activation, nn.Conv2d(inner, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if rows.pays(x):
+            x = x.contiguous(memory_format=torch.channels_last)
+            mix, first, _, second = self.branch
+            return rows.pointwise(x, mix.first(x) if isinstance(mix, PartialConv) else mix(x), first, second)
+        y: Tensor = x + self.branch(x)
+        return y
+
+
+def partial_block(width: int, ratio: int) -> Residual:
+    """The block of the transforms: a partial convolution, four times the width inside."""
+    return Residual(PartialConv(width, ratio), width, 4 * width)
+
+
+def depthwise_block(width: int) -> Residual:
+    """The block of the context model: a depthwise 3x3 convolution, twice the width inside."""
+    return Residual(nn.Conv2d(width, width, 3, padding=1, groups=width), width, 2 * width)
+
+
+def down(in_width: int, width: int, kernel: int = 2) -> nn.Conv2d:
+    """Half the sides; kernel 2 or 4."""
+    return nn.Conv2d(in_width, width, kernel, stride=2, padding=kernel // 2 - 1)
+
+
+def up(in_width: int, width: int, kernel: int = 2) -> nn.ConvTranspose2d:
+    """Twice the sides; kernel 2 or 4."""
+    return nn.ConvTranspose2d(in_width, width, kernel, stride=2, padding=kernel // 2 - 1)
