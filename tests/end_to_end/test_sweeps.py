@@ -16,6 +16,7 @@ import yaml
 from checkout import ROOT, copy_checkout
 from commands import QUICK, finish, launch, lic_exp, start
 from stores import logged_points, mlflow_points
+from sweeping import attempts, shown, sweep_in
 
 from lic_exp.launching import exit_codes
 from lic_exp.launching.sweeps.folder import FOLDER, Sweep, find_sweep
@@ -34,18 +35,6 @@ TOY = (
     "trainer.try_step=false",
 )
 SLOWER = ("trainer.max_steps=300", "trainer.validate_every_steps=20", "trainer.checkpoint_every_steps=20")
-
-
-def sweep_in(folder: Path) -> Sweep:
-    return find_sweep(None, str(folder / "runs"))
-
-
-def shown(sweep: Sweep) -> dict[str, str]:
-    return {one.cell.label: one.state for one in states(sweep).values()}
-
-
-def attempts(sweep: Sweep) -> dict[str, int]:
-    return {cell.label: RunFolder(sweep.runs / cell.signature).status().get("attempt", 0) for cell in sweep.cells}
 
 
 def wait_for(reached, seconds=240):

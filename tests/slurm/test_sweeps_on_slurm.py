@@ -18,12 +18,12 @@ from checkout import copy_checkout
 from cluster import Cluster
 from cluster_commands import wait_for
 from commands import QUICK, finish, launch, lic_exp, start
+from sweeping import attempts, shown, sweep_in
 
 from lic_exp.launching import exit_codes
 from lic_exp.launching.slurm import queue, submit
-from lic_exp.launching.sweeps.folder import Sweep, find_sweep
+from lic_exp.launching.sweeps.folder import Sweep
 from lic_exp.launching.sweeps.states import states
-from lic_exp.tracking.run_folder import RunFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
@@ -54,18 +54,6 @@ def on(cluster, monkeypatch):
 @pytest.fixture
 def cluster(slurm_cluster, monkeypatch):
     return on(slurm_cluster, monkeypatch)
-
-
-def sweep_in(folder: Path) -> Sweep:
-    return find_sweep(None, str(folder / "runs"))
-
-
-def shown(sweep: Sweep) -> dict[str, str]:
-    return {one.cell.label: one.state for one in states(sweep).values()}
-
-
-def attempts(sweep: Sweep) -> dict[str, int]:
-    return {cell.label: RunFolder(sweep.runs / cell.signature).status().get("attempt", 0) for cell in sweep.cells}
 
 
 def jobs(sweep: Sweep) -> dict[str, str]:

@@ -143,9 +143,7 @@ class Job:
         """Run the cell, once an older copy is gone. Returns its exit code; None where it did not start."""
         code: int | None = exit_codes.BUSY
         while code == exit_codes.BUSY and self._heard is None and self._is_ours():
-            if shown_state(self.sweep.run(self.cell).files.status()) == "running":
-                code = exit_codes.BUSY
-            else:
+            if shown_state(self.sweep.run(self.cell).files.status()) != "running":
                 code = self._train()
             if code == exit_codes.BUSY:
                 time.sleep(MARK_EVERY_S)
@@ -165,6 +163,8 @@ class Job:
                 cwd=self.sweep.manifest["folder"],
                 preexec_fn=_prepare_process,  # noqa: PLW1509 (this process has one thread)
             )
+        if self._heard is not None:  # while there was no process yet to tell
+            self._process.send_signal(END)
         self._record |= identity(self._process.pid)
         self.sweep.record_attempt(self.cell, self._record)
         while self._process.poll() is None:
