@@ -276,6 +276,7 @@ def test_one_graph_compiles():
     codec = made().train()
     x = images(128, 128)
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     compiled = torch.compile(codec, fullgraph=True, backend="aot_eager")
     for _ in range(2):
         torch.manual_seed(0)
