@@ -90,7 +90,7 @@ def config_of(*overrides: str) -> Config:
 
 
 def trainer_of(config: Config, folder: Path, recorder: Recorder) -> Trainer:
-    """The trainer that `lic_exp.launching.execute.train` builds, reporting to `recorder`."""
+    """The trainer that `lic_exp.launching.train_run.train` builds, reporting to `recorder`."""
     torch.set_num_threads(config["trainer"]["threads"])
     source = data_source(config)
     objective = building.build_objective(config, CPU)

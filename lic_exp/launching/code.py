@@ -12,7 +12,7 @@ from lic_exp.catalogue import source_file
 NEUTRAL = ("launching", "tracking", "conf", "__main__.py", "__init__.py", "atomic.py", "catalogue.py", "tables.py")
 """What of the package starts and records runs, but computes nothing of their results."""
 
-COMPUTING = ("launching/build.py", "launching/execute.py", "launching/stages.py")
+COMPUTING = tuple(f"launching/{name}.py" for name in ("build", "evaluate_run", "execute", "stages", "train_run"))
 
 
 @cache

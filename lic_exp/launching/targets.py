@@ -10,7 +10,7 @@ from lic_exp.atomic import write_atomically
 from lic_exp.evaluation.search import TOLERANCE_BPP, TOLERANCE_PSNR, Found, OutOfReachError, Target, search
 from lic_exp.launching import build as building
 from lic_exp.launching.errors import ConfigError
-from lic_exp.launching.execute import evaluation_images, load_codec
+from lic_exp.launching.evaluate_run import evaluation_images, load_codec
 from lic_exp.launching.run import Run
 from lic_exp.training.variable_rate import VariableRate
 

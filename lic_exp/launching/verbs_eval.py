@@ -67,7 +67,7 @@ def _eval(options: argparse.Namespace) -> int:
     folder = _folder(run, options, "targets" if targets else "" if options.qualities is None else "chosen_rates")
     from lic_exp.evaluation.report import evaluation_table
     from lic_exp.evaluation.search import Target
-    from lic_exp.launching.execute import evaluate_run
+    from lic_exp.launching.evaluate_run import evaluate_run
     from lic_exp.launching.targets import find_targets, write_targets
     from lic_exp.models.files import CheckpointError
 

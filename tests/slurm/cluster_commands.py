@@ -14,12 +14,14 @@ from cluster_settings import user
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 
 
-def wait_for(reached: Callable[[], object], seconds: float, what: str) -> None:
-    """Ask again and again until it is true; TimeoutError, naming `what`, after `seconds` of wall clock."""
+def wait_for(
+    reached: Callable[[], object], seconds: float, what: str, evidence: Callable[[], object] | None = None
+) -> None:
+    """Ask again and again until it is true; TimeoutError, with `what` and the evidence, after `seconds`."""
     deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"after {seconds:g} s: {what}")
+            raise TimeoutError(f"after {seconds:g} s: {what}{f': {evidence()}' if evidence else ''}")
         time.sleep(0.05)
 
 
@@ -67,8 +69,12 @@ class Commands:
 
     def wait_job(self, number: str, *states: str, seconds: float = 90) -> dict[str, str]:
         """The job, as soon as it is in one of these states."""
-        wait_for(lambda: self.job(number)["JobState"] in states, seconds, f"job {number} is not {' or '.join(states)}")
+        what = f"job {number} is not {' or '.join(states)}"
+        wait_for(lambda: self.job(number)["JobState"] in states, seconds, what, lambda: self._evidence(number))
         return self.job(number)
+
+    def _evidence(self, number: str) -> str:
+        return f"{self.scontrol('show', 'job', '--oneliner', number)} {self.scontrol('show', 'nodes', '--oneliner')}"
 
     def node_states(self) -> dict[str, str]:
         """Of each node: idle, mixed, allocated, completing, down, ...; with a `*` while slurmd does not answer."""

@@ -1,11 +1,14 @@
-"""HPCM-Base against vectors of the reference in float64, and the keys of every variant."""
+"""HPCM against vectors of the reference in float64, and the keys of every variant."""
 
+import json
 import math
+import zlib
 from dataclasses import replace
 
 import golden_hpcm as golden
 import numpy as np
 import pytest
+import released_hpcm as released
 import torch
 
 import lic_exp
@@ -109,3 +112,45 @@ def test_training_is_the_references(codec, expected, monkeypatch):
         assert found < 1e-12 if key.endswith("conv_k.bias") else found == pytest.approx(norm, rel=1e-7, abs=0), key
     total = math.sqrt(sum(parameter.grad.square().sum().item() for parameter in codec.parameters()))
     assert total == pytest.approx(sums["grad_total_norm"], rel=1e-9)
+
+
+@pytest.fixture(scope="module", params=list(released.CASES))
+def other(request):
+    """(variant, codec with the golden weights, what the released code makes of its case)."""
+    codec = lic_exp.create_model(f"hpcm_{request.param}", compat=True).eval()
+    golden.fill(codec)
+    codec.update()
+    return request.param, codec.double(), json.loads((golden.FOLDER / "released.json").read_text())[request.param]
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_oblong_images_and_batches_are_the_released_codes(other):
+    variant, codec, wanted = other
+    x = released.images(*released.CASES[variant])
+    output = codec.eval()(x)
+    assert output.x_hat.sum().item() == pytest.approx(wanted["x_hat_sum"], rel=1e-9)
+    assert output.x_hat.square().sum().item() == pytest.approx(wanted["x_hat_square_sum"], rel=1e-9)
+    for name, bits in wanted["bits"].items():
+        assert output.bits[name].sum().item() == pytest.approx(bits, rel=1e-9)
+    compressed = codec.compress(x[:1])
+    found = [{"bytes": len(string), "crc32": zlib.crc32(string)} for (string,) in compressed.strings]
+    assert found == wanted["strings"]
+    assert torch.equal(codec.decompress(replace(compressed, state=None)), codec.reconstruct(compressed))
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+def test_their_training_is_the_released_codes(other, monkeypatch):
+    variant, codec, wanted = other
+    monkeypatch.setattr(codec, "noise", torch.zeros_like)
+    x = released.images(*released.CASES[variant])
+    output = codec.train()(x)
+    bits = sum(values.sum() for values in output.bits.values())
+    loss = released.LMBDA * 255**2 * (output.x_hat - x).square().mean() + bits / (x.numel() / 3)
+    loss.backward()
+    assert loss.item() == pytest.approx(wanted["loss"], rel=1e-9)
+    for name, parameter in codec.named_parameters():
+        norm = wanted["gradient_norms"][name]
+        if not name.endswith("conv_k.bias"):
+            assert parameter.grad.norm().item() == pytest.approx(norm, rel=1e-7, abs=0), name

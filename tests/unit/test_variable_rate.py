@@ -12,8 +12,8 @@ from training_parts import CPU, ScalableCodec, SmallCodec, objective, variable_r
 from lic_exp.evaluation.rates import MSE_UNIT, RateRange
 from lic_exp.launching.build import evaluation_rates
 from lic_exp.launching.errors import ConfigError
-from lic_exp.launching.execute import record_rates
 from lic_exp.launching.overrides import conf_folder
+from lic_exp.launching.train_run import record_rates
 from lic_exp.models.base import CodecOutput
 from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import RunFolder

@@ -1,0 +1,151 @@
+"""The training of one run: builds its parts, and leaves checkpoints, metrics and pictures in its folder."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from lic_exp.atomic import write_atomically
+from lic_exp.evaluation.rates import MSE_UNIT
+from lic_exp.launching import build as building
+from lic_exp.launching.complexity import record_complexity
+from lic_exp.launching.preflight import check_disk, checked_source
+from lic_exp.launching.signals import StopRequest
+from lic_exp.tracking import names
+from lic_exp.tracking.base import MetricsWriter, Tracker
+from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.training.checkpoint import Checkpoints
+from lic_exp.training.display import Display
+from lic_exp.training.objective import Objective
+from lic_exp.training.stepper import StepOptions
+from lic_exp.training.trainer import Options, Trainer
+from lic_exp.training.validation import Validation
+
+Config = Mapping[str, Any]
+log = logging.getLogger("lic_exp.launching")
+
+SHOWN = {
+    names.TRAIN_LOSS: ("loss", ".4f"),
+    names.TRAIN_BPP_LOSS: ("bpp", ".3f"),
+    names.TRAIN_PSNR: ("PSNR", ".2f"),
+    names.VAL_RD_LOSS: ("val rd_loss", ".4f"),
+}
+
+
+class RunReporter:
+    """Sends the loop's numbers to the run folder, the trackers and the display.
+
+    pulse: what the next heartbeat says, kept up to date here.
+    """
+
+    def __init__(self, writer: MetricsWriter, tracker: Tracker | None, display: Display, pulse: dict[str, Any]) -> None:
+        self.writer = writer
+        self.tracker = tracker
+        self.display = display
+        self.pulse = pulse
+
+    def log(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
+        self.writer.write(metrics, step=step, epoch=epoch)
+        self.display.log(metrics)
+        if self.tracker:
+            self.tracker.poke()
+
+    def advance(self, step: int) -> None:
+        self.pulse["step"] = step
+        self.display.advance(step)
+
+    def position(self) -> int:
+        return self.writer.position()
+
+    def rewind(self, position: int) -> None:
+        self.writer.rewind(position)
+
+
+def train(
+    config: Config,
+    run: RunFolder,
+    tracker: Tracker | None,
+    console: Console,
+    stop: StopRequest,
+    pulse: dict[str, Any],
+) -> None:
+    """Build everything, train to the last step, and leave checkpoints, metrics and the regularizer's pictures."""
+    device = building.resolve_device(config["trainer"]["device"])
+    objective = building.build_objective(_with_first_weights(config, run), device)
+    record_rates(config, run, objective)
+    check_disk(run, objective, averaged=config["trainer"]["ema_decay"] is not None)
+    record_complexity(objective.codec, run)
+    stages = building.build_stages(config, objective, lambda stage: checked_source(stage, run), device)
+    max_steps = sum(stage.steps for stage in stages)
+    run.update_status(device=_device_name(device), max_steps=max_steps)
+    images = building.build_validation_images(config, checked_source(config, run))
+    for regularizer in objective.spectral_regularizers():
+        regularizer.write_pictures(images[0][1][0], run.artifacts)
+    with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console) as display:
+        reporter = RunReporter(writer, tracker, display, pulse)
+        trainer = Trainer(
+            objective,
+            stages,
+            Validation(objective.criterion, images, device),
+            names.VAL_RD_LOSS,
+            Checkpoints(run.checkpoints, run.signature),
+            reporter,
+            building.options_of(StepOptions, config["trainer"]),
+            building.options_of(Options, config["trainer"]),
+            device,
+            stop,
+        )
+        if config["trainer"]["try_step"]:
+            trainer.rehearse()
+        begin(trainer, config, run, console)
+        try:
+            trainer.fit()
+        finally:
+            run.update_status(step=trainer.step, best=trainer.best, skipped=sorted(trainer.skipped))
+
+
+def record_rates(config: Config, run: RunFolder, objective: Objective) -> None:
+    """Write a variable-rate run's validation rates to artifacts/validation_rates.csv, with their metrics' names.
+
+    Raises ConfigError, before anything is trained, where `evaluation.qualities` are not the codec's.
+    """
+    criterion, codec = objective.criterion, objective.codec
+    building.evaluation_rates(criterion, codec, config["evaluation"]["qualities"])
+    rates = building.evaluation_rates(criterion, codec, None)
+    if rates is None:
+        return
+    lines = ["quality,lmbda,lmbda_of_mse_in_0_1,metric"]
+    lines += [
+        f"{rate.quality:g},{rate.lmbda:.9g},{MSE_UNIT * rate.lmbda:.9g},"
+        f"{names.at_quality(names.VAL_RD_LOSS, rate.quality)}"
+        for rate in rates
+    ]
+    write_atomically(run.artifacts / "validation_rates.csv", "\n".join(lines) + "\n")
+
+
+def begin(trainer: Trainer, config: Config, run: RunFolder, console: Console) -> None:
+    """Put the trainer where the run stands: at its newest checkpoint, at its parent's last step, or at the start."""
+    if trainer.resume():
+        text = f"going on from step {trainer.step} of {trainer.max_steps}"
+    elif config["parent"] is not None:
+        parent = RunFolder(run.root.parent / config["parent"])
+        trainer.extend(Checkpoints(parent.checkpoints, parent.signature))
+        text = f"extending run {parent.signature} from step {trainer.step} to {trainer.max_steps}"
+    else:
+        return
+    log.info(text)
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _with_first_weights(config: Config, run: RunFolder) -> Config:
+    """The config with the weights that `init_from` names, those of the run beside this one."""
+    if config["init_from"] is None:
+        return config
+    best = run.root.parent / config["init_from"] / "checkpoints" / "best.pt"
+    return {**config, "model": {**config["model"], "weights": str(best)}}
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
