@@ -231,6 +231,8 @@ def test_a_table_as_one_command_interrupted_and_resumed_fills(tmp_path):
         "trainer.threads=1",
         "trainer.validate_every_steps=4",
         "data=synthetic",
+        "data.crop_size=128",
+        "data.val_crop_size=128",
         "data.val_limit=1",
         "evaluation.limit=1",
         "tracker=none",

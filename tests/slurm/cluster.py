@@ -186,6 +186,9 @@ class Cluster(Commands):
         """A power cut: slurmd, slurmstepd and the jobs of the node get SIGKILL."""
         processes.end(self.folder, name)
         self._daemons[name].wait()
+        # slurmd removes the scripts of the jobs that it had, but one may begin anew before that, which fails.
+        for left in (self.folder / name).glob("job[0-9]*"):
+            shutil.rmtree(left)
 
     def kill_slurmd(self, name: str) -> None:
         """SIGKILL for slurmd alone; its jobs go on."""

@@ -167,6 +167,24 @@ def test_a_job_that_never_came_to_its_cell(commands, sweep, listed, told, state,
     assert found["c"] == ("queued", "job 7_2: Dependency")
 
 
+def test_a_job_that_slurm_holds_is_in_trouble_and_cancelled_when_its_cell_is_submitted_again(
+    commands, sweep, monkeypatch
+):
+    commands(squeue=("7_0|PENDING|launch_failed_requeued_held||s\n7_1|PENDING|JobHeldUser||s", 0))
+    assert shown(sweep)["a"][0] == "killed"
+    assert "SLURM will not try again" in shown(sweep)["a"][1]
+    assert shown(sweep)["b"] == ("queued", "job 7_1: JobHeldUser")
+
+    commands(scancel=("no, thank you", 1))
+    with pytest.raises(ConfigError, match="held jobs cannot be cancelled: scancel: no, thank you"):
+        submit(sweep, options(), sweep.cells[:1])
+    asked = []
+    monkeypatch.setattr("lic_exp.launching.slurm.submit.ask", asked.append)
+    monkeypatch.setattr("lic_exp.launching.slurm.submit._Submission.run", lambda self: self.cells)
+    assert submit(sweep, options(), sweep.cells[:2]) == sweep.cells[:1]
+    assert asked == [["scancel", "7_0"]]
+
+
 def test_a_child_whose_parent_failed_is_blocked_not_cancelled(commands, sweep):
     commands(squeue=("7_0|RUNNING|None||s\n7_1|FAILED|None||s\n7_2|CANCELLED|DependencyNeverSatisfied||s", 0))
     begin(sweep, "b", state="failed", reason="RuntimeError: broke", ended=time.time())

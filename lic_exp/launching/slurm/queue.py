@@ -43,6 +43,11 @@ class JobView:
         return self.state in WORKS
 
     @property
+    def held(self) -> bool:
+        """Whether it waits for nobody: SLURM holds a job whose launch failed, for an administrator to release."""
+        return self.state == "PENDING" and self.reason.replace("_", " ") == "launch failed requeued held"
+
+    @property
     def over(self) -> bool:
         """Whether it has ended, or SLURM knows it no more."""
         return self.state in ENDS

@@ -33,8 +33,15 @@ def state_of_job(sweep: Sweep, cell: Cell, job: Record, attempt: Record, status:
         return str(written), attempt["reason"]
     if view.over:
         return _over(sweep, cell, view, attempt, status)
+    return _in_queue(view, bool(written), status)
+
+
+def _in_queue(view: JobView, written: bool, status: Record) -> tuple[str, str]:
+    """Of a job that is there; written: it has ended a turn, and its next one has not begun."""
     if view.works and not written:
         return ("running" if status and shown_state(status) == "running" else "starting"), ""
+    if view.held:
+        return "killed", f"job {view.job}: {view.reason}: its node could not begin it, and SLURM will not try again"
     said = view.reason or ("asked to stop; it starts again" if view.works else view.state)
     return "queued", f"job {view.job}: {said}"
 

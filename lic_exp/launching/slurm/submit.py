@@ -4,7 +4,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from lic_exp.launching.errors import ConfigError
 from lic_exp.launching.overrides import parsed
 from lic_exp.launching.slurm.arrays import Array, adopt, array_folder, largest_array
 from lic_exp.launching.slurm.options import Slurm, plain_text
-from lic_exp.launching.slurm.queue import QUEUE, SlurmError, ask
+from lic_exp.launching.slurm.queue import QUEUE, JobView, SlurmError, ask
 from lic_exp.launching.sweeps.folder import Cell, Sweep
 from lic_exp.launching.sweeps.states import ACTIVE, FINISHED, states
 from lic_exp.tracking.mlflow_store import flatten
@@ -36,7 +36,18 @@ def submit(sweep: Sweep, options: Slurm, asked: Sequence[Cell]) -> list[str]:
         adopt(sweep, names)
         now = states(sweep)
         left = [cell for cell in asked if now[cell.signature].state not in (*ACTIVE, *FINISHED)]
+        _cancel_held(sweep, left, jobs)
         return _Submission(sweep, options, left).run() if left else []
+
+
+def _cancel_held(sweep: Sweep, cells: Iterable[Cell], jobs: Mapping[str, JobView]) -> None:
+    """Before the cells get new jobs, so that an administrator's release does not begin the old ones as well."""
+    listed = (jobs.get(sweep.job(cell).get("job", "")) for cell in cells)
+    if held := [view.job for view in listed if view is not None and view.held]:
+        try:
+            ask(["scancel", *held])
+        except SlurmError as error:
+            raise ConfigError([f"hydra/launcher=slurm: held jobs cannot be cancelled: {error}"]) from error
 
 
 @contextmanager
