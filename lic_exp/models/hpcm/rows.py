@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-STRIP = 1024
+STRIP = 2048
 """Positions at a time."""
 
-CHEAP = 256
+CHEAP = 128
 """Widest block whose inner features are computed again in the backward pass: a seventh of its products, but beside the
 pixels, where features are largest, most of what a training step keeps."""
 
