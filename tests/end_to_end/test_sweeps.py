@@ -1,5 +1,6 @@
 """Sweeps as people start them: interrupted, killed, in trouble, in the background; what is on disk afterwards."""
 
+import contextlib
 import json
 import os
 import re
@@ -48,6 +49,12 @@ def count(folder: Path, state: str) -> int:
     return sum(json.loads(path.read_text())["state"] == state for path in folder.glob("runs/*/status.json"))
 
 
+def signalled(pids, number):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 def test_twelve_cells_on_two_slots_edited_and_killed_meanwhile(toy_folder, tmp_path):
     """While cells wait, every YAML becomes garbage; then the pool dies. No cell changes, none runs twice."""
     copy = copy_checkout(tmp_path / "copy", "lic_exp", "conf", "launch.py")
@@ -74,7 +81,14 @@ def test_twelve_cells_on_two_slots_edited_and_killed_meanwhile(toy_folder, tmp_p
             path.write_text(text)
     running = [one for one in states(sweep).values() if one.state in ("starting", "running")]
     assert running, "cells outlive their pool"
-    done = finish(again())
+    alive = [sweep.attempt(one.cell)["pid"] for one in running]
+    signalled(alive, signal.SIGSTOP)  # on a busy machine they would end before anybody can attach
+    second = again()
+    try:
+        wait_for(lambda: sweep.pool.get("pid") == second.pid)
+    finally:
+        signalled(alive, signal.SIGCONT)
+    done = finish(second)
     assert done.returncode == exit_codes.DONE, done.stderr
     assert set(shown(sweep).values()) == {"done"}
     assert set(attempts(sweep).values()) == {1}
