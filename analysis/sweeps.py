@@ -12,9 +12,8 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.runs import Place, Runs, load_runs
 from analysis.statistics import t_interval
-from lic_exp.tracking.run_folder import is_run_folder
+from lic_exp.tracking.run_folder import SWEEPS, is_run_folder
 
-FOLDER = ".sweeps"
 SEED = "seed"
 
 
@@ -76,7 +75,7 @@ def load_sweep(name: str | None = None, *, runs: Place = "runs", code: str | Non
 
     code: as in `load_runs`. Raises AnalysisError where there is no such sweep, or several.
     """
-    known = {path.parent.name: path for path in Path(runs, FOLDER).glob("*/manifest.json")}
+    known = {path.parent.name: path for path in Path(runs, SWEEPS).glob("*/manifest.json")}
     manifests = {one: _read(path) for one, path in known.items() if name is None or one.startswith(name)}
     if not manifests:
         raise AnalysisError(f"{runs} has no sweep {name or ''}; it has {', '.join(sorted(known)) or 'none'}")

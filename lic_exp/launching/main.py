@@ -55,7 +55,7 @@ def _asks_hydra(values: Sequence[str]) -> bool:
 def _is_named(values: Sequence[str], request: Request) -> bool:
     """Whether a launcher or sweeper was chosen, be it the default one: then even one run is a sweep."""
     chosen = any(text.startswith(("hydra/launcher", "hydra.launcher", "hydra/sweeper")) for text in values)
-    return chosen or (request.launcher, request.sweeper) != (OURS[0], HYDRAS)
+    return chosen or (request.launcher, request.sweeper) != (POOL, HYDRAS)
 
 
 def planning(values: Sequence[str]) -> tuple[bool, list[str]]:
@@ -69,25 +69,26 @@ def planning(values: Sequence[str]) -> tuple[bool, list[str]]:
 
 def _sweep(flags: Sequence[str], values: Sequence[str], request: Request, *, several: bool, plan: bool) -> int:
     """Make a sweep of the command line, one of a single cell where no -m was given, and run or plan it."""
+    from lic_exp.launching.sweeps.launchers import KINDS
     from lic_exp.launching.sweeps.making import make
 
     if request.sweeper == SEARCH:
         from lic_exp.launching.sweeps.search import search
 
-        if plan or request.launcher != OURS[0]:
+        if plan or request.launcher != POOL:
             raise ConfigError(
-                [f"hydra/sweeper={SEARCH}: a search finds its cells as it goes, with hydra/launcher={OURS[0]}"]
+                [f"hydra/sweeper={SEARCH}: a search finds its cells as it goes, with hydra/launcher={POOL}"]
             )
         return search(values, request)[0]
-    if request.sweeper != HYDRAS and request.launcher in OURS:
+    if request.sweeper != HYDRAS and request.launcher in KINDS:
         raise ConfigError(
             [f"hydra/sweeper={request.sweeper} needs a launcher of Hydra's own: add hydra/launcher={HYDRAS}"]
         )
     made = make(values, several=several, request=request)
-    if made.launcher not in OURS and not plan:
+    if made.launcher not in KINDS and not plan:
         if made.frozen.manifest["table"] is not None or made.spec:
             raise ConfigError(
-                [f"hydra/launcher={made.launcher}: only {' and '.join(OURS)} run tables and sweeps of an experiment"]
+                [f"hydra/launcher={made.launcher}: only {' and '.join(KINDS)} run tables and sweeps of an experiment"]
             )
         multirun = [] if "-m" in flags or "--multirun" in flags else ["--multirun"]
         return _hand_over([*flags, *multirun, *parse(values).arguments], values)
@@ -95,8 +96,8 @@ def _sweep(flags: Sequence[str], values: Sequence[str], request: Request, *, sev
     return made.show_plan() if plan else made.run()
 
 
-OURS, SEARCH, HYDRAS = ("local", "slurm"), "search", "basic"
-"""Names of launchers and sweepers: the pool and SLURM, the search, and the sweeper that Hydra would take."""
+POOL, SEARCH, HYDRAS = "local", "search", "basic"
+"""Names of a launcher and of sweepers: the pool, the search, and the sweeper that Hydra would take."""
 
 
 def _without(arguments: Sequence[str], values: Sequence[str]) -> list[str]:

@@ -23,6 +23,9 @@ from lic_exp.atomic import write_atomically
 
 STATES = ("created", "running", "done", "failed", "diverged", "preempted")
 
+SWEEPS = ".sweeps"
+"""The folder beside run folders where sweeps keep their manifests."""
+
 DEAD_AFTER_S = 120.0
 """A running run renews its heartbeat every 10 s; after so much silence nobody is taken to run it."""
 

@@ -25,7 +25,7 @@ from lic_exp.launching.run import shown_state
 from lic_exp.launching.slurm.options import Slurm
 from lic_exp.launching.slurm.queue import SlurmError, ask, details
 from lic_exp.launching.sweeps.folder import Cell, Sweep
-from lic_exp.launching.sweeps.pool import python_path
+from lic_exp.launching.sweeps.pool import cell_command, size, start_cell
 from lic_exp.launching.sweeps.processes import ask_to_stop, identity, out_of_memory_kills
 from lic_exp.launching.sweeps.states import TROUBLE, exit_of, judged, may_start
 
@@ -121,8 +121,8 @@ class Job:
             "claim": secrets.token_hex(8),
             "host": identity(os.getpid())["host"],
             "started": time.time(),
-            "log_begin": _size(self.sweep.log(self.cell)),
-            "job_log_begin": _size(self.sweep.job_log(self.number)),
+            "log_begin": size(self.sweep.log(self.cell)),
+            "job_log_begin": size(self.sweep.job_log(self.number)),
         } | {key: self._before.get(key, 0) if same else 0 for key in ("timeouts", "timeout_step", "tries")}
         self.sweep.record_attempt(self.cell, self._record)
         self.sweep.record_job(self.cell, {"job": self.number, "submitted": self._submitted()})
@@ -150,19 +150,10 @@ class Job:
         return code if code != exit_codes.BUSY else None
 
     def _train(self) -> int:
-        command = [sys.executable, "-P", "-m", "lic_exp.launching.cell", str(self.sweep.frozen(self.cell))]
         kills = out_of_memory_kills()
-        self.sweep.exit_file(self.cell).unlink(missing_ok=True)
-        with open(self.sweep.log(self.cell), "ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self._cell_environment(),
-                cwd=self.sweep.manifest["folder"],
-                preexec_fn=_prepare_process,  # noqa: PLW1509 (this process has one thread)
-            )
+        command, environment = cell_command(self.sweep.frozen(self.cell)), self._cell_environment()
+        # Safe here: this process has one thread.
+        self._process = start_cell(self.sweep, self.cell, command, environment, preexec_fn=_prepare_process)
         if self._heard is not None:  # while there was no process yet to tell
             self._process.send_signal(END)
         self._record |= identity(self._process.pid)
@@ -176,8 +167,7 @@ class Job:
     def _cell_environment(self) -> dict[str, str]:
         threads = self._environment.get("SLURM_CPUS_PER_TASK")
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        path = os.pathsep.join(python_path(self.sweep))
-        return {**self._environment, "PYTHONPATH": path} | (dict.fromkeys(names, threads) if threads else {})
+        return {**self._environment} | (dict.fromkeys(names, threads) if threads else {})
 
     def _mind(self) -> None:
         """Stop the cell where another copy has it, and at the time limit also where SLURM's signal was lost."""
@@ -290,10 +280,6 @@ def _prepare_process() -> None:
     """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, END)
     signal.signal(WARNING, signal.SIG_IGN)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def _end_time(known: Mapping[str, str]) -> float | None:

@@ -24,8 +24,9 @@ from typing import Any
 from lic_exp.atomic import write_atomically
 from lic_exp.launching.errors import ConfigError, did_you_mean
 from lic_exp.launching.run import Run
+from lic_exp.tracking.run_folder import SWEEPS
 
-FOLDER = ".sweeps"
+FOLDER = SWEEPS
 
 
 @dataclass(frozen=True)

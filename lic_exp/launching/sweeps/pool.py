@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lic_exp.atomic import write_atomically
@@ -229,22 +230,10 @@ class Pool:
 
     def _start(self, cell: Cell, slot: int) -> None:
         self._tries[cell.signature] = self._tries.get(cell.signature, 0) + 1
-        log = self.sweep.log(cell)
-        begin = log.stat().st_size if log.exists() else 0
-        self.sweep.exit_file(cell).unlink(missing_ok=True)
+        begin = size(self.sweep.log(cell))
         command = self._command(self.sweep.frozen(cell), self.options)
         environment = os.environ | slot_environment(self.options, self._gpus[slot], len(self._gpus))
-        environment["PYTHONPATH"] = os.pathsep.join(python_path(self.sweep))
-        with open(log, "ab") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                cwd=self.sweep.manifest["folder"],
-                start_new_session=True,
-            )
+        process = start_cell(self.sweep, cell, command, environment, start_new_session=True)
         limit = None if self.options.time_limit_min is None else 60 * self.options.time_limit_min
         record = identity(process.pid) | {"slot": slot, "started": time.time(), "log_begin": begin, "limit_s": limit}
         self.sweep.record_attempt(cell, record)
@@ -260,10 +249,33 @@ class Pool:
             write_atomically(self.sweep.folder / "pool.json", json.dumps(beat | more, indent=1) + "\n")
 
 
-def cell_command(frozen: Any, options: Local) -> list[str]:
+def start_cell(
+    sweep: Sweep, cell: Cell, command: Sequence[str], environment: Mapping[str, str], **process: Any
+) -> subprocess.Popen[bytes]:
+    """Start a cell's process; what it says goes to the end of the cell's log. process: more options of Popen."""
+    sweep.exit_file(cell).unlink(missing_ok=True)
+    with open(sweep.log(cell), "ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**environment, "PYTHONPATH": os.pathsep.join(python_path(sweep))},
+            cwd=sweep.manifest["folder"],
+            **process,
+        )
+
+
+def cell_command(frozen: Any, options: Local | None = None) -> list[str]:
     """What starts a cell. Without -P the folder it starts in could hide the sweep's own copy of the code."""
-    limit = [] if options.memory_gb is None else ["--memory-gb", str(options.memory_gb)]
+    memory_gb = None if options is None else options.memory_gb
+    limit = [] if memory_gb is None else ["--memory-gb", str(memory_gb)]
     return [sys.executable, "-P", "-m", "lic_exp.launching.cell", str(frozen), *limit]
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def python_path(sweep: Sweep) -> list[str]:

@@ -5,6 +5,7 @@ strip of them stays in the cache, and in training those that are cheap to make a
 """
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import torch
@@ -65,7 +66,7 @@ class _Pointwise(torch.autograd.Function):
         w = Weights(*parameters)
         keeps = any(ctx.needs_input_grad) and x.shape[1] > CHEAP
         y, hidden = torch.empty_like(x), x.new_empty(len(x) if keeps else min(STRIP, len(x)), len(w.w1))
-        strips = hidden.split(STRIP) if keeps else [hidden] * len(x)
+        strips = hidden.split(STRIP) if keeps else repeat(hidden)
         for (one, own, result), inner in zip(_strips(x, mixed, y), strips, strict=False):
             activated = _activated(_joined(one, own), w, inner[: len(one)])
             torch.addmm(one, activated, w.w2.t(), out=result).add_(w.b2)
