@@ -11,7 +11,7 @@ SHARED := -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow soak lint format bench wheel clean
+.PHONY: help install demo test test-slow soak lint format docs bench wheel clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,10 +32,14 @@ lint: $(INSTALLED) ## style, types and layer contracts
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/architecture.py
 
 format: $(INSTALLED) ## bring the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(INSTALLED) ## the pages of docs/ as a site in site/; a warning, such as a link that leads nowhere, is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 soak: $(INSTALLED) ## kill, cancel, requeue and resume trainings at random, 100 times, and compare every bit (an hour)
 	$(BIN)/python tests/end_to_end/killing.py --trials 20
@@ -49,7 +53,7 @@ wheel: $(INSTALLED) ## a wheel in dist/
 	$(BIN)/python -m build --wheel
 
 clean: ## remove build outputs and caches; .venv and runs stay
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # pip is the last thing that venv installs, so an interrupted set-up starts again.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analysis.published import anchors
     from analysis.runs import Runs, load_runs
     from analysis.speedup import speed_up
-    from analysis.statistics import bca_interval, resolvable, t_interval, verdict
+    from analysis.statistics import bca_interval, claim_status, resolvable, t_interval
     from analysis.sweeps import load_sweep
 
 _MODULE_OF = {
@@ -27,6 +27,7 @@ _MODULE_OF = {
     "bd_quality": "analysis.bd",
     "bd_rate": "analysis.bd",
     "budget_speed_up": "analysis.budgets",
+    "claim_status": "analysis.statistics",
     "load_curve": "analysis.curves",
     "load_runs": "analysis.runs",
     "load_sweep": "analysis.sweeps",
@@ -34,7 +35,6 @@ _MODULE_OF = {
     "resolvable": "analysis.statistics",
     "speed_up": "analysis.speedup",
     "t_interval": "analysis.statistics",
-    "verdict": "analysis.statistics",
 }
 """Where each public name lives. No module may have the name of a public function: importing it would hide that."""
 
@@ -45,6 +45,7 @@ __all__ = [
     "bd_quality",
     "bd_rate",
     "budget_speed_up",
+    "claim_status",
     "load_curve",
     "load_runs",
     "load_sweep",
@@ -52,7 +53,6 @@ __all__ = [
     "resolvable",
     "speed_up",
     "t_interval",
-    "verdict",
 ]
 
 

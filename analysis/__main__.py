@@ -1,39 +1,65 @@
-"""`python -m analysis VERB`: tables and curves from runs, published points and results files."""
+"""`python -m analysis COMMAND`: tables and curves from runs, published points and results files."""
 
 import argparse
+import ast
+import difflib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from analysis.errors import AnalysisError
 
-VERB_MODULES = (
-    "analysis.verbs_rd",
-    "analysis.verbs_runs",
-    "analysis.verbs_sweep",
-    "analysis.verbs_ablation",
-    "analysis.verbs_complexity",
-)
-"""Each offers `add_parser(verbs)`, which adds its verbs and sets `verb=` to a function (options) -> exit code."""
+FOLDER = Path(__file__).parent / "cli"
+"""A command is a file here. Only the one that is asked for is imported."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns the exit code: 0 done, 2 the command or what it names is wrong."""
-    options = _parser().parse_args(arguments)
+    """Run one command. Returns the exit code: 0 done, 2 the command or what it names is wrong."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code: int = options.verb(options)
+        if not arguments or arguments[0].startswith("-"):
+            _parser().parse_args(arguments)
+        return _run(arguments[0], arguments[1:])
     except AnalysisError as error:
         print(error, file=sys.stderr)
         return 2
+
+
+def commands() -> dict[str, Path]:
+    """{name: file}"""
+    return {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    known = commands()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise AnalysisError(f"there is no command {name}.{hint} Commands: {', '.join(known)}")
+    command = import_module(f"analysis.cli.{name}")
+    parser = argparse.ArgumentParser(prog=f"python -m analysis {name}", description=command.__doc__)
+    command.add_arguments(parser)
+    code: int = command.run(parser.parse_args(arguments))
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for module in VERB_MODULES:
-        import_module(module).add_parser(verbs)
+    width = max(map(len, commands()))
+    listed = "\n".join(f"  {name:{width}}  {_summary(path)}" for name, path in commands().items())
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis",
+        description=__doc__,
+        epilog=f"commands:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", metavar="COMMAND", help="one of those below; COMMAND --help says more")
     return parser
+
+
+def _summary(path: Path) -> str:
+    """The first line of the command's docstring, which is read, not imported."""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
 if __name__ == "__main__":

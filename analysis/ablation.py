@@ -18,15 +18,15 @@ from analysis.errors import AnalysisError, CurveError
 from analysis.lagrangian import rd_change
 from analysis.runs import Runs
 from analysis.speedup import SpeedUp, speed_up
-from analysis.statistics import Interval, Verdict, resolvable, t_interval, verdict
-from analysis.studies import Study
-from lic_exp.tables import Claim
+from analysis.statistics import ClaimStatus, Interval, claim_status, resolvable, t_interval
+from analysis.studies import StudyResults
+from lic_exp.ablation_spec import Claim
 
 BASELINE, VARIANT, AGAIN, ABSENT = "baseline", "variant", "A/A", "absent"
 """What a row is: the reference, one compared with it, the reference with other seeds, or one that cannot be run."""
 
 
-Points = NDArray[np.float64]
+RDPoints = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -74,39 +74,43 @@ class Row:
     paper: Claim = field(default_factory=Claim)
     notes: tuple[str, ...] = ()
 
-    def verdicts(self) -> dict[str, Verdict | None]:
+    def claims(self) -> dict[str, ClaimStatus | None]:
         """Of the paper's claims that this row measured on all its seeds: {"speed_up": ..., "bd_rate": ...}."""
         whole = len(self.complete) == self.seeds
         ratio = self.speed_up.ratios["steps"] if self.speed_up else None
-        found: dict[str, Verdict | None] = {"speed_up": None, "bd_rate": None}
+        found: dict[str, ClaimStatus | None] = {"speed_up": None, "bd_rate": None}
         if whole and self.paper.speed_up and ratio is not None:
             # A level that is never reached is no number, but says that the row is slower.
             value, interval = (ratio.value, ratio.interval) if ratio.interval else (np.nan, Interval(-np.inf, np.inf))
-            found["speed_up"] = verdict(value or np.nan, interval, self.paper.speed_up, null=1.0)
+            found["speed_up"] = claim_status(value or np.nan, interval, self.paper.speed_up, null=1.0)
         if whole and self.paper.bd_rate and self.bd_rate:
-            found["bd_rate"] = verdict(self.bd_rate.mean, self.bd_rate.interval, self.paper.bd_rate)
+            found["bd_rate"] = claim_status(self.bd_rate.mean, self.bd_rate.interval, self.paper.bd_rate)
         return found
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """A study's rows, and the smallest effects that its seeds show with 80 % probability, by quantity [%]."""
+    """A study's rows, and the smallest effects that its seeds show with 80 % probability, by quantity [%].
 
-    study: Study
+    k: evaluations over which a level is taken.
+    """
+
+    study: StudyResults
     rows: tuple[Row, ...]
     resolvable: Mapping[str, float]
+    k: int
 
 
-def ablation(study: Study, *, k: int = 3) -> Ablation:
+def ablation(study: StudyResults, *, k: int = 3) -> Ablation:
     """Measure a study. k: evaluations over which a level of `val/rd_loss` is taken."""
     rows = [_row(study, name, k) for name in study.table.variants]
     if study.table.aa_seeds:
         place = list(study.table.variants).index(study.table.baseline) + 1
         rows.insert(place, _again(study, k))
-    return Ablation(study, tuple(rows), _resolvable(rows, len(study.table.seeds)))
+    return Ablation(study, tuple(rows), _resolvable(rows, len(study.table.seeds)), k)
 
 
-def _row(study: Study, name: str, k: int) -> Row:
+def _row(study: StudyResults, name: str, k: int) -> Row:
     variant, table = study.table.variants[name], study.table
     if variant.overrides is None:
         return Row(name, variant.label, ABSENT, len(table.seeds), paper=variant.paper, notes=(variant.why,))
@@ -116,7 +120,7 @@ def _row(study: Study, name: str, k: int) -> Row:
     return _compared(study, Row(name, variant.label, role, len(table.seeds), paper=variant.paper), pairs, k)
 
 
-def _again(study: Study, k: int) -> Row:
+def _again(study: StudyResults, k: int) -> Row:
     """The baseline against itself: what comes out where there is no effect."""
     table = study.table
     label = f"A/A: {table.variants[table.baseline].label}, other seeds"
@@ -127,7 +131,7 @@ def _again(study: Study, k: int) -> Row:
     return _compared(study, Row(f"{table.baseline} again", label, AGAIN, len(table.seeds)), pairs, k)
 
 
-def _compared(study: Study, row: Row, pairs: Mapping[int, tuple[list[str], list[str]]], k: int) -> Row:
+def _compared(study: StudyResults, row: Row, pairs: Mapping[int, tuple[list[str], list[str]]], k: int) -> Row:
     """The row with what its runs say. pairs: by seed the signatures of the baseline and of the row."""
     runs = study.runs
     if runs is None:
@@ -155,7 +159,7 @@ def _compared(study: Study, row: Row, pairs: Mapping[int, tuple[list[str], list[
     own_rates = row.role == VARIANT and bool(study.table.variants[row.name].rates)
     if complete and row.role != BASELINE and not own_rates:
         facts |= _speed(runs, complete, k, notes)
-        facts |= _savings(study, complete, notes)
+        facts |= _bd_comparison(study, complete, notes)
     if complete:
         facts["anchors"] = _against_anchors(study, complete, notes)
     return Row(**{**vars(row), **facts, "notes": (*row.notes, *dict.fromkeys(notes))})
@@ -181,10 +185,10 @@ def _arm(runs: Runs, seeds: Mapping[str, int]) -> Runs:
     return Runs(arm.runs.assign(seed=arm.runs["signature"].map(seeds)), arm.metrics, arm.evaluation)
 
 
-def _savings(
-    study: Study, complete: Mapping[int, tuple[list[str], list[str]]], notes: list[str]
+def _bd_comparison(
+    study: StudyResults, complete: Mapping[int, tuple[list[str], list[str]]], notes: list[str]
 ) -> dict[str, Estimate | None]:
-    def estimate(name: str, measure: Callable[[Points, Points], float]) -> Estimate | None:
+    def estimate(name: str, measure: Callable[[RDPoints, RDPoints], float]) -> Estimate | None:
         values = {}
         for seed, pair in complete.items():
             try:
@@ -194,27 +198,27 @@ def _savings(
                 return None
         return Estimate(values)
 
-    def rate(base: Points, test: Points) -> float:
-        saving = bd_rate(*base[:2], *test[:2])
-        notes.extend(flag for flag in saving.flags if not flag.startswith("unequal-points"))
-        return float(saving)
+    def rate(base: RDPoints, test: RDPoints) -> float:
+        found = bd_rate(*base[:2], *test[:2])
+        notes.extend(flag for flag in found.flags if not flag.startswith("unequal-points"))
+        return float(found)
 
-    def cost(base: Points, test: Points) -> float:
+    def cost(base: RDPoints, test: RDPoints) -> float:
         return float(rd_change(base[0], base[1], test[0], test[1], base[2], test[2]))
 
     return {"bd_rate": estimate("BD-rate", rate), "rd_change": estimate("R + lmbda D", cost)}
 
 
-def _points(study: Study, signatures: Sequence[str]) -> Points:
+def _points(study: StudyResults, signatures: Sequence[str]) -> RDPoints:
     """bpp, PSNR and lmbda (3, rates) of one seed; raises CurveError where a run was not evaluated."""
     if lacking := [name for name in signatures if name not in study.points]:
         raise CurveError(f"not-evaluated: {', '.join(lacking)}")
-    points: Points = np.concatenate([study.points[name] for name in signatures]).T
+    points: RDPoints = np.concatenate([study.points[name] for name in signatures]).T
     return points
 
 
 def _against_anchors(
-    study: Study, complete: Mapping[int, tuple[list[str], list[str]]], notes: list[str]
+    study: StudyResults, complete: Mapping[int, tuple[list[str], list[str]]], notes: list[str]
 ) -> dict[str, Estimate]:
     found = {}
     for name in study.table.anchors:
@@ -236,8 +240,10 @@ def _complexity(runs: Runs, signatures: Sequence[str]) -> dict[str, float]:
     return dict(zip(("parameters", "kmacs"), known[0], strict=True)) if len(known) == 1 else {}
 
 
-def _bits(last: pd.DataFrame, signatures: list[str]) -> dict[str, float]:
+def _bits(last: pd.DataFrame | None, signatures: list[str]) -> dict[str, float]:
     """How the estimated bits are shared among the latents, mean over the runs; {} where there is only one latent."""
+    if last is None:
+        return {}
     final = last.reindex(signatures)
     latents = [str(name) for name in final if str(name).startswith("val/") and str(name).endswith("_bpp")]
     rates = final[latents].dropna(axis="columns", how="all")

@@ -39,8 +39,8 @@ def grid(table: Ablation) -> Grid:
         "BD-rate %": lambda row: _cell(row, _percent(row.bd_rate), "0"),
         "R + lmbda D %": lambda row: _cell(row, _percent(row.rd_change), "0"),
         **{f"BD-rate % against {name}": _against(name) for name in study.table.anchors},
-        "speed-up: verdict": lambda row: row.verdicts()["speed_up"] or "",
-        "BD-rate: verdict": lambda row: row.verdicts()["bd_rate"] or "",
+        "speed-up: verdict": lambda row: row.claims()["speed_up"] or "",
+        "BD-rate: verdict": lambda row: row.claims()["bd_rate"] or "",
         f"{paper}: speed-up": lambda row: _claim(row, row.paper.speed_up, "{:.2f}x", "1.00x"),
         f"{paper}: BD-rate %": lambda row: _claim(row, row.paper.bd_rate, "{:+.2f}", "0") or row.paper.note,
         **{f"{paper}: {name}": _other(name) for name in others},
@@ -134,9 +134,10 @@ def _notes(table: Ablation) -> Iterator[str]:
         yield from _measured(study.runs)
         chosen = " ".join(study.overrides)
         yield f"study {study.study[:8]}{f', launched with {chosen}' if chosen else ''}"
+        level = f"mean of its last {table.k} evaluations" if table.k > 1 else "its last evaluation"
         yield (
             "mean and 95 % t interval over seeds, each against the baseline of the same seed; speed-up: until the "
-            "baseline's level (mean of its last 3 evaluations, val/rd_loss) is held; BD-rate: PCHIP on real bitstreams"
+            f"baseline's level ({level}, val/rd_loss) is held; BD-rate: PCHIP on real bitstreams"
         )
     if effects := [f"{UNITS[name]} {value:.3g} %" for name, value in table.resolvable.items() if math.isfinite(value)]:
         yield f"{len(study.table.seeds)} seeds show effects of {', '.join(effects)} or more with 80 % probability"
@@ -193,7 +194,7 @@ def _numbers(table: Ablation, row: Row) -> dict[str, Any]:
     for name, value in estimates.items():
         found |= _with_interval(name, value.mean if value else None, value.interval if value else None)
     found |= {"parameters_m": row.parameters, "kmacs_per_pixel": row.kmacs}
-    verdicts = {f"verdict_{name}": text for name, text in row.verdicts().items()}
+    verdicts = {f"verdict_{name}": text for name, text in row.claims().items()}
     paper = {"paper_speed_up": row.paper.speed_up, "paper_bd_rate_percent": row.paper.bd_rate}
     runs = {"signatures": " ".join(_signatures(table, row))}
     return found | verdicts | paper | {"paper_note": row.paper.note} | runs

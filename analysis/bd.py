@@ -17,9 +17,9 @@ from analysis.bd_checks import (
     METHODS_APART,
     SHORT_RANGE_DB,
     SMALL_OVERLAP,
+    CurveFinding,
+    CurvePoints,
     Describe,
-    Finding,
-    Points,
     arrange,
     cautions,
     faults,
@@ -115,7 +115,7 @@ def bd_quality(
 
 def _curves(
     rate_anchor: ArrayLike, quality_anchor: ArrayLike, rate_test: ArrayLike, quality_test: ArrayLike, method: str
-) -> tuple[Points, Points]:
+) -> tuple[CurvePoints, CurvePoints]:
     if method not in MINIMUM_POINTS:
         near = difflib.get_close_matches(str(method), MINIMUM_POINTS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -125,7 +125,7 @@ def _curves(
     return anchor, arrange("test", rate_test, quality_test, fewest, method)
 
 
-def _delta(anchor: Points, test: Points, method: str, invalid: Invalid, *, by_quality: bool) -> Any:
+def _delta(anchor: CurvePoints, test: CurvePoints, method: str, invalid: Invalid, *, by_quality: bool) -> Any:
     wrong, broken = [], np.asarray(False)
     for finding in [*faults(anchor), *faults(test)]:
         if finding.where.any():
@@ -135,7 +135,7 @@ def _delta(anchor: Points, test: Points, method: str, invalid: Invalid, *, by_qu
     x_anchor, y_anchor, x_test, y_test = _functions(anchor, test, broken, by_quality)
     low, high = np.maximum(x_anchor[..., 0], x_test[..., 0]), np.minimum(x_anchor[..., -1], x_test[..., -1])
     nothing = (high <= low) & ~broken
-    apart = Finding("no-overlap", nothing, _no_overlap(x_anchor, x_test, nothing.shape, by_quality))
+    apart = CurveFinding("no-overlap", nothing, _no_overlap(x_anchor, x_test, nothing.shape, by_quality))
     if apart.where.any():
         _refuse([apart], invalid)
         wrong.append(apart)
@@ -156,7 +156,7 @@ def _delta(anchor: Points, test: Points, method: str, invalid: Invalid, *, by_qu
     return _result(method, values, overlap, (low, high), flags)
 
 
-def _refuse(wrong: list[Finding], invalid: Invalid) -> None:
+def _refuse(wrong: list[CurveFinding], invalid: Invalid) -> None:
     """Raise what is wrong, unless it is wrong of some samples and the caller wants NaN there."""
     if invalid not in ("raise", "nan"):
         raise CurveError(f'invalid={invalid!r}: it is "raise" or "nan"')
@@ -165,7 +165,7 @@ def _refuse(wrong: list[Finding], invalid: Invalid) -> None:
 
 
 def _functions(
-    anchor: Points, test: Points, broken: NDArray[np.bool_], by_quality: bool
+    anchor: CurvePoints, test: CurvePoints, broken: NDArray[np.bool_], by_quality: bool
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Abscissa and ordinate of anchor and of test; a straight line stands in for a broken sample."""
     axes = []
@@ -195,33 +195,33 @@ def _no_overlap(x_anchor: Floats, x_test: Floats, shape: tuple[int, ...], by_qua
 
 
 def _flags(
-    anchor: Points,
-    test: Points,
+    anchor: CurvePoints,
+    test: CurvePoints,
     overlap: Floats,
     shared: tuple[Floats, Floats],
     values: dict[str, Floats],
     *,
     by_quality: bool,
-) -> Iterator[Finding]:
+) -> Iterator[CurveFinding]:
     for curve in (anchor, test):
         yield from cautions(curve)
     if anchor.rate.ndim == 1 and (caution := caution_about(anchor.rate, anchor.quality)):
-        yield Finding("wrong-anchor", np.asarray(True), lambda _: caution)
+        yield CurveFinding("wrong-anchor", np.asarray(True), lambda _: caution)
     counts = anchor.rate.shape[-1], test.rate.shape[-1]
     unequal = np.full(overlap.shape, counts[0] != counts[1])
-    yield Finding(
+    yield CurveFinding(
         "unequal-points", unequal, lambda _: f"anchor {counts[0]}, test {counts[1]}; no method needs them equal"
     )
     same = np.full(overlap.shape, counts[0] == counts[1])
     if counts[0] == counts[1]:
         same = ((anchor.rate == test.rate) & (anchor.quality == test.quality)).all(-1)
-    yield Finding("same-curve", same, lambda _: "anchor and test are the same points")
+    yield CurveFinding("same-curve", same, lambda _: "anchor and test are the same points")
     what, low, high = "quality" if by_quality else "log10 rate", *shared
     small = overlap < SMALL_OVERLAP
     if by_quality:
         # Raw MS-SSIM spans less than 1 always, and has its own flag.
         small = small | ((overlap > 0) & (high - low < SHORT_RANGE_DB) & (high > 1))
-    yield Finding(
+    yield CurveFinding(
         "small-overlap",
         small,
         lambda i: f"{100 * overlap[i]:.1f} % of the test's range of {what}, {low[i]:g} to {high[i]:g}; see rd_change",
@@ -234,7 +234,7 @@ def _flags(
             each = ", ".join(f"{name} {value[index]:.2f}" for name, value in values.items())
             return f"{each}: {spread[index]:.2f} points between them"
 
-        yield Finding("methods-apart", spread > METHODS_APART, apart)
+        yield CurveFinding("methods-apart", spread > METHODS_APART, apart)
 
 
 def _result(

@@ -32,7 +32,7 @@ Describe = Callable[[tuple[int, ...]], str]
 
 
 @dataclass(frozen=True)
-class Finding:
+class CurveFinding:
     """Something to say of those samples where `where` (...) is true; `describe(index)` has the numbers of one."""
 
     name: str
@@ -49,7 +49,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Points:
+class CurvePoints:
     """One curve (or many) in order of rising rate: rate [any unit] and quality [dB], both (..., n)."""
 
     role: str
@@ -64,7 +64,7 @@ class Points:
         return lambda index: f"{self.role}: {what(*self.at(index))}"
 
 
-def arrange(role: str, rate: object, quality: object, fewest: int, method: str) -> Points:
+def arrange(role: str, rate: object, quality: object, fewest: int, method: str) -> CurvePoints:
     """The curve's points as arrays in order of rising rate. Raises CurveError where their number is wrong."""
     rates, qualities = (np.atleast_1d(np.asarray(values, dtype=np.float64)) for values in (rate, quality))
     if rates.shape[-1] != qualities.shape[-1]:
@@ -82,43 +82,43 @@ def arrange(role: str, rate: object, quality: object, fewest: int, method: str) 
     if not ordered.all():
         order = np.argsort(rates, axis=-1, kind="stable")
         rates, qualities = np.take_along_axis(rates, order, -1), np.take_along_axis(qualities, order, -1)
-    return Points(role, rates, qualities, np.asarray(ordered))
+    return CurvePoints(role, rates, qualities, np.asarray(ordered))
 
 
-def faults(curve: Points) -> Iterator[Finding]:
+def faults(curve: CurvePoints) -> Iterator[CurveFinding]:
     """What leaves a curve without a BD-rate, in the order in which it should be told."""
     rate, quality = curve.rate, curve.quality
     finite = np.isfinite(rate) & np.isfinite(quality)
-    yield Finding("not-finite", ~finite.all(-1), curve.say(_not_finite))
-    yield Finding(
+    yield CurveFinding("not-finite", ~finite.all(-1), curve.say(_not_finite))
+    yield CurveFinding(
         "non-positive-rate", (rate <= 0).any(-1), curve.say(lambda r, _: f"rate {r.min():g} has no logarithm")
     )
     with np.errstate(all="ignore"):
         rate_steps, steps = np.diff(rate), np.diff(quality)
         exchanged = _spread(quality) > _spread(rate)
     exchanged &= _within(rate, DB_LIKE) | _within(rate, MS_SSIM_LIKE)
-    yield Finding("exchanged-axes", exchanged & finite.all(-1), curve.say(_exchanged))
+    yield CurveFinding("exchanged-axes", exchanged & finite.all(-1), curve.say(_exchanged))
     falling = ((steps < 0) & (rate_steps > 0)).all(-1)
-    yield Finding("falling-quality", falling, curve.say(_falling))
+    yield CurveFinding("falling-quality", falling, curve.say(_falling))
     duplicate = (rate_steps == 0) | (steps == 0)
-    yield Finding("duplicate-points", duplicate.any(-1), curve.say(_duplicate))
-    yield Finding("not-monotone", (steps < 0).any(-1) & ~falling, curve.say(_not_monotone))
+    yield CurveFinding("duplicate-points", duplicate.any(-1), curve.say(_duplicate))
+    yield CurveFinding("not-monotone", (steps < 0).any(-1) & ~falling, curve.say(_not_monotone))
 
 
-def cautions(curve: Points) -> Iterator[Finding]:
+def cautions(curve: CurvePoints) -> Iterator[CurveFinding]:
     """What a reader of the number should know of one curve; the curve has no faults."""
     count = np.full(curve.rate.shape[:-1], curve.rate.shape[-1])
-    yield Finding("unordered", ~curve.was_sorted, curve.say(lambda r, _: "its points were sorted by rate"))
-    yield Finding(
+    yield CurveFinding("unordered", ~curve.was_sorted, curve.say(lambda r, _: "its points were sorted by rate"))
+    yield CurveFinding(
         "few-points",
         count < NEEDED_POINTS,
         curve.say(lambda r, _: f"{len(r)}; four or more are usual, and cubic's least"),
     )
     raw = _within(curve.quality, (0.0, 1.0))
-    yield Finding("raw-ms-ssim", raw, curve.say(_raw))
+    yield CurveFinding("raw-ms-ssim", raw, curve.say(_raw))
     with np.errstate(all="ignore"):
         steep = _spread(curve.quality) > _spread(curve.rate)
-    yield Finding("exchanged-axes", steep, curve.say(_exchanged))
+    yield CurveFinding("exchanged-axes", steep, curve.say(_exchanged))
 
 
 def _spread(values: Floats) -> Floats:

@@ -8,11 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.comparable import ARMS, check_comparable, check_done, code_flags, groups, same_macs
-from analysis.costs import UNITS, trajectory
 from analysis.errors import AnalysisError
 from analysis.ratios import REACHED, summary
 from analysis.runs import Runs
 from analysis.speedup import Arm, SpeedUp, load_arms
+from analysis.training_cost import UNITS, trajectory
 from lic_exp.tracking import names
 
 DECAYED = 0.1

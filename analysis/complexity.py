@@ -2,16 +2,19 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
-from analysis.published import FOLDER
+from analysis.run_places import Place, find_runs
 from analysis.run_records import COMPLEXITY
-from analysis.runs import Runs, find_runs, load_runs
+from lic_exp.evaluation.published import FOLDER
+
+if TYPE_CHECKING:
+    from analysis.runs import Runs
 
 FILE = FOLDER / "complexity.json"
 NOT_MODEL = ("model._target_", "model.weights", "model.partial_weights", "model.freeze")
@@ -62,7 +65,7 @@ def _published() -> dict[str, Any]:
     return content
 
 
-def run_costs(runs: Runs) -> list[CodecCost]:
+def run_costs(runs: "Runs") -> list[CodecCost]:
     """One entry per distinct model of the runs, with the signatures of its runs as source."""
     models: dict[tuple[str, tuple[float | None, ...]], list[str]] = {}
     for row in runs.runs.to_dict("records"):
@@ -111,17 +114,24 @@ def find_costs(names: Sequence[str], runs_folder: str | None = None) -> list[Cod
     Raises AnalysisError for a name that is neither, and for a folder without runs.
     """
     if names:
-        return [cost for name in names for cost in published_costs(name) or run_costs(_runs(name, runs_folder))]
+        return [cost for name in names for cost in published_costs(name) or _named_costs(name, runs_folder)]
     if runs_folder is None and not any(Path("runs").glob("*/config.yaml")):
         return published_costs()
-    return run_costs(load_runs(runs_folder or "runs")) + published_costs()
+    return _costs_of(runs_folder or "runs") + published_costs()
 
 
-def _runs(name: str, runs_folder: str | None) -> Runs:
+def _named_costs(name: str, runs_folder: str | None) -> list[CodecCost]:
     if name.endswith(".db") or "://" in name or Path(name).is_dir():
-        return load_runs(name)
+        return _costs_of(name)
     try:
-        return load_runs(find_runs([name], runs_folder or "runs"))
+        found = find_runs([name], runs_folder or "runs")
     except AnalysisError as error:
         known = ", ".join(dict.fromkeys(cost.codec for cost in published_costs()))
         raise AnalysisError(f"{error}; nor is {name} one of the published: {known}") from error
+    return _costs_of(found)
+
+
+def _costs_of(places: Place | Iterable[Place]) -> list[CodecCost]:
+    from analysis.runs import load_runs
+
+    return run_costs(load_runs(places))

@@ -1,4 +1,4 @@
-"""The one kind of error that the verbs report without a traceback."""
+"""The one kind of error that the commands report without a traceback."""
 
 
 class AnalysisError(ValueError):

@@ -11,7 +11,7 @@ from analysis.interpolation import Floats
 LMBDAS = (0.0018, 0.0035, 0.0067, 0.013, 0.025, 0.0483)
 """The usual rates of learned codecs: weights of 255^2 MSE against bits per pixel."""
 
-Quality = Literal["psnr", "mse"]
+QualityMeasure = Literal["psnr", "mse"]
 
 STEPS = 400
 """Points at which a curve between published points is searched for its least cost."""
@@ -25,7 +25,7 @@ def rd_change(
     lmbda: ArrayLike,
     lmbda_test: ArrayLike | None = None,
     *,
-    quality: Quality = "psnr",
+    quality: QualityMeasure = "psnr",
 ) -> Any:
     """Change of R + lmbda D, test against anchor [%], geometric mean over rates; negative is better.
 
@@ -78,7 +78,7 @@ def _least(rate: Floats, psnr: Floats, lmbda: Floats) -> Floats:
     return costs
 
 
-def _distortion(level: Floats, quality: Quality) -> Floats:
+def _distortion(level: Floats, quality: QualityMeasure) -> Floats:
     """255^2 MSE."""
     if quality not in ("psnr", "mse"):
         raise CurveError(f'quality={quality!r}: it is "psnr" [dB] or "mse" (of samples in [0, 1])')

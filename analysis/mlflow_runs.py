@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.run_records import NO_POINTS, Points, Record, parse_table
+from analysis.run_records import NO_POINTS, MetricPoints, RunRecord, parse_table
 from lic_exp.tracking.mlflow_store import STATE_TAG, connect
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ LARGEST = 1.79e308
 """A sqlite store holds infinity as the largest float."""
 
 
-def read_store(store: str, wanted: Collection[str] | None) -> Iterator[Record]:
+def read_store(store: str, wanted: Collection[str] | None) -> Iterator[RunRecord]:
     """The runs that the platform sent to `store`, a URI or the path of a sqlite file.
 
     Params are text there: what reads as JSON (numbers, null, true, lists) is taken for that. Of a signature that was
@@ -51,7 +51,7 @@ def _all_runs(client: "MlflowClient") -> "Iterator[Run]":
             return
 
 
-def _record(client: "MlflowClient", uri: str, signature: str, run: "Run", wanted: Collection[str] | None) -> Record:
+def _record(client: "MlflowClient", uri: str, signature: str, run: "Run", wanted: Collection[str] | None) -> RunRecord:
     tags, end = run.data.tags, run.info.end_time
     points = _points(client, run, wanted)
     status = {
@@ -62,7 +62,7 @@ def _record(client: "MlflowClient", uri: str, signature: str, run: "Run", wanted
         "host": tags.get("lic_exp.host"),
         "step": int(points.step.max(initial=0)),
     }
-    return Record(
+    return RunRecord(
         signature,
         uri,
         _nested({name: _value(text) for name, text in run.data.params.items()}),
@@ -91,7 +91,7 @@ def _nested(params: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _points(client: "MlflowClient", run: "Run", wanted: Collection[str] | None) -> Points:
+def _points(client: "MlflowClient", run: "Run", wanted: Collection[str] | None) -> MetricPoints:
     names = [name for name in run.data.metrics if wanted is None or name in wanted]
     history = [(code, p) for code, name in enumerate(names) for p in client.get_metric_history(run.info.run_id, name)]
     if not history:
@@ -102,7 +102,7 @@ def _points(client: "MlflowClient", run: "Run", wanted: Collection[str] | None) 
     value = np.array([point.value for _, point in history], float)
     value[np.abs(value) > LARGEST] *= np.inf
     order = np.lexsort((time, step, metric))
-    return Points(names, metric[order], step[order], np.full(len(order), np.nan), time[order], value[order])
+    return MetricPoints(names, metric[order], step[order], np.full(len(order), np.nan), time[order], value[order])
 
 
 def _tables(client: "MlflowClient", run: "Run") -> dict[str, list[list[str]]]:

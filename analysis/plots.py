@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
-from analysis.curves import METRICS, Curve
+from analysis.curve_files import METRICS, Curve
 from analysis.errors import AnalysisError
 
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -12,10 +12,10 @@ SUFFIXES = (".png", ".pdf", ".svg")
 
 def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
     """Quality over rate, one line per curve through its points in order of rate, into a .png, .pdf or .svg file."""
-    from matplotlib.figure import Figure
-
     if path.suffix not in SUFFIXES:
         raise AnalysisError(f"{path}: a plot is one of {', '.join(SUFFIXES)}")
+    from matplotlib.figure import Figure
+
     few = len(curves) <= 12
     figure = Figure(figsize=(7.5 if few else 10.5, 5), layout="constrained")
     axes = figure.add_subplot()

@@ -6,29 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.curves import Curve, read_curve
+from analysis.curve_files import Curve, read_curve
 from analysis.errors import AnalysisError
 from analysis.interpolation import Floats
-
-FOLDER = Path(__file__).parent / "anchors"
-
-DATA_SETS = {
-    "kodak": "Kodak, 24 images",
-    "clic_pro_valid": "CLIC professional valid, 41 images",
-    "tecnick": "Tecnick, RGB 1200x1200",
-    "clic2022_test": "CLIC 2022 test",
-}
+from lic_exp.evaluation.published import FOLDER, PointsError, names, names_of
 
 
 def anchors(dataset: str | None = None) -> list[str]:
     """Names of the published curves, "DATASET/CODEC", of all data sets or of one. Raises AnalysisError."""
-    if dataset is not None and dataset not in DATA_SETS:
-        raise AnalysisError(f"no data set {dataset!r}: published are {', '.join(DATA_SETS)}")
-    return [name for name in _names() if dataset in (None, name.split("/")[0])]
+    try:
+        return list(names()) if dataset is None else names_of(dataset)
+    except PointsError as error:
+        raise AnalysisError(str(error)) from error
 
 
 def has(name: str) -> bool:
-    return name in _names()
+    return name in names()
 
 
 def path_of(name: str) -> Path:
@@ -38,8 +31,8 @@ def path_of(name: str) -> Path:
 def nearest(name: str) -> list[str]:
     """Published names like `name`, most like first: the codec on other data sets, then other spellings."""
     codec = name.rsplit("/", 1)[-1].removesuffix(".json")
-    same = [known for known in _names() if known.split("/")[1] == codec]
-    return list(dict.fromkeys([*same, *difflib.get_close_matches(name, _names(), n=4, cutoff=0.5)]))
+    same = [known for known in names() if known.split("/")[1] == codec]
+    return list(dict.fromkeys([*same, *difflib.get_close_matches(name, names(), n=4, cutoff=0.5)]))
 
 
 def caution_about(rate: Floats, psnr: Floats) -> str | None:
@@ -54,11 +47,6 @@ def caution_about(rate: Floats, psnr: Floats) -> str | None:
 
 
 @cache
-def _names() -> tuple[str, ...]:
-    return tuple(sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.glob("*/*.json")))
-
-
-@cache
 def _cautioned() -> tuple[Curve, ...]:
-    marked = [name for name in _names() if '"caution"' in path_of(name).read_text()]
+    marked = [name for name in names() if '"caution"' in path_of(name).read_text()]
     return tuple(read_curve(path_of(name), name=name) for name in marked)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.run_records import Points, Record
+from analysis.run_records import MetricPoints, RunRecord
 from lic_exp.atomic import write_atomically
 
-VERSION = 2
-_ARRAYS = Points._fields[1:]
-_FACTS = tuple(field.name for field in fields(Record) if field.name != "points")
+VERSION = 3
+_ARRAYS = MetricPoints._fields[1:]
+_FACTS = tuple(field.name for field in fields(RunRecord) if field.name != "points")
 _log = logging.getLogger("analysis")
 
 
@@ -34,7 +34,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def load(file: Path) -> dict[str, Record]:
+def load(file: Path) -> dict[str, RunRecord]:
     """{name of the run folder: record}; {} where the file is missing, damaged, or of another version."""
     try:
         with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as stored:
@@ -46,8 +46,8 @@ def load(file: Path) -> dict[str, Record]:
         records = {}
         for i, (entry, names) in enumerate(zip(facts["records"], facts["names"], strict=True)):
             part = slice(bounds[i], bounds[i + 1])
-            points = Points(names, *(arrays[name][part] for name in _ARRAYS))
-            records[entry["signature"]] = Record(**entry, points=points)
+            points = MetricPoints(names, *(arrays[name][part] for name in _ARRAYS))
+            records[entry["signature"]] = RunRecord(**entry, points=points)
     except FileNotFoundError:
         return {}
     # Whatever is wrong with the file, the runs themselves are still there.
@@ -57,7 +57,7 @@ def load(file: Path) -> dict[str, Record]:
     return records
 
 
-def save(file: Path, records: Sequence[Record]) -> None:
+def save(file: Path, records: Sequence[RunRecord]) -> None:
     """Keep `records`; where that is not possible, the next reading takes longer."""
     facts = {
         "version": VERSION,

@@ -15,14 +15,14 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from lic_exp.tracking.run_folder import RunFolder, decode_metrics
+from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY, RunFolder, decode_metrics
 
 POSITION = ("step", "epoch", "time")
 COMPLEXITY = ("parameters", "macs_per_pixel", "encode_macs_per_pixel", "decode_macs_per_pixel")
 _YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Points(NamedTuple):
+class MetricPoints(NamedTuple):
     """Logged numbers, one array entry (n,) each; `metric` counts into `names`. Ordered by metric, then as logged.
 
     time is in Unix seconds, epoch NaN where the source does not know it.
@@ -36,17 +36,18 @@ class Points(NamedTuple):
     value: NDArray[np.float64]
 
 
-NO_POINTS = Points([], *(np.empty(0, kind) for kind in (np.int32, np.int64, float, float, float)))
+NO_POINTS = MetricPoints([], *(np.empty(0, kind) for kind in (np.int32, np.int64, float, float, float)))
 
 
 @dataclass
-class Record:
+class RunRecord:
     """One run.
 
     folder: where it lies; for a run of a tracking store that store's address.
     problem: why it could not be read, or "".
     complexity: the numbers of complexity.json that COMPLEXITY names; {} where the run recorded none.
     evaluation: rows of images.csv as text with the header first, by the set's name ("" is the run's own).
+    evaluation_name: of the run's own evaluation; None where it has none (runs of schema 1, tracking stores).
     files: [[name, bytes, mtime in ns], ...], by which a change is noticed.
     """
 
@@ -58,8 +59,9 @@ class Record:
     problem: str = ""
     complexity: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, list[list[str]]] = field(default_factory=dict)
+    evaluation_name: str | None = None
     files: list[list[Any]] = field(default_factory=list)
-    points: Points = NO_POINTS
+    points: MetricPoints = NO_POINTS
 
 
 def files_of(folder: Path) -> list[list[Any]]:
@@ -67,7 +69,15 @@ def files_of(folder: Path) -> list[list[Any]]:
     run = RunFolder(folder)
     tables = sorted([run.eval / "images.csv", *run.eval.glob("*/images.csv")])
     found = []
-    for path in (run.config, run.status_file, run.environment, run.complexity, run.metrics_file, *tables):
+    single = (
+        run.config,
+        run.status_file,
+        run.environment,
+        run.complexity,
+        run.metrics_file,
+        run.eval / EVALUATION_FILE,
+    )
+    for path in (*single, *tables):
         try:
             facts = os.stat(path)
         except FileNotFoundError:
@@ -89,12 +99,12 @@ def read_files(folder: Path, files: Sequence[Sequence[Any]]) -> dict[str, bytes]
 
 def read_record(
     folder: Path, files: list[list[Any]], content: Mapping[str, bytes], wanted: Collection[str] | None
-) -> Record:
+) -> RunRecord:
     """The run in `folder`; what cannot be read is told in `problem`, so that one bad run hides no other.
 
     wanted: the metrics to keep; None: all.
     """
-    record = Record(folder.name, str(folder), files=files)
+    record = RunRecord(folder.name, str(folder), files=files)
     try:
         record.config = parse_config(content["config.yaml"].decode())
         record.status = _object(content, "status.json")
@@ -102,6 +112,7 @@ def read_record(
         record.environment = {key: environment.get(key) for key in ("git_commit", "git_dirty")}
         complexity = _object(content, "complexity.json")
         record.complexity = {key: complexity[key] for key in COMPLEXITY} if complexity else {}
+        record.evaluation_name = _object(content, f"eval/{EVALUATION_FILE}").get(EVALUATION_KEY)
         record.points = parse_metrics(content.get("metrics.jsonl", b""), wanted)
         tables = {name: data.decode() for name, data in content.items() if name.endswith("images.csv")}
         record.evaluation = {_set_name(name): parse_table(name, text) for name, text in tables.items()}
@@ -147,7 +158,7 @@ def _parse(text: str) -> Any:
     return yaml.load(text, _YamlLoader)
 
 
-def parse_metrics(data: bytes, wanted: Collection[str] | None = None) -> Points:
+def parse_metrics(data: bytes, wanted: Collection[str] | None = None) -> MetricPoints:
     """The points of a metrics.jsonl: of each complete line, as `RunFolder.metrics` has it.
 
     A last line without its end is being written, or was torn by a crash, and is no entry. Lines without a wanted
@@ -164,7 +175,7 @@ def parse_metrics(data: bytes, wanted: Collection[str] | None = None) -> Points:
         raise ValueError(f"metrics.jsonl: {_bad_line(lines) or error}") from error
 
 
-def _points(entries: list[dict[str, Any]], wanted: Collection[str] | None) -> Points:
+def _points(entries: list[dict[str, Any]], wanted: Collection[str] | None) -> MetricPoints:
     """Entries with the same keys become one matrix, which numpy takes apart faster than a loop does."""
     alike: dict[tuple[str, ...], list[list[Any]]] = {}
     for line, entry in enumerate(entries):
@@ -186,7 +197,7 @@ def _points(entries: list[dict[str, Any]], wanted: Collection[str] | None) -> Po
     line, step, epoch, time, metric, value = np.concatenate(parts, axis=1)
     order = np.lexsort((line, metric))
     numbers = (epoch[order], time[order], value[order])
-    return Points(list(codes), metric[order].astype(np.int32), step[order].astype(np.int64), *numbers)
+    return MetricPoints(list(codes), metric[order].astype(np.int32), step[order].astype(np.int64), *numbers)
 
 
 def _bad_line(lines: Sequence[bytes]) -> str:

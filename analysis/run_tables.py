@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.run_records import COMPLEXITY, NO_POINTS, Record
-from lic_exp.tracking.mlflow_store import component_label
+from analysis.run_records import COMPLEXITY, NO_POINTS, RunRecord
+from lic_exp.flat import component_label, leaves
 from lic_exp.tracking.run_folder import is_silent
 
 NUMBERS = ("step", "max_steps", "attempt", "started", "finished")
 """What of the status is a number, NaN where the run has not said it."""
 
 
-def runs_table(records: Sequence[Record], code: str | None) -> pd.DataFrame:
+def runs_table(records: Sequence[RunRecord], code: str | None) -> pd.DataFrame:
     """One row per record, each of another signature. code: as in `load_runs`."""
     rows = [_run_row(record, code) for record in records]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return pd.DataFrame({name: _column([row.get(name, np.nan) for row in rows]) for name in columns})
 
 
-def _run_row(record: Record, code: str | None) -> dict[str, Any]:
+def _run_row(record: RunRecord, code: str | None) -> dict[str, Any]:
     config, status, commit = record.config, record.status, record.environment.get("git_commit")
     labels = {
         group: component_label(node) for group, node in config.items() if group != "tracker" and _has_component(node)
@@ -40,33 +40,24 @@ def _run_row(record: Record, code: str | None) -> dict[str, Any]:
         "name": config.get("name"),
         "tags": tuple(config.get("tags") or ()),
         "seed": config.get("seed"),
+        "evaluation": record.evaluation_name,
         **{key: np.nan if (value := record.complexity.get(key)) is None else value for key in COMPLEXITY},
     }
-    flat = {key: value for key, value in _flatten(config).items() if key not in facts}
+    flat = {key: _hashable(value) for key, value in leaves(config) if key not in facts}
     return facts | {"lmbda": flat.get("criterion.lmbda")} | labels | flat
 
 
 def _state(status: Mapping[str, Any]) -> str:
     state = str(status.get("state", "created"))
-    return "dead" if state == "running" and is_silent(status) else state
+    return "silent" if state == "running" and is_silent(status) else state
 
 
 def _has_component(node: Any) -> bool:
     return isinstance(node, Mapping) and ("_target_" in node or any(map(_has_component, node.values())))
 
 
-def _flatten(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{dotted key: value}; lists become tuples, so that values can be compared and grouped by."""
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = _hashable(value)
-    return flat
-
-
 def _hashable(value: Any) -> Any:
+    """Lists as tuples, so that values can be compared and grouped by."""
     if isinstance(value, list):
         return tuple(map(_hashable, value))
     return tuple((key, _hashable(entry)) for key, entry in value.items()) if isinstance(value, Mapping) else value
@@ -80,7 +71,7 @@ def _column(values: Sequence[Any]) -> "pd.Series[Any]":
     return column
 
 
-def metrics_table(records: Sequence[Record]) -> pd.DataFrame:
+def metrics_table(records: Sequence[RunRecord]) -> pd.DataFrame:
     counts = [len(record.points.value) for record in records]
     names = sorted({name for record in records for name in record.points.names})
     place = {name: code for code, name in enumerate(names)}
@@ -105,7 +96,7 @@ def metrics_table(records: Sequence[Record]) -> pd.DataFrame:
     )
 
 
-def evaluation_table(records: Sequence[Record]) -> pd.DataFrame:
+def evaluation_table(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Tables with the same columns are joined before their texts become values: a thousand conversions become one."""
     tables = [(record.signature, name, rows) for record in records for name, rows in record.evaluation.items()]
     frames = []

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from analysis import run_cache
 from analysis.errors import AnalysisError
-from analysis.run_records import Record, files_of, read_files, read_record
+from analysis.run_places import Place, run_folders
+from analysis.run_records import RunRecord, files_of, read_files, read_record
 from analysis.run_tables import evaluation_table, metrics_table, runs_table
 from lic_exp.tracking.run_folder import is_run_folder
 
@@ -24,7 +25,8 @@ only take turns."""
 
 NOWHERE = np.empty(0, np.intp)
 
-Place = str | Path
+UNNAMED = "(unnamed)"
+"""The set of an evaluation without a name in whose place another was taken."""
 
 RATE_LABELS = ("rate",)
 """Columns of an images.csv that tell the rates of a variable-rate codec apart; its `lmbda` is what they stand for."""
@@ -35,17 +37,18 @@ class Runs:
     """Runs of any state, finished or not.
 
     runs: one row per run. `signature, folder, state, reason, step, max_steps, attempt, started, finished, device, host,
-        git_commit, git_dirty, stale, name, tags, seed, lmbda`; the codec's `parameters, macs_per_pixel,
+        git_commit, git_dirty, stale, name, tags, seed, evaluation, lmbda`; the codec's `parameters, macs_per_pixel,
         encode_macs_per_pixel, decode_macs_per_pixel`, NaN where the run recorded none; a column per component with its
         short name (`model`, `spectral_reg`, ...); a column per config key (`optimizer.lr`, ...), NaN where a run has no
         such key.
-        state: created, running, done, failed, diverged or preempted, as the run itself says; "dead" where it says
-        running but has been silent for two minutes, "unreadable" where its files are damaged (`reason` tells which).
+        state: created, running, done, failed, diverged or preempted, as the run itself says; "silent" where it says
+        running but wrote nothing for two minutes, "unreadable" where its files are damaged (`reason` tells which).
         stale: it was made by other code than asked for.
+        evaluation: the name of the one that stands under the set "", None where it has no name.
     metrics: one row per logged number: `signature, step, epoch, time [Unix s], metric, value`; per run ordered by
         metric, then as logged. After a resume a step may stand there twice (`curve` keeps the last).
     evaluation: one row per run and image, with the columns of images.csv, `signature`, and `set`: the name of the
-        images where they were named, "" for the run's own.
+        images where they were named, "" for the run's own (`with_evaluations` takes another in its place).
     """
 
     runs: pd.DataFrame
@@ -77,6 +80,26 @@ class Runs:
             table[table["signature"].isin(kept)].reset_index(drop=True) for table in (self.metrics, self.evaluation)
         )
         return Runs(runs, *others)
+
+    def with_evaluations(self, names: Mapping[str, str | None]) -> "Runs":
+        """The same runs, and as the set "" of each the evaluation of this name; None, or no entry: as it is.
+
+        A run's own evaluation lies in `eval/`, others of the same training in `eval/<name>/`. An own one that has no
+        name (schema 1) is taken for any. A run that was not evaluated so has no rows under "".
+        """
+        there = set(zip(self.evaluation["signature"], self.evaluation["set"], strict=True))
+        own = {row["signature"]: row["evaluation"] for row in self.rows()}
+        taken = {
+            signature: name
+            for signature, name in names.items()
+            if name not in (None, own.get(signature)) and (own.get(signature) or (signature, name) in there)
+        }
+        now = [taken.get(signature, name) for signature, name in own.items()]
+        runs = self.runs.assign(evaluation=pd.Series(now, self.runs.index, object))
+        wanted = self.evaluation["signature"].map(taken)
+        left = self.evaluation["signature"].map(own).fillna(UNNAMED)
+        sets = self.evaluation["set"].mask(wanted.notna() & (self.evaluation["set"] == ""), left)
+        return Runs(runs, self.metrics, self.evaluation.assign(set=sets.mask(sets == wanted, "")))
 
     def curve(self, signature: str, metric: str) -> pd.DataFrame:
         """One metric of one run: `step, epoch, time, value` by step, of a step logged twice the last; may be empty."""
@@ -163,7 +186,7 @@ def load_runs(
         places = [places]
     if isinstance(metrics, str):
         metrics = [metrics]
-    records: dict[str, Record] = {}
+    records: dict[str, RunRecord] = {}
     for record in (record for place in places for record in _read_place(place, metrics, cache)):
         known = records.setdefault(record.signature, record)
         if known.folder != record.folder:
@@ -174,34 +197,7 @@ def load_runs(
     return Runs(runs_table(found, code), metrics_table(found), evaluation_table(found))
 
 
-def find_runs(names: Iterable[str], runs: Place = "runs") -> list[Path]:
-    """The run folders with these paths, signatures, or unique beginnings of signatures in the folder `runs`.
-
-    Raises AnalysisError where a name means none or several.
-    """
-    return [_find(name, Path(runs)) for name in names]
-
-
-def _find(name: str, runs: Path) -> Path:
-    if name and is_run_folder(Path(name)):
-        return Path(name)
-    known = _run_folders(runs)
-    found = [folder for folder in known if name and folder.name.startswith(name)]
-    found = [folder for folder in found if folder.name == name] or found
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise AnalysisError(f"{name} could be any of {', '.join(f.name for f in found)}: give more digits")
-    listed = f"it has {', '.join(folder.name for folder in known[:10])}" if known else "it has none"
-    raise AnalysisError(f"there is no run {name} in {runs}, nor a run folder of that path; {listed}")
-
-
-def _run_folders(runs: Path) -> list[Path]:
-    candidates = sorted(path.parent for path in runs.glob("[!.]*/config.yaml"))
-    return [folder for folder in candidates if is_run_folder(folder)]
-
-
-def _read_place(place: Place, metrics: Collection[str] | None, cache: bool) -> Iterable[Record]:
+def _read_place(place: Place, metrics: Collection[str] | None, cache: bool) -> Iterable[RunRecord]:
     if "://" in str(place) or str(place).endswith(".db"):
         from analysis.mlflow_runs import read_store
 
@@ -213,13 +209,13 @@ def _read_place(place: Place, metrics: Collection[str] | None, cache: bool) -> I
         raise AnalysisError(
             f"there is no folder {place}: name a run folder, a folder of run folders, or an MLflow store"
         )
-    folders = _run_folders(folder)
+    folders = run_folders(folder)
     if not folders:
         raise AnalysisError(f"{place} holds no run folders (folders with config.yaml and status.json)")
     return _read_cached(folder, folders, metrics) if cache else _read_folders(folders, metrics)
 
 
-def _read_cached(place: Path, folders: Sequence[Path], metrics: Collection[str] | None) -> list[Record]:
+def _read_cached(place: Path, folders: Sequence[Path], metrics: Collection[str] | None) -> list[RunRecord]:
     file = run_cache.cache_file(place, metrics)
     known = run_cache.load(file)
     changed = [f for f in folders if f.name not in known or known[f.name].files != files_of(f)]
@@ -234,7 +230,7 @@ def _read_cached(place: Path, folders: Sequence[Path], metrics: Collection[str] 
     return records
 
 
-def _read_folders(folders: Sequence[Path], metrics: Collection[str] | None) -> Iterator[Record]:
+def _read_folders(folders: Sequence[Path], metrics: Collection[str] | None) -> Iterator[RunRecord]:
     def content(folder: Path) -> tuple[Path, list[list[Any]], dict[str, bytes]]:
         files = files_of(folder)
         return folder, files, read_files(folder, files)

@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.comparable import check_comparable, check_done, code_flags, pairs, same_macs
-from analysis.costs import NEEDED_METRICS, UNITS, Trajectory, trajectory
 from analysis.errors import AnalysisError
 from analysis.ratios import NEVER_HELD, NOT_REACHED, REACHED, Ratio, summary
-from analysis.runs import Place, Runs, load_runs
+from analysis.run_places import Place
+from analysis.runs import Runs, load_runs
+from analysis.training_cost import NEEDED_METRICS, UNITS, Trajectory, trajectory
 from lic_exp.tracking import names
 
 Target = Literal["final", "before-decay"] | float

@@ -12,7 +12,7 @@ from scipy import special
 
 from analysis.errors import AnalysisError
 
-Verdict = Literal["supported", "contradicted", "not resolvable"]
+ClaimStatus = Literal["supported", "contradicted", "not resolvable"]
 
 
 class Interval(NamedTuple):
@@ -118,9 +118,9 @@ def resolvable(sd: float, seeds: int, *, level: float = 0.95, power: float = 0.8
     return float(shift * sd * np.sqrt((1 if paired else 2) / seeds))
 
 
-def verdict(
+def claim_status(
     mean: float, interval: tuple[float, float], claim: float | Literal["less", "more"], *, null: float = 0.0
-) -> Verdict:
+) -> ClaimStatus:
     """What a measured mean with its interval says about a claimed effect; `null` is no effect (1 for a speed-up).
 
     - supported: the whole interval lies beyond null on the claim's side. The effect is there; whether it is as large

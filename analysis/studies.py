@@ -2,24 +2,28 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.runs import Place, Runs, load_runs
-from lic_exp.tables import FOLDER, Cell, Rate, Table, TableError, experiments, parse_table, read_table
+from analysis.run_places import Place
+from lic_exp.ablation_spec import FOLDER, RateChoice, Table, TableCell, TableError, experiments, parse_table, read_table
 from lic_exp.tracking.run_folder import is_run_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.runs import Runs
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyResults:
     """A table and what there is of its runs.
 
     scale, overrides: what all of its runs were launched with, beside the experiment. made: when it was last launched.
@@ -29,12 +33,12 @@ class Study:
 
     experiment: str
     table: Table
-    runs: Runs | None = None
+    runs: "Runs | None" = None
     scale: str | None = None
     study: str = ""
     overrides: tuple[str, ...] = ()
     made: str = ""
-    signatures: tuple[tuple[Cell, str], ...] = ()
+    signatures: tuple[tuple[TableCell, str], ...] = ()
     others: tuple[str, ...] = ()
 
     def of(self, variant: str, seed: int) -> list[str]:
@@ -56,17 +60,17 @@ class Study:
         return {str(name): values[places] for name, places in means.groupby("signature").indices.items()}
 
     @cached_property
-    def last(self) -> pd.DataFrame:
+    def last(self) -> "pd.DataFrame | None":
         """`Runs.final` of the runs there are."""
-        return pd.DataFrame() if self.runs is None else self.runs.final()
+        return None if self.runs is None else self.runs.final()
 
-    def rate_of(self, signature: str) -> Rate:
+    def rate_of(self, signature: str) -> RateChoice:
         return next(cell.rate for cell, name in self.signatures if name == signature)
 
 
 def load_study(
     experiment: str, *, runs: Place = "runs", scale: str | None = None, study: str = "", code: str | None = None
-) -> Study:
+) -> StudyResults:
     """The study of a table (`conf/experiment/NAME.yaml`, or a path of such a file) in a folder of runs.
 
     Of several the one launched last; scale, study (the beginning of its name) choose. Where nothing was launched the
@@ -75,25 +79,25 @@ def load_study(
     path = Path(experiment) if experiment.endswith(".yaml") else experiments() / f"{experiment}.yaml"
     name = path.stem
     known = _manifests(Path(runs), name)
-    found = [one for one in known if scale in (None, one["scale"]) and one["study"].startswith(study)]
-    if known and not found:
+    launched = [each for each in known if scale in (None, each["scale"]) and each["study"].startswith(study)]
+    if known and not launched:
         said = ", ".join(map(_described, known))
         raise AnalysisError(f"{runs} has no runs of {name} launched so; it has {said}")
-    chosen = max(found, key=lambda one: str(one["made"]), default=None)
+    chosen = max(launched, key=lambda each: str(each["made"]), default=None)
     table = _table(path, name, chosen)
     if chosen is None:
-        return Study(name, table, scale=scale)
-    cells = tuple((Cell(row["variant"], row["seed"], row["rate"]), row["signature"]) for row in chosen["cells"])
-    return Study(
+        return StudyResults(name, table, scale=scale)
+    cells = tuple((TableCell(row["variant"], row["seed"], row["rate"]), row["signature"]) for row in chosen["cells"])
+    return StudyResults(
         name,
         table,
-        _load(Path(runs), {signature for _, signature in cells}, code),
+        _load(Path(runs), _evaluations(chosen), code),
         chosen["scale"],
         chosen["study"],
         tuple(chosen["overrides"]),
         chosen["made"],
         cells,
-        tuple(_described(one) for one in found if one is not chosen),
+        tuple(_described(each) for each in launched if each is not chosen),
     )
 
 
@@ -145,9 +149,25 @@ def _described(manifest: Mapping[str, Any]) -> str:
     return " ".join([*words, *manifest["overrides"]])
 
 
-def _load(folder: Path, signatures: Iterable[str], code: str | None) -> Runs | None:
-    wanted = [name for name in sorted(signatures) if is_run_folder(folder / name)]
+def _evaluations(manifest: Mapping[str, Any]) -> dict[str, str | None]:
+    """{signature: name of its evaluation}; None in manifests from before evaluations had one."""
+    names: dict[str, str | None] = {}
+    for cell in manifest["cells"]:
+        name = cell.get("evaluation")
+        if names.setdefault(cell["signature"], name) != name:
+            raise AnalysisError(
+                f"{manifest['experiment']}: run {cell['signature']} stands in it with two evaluations, "
+                f"{names[cell['signature']]} and {name}; a table compares trainings, each evaluated once"
+            )
+    return names
+
+
+def _load(folder: Path, evaluations: Mapping[str, str | None], code: str | None) -> "Runs | None":
+    from analysis.runs import load_runs
+
+    wanted = [name for name in sorted(evaluations) if is_run_folder(folder / name)]
     if not wanted:
         return None
     runs = load_runs(folder, code=code)
-    return runs.where(np.isin(runs.runs["signature"].to_numpy(str), wanted))  # type: ignore[arg-type]
+    there = runs.where(np.isin(runs.runs["signature"].to_numpy(str), wanted))  # type: ignore[arg-type]
+    return there.with_evaluations(evaluations)

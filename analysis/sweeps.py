@@ -3,26 +3,30 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.runs import Place, Runs, load_runs
+from analysis.run_places import Place
+from analysis.runs import Runs, load_runs
 from analysis.statistics import t_interval
-from lic_exp.tracking.run_folder import SWEEPS, is_run_folder
+from analysis.sweep_manifests import SweepManifest, find_sweep
+from lic_exp.tracking.run_folder import is_run_folder
 
 SEED = "seed"
+OF_A_CELL = ("signature", "label", "evaluation")
+"""What a manifest says of each cell beside the keys that tell it apart."""
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepResults:
     """A sweep and what there is of its runs.
 
-    cells: one row per cell, in the sweep's order: `signature, label`, and a column per key that tells the cells apart
-    (`spectral_reg`, `seed`, ...), None where a cell has no such key. runs: those that have begun, None where none has.
+    cells: one row per cell, in the sweep's order: `signature, label, evaluation` (its name; None in sweeps made before
+    evaluations had one), and a column per key that tells the cells apart (`spectral_reg`, `seed`, ...), None where a
+    cell has no such key. runs: those that have begun, with the evaluations that the sweep asked for, or None.
     """
 
     name: str
@@ -32,7 +36,7 @@ class Sweep:
     @property
     def keys(self) -> list[str]:
         """What tells the cells apart."""
-        return [str(column) for column in self.cells if column not in ("signature", "label")]
+        return [str(column) for column in self.cells if column not in OF_A_CELL]
 
     def table(self, metric: str) -> pd.DataFrame:
         """`cells` with the `state` of each ("waiting" where it has not begun) and the metric's last value, or NaN."""
@@ -44,6 +48,18 @@ class Sweep:
         return self.cells.assign(
             state=[state.get(name, "waiting") for name in names], value=names.map(value).astype(float)
         )
+
+    @property
+    def evaluation(self) -> pd.DataFrame:
+        """`Runs.evaluation`, of each cell the evaluation that it asked for, under its `label`; may be empty."""
+        if self.runs is None:
+            return pd.DataFrame({"label": [], "signature": [], "image": []}, dtype=object)
+        parts = []
+        for name in dict.fromkeys(self.cells["evaluation"]):
+            cells = self.cells[[own == name for own in self.cells["evaluation"]]]
+            rows = self.runs.with_evaluations(dict.fromkeys(cells["signature"], name)).evaluation
+            parts.append(cells[["label", "signature"]].merge(rows[rows["set"] == ""], on="signature"))
+        return pd.concat(parts, ignore_index=True)
 
     def summary(self, metric: str, over: Collection[str] = (SEED,)) -> pd.DataFrame:
         """One row per choice, in order: its keys, `done` and `cells` (how many), and of the done cells' last values
@@ -70,41 +86,29 @@ def _row(rows: pd.DataFrame) -> dict[str, Any]:
     return {"done": len(finite), "cells": len(rows), "mean": mean, "low": interval[0], "high": interval[1]}
 
 
-def load_sweep(name: str | None = None, *, runs: Place = "runs", code: str | None = None) -> Sweep:
-    """The sweep of this name, or unique beginning of one, in a folder of runs; the one made last for None.
+def load_sweep(name: str | None = None, *, runs: Place = "runs", code: str | None = None) -> SweepResults:
+    """What there is of a sweep (`find_sweep`). code: as in `load_runs`. Raises AnalysisError."""
+    return sweep_results(find_sweep(name, runs), code=code)
 
-    code: as in `load_runs`. Raises AnalysisError where there is no such sweep, or several.
-    """
-    known = {path.parent.name: path for path in Path(runs, SWEEPS).glob("*/manifest.json")}
-    manifests = {one: _read(path) for one, path in known.items() if name is None or one.startswith(name)}
-    if not manifests:
-        raise AnalysisError(f"{runs} has no sweep {name or ''}; it has {', '.join(sorted(known)) or 'none'}")
-    if name is None:
-        chosen = max(manifests, key=lambda one: str(manifests[one].get("made", "")))
-    elif name in manifests or len(manifests) == 1:
-        chosen = name if name in manifests else next(iter(manifests))
-    else:
-        raise AnalysisError(f"{name} could be any of {', '.join(sorted(manifests))}")
-    cells = manifests[chosen]["cells"]
-    begun = [Path(runs, cell["signature"]) for cell in cells if is_run_folder(Path(runs, cell["signature"]))]
-    return Sweep(chosen, _cells(cells), load_runs(begun, code=code) if begun else None)
+
+def sweep_results(sweep: SweepManifest, *, code: str | None = None) -> SweepResults:
+    """The sweep's cells and the runs there are of them."""
+    begun = [folder for cell in sweep.cells if is_run_folder(folder := sweep.runs / cell["signature"])]
+    cells = _cells(sweep.cells)
+    if not begun:
+        return SweepResults(sweep.name, cells, None)
+    # Of cells that are one training the first has its evaluation here, and `evaluation` that of each.
+    names = {cell["signature"]: cell.get("evaluation") for cell in reversed(sweep.cells)}
+    return SweepResults(sweep.name, cells, load_runs(dict.fromkeys(begun), code=code).with_evaluations(names))
 
 
 def _cells(cells: list[Mapping[str, Any]]) -> pd.DataFrame:
     keys = dict.fromkeys(key for cell in cells for key in cell["role"])
     # Lists, such as betas, cannot be grouped by.
     rows = [{key: _hashable(cell["role"].get(key)) for key in keys} for cell in cells]
-    names = [{"signature": cell["signature"], "label": cell["label"]} for cell in cells]
+    names = [{name: cell.get(name) for name in OF_A_CELL} for cell in cells]
     return pd.DataFrame([own | row for own, row in zip(names, rows, strict=True)]).astype(object)
 
 
 def _hashable(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise AnalysisError(f"{path} cannot be read: {error}; the sweep's command makes it anew") from error
-    return manifest

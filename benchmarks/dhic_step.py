@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import lic_exp
 from lic_exp.models.dhic import codec as codec_module
-from lic_exp.models.dhic import paths
+from lic_exp.models.dhic import network
 from lic_exp.models.dhic.blocks import RepDW
 from lic_exp.models.dhic.codec import DHIC
 from lic_exp.models.dhic.convolution import Conv1x1
@@ -43,7 +43,7 @@ def contiguous(x: Tensor, widths: list[int]) -> torch.memory_format:
 def torch_convolutions() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patch.object(Conv1x1, "forward", nn.Conv2d.forward))
-        stack.enter_context(patch.object(paths, "memory_format", contiguous))
+        stack.enter_context(patch.object(network, "memory_format", contiguous))
         stack.enter_context(patch.object(codec_module, "memory_format", contiguous))
         yield
 

@@ -19,14 +19,15 @@ import numpy as np
 import torch
 from measuring import machine, median_interval
 
+from lic_exp.config.compose import compose
+from lic_exp.config.instantiation import instantiate
+from lic_exp.config.overrides import parse
+from lic_exp.config.validation import validate
 from lic_exp.data.loading import Batch
-from lic_exp.launching import build as building
-from lic_exp.launching.compose import compose
-from lic_exp.launching.overrides import parse
-from lic_exp.launching.validation import validate
 from lic_exp.models.base import Codec
 from lic_exp.optimizers.groups import build_optimizers, split_parameters
 from lic_exp.progress import Progress
+from lic_exp.runs import build as building
 from lic_exp.training.objective import Objective
 from lic_exp.training.stepper import StepOptions, Stepper
 
@@ -48,16 +49,16 @@ class Training:
         # Eq. 6 as it stands would end within the measurement; weight 0 leaves out its backward pass alone.
         chosen += ["spectral_reg.delta=0"] if way == "inter, delta 0" else []
         config = validate(compose(parse([*overrides, *chosen])))
-        criterion = building.component(config, "criterion")
+        criterion = building.build_criterion(config)
         regularizers = building.build_regularizers(config, codec)
         self.objective = Objective(codec, criterion, regularizers).to(device).train()
         split = split_parameters(codec, self.objective.regularizers)
-        node = config["optimizer"]
-        rates = {key: node[key] for key in ("lr", "aux_lr", "reg_lr")}
+        node = config.optimizer
+        rates = {"lr": node.options["lr"], "aux_lr": node.aux_lr, "reg_lr": node.reg_lr}
         optimizers = build_optimizers(
-            split, lambda groups: building.component(config, "optimizer", groups), lr_factors={}, **rates
+            split, lambda groups: instantiate(config.optimizer.component, "optimizer", groups), lr_factors={}, **rates
         )
-        options = building.options_of(StepOptions, config["trainer"])
+        options = building.options_of(StepOptions, config.trainer)
         self.stepper, self.device, self.step = Stepper(self.objective, optimizers, options, device), device, 0
 
     def run(self, batch: Batch, steps: int) -> float:
@@ -94,11 +95,11 @@ def main() -> None:
     args = parser.parse_intermixed_args()
     ways = ["without", *(way for way in args.ways if way != "without")]
     config = validate(compose(parse([*args.overrides, "spectral_reg=none"])))
-    torch.set_num_threads(config["trainer"]["threads"] or torch.get_num_threads())
-    device = building.resolve_device(config["trainer"]["device"])
+    torch.set_num_threads(config.trainer.threads or torch.get_num_threads())
+    device = building.resolve_device(config.trainer.device)
     codec = building.build_codec(config)
     trainings = [Training(codec, way, args.overrides, device) for way in ways]
-    size, side = config["data"]["batch_size"], config["data"]["crop_size"]
+    size, side = config.data.batch_size, config.data.crop_size
     batch = Batch(torch.rand(size, 3, side, side, generator=torch.Generator().manual_seed(0)), ["random"] * size)
 
     seconds = measure(trainings, batch, args.blocks, args.steps)

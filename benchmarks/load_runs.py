@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from measuring import machine, median_interval
 
-from lic_exp import tables
+from lic_exp import ablation_spec as tables
 from lic_exp.tracking.run_folder import RunFolder, encode_metrics
 
 RATES = (0.0018, 0.0035, 0.0067, 0.013, 0.025)
@@ -31,7 +31,7 @@ SEEDS = 10
 TRAIN = ("loss", "bpp_loss", "mse_loss", "psnr", "y_bpp", "z_bpp", "aux_loss", "grad_norm", "grad_norm_aux", "lr")
 VAL = ("rd_loss", "bpp_loss", "mse_loss", "psnr", "ms_ssim", "ms_ssim_db")
 CONFIG = """\
-schema_version: 1
+schema_version: 2
 seed: {seed}
 name: run {seed}
 tags:
@@ -125,6 +125,9 @@ def write_run(folder: Path, number: int, seed: int, lmbda: float, entries: int) 
     bpp, psnr = 3 * lmbda**0.5, 44 + 4 * np.log10(lmbda)
     noise = random.normal(1, 0.01, (24, 2))
     rows = [f"kodim{i:02d},512,768,{bpp * a},{psnr * b},True" for i, (a, b) in enumerate(noise.tolist(), 1)]
+    columns = ("image", "height", "width", "bpp", "psnr")
+    summary = {"evaluation": "0" * 8, "rows": [dict(zip(columns, row.split(","), strict=False)) for row in rows]}
+    (run.eval / "evaluation.json").write_text(json.dumps(summary))
     (run.eval / "images.csv").write_text("image,height,width,bpp,psnr,exact\n" + "\n".join(rows) + "\n")
 
 

@@ -24,23 +24,23 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from measuring import machine, median_interval
 
-from lic_exp.launching import build as building
-from lic_exp.launching.compose import compose
-from lic_exp.launching.identity import data_source
-from lic_exp.launching.overrides import parse
-from lic_exp.launching.validation import validate
+from lic_exp.config.compose import compose
+from lic_exp.config.overrides import parse
+from lic_exp.config.schema import RunConfig
+from lic_exp.config.signing import data_source
+from lic_exp.config.validation import validate
+from lic_exp.runs import build as building
 from lic_exp.tracking import names
 from lic_exp.tracking.base import MetricsWriter, Tracker
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.stepper import StepOptions
-from lic_exp.training.trainer import Options, Trainer
+from lic_exp.training.trainer import Trainer, TrainerOptions
 from lic_exp.training.validation import Validation
 
 COMMON = ("data.batch_size=8", "data.crop_size=128", "data.val_limit=1", "trainer.device=cpu", "trainer.threads=1")
@@ -48,12 +48,11 @@ TRACKED_MODEL, SAVED_MODEL = "mean_scale_hyperprior_tiny", "hyperprior"
 CHECKPOINT_EVERY_STEPS = 50
 CPU = torch.device("cpu")
 
-Config = dict[str, Any]
 Seconds = tuple[float, float]
 
 
 class Recorder:
-    """A `trainer.Reporter` that calls `at_step` after every step, and follows nothing unless it is told to."""
+    """A `Reporter` of the trainer that calls `at_step` after every step, and follows nothing unless it is told to."""
 
     def __init__(self, at_step: Callable[[int], None]) -> None:
         self.at_step = at_step
@@ -83,26 +82,26 @@ def clocks() -> Seconds:
     return time.process_time(), time.perf_counter()
 
 
-def config_of(*overrides: str) -> Config:
+def config_of(*overrides: str) -> RunConfig:
     """A validated config without validation or checkpoints in between."""
     never = ("trainer.validate_every_steps=1000000", "trainer.checkpoint_every_steps=1000000")
     return validate(compose(parse([*COMMON, *never, *overrides])))
 
 
-def trainer_of(config: Config, folder: Path, recorder: Recorder) -> Trainer:
-    """The trainer that `lic_exp.launching.train_run.train` builds, reporting to `recorder`."""
-    torch.set_num_threads(config["trainer"]["threads"])
-    source = data_source(config)
+def trainer_of(config: RunConfig, folder: Path, recorder: Recorder) -> Trainer:
+    """The trainer that `lic_exp.runs.train.train` builds, reporting to `recorder`."""
+    torch.set_num_threads(config.trainer.threads)
+    source = data_source(config.data)
     objective = building.build_objective(config, CPU)
     return Trainer(
         objective,
         building.build_stages(config, objective, lambda _: source, CPU),
-        Validation(objective.criterion, building.build_validation_images(config, source), CPU),
+        Validation(objective.criterion, building.build_validation_images(config.data, source), CPU),
         names.VAL_RD_LOSS,
         Checkpoints(folder / "checkpoints", "benchmark"),
         recorder,
-        building.options_of(StepOptions, config["trainer"]),
-        building.options_of(Options, config["trainer"]),
+        building.options_of(StepOptions, config.trainer),
+        building.options_of(TrainerOptions, config.trainer),
         CPU,
     )
 
@@ -119,13 +118,13 @@ def run_folder(root: Path) -> RunFolder:
 class Halves:
     """Measures halves of `steps` steps, with and without a tracker in turn, from within one training."""
 
-    def __init__(self, folder: Path, config: Config, steps: int) -> None:
+    def __init__(self, folder: Path, config: RunConfig, steps: int) -> None:
         self.steps = steps
         self.recorder = Recorder(self.at_step)
         self.store = folder / "mlflow.db"
         self.runs = {tracked: run_folder(folder / f"tracked_{tracked}") for tracked in (True, False)}
         self.writers = {tracked: MetricsWriter(run) for tracked, run in self.runs.items()}
-        self.tracker = building.build_follower(config, "tracker.mlflow", self.runs[True])
+        self.tracker = building.build_background_sync(config, "mlflow", self.runs[True])
         self.cpu_s: dict[bool, list[float]] = {True: [], False: []}
         self.thread_s: list[float] = []
         self.half = -1

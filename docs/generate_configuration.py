@@ -2,7 +2,7 @@
 
     python docs/generate_configuration.py
 
-Values and explanations come from the YAML files, types from `lic_exp.launching.schema` and the components' own
+Values and explanations come from the YAML files, types from `lic_exp.config.schema` and the components' own
 constructors, so nothing is said twice; tests/test_docs.py fails where the file is not what this makes.
 """
 
@@ -16,10 +16,11 @@ import yaml
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from lic_exp.catalogue import describe
-from lic_exp.launching.overrides import conf_folder, groups, options
-from lic_exp.launching.schema import GROUPS, SEVERAL, Node, Root
-from lic_exp.ranges import Unsigned
+from lic_exp.component_schema import describe
+from lic_exp.config.options import groups, options
+from lic_exp.config.schema import GROUPS, SEVERAL, Node, RunConfig
+from lic_exp.option_types import Unsigned
+from lic_exp.places import conf_folder
 
 FILE = Path(__file__).with_name("configuration.md")
 BOUNDS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
@@ -30,8 +31,8 @@ INTRODUCTION = """# Every key
 Made by `docs/generate_configuration.py` from `conf/` and the types that overrides are checked by; do not edit.
 
 A group's option is chosen as `group=option`, a value set as `group.key=value`. Values below are what stands in the
-option's file; `python launch.py --cfg job` shows them composed. Keys marked "no" under *signed* cannot change a result
-and stay out of the run's signature. Images and weights are signed by their content, wherever they lie.
+option's file; `python launch.py --cfg job` shows them composed. Keys marked "no" under *signed* cannot change what is
+trained, and stay out of the run's signature. Images and weights are signed by their content, wherever they lie.
 """
 
 
@@ -44,7 +45,7 @@ def reference() -> str:
 
 def _top_level() -> Iterator[str]:
     text = (conf_folder() / "config.yaml").read_text()
-    fields = {key: field for key, field in Root.model_fields.items() if key not in GROUPS}
+    fields = {key: field for key, field in RunConfig.model_fields.items() if key not in GROUPS}
     values = yaml.safe_load(text)
     yield from _section("Top level", "conf/config.yaml", "")
     yield from _table({key: (*_field(field), values[key]) for key, field in fields.items()}, _comments(text))
@@ -86,7 +87,7 @@ def _prefixed(name: str, values: dict[str, T]) -> dict[str, T]:
 
 def _typed(group: str, target: str | None, values: dict[str, Any]) -> dict[str, tuple[Any, bool, Any]]:
     """{key: (type, whether it is signed, value)} in the order of the YAML file."""
-    whole_group_unsigned = not _field(Root.model_fields[group])[1]
+    whole_group_unsigned = not _field(RunConfig.model_fields[group])[1]
     kinds: dict[str, tuple[Any, bool]] = {key: _field(field) for key, field in GROUPS[group].model_fields.items()}
     own = describe(target).options if target else {}
     kinds |= {key: (kind, not _marked(getattr(kind, "__metadata__", ()))) for key, kind in own.items()}
@@ -156,7 +157,7 @@ def _comments(text: str) -> dict[str, str]:
 
 
 def type_text(kind: Any) -> str:
-    """A type as `lic_exp.ranges` explains them, in words."""
+    """A type as `lic_exp.option_types` explains them, in words."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is typing.Annotated:
         return " ".join(filter(None, [type_text(arguments[0]), _range(arguments[1:])]))

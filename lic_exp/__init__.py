@@ -14,7 +14,7 @@ The command line's words from Python, with nothing heavy imported before it is n
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lic_exp.launching.api import (
+    from lic_exp.api import (
         complexity,
         create_model,
         create_regularizer,
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
         list_regularizers,
         list_runs,
         list_sweeps,
+        load_config,
         plan,
         run,
         search,
+        signature,
         sweep,
     )
 
@@ -36,9 +38,11 @@ __all__ = [
     "list_regularizers",
     "list_runs",
     "list_sweeps",
+    "load_config",
     "plan",
     "run",
     "search",
+    "signature",
     "sweep",
 ]
 __version__ = "0.1.0"
@@ -46,7 +50,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from lic_exp.launching import api
+        from lic_exp import api
 
         return getattr(api, name)
     raise AttributeError(f"module 'lic_exp' has no attribute {name!r}; it has {', '.join(__all__)}")

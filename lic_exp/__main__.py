@@ -1,60 +1,46 @@
-"""`python -m lic_exp VERB`: what can be done with runs and sweeps once they exist."""
+"""What can be done with runs and sweeps: `python -m lic_exp COMMAND`, each a file of `lic_exp.cli`."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
-from lic_exp.catalogue import CatalogueError
-from lic_exp.launching import (
-    exit_codes,
-    verbs_complexity,
-    verbs_doctor,
-    verbs_eval,
-    verbs_explain,
-    verbs_export,
-    verbs_extend,
-    verbs_gc,
-    verbs_ls,
-    verbs_rm,
-    verbs_show,
-    verbs_sweeps,
-    verbs_sync,
-    verbs_verify,
-)
-from lic_exp.launching.errors import ConfigError, did_you_mean
-from lic_exp.launching.lock import RunBusyError
-
-# Each offers add_parser(verbs); importing one loads nothing heavy.
-VERBS = (
-    *(verbs_ls, verbs_show, verbs_eval, verbs_extend, verbs_export, verbs_sync, verbs_rm, verbs_gc, verbs_doctor),
-    *(verbs_complexity, verbs_verify, verbs_sweeps, verbs_explain),
-)
+from lic_exp import exit_codes
+from lic_exp.cli.commands import commands, find_command
+from lic_exp.component_schema import ComponentError
+from lic_exp.config.errors import ConfigError, did_you_mean
+from lic_exp.runs.lock import RunBusyError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns the exit code (`lic_exp.launching.exit_codes`); without a verb, shows what there is."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:1] == ["launch"]:
-        from lic_exp.launching.main import main as launch
-
-        return launch(arguments[1:])
-    parser, names = _parser()
-    if not arguments:
-        parser.print_help()
+    """Run one command. Returns the exit code (`lic_exp.exit_codes`); without a command, shows what there is."""
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        _list_commands()
         return exit_codes.DONE
-    if not arguments[0].startswith("-") and arguments[0] not in names:
-        hint = did_you_mean(arguments[0], names)
-        print(f"there is no verb {arguments[0]}.{hint} Verbs: {', '.join(names)}", file=sys.stderr)
+    command = find_command(name)
+    if command is None:
+        names = [command.name for command in commands() if not command.hidden]
+        hint = did_you_mean(name, names)
+        print(f"there is no command {name}.{hint} Commands: {', '.join(names)}", file=sys.stderr)
         return exit_codes.CONFIG
-    return _run(parser.parse_args(arguments))
+    module = import_module(command.module)
+    if hasattr(module, "main"):
+        code: int = module.main(rest)
+        return code
+    parser = argparse.ArgumentParser(prog=f"lic_exp {name}", description=module.DESCRIPTION)
+    module.add_arguments(parser)
+    return _run(module, parser.parse_args(rest))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(module: ModuleType, options: argparse.Namespace) -> int:
+    """Run a command; what is wrong with its arguments, or what they name, is a message and no traceback."""
     try:
-        code: int = options.verb(options)
+        code: int = module.run(options)
         sys.stdout.flush()
-    except (ConfigError, CatalogueError) as error:
+    except (ConfigError, ComponentError) as error:
         print(error, file=sys.stderr)
         return exit_codes.CONFIG
     except RunBusyError as error:
@@ -67,14 +53,12 @@ def _run(options: argparse.Namespace) -> int:
     return code
 
 
-def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
-    """The parser, and the names of the verbs."""
-    parser = argparse.ArgumentParser(prog="lic_exp", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
-    verbs.add_parser("launch", help="train and evaluate: the same as launch.py, overrides and all")
-    for module in VERBS:
-        module.add_parser(verbs)
-    return parser, list(verbs.choices)
+def _list_commands() -> None:
+    """Print what there is, which imports no command."""
+    listed = [command for command in commands() if not command.hidden]
+    width = max(len(command.name) for command in listed)
+    lines = [f"  {command.name:<{width}}  {command.summary}" for command in listed]
+    print("usage: lic_exp COMMAND ...", "", __doc__, "", "commands (each has a --help):", *lines, sep="\n")
 
 
 if __name__ == "__main__":

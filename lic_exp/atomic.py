@@ -1,11 +1,21 @@
 """Files that are whole or not there. Imports no torch."""
 
+import json
+import math
 import os
+import re
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)@(?P<host>.+)\.tmp")
+"""The name of a file that is being written, and by whom."""
+
+FORGOTTEN_AFTER_S = 24 * 3600.0
+"""So old, a file that another machine began to write is taken to be nobody's: it cannot be asked from here."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -14,11 +24,16 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by a value as JSON, which knows neither NaN nor infinity: they become null."""
+    write_atomically(path, json.dumps(_finite(value), indent=1, allow_nan=False) + "\n")
+
+
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
     """A file to be written that takes the place of `path` once it is whole and on disk; after an error, never."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}@{socket.gethostname()}.tmp")
     try:
         with open(temporary, "wb") as file:
             yield file
@@ -27,3 +42,42 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove, anywhere below `folder`, what processes that are gone left half-written."""
+    for path in folder.rglob(".*.tmp"):
+        if _is_left_over(path):
+            path.unlink(missing_ok=True)
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process of this number runs on this machine, whosever it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _is_left_over(path: Path) -> bool:
+    writer = TEMPORARY.fullmatch(path.name)
+    if writer is None:  # no file of ours
+        return False
+    if writer["host"] == socket.gethostname():
+        return not process_exists(int(writer["pid"]))
+    try:
+        return time.time() - path.stat().st_mtime > FORGOTTEN_AFTER_S
+    except FileNotFoundError:
+        return False
+
+
+def _finite(value: Any) -> Any:
+    """The value with None in place of every number that JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

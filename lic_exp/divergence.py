@@ -2,9 +2,9 @@
 
 
 class DivergedError(ArithmeticError):
-    """Training has left what can be trusted; the update at which it was noticed was not made.
+    """Training has left what can be trusted.
 
-    step: how many steps had been done before it.
+    step: how many steps had been done when it was noticed; an update that was to follow was not made.
     """
 
     def __init__(self, message: str, step: int) -> None:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LITTER = shutil.ignore_patterns("__pycache__", "*.egg-info", "runs")
+LITTER = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
 
 def copy_checkout(target: Path, *names: str) -> Path:

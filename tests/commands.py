@@ -24,7 +24,7 @@ HEAVY = ("torch", "mlflow", "compressai", "torchvision", "pandas", "matplotlib")
 # Runs each command line of argv[1] (JSON) and prints [exit code, heavy modules loaded so far] of each as JSON.
 PROBE = f"""
 import json, sys
-from lic_exp.launching.main import main
+from lic_exp.cli.launch import main
 seen = []
 for arguments in json.loads(sys.argv[1]):
     try:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lic_exp.models.hpcm.codec import CORRECTED, HPCM, TABLES
+from lic_exp.models.hpcm.codec import HPCM, TABLES
+from lic_exp.models.hpcm.compat import CORRECTED
 
 FOLDER = Path(__file__).parent / "expected" / "hpcm"
 VARIANTS = ("base", "large", "phi", "1b")

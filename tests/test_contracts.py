@@ -12,16 +12,19 @@ from torch import Tensor
 from training_parts import ThreeScales
 
 import lic_exp
-from lic_exp.catalogue import describe
-from lic_exp.facts import CodecFacts, CriterionFacts, RegularizerNeeds
-from lic_exp.launching import validation
-from lic_exp.launching.build import build_objective, build_stages, build_tracker, component
-from lic_exp.launching.compose import compose
-from lic_exp.launching.identity import data_source
-from lic_exp.launching.overrides import conf_folder, groups, options, parse
-from lic_exp.launching.schema import GROUPS
-from lic_exp.launching.validation import component_of, validate
+from lic_exp.capabilities import CodecFacts, CriterionFacts, RegularizerNeeds
+from lic_exp.component_schema import describe
+from lic_exp.config import validation
+from lic_exp.config.compose import compose
+from lic_exp.config.instantiation import instantiate
+from lic_exp.config.options import groups, options
+from lic_exp.config.overrides import parse
+from lic_exp.config.schema import GROUPS
+from lic_exp.config.signing import data_source
+from lic_exp.config.validation import validate
 from lic_exp.models.base import Codec, CodecOutput
+from lic_exp.places import conf_folder
+from lic_exp.runs.build import build_criterion, build_objective, build_stages, build_tracker
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
@@ -83,21 +86,21 @@ def test_every_option_binds(option, beside, tmp_path, monkeypatch):
     monkeypatch.setattr(validation, "not_installed", lambda path, component: iter(()))
     group, _, name = option.partition("=")
     config = config_of(option, *beside.get(option, []), f"paths.runs={tmp_path}")
-    if group in config and (found := component_of(config, group)) is not None:
+    if (found := getattr(getattr(config, group, None), "component", None)) is not None:
         made_with = inspect.signature(class_of(found.target)).parameters.values()
-        assert list(found.options) == [p.name for p in made_with if p.kind == p.KEYWORD_ONLY]
+        assert list(found.schema.options) == [p.name for p in made_with if p.kind == p.KEYWORD_ONLY]
         assert not [p.name for p in made_with if p.kind == p.KEYWORD_ONLY and p.default is not p.empty], (
             "the yaml holds the number, code has no competing default"
         )
     build_tracker(config, RunFolder(tmp_path))
     if option in WITH_THEM:
         with torch.device("meta"):
-            component(config, "model")
+            instantiate(config.model.component, "model")
         return
     objective = build_objective(config, torch.device("cpu"))
     stage, *_ = build_stages(config, objective, data_source, torch.device("cpu"))
     assert stage.steps >= 1
-    assert stage.build().optimizers.net.param_groups[0]["lr"] == config["optimizer"]["lr"]
+    assert stage.build().optimizers.net.param_groups[0]["lr"] == config.optimizer.options["lr"]
     assert sum(p.numel() for p in objective.parameters()) <= 100e6, f"add {name} to ON_META"
 
 
@@ -277,7 +280,7 @@ def test_a_regularizer_keeps_its_contract(name):
     assert isinstance(regularizer, SpectralRegularizer)
     assert isinstance(regularizer.needs, RegularizerNeeds)
     config = validate(compose(parse([f"spectral_reg={name}"])), rules_too=False)
-    assert component_of(config, "spectral_reg").facts == regularizer.needs
+    assert config.spectral_reg.component.schema.facts == regularizer.needs
     x, target = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
     codec = ThreeScales()
     regularizer.attach(codec)
@@ -300,8 +303,8 @@ def test_a_regularizer_keeps_its_contract(name):
 @pytest.mark.parametrize("name", options("criterion"))
 def test_a_criterion_keeps_its_facts(name, beside):
     config = config_of(f"criterion={name}", *beside.get(f"criterion={name}", []))
-    criterion = component(config, "criterion")
-    facts = component_of(config, "criterion").facts
+    criterion = build_criterion(config)
+    facts = config.criterion.component.schema.facts
     assert isinstance(facts, CriterionFacts)
     assert facts == criterion.facts
     x = torch.rand(1, 3, facts.min_crop_size, facts.min_crop_size)

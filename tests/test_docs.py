@@ -14,18 +14,20 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 from commands import launch
+from documents import DOCUMENTS, blocks, command_lines, write_package
 
-from lic_exp.launching.compose import compose
-from lic_exp.launching.errors import ConfigError
-from lic_exp.launching.main import planning
-from lic_exp.launching.overrides import options, parse
-from lic_exp.launching.schema import GROUPS, SEVERAL
-from lic_exp.launching.sweeps.making import make
-from lic_exp.launching.validation import validate
+from analysis.__main__ import commands as analysis_commands
+from lic_exp.cli.commands import commands as cli_commands
+from lic_exp.cli.launch import planning
+from lic_exp.config.compose import compose
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.loading import load_config
+from lic_exp.config.options import options
+from lic_exp.config.overrides import parse
+from lic_exp.config.schema import GROUPS, SEVERAL, RunConfig
+from lic_exp.sweeps.create import sweep_request
 from lic_exp.tracking import names
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks/RESULTS.md"])
-EXAMPLES = (ROOT / "README.md", ROOT / "docs/own_package.md")
 FLAGS = [
     "--model_name",
     "--lambda",
@@ -52,7 +54,6 @@ FILE = re.compile(r"`(\w+\.(?:py|toml|md))`")
 NAME = re.compile(r"`((?:lic_exp|analysis)(?:\.\w+)+)")
 LINK = re.compile(r"\[[^]]*\]\((?!https?:)([^)#]+)")
 METRIC = re.compile(r"`((?:train|val|spectral|eval)/\w+)`")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def each(pattern: re.Pattern[str]) -> list:
@@ -61,39 +62,26 @@ def each(pattern: re.Pattern[str]) -> list:
     return [pytest.param(document, match, id=f"{document.name}: {match}") for document, match in sorted(found)]
 
 
-def blocks(document: Path, language: str) -> list[str]:
-    return [body for kind, body in FENCE.findall(document.read_text()) if kind == language]
-
-
 def commands() -> Iterator[str]:
-    """The command lines `python launch.py ...` of all documents, continuation lines joined, comments cut off."""
+    """The command lines `python launch.py ...` of all documents."""
     for document in DOCUMENTS:
-        for block in blocks(document, "bash"):
-            lines = block.replace("\\\n", " ").splitlines()
-            yield from (" ".join(line.split()) for line in lines if line.startswith("python launch.py"))
+        yield from (line for line in command_lines(document.read_text()) if line.startswith("python launch.py"))
 
 
-def check(command: str) -> dict:
-    """The validated config of a command line; raises ConfigError."""
-    words = shlex.split(command, comments=True)
+def check(command: str, images: Path | None = None) -> RunConfig:
+    """The validated config of a command line, `images` in the place of /images; raises ConfigError."""
+    words = [word.replace("/images", str(images or "/images")) for word in shlex.split(command, comments=True)]
     overrides = [word for word in words if "=" in word]
     if "-m" in words:
-        return next(iter(make(planning(overrides)[1], several=True).frozen.configs.values()))
-    return validate(compose(parse(overrides)))
+        return next(iter(sweep_request(planning(overrides)[1], several=True).frozen.configs.values()))
+    return load_config(overrides)
 
 
 @pytest.fixture(scope="module")
 def my_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder that holds the documents' example package, on the path of this process."""
     folder = tmp_path_factory.mktemp("example")
-    for document in EXAMPLES:
-        for block in [*blocks(document, "python"), *blocks(document, "yaml")]:
-            place, _, text = block.partition("\n")
-            if place.startswith("# my_package/"):
-                path = folder / place.removeprefix("# ")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text)
-    (folder / "my_package/__init__.py").touch()
+    write_package(folder)
     sys.path.insert(0, str(folder))
     yield folder
     sys.path.remove(str(folder))
@@ -134,28 +122,44 @@ def test_link_resolves(document: Path, target: str) -> None:
 
 @pytest.mark.parametrize(("document", "metric"), each(METRIC))
 def test_metric_is_logged(document: Path, metric: str) -> None:
-    assert metric in vars(names).values()
+    # Those of parameter groups, and terms of a criterion or codec, are no constants.
+    others = {names.train_grad_norm("net"), *map(names.train, ("mse_loss", "y_bpp", "z_bpp"))}
+    assert metric in others or metric in vars(names).values()
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_key_named_in_a_document_exists(group: str) -> None:
     texts = "\n".join(document.read_text() for document in DOCUMENTS)
-    # `group.key` or group.key=value; a name of the package (lic_exp.data.sources) and a file (data.py) are neither.
-    named = set(re.findall(rf"(?<![\w./]){group}\.([a-zA-Z_]\w*)\b(?!/|\.\w)", texts)) - {"py", "yaml", "json"}
+    # `group.key` or group.key=value; not a name of the package (lic_exp.data.sources), nor a file (data.py, data.md).
+    named = set(re.findall(rf"(?<![\w./]){group}\.([a-zA-Z_]\w*)\b(?!/|\.\w)", texts)) - {"py", "yaml", "json", "md"}
     keys = {key for option in options(group) for key in compose(parse([f"{group}={option}"]))[group]}
     # What the example package adds, and what the documents show as wrong.
     assert named - keys <= {"lrr", "kernel", "root", "weight", "val_every"}
 
 
 @pytest.mark.parametrize("command", sorted(set(commands())))
-def test_command_validates(command: str, my_package: Path) -> None:
+def test_command_validates(command: str, my_package: Path, photos: Path) -> None:
     words = shlex.split(command, comments=True)
     assert all("=" in word or word in {"--cfg", "job", "--help", "-m"} for word in words[2:])
-    check(command)
+    check(command.replace("/images/kodak", "/images/val"), photos)
+
+
+def test_every_command_named_in_a_document_exists() -> None:
+    texts = "\n".join(document.read_text() for document in DOCUMENTS)
+    assert set(re.findall(r"python -m lic_exp ([a-z-]+)", texts)) <= {command.name for command in cli_commands()}
+    assert set(re.findall(r"python -m analysis ([a-z-]+)", texts)) <= {*analysis_commands()}
+
+
+def test_signature_is_shown_as_it_is_called() -> None:
+    texts = "\n".join(document.read_text() for document in DOCUMENTS)
+    shown = re.findall(r"python -m lic_exp signature ((?:[\w.]+=\S+ ?)+)", texts)
+    assert shown
+    assert all(len(check(overrides).signature) == 16 for overrides in shown)
 
 
 def test_refusals_are_shown_as_they_are() -> None:
-    shown = [block for block in blocks(ROOT / "README.md", "console") if block.startswith("$ python launch.py")]
+    found = {block for document in DOCUMENTS for block in blocks(document, "console")}
+    shown = [block for block in found if block.startswith("$ python launch.py")]
     assert shown
     for block in shown:
         command, _, output = block.partition("\n")
@@ -165,7 +169,8 @@ def test_refusals_are_shown_as_they_are() -> None:
 
 
 def flag_rows() -> list[tuple[str, str]]:
-    return re.findall(r"^\| `(--[\w-]+)[^|]*\| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    page = (ROOT / "docs/from_a_train_py.md").read_text()
+    return re.findall(r"^\| `(--[\w-]+)[^|]*\| (.*) \|$", page, re.MULTILINE)
 
 
 def test_flag_table_is_complete() -> None:
@@ -197,11 +202,18 @@ def test_example_package_trains(my_package: Path, photos: Path, tmp_path: Path) 
     assert logged[0]["train/spectral_reg_penalty"] == pytest.approx(1e-3 * logged[0]["spectral/latent_energy"])
 
 
-def test_python_example_runs(tmp_path: Path) -> None:
-    (block,) = [block for block in blocks(ROOT / "README.md", "python") if block.startswith("import lic_exp")]
-    block += "assert run.status['state'] == 'done' and len(run.metrics) and len(run.evaluation)\n"
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("import lic_exp\n\nlic_exp.list_models()", "run.status['state'] == 'done' and len(run.metrics)"),
+        ("import lic_exp\n\nconfig =", "(config.trainer.max_steps, config.model.options['N']) == (20, 32)"),
+    ],
+    ids=["runs", "configs"],
+)
+def test_python_example_runs(first: str, then: str, tmp_path: Path) -> None:
+    (block,) = [block for block in blocks(ROOT / "docs/python.md", "python") if block.startswith(first)]
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{block}"],
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{block}\nassert {then}"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -209,6 +221,18 @@ def test_python_example_runs(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_demo_has_the_name_that_is_shown() -> None:
+    pages = [ROOT / "README.md", ROOT / "docs/getting_started.md", ROOT / "docs/runs.md"]
+    text = "".join(page.read_text() for page in pages)
+    name = check("python launch.py experiment=demo").signature
+    assert set(re.findall(r"\b[0-9a-f]{16}\b", text)) == {name}
+    assert {name.startswith(short) for short in re.findall(r"-m lic_exp \w+ ([0-9a-f]{4})\b", text)} == {True}
+
+
+def test_readme_is_an_introduction() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= 10_000
 
 
 def test_key_reference_is_current() -> None:

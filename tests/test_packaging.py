@@ -15,7 +15,7 @@ from checkout import ROOT, copy_checkout
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from lic_exp.launching.overrides import conf_folder
+from lic_exp.places import conf_folder
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lic_exp.facts import CodecFacts
+from lic_exp.capabilities import CodecFacts
 from lic_exp.models.base import Codec, CodecOutput, Compressed
-from lic_exp.ranges import Annotated, Neutral, PositiveInt, Unsigned
+from lic_exp.option_types import Annotated, Neutral, PositiveInt, Unsigned
 from typing import Literal
 
 
@@ -82,7 +82,7 @@ PYRAMID = '''
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from lic_exp.facts import CodecFacts
+from lic_exp.capabilities import CodecFacts
 
 from .codecs import Toy
 
@@ -104,9 +104,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lic_exp.facts import CodecFacts
+from lic_exp.capabilities import CodecFacts
 from lic_exp.models.base import CodecOutput, Compressed, VariableRateCodec
-from lic_exp.ranges import PositiveInt
+from lic_exp.option_types import PositiveInt
 
 
 class Scalable(VariableRateCodec):
@@ -167,9 +167,9 @@ REGULARIZERS = '''
 import torch
 from torch import Tensor, nn
 
-from lic_exp.facts import RegularizerNeeds
+from lic_exp.capabilities import RegularizerNeeds
 from lic_exp.models.base import CodecOutput
-from lic_exp.ranges import NonNegativeFloat
+from lic_exp.option_types import NonNegativeFloat
 from lic_exp.spectral_reg.base import SpectralRegularizer
 
 

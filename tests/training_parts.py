@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lic_exp.capabilities import CodecFacts
 from lic_exp.data.loading import Batch, TrainLoader
 from lic_exp.data.sources import Synthetic
-from lic_exp.facts import CodecFacts
 from lic_exp.models.base import Codec, CodecOutput, VariableRateCodec
 from lic_exp.optimizers import factories
 from lic_exp.optimizers.groups import Optimizers, build_optimizers, split_parameters
@@ -25,8 +25,9 @@ from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.criterion import MSE
 from lic_exp.training.objective import Objective
 from lic_exp.training.rng import rng_state, seed_everything
+from lic_exp.training.stages import Setup, Stage
 from lic_exp.training.stepper import StepOptions
-from lic_exp.training.trainer import Options, Setup, Stage, Trainer
+from lic_exp.training.trainer import Trainer, TrainerOptions
 from lic_exp.training.validation import Validation
 from lic_exp.training.variable_rate import VariableRate
 
@@ -276,7 +277,7 @@ def step_options(**changes: Any) -> StepOptions:
     )
 
 
-def options(**changes: Any) -> Options:
+def options(**changes: Any) -> TrainerOptions:
     usual = {
         "log_every_steps": 1,
         "validate_every_steps": 3,
@@ -284,9 +285,9 @@ def options(**changes: Any) -> Options:
         "on_nonfinite": "fail",
         "nonfinite_budget": 3,
         "ema_decay": None,
-        "judged_weights": "raw",
+        "eval_weights": "raw",
     }
-    return Options(**usual | changes)
+    return TrainerOptions(**usual | changes)
 
 
 def trainer(
@@ -299,7 +300,7 @@ def trainer(
     should_stop: Callable[[], str | None] = lambda: None,
     **changes: Any,
 ) -> Trainer:
-    """A trainer with validation on two images, whose checkpoints lie in `folder`; `changes` are of its Options."""
+    """A trainer with validation on two images, whose checkpoints lie in `folder`; `changes` are of its options."""
     images = [(str(i), torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(i))) for i in range(2)]
     return Trainer(
         of,

@@ -1,11 +1,10 @@
-"""Image files: found, identified and decoded to 8-bit RGB. Imports no torch, and NumPy and Pillow only to decode."""
+"""Image files: found and decoded to 8-bit RGB. Imports no torch, and NumPy and Pillow only to decode."""
 
 import difflib
-import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
 """What is taken for an image when a folder is searched, in either case."""
-
-_PROBE = 4096
 
 
 class ImageError(ValueError):
@@ -108,22 +105,24 @@ def list_images(place: str | Path, prefix: str = "") -> list[ImageRef]:
         return [ImageRef(root, prefix + root.name)]
     if not root.is_dir():
         raise ImageError(f"{root} does not exist; {_what_is_near(root)}")
-    found = sorted((path.relative_to(root).as_posix(), path) for path in _walk(root))
+    found = sorted(_walk(root))
     if not found:
         raise ImageError(f"{root} holds no image ({' '.join(SUFFIXES)}); {_contents(root)}")
-    return [ImageRef(path, prefix + name) for name, path in found]
+    return [ImageRef(Path(path), prefix + name) for name, path in found]
 
 
-def _walk(root: Path) -> list[Path]:
+def _walk(root: Path) -> Iterator[tuple[str, str]]:
+    """Relative and absolute path of every image; as text, for a `Path` each would take longer than the walk."""
+
     def unreadable(error: OSError) -> NoReturn:
         raise ImageError(f"{error.filename} cannot be listed: {error.strerror}") from error
 
-    found = []
     for folder, subfolders, files in os.walk(root, followlinks=True, onerror=unreadable):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        names = (name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith("."))
-        found += [Path(folder, name) for name in names]
-    return found
+        within = "" if folder == str(root) else os.path.relpath(folder, root).replace(os.sep, "/") + "/"
+        for name in files:
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield within + name, os.path.join(folder, name)
 
 
 def _what_is_near(missing: Path) -> str:
@@ -137,23 +136,3 @@ def _contents(folder: Path, most: int = 8) -> str:
     entries = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
     more = f" and {len(entries) - most} more" if len(entries) > most else ""
     return f"{folder} holds {', '.join(entries[:most]) or 'nothing'}{more}"
-
-
-def fingerprint(*sets: Sequence[ImageRef]) -> str:
-    """A hexadecimal digest of sets of files, the same wherever they lie and in whatever order each is listed.
-
-    Of every file it takes the set, the name, the size in bytes and the first and last 4 KiB. That is enough in
-    practice, since a re-encoded or edited file changes its size, and a PNG ends with a checksum of its pixels;
-    reading everything would take minutes on ImageNet before a run could even be recognised as done.
-    What goes unnoticed: an edit in the middle that keeps the size of a file without checksum (BMP, PPM).
-    """
-    digest = hashlib.sha256()
-    for number, images in enumerate(sets):
-        for image in sorted(images, key=lambda image: image.name):
-            with open(image.path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                digest.update(repr((number, image.name, size)).encode())
-                digest.update(file.read(_PROBE))
-                file.seek(max(_PROBE, size - _PROBE))
-                digest.update(file.read(_PROBE))
-    return digest.hexdigest()

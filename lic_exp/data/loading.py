@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 from lic_exp.data.images import ImageError, SourceImage, list_images
 from lic_exp.data.sampling import Draw, Sampler
 from lic_exp.data.sources import ImageSource
-from lic_exp.data.workers import end_with_parent, job_signals_blocked, stop_workers, worker_context
-from lic_exp.ranges import NonNegativeInt, PositiveInt
+from lic_exp.data.workers import end_with_parent, job_signals_blocked, worker_context
+from lic_exp.option_types import NonNegativeInt, PositiveInt
+from lic_exp.private_interfaces import shut_down_workers
 
 Sample = tuple[SourceImage, Draw]
 
@@ -100,7 +101,7 @@ class TrainLoader:
                 pixels, names = crops
                 yield Batch(to_float(pixels, pin_memory=self._pin_memory), names)
         finally:
-            stop_workers(iterator)
+            shut_down_workers(iterator)
 
     def _steps(self, start_step: int) -> Iterator[list[Sample]]:
         step = start_step

@@ -7,7 +7,7 @@ starts at once.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,22 @@ class Report:
     """What is wrong, by image name: unusable ones, and training images that are evaluation images too.
 
     bad_train, bad_val, bad_evaluation: {name: reason}.
-    duplicates: {training image: (evaluation image, "exact" or "perceptual")}.
+    duplicates: {training image: (validation image, "exact" or "perceptual")}.
+    evaluation_duplicates: the same with a separate evaluation set, of training images that are not in `duplicates`.
     """
 
     bad_train: dict[str, str] = field(default_factory=dict)
     bad_val: dict[str, str] = field(default_factory=dict)
     bad_evaluation: dict[str, str] = field(default_factory=dict)
     duplicates: dict[str, tuple[str, str]] = field(default_factory=dict)
+    evaluation_duplicates: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def messages(self) -> list[str]:
         """One line per finding."""
         bad = [*self.bad_train.values(), *self.bad_val.values(), *self.bad_evaluation.values()]
         twice = [
             f"training image {name} is evaluation image {other} ({kind} duplicate), whose result would be too good"
-            for name, (other, kind) in self.duplicates.items()
+            for name, (other, kind) in (self.duplicates | self.evaluation_duplicates).items()
         ]
         return bad + twice
 
@@ -60,7 +62,7 @@ class Seen:
 
 
 def look(images: Sequence[SourceImage], cache: Path | None) -> Iterator[tuple[SourceImage, Seen]]:
-    """Decode every image once, in threads; those that the cache knows (same file, size and time) are not decoded."""
+    """Decode every image once, in threads, but for files that the cache knows (same size, times and inode)."""
     known = _read_cache(cache)
     with ThreadPoolExecutor() as pool:
         keys = [_key(image) for image in images]
@@ -72,22 +74,42 @@ def look(images: Sequence[SourceImage], cache: Path | None) -> Iterator[tuple[So
     yield from zip(images, found, strict=True)
 
 
-def examine(
-    source: ImageSource, evaluation: Iterable[SourceImage], *, crop_size: int, val_crop_size: int, cache: Path | None
-) -> Report:
-    """Look at all images of a source and at those of a separate evaluation set, which are evaluated whole.
+@dataclass(frozen=True)
+class Survey:
+    """What a look at all images of a source found, for whatever sizes will be asked of them.
 
-    crop_size, val_crop_size: smallest sides that training and validation images may have [pixels].
+    train, val, evaluation: each image with its error or its size, pixels and thumbnail forgotten.
     """
+
+    train: list[tuple[SourceImage, Seen]]
+    val: list[tuple[SourceImage, Seen]]
+    evaluation: list[tuple[SourceImage, Seen]]
+    duplicates: dict[str, tuple[str, str]]
+    evaluation_duplicates: dict[str, tuple[str, str]]
+
+    def report(self, *, crop_size: int, val_crop_size: int) -> Report:
+        """crop_size, val_crop_size: smallest sides that training and validation images may have [pixels]."""
+        return Report(
+            _unusable(self.train, crop_size),
+            _unusable(self.val, val_crop_size),
+            _unusable(self.evaluation),
+            dict(self.duplicates),
+            dict(self.evaluation_duplicates),
+        )
+
+
+def survey(source: ImageSource, evaluation: Iterable[SourceImage], *, cache: Path | None) -> Survey:
+    """Look at all images of a source and at those of a separate evaluation set, which are evaluated whole."""
     train = list(look([image for group in source.train() for image in group.images], cache))
     val = list(look(source.val(), cache))
     separate = list(look(list(evaluation), cache))
-    return Report(
-        _unusable(train, crop_size),
-        _unusable(val, val_crop_size),
-        _unusable(separate),
-        _duplicates(train, val + separate),
-    )
+    twice = _duplicates(train, val)
+    only_separate = {name: other for name, other in _duplicates(train, separate).items() if name not in twice}
+    return Survey(_small(train), _small(val), _small(separate), twice, only_separate)
+
+
+def _small(images: Iterable[tuple[SourceImage, Seen]]) -> list[tuple[SourceImage, Seen]]:
+    return [(image, replace(seen, pixels="", thumbnail="")) for image, seen in images]
 
 
 def _unusable(images: Iterable[tuple[SourceImage, Seen]], least: int = 1) -> dict[str, str]:
@@ -169,11 +191,12 @@ def _normalised(images: Iterable[tuple[str, Seen]]) -> tuple[Any, list[str]]:
 
 
 def _key(image: SourceImage) -> str:
-    """What tells a file on disk from another; nothing for an image that is no file."""
+    """What tells a file on disk, as it is now, from another; nothing for an image that is no file."""
     if not isinstance(image, ImageRef):
         return ""
     status = image.path.stat()
-    return f"{image.path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
+    facts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return ":".join([str(image.path.resolve()), *map(str, facts)])
 
 
 def _read_cache(cache: Path | None) -> dict[str, Seen]:

@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
-from lic_exp.data.images import ImageError, ImageRef, SourceImage, fingerprint, list_images
-from lic_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, Unsigned
+from lic_exp.capabilities import signed_as
+from lic_exp.data.fingerprints import fingerprint
+from lic_exp.data.images import ImageError, ImageRef, SourceImage, list_images
+from lic_exp.option_types import NonNegativeInt, PositiveFloat, PositiveInt, Unsigned
 
 __all__ = [
     "Bundled",
@@ -51,6 +53,7 @@ class ImageSource(Protocol):
         """A hexadecimal digest of what is in both sets, the same wherever they lie."""
 
 
+@signed_as("bundled")
 class Bundled:
     """Eight photographs that installed packages carry: training needs no data set and no download.
 
@@ -97,6 +100,7 @@ def _packaged(distribution: str, package: str, file: str) -> ImageRef:
     return ImageRef(path, path.name)
 
 
+@signed_as("folder")
 class Folder:
     """Your own images: folders, searched recursively, or single files.
 
@@ -178,6 +182,7 @@ class SyntheticImage:
         return np.ascontiguousarray(scaled.clip(0, 255).round().astype(np.uint8).transpose(1, 2, 0))
 
 
+@signed_as("synthetic")
 class Synthetic:
     """Images made of seeded noise, for tests and dry runs; a codec trained on them is good for nothing.
 

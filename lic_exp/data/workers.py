@@ -55,13 +55,3 @@ def end_with_parent(worker: int) -> None:
             os._exit(1)
 
     threading.Thread(target=watch, name=f"parent watch of worker {worker}", daemon=True).start()
-
-
-def stop_workers(iterator: object) -> None:
-    """End the worker processes of a DataLoader's iterator, if it has any, and wait for them.
-
-    It is what the iterator's `__del__` does; but a traceback may keep the iterator, and so its workers, alive.
-    """
-    stop = getattr(iterator, "_shutdown_workers", None)
-    if stop is not None:
-        stop()

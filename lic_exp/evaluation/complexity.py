@@ -10,7 +10,7 @@ activations, norms, the division of GDN, resampling, quantisation; nor matrix-ve
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lic_exp.models.base import Codec, CodingPart
+from lic_exp.private_interfaces import mode_of, without_values
 
 COUNTED = (
     "MACs of convolutions, linear layers, matrix products and attention in one forward pass in eval mode; element-wise "
@@ -97,7 +97,7 @@ def complexity(codec: Codec, height: int | None = None, width: int | None = None
     """Count a copy of the codec in eval mode and without values: nothing is computed, no random number drawn.
 
     height, width: of the image, multiples of the codec's downsampling factor; None: USUAL_SIDE or the next multiple.
-    A codec built under a FakeTensorMode or on the meta device will do.
+    A codec built `without_values` or on the meta device will do.
 
     Parts are those of `codec.coding_parts`; other modules belong to a part with the name of their top-level child.
     What a method other than `forward` computes with a module's weights counts for the module whose forward calls it.
@@ -145,8 +145,7 @@ def _parameters_by_module(codec: Codec) -> Mapping[str, int]:
 
 def _macs_by_module(codec: Codec, height: int, width: int) -> Mapping[str, int]:
     """MACs of one image {name of the innermost running module, "" for the codec: MACs}."""
-    known = (parameter.fake_mode for parameter in codec.parameters() if isinstance(parameter, FakeTensor))
-    mode: FakeTensorMode = next(known, None) or FakeTensorMode(allow_non_fake_inputs=True)
+    mode = next(filter(None, map(mode_of, codec.parameters())), None) or without_values()
     shadow, counter = _without_values(codec, mode), FlopCounterMode(display=False)
     with mode:
         x = torch.empty(1, 3, height, width)
@@ -196,7 +195,7 @@ class _Ledger:
         self.seen = total
 
 
-def _without_values(codec: Codec, mode: FakeTensorMode) -> Codec:
+def _without_values(codec: Codec, mode: AbstractContextManager[Any]) -> Codec:
     """A copy in eval mode whose parameters and buffers have shapes but no values, and pass for tensors on the CPU."""
 
     def like(tensor: Tensor) -> Tensor:

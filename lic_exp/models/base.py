@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from lic_exp.facts import CodecFacts
+from lic_exp.capabilities import CodecFacts
 from lic_exp.ops.padding import pad_to_multiple
 
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lic_exp import private_interfaces
+
 PRECISION = 16
 """Bits of a frequency."""
 
@@ -51,16 +53,13 @@ def gaussian_tables(scales: Sequence[float], tail_mass: float) -> Tables:
     with torch.device("cpu"):
         model = gaussian(list(scales), tail_mass=tail_mass)
         model.update()
-    return Tables(model._quantized_cdf, model._cdf_length, model._offset)
+    return Tables(*private_interfaces.coding_tables(model))
 
 
 def quantized_cdf(masses: Sequence[float]) -> list[int]:
     """Cumulative frequencies (n + 1) of 16 bits, none of them empty, of n masses; the last is that of escapes."""
     _compressai()
-    from compressai import _CXX
-
-    cdf: list[int] = _CXX.pmf_to_quantized_cdf(list(masses), PRECISION)
-    return cdf
+    return private_interfaces.quantized_cdf(masses, PRECISION)
 
 
 def encode(symbols: Tensor, indexes: Tensor, tables: Tables) -> bytes:

@@ -6,7 +6,7 @@ that run in float32 under autocast.
 """
 
 import warnings
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +18,10 @@ with warnings.catch_warnings():
     from compressai.entropy_models import EntropyBottleneck, GaussianConditional
     from compressai.models.base import CompressionModel
 
-from lic_exp.facts import CodecFacts
+from lic_exp.capabilities import CodecFacts, signed_as
 from lic_exp.models.base import Codec, CodecOutput, CodingPart, Compressed
-from lic_exp.ranges import PositiveInt
+from lic_exp.option_types import PositiveInt
+from lic_exp.private_interfaces import serially_coded
 
 
 def bits_of(likelihoods: Tensor) -> Tensor:
@@ -83,6 +84,7 @@ class ZooCodec(Codec):
         return loss
 
 
+@signed_as("factorized")
 class Factorized(ZooCodec, zoo.FactorizedPrior):
     """Factorized prior of Balle, Minnen, Singh, Hwang, Johnston, "Variational image compression with a scale
     hyperprior", ICLR 2018 (CompressAI's bmshj2018-factorized).
@@ -103,6 +105,7 @@ class Factorized(ZooCodec, zoo.FactorizedPrior):
         return y_hat, {"y": y_likelihoods}
 
 
+@signed_as("hyperprior")
 class Hyperprior(ZooCodec, zoo.ScaleHyperprior):
     """Scale hyperprior of the same paper (CompressAI's bmshj2018-hyperprior).
 
@@ -124,6 +127,7 @@ class Hyperprior(ZooCodec, zoo.ScaleHyperprior):
         return y_hat, {"y": y_likelihoods, "z": z_likelihoods}
 
 
+@signed_as("mean_scale_hyperprior")
 class MeanScaleHyperprior(ZooCodec, zoo.MeanScaleHyperprior):
     """Mean-scale hyperprior without context of Minnen, Balle, Toderici, "Joint autoregressive and hierarchical
     priors for learned image compression", NeurIPS 2018 (CompressAI's mbt2018-mean).
@@ -163,23 +167,17 @@ class AutoregressiveCodec(ZooCodec):
         return y_hat, {"y": y_likelihoods, "z": z_likelihoods}
 
     def compress(self, x: Tensor) -> Compressed:
-        self._coded: list[Tensor] = []
-        coded = self.zoo.compress(self, x)
-        y_hat, self._coded = torch.cat(self._coded), []
+        with serially_coded(self) as images:
+            coded = self.zoo.compress(self, x)
+        y_hat = torch.cat([F.pad(padded, (-padding,) * 4) for padded, padding in images])
         return Compressed(coded["strings"], tuple(coded["shape"]), state=y_hat)
-
-    def _compress_ar(self, y_hat: Tensor, *arguments: Any) -> bytes:
-        """CompressAI's coder of one image, which leaves the quantised values in the padded y_hat."""
-        string: bytes = self.zoo._compress_ar(self, y_hat, *arguments)
-        padding = arguments[-1]
-        self._coded.append(F.pad(y_hat, (-padding,) * 4))
-        return string
 
     def reconstruct(self, compressed: Compressed) -> Tensor:
         x_hat: Tensor = self.g_s(compressed.state)
         return x_hat.clamp(0, 1)
 
 
+@signed_as("joint_autoregressive")
 class JointAutoregressive(AutoregressiveCodec, zoo.JointAutoregressiveHierarchicalPriors):
     """Mean-scale hyperprior with an autoregressive context of Minnen, Balle, Toderici, NeurIPS 2018 (mbt2018).
 
@@ -193,6 +191,7 @@ class JointAutoregressive(AutoregressiveCodec, zoo.JointAutoregressiveHierarchic
         super().__init__(N=N, M=M)
 
 
+@signed_as("cheng2020_anchor")
 class Cheng2020Anchor(AutoregressiveCodec, zoo.Cheng2020Anchor):
     """Residual blocks and sub-pixel upsampling of Cheng, Sun, Takeuchi, Katto, "Learned image compression with
     discretized Gaussian mixture likelihoods and attention modules", CVPR 2020, with one Gaussian (cheng2020-anchor).
@@ -207,6 +206,7 @@ class Cheng2020Anchor(AutoregressiveCodec, zoo.Cheng2020Anchor):
         super().__init__(N=N)
 
 
+@signed_as("cheng2020_attention")
 class Cheng2020Attention(AutoregressiveCodec, zoo.Cheng2020Attention):
     """`Cheng2020Anchor` with the paper's attention modules (cheng2020-attn).
 

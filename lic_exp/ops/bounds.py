@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def lower_bound(x: Tensor, bound: Tensor) -> Tensor:
@@ -27,3 +27,13 @@ class _LowerBound(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,), (inside,) = gradients, ctx.saved_tensors
         return gradient * (inside | (gradient < 0)), None
+
+
+class Bound(nn.Module):
+    """Holds a bound as the released models keep it: a buffer (1,)."""
+
+    bound: Tensor
+
+    def __init__(self, bound: float) -> None:
+        super().__init__()
+        self.register_buffer("bound", torch.tensor([bound]))

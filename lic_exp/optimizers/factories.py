@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 
-from lic_exp.ranges import Decay, NonNegativeFloat, PositiveFloat
+from lic_exp.capabilities import signed_as
+from lic_exp.option_types import Decay, NonNegativeFloat, PositiveFloat
+from lic_exp.requirements import Forbids, declares
 
 
+@signed_as("adam")
 def adam(
     params: list[dict[str, Any]],
     *,
@@ -23,6 +26,7 @@ def adam(
     return torch.optim.Adam(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, **kernel(params))
 
 
+@signed_as("adamw")
 def adamw(
     params: list[dict[str, Any]],
     *,
@@ -35,6 +39,13 @@ def adamw(
     return torch.optim.AdamW(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, **kernel(params))
 
 
+@signed_as("sgd")
+@declares(
+    Forbids(
+        {"nesterov": True, "momentum": 0},
+        "nesterov needs momentum > 0, got momentum=0; set nesterov=false for plain gradient descent",
+    )
+)
 def sgd(
     params: list[dict[str, Any]],
     *,
@@ -43,9 +54,7 @@ def sgd(
     nesterov: bool,
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.SGD:
-    """Gradient descent with momentum. Raises ValueError for nesterov without momentum."""
-    if nesterov and momentum == 0:
-        raise ValueError("nesterov needs momentum > 0, got momentum=0; set nesterov=false for plain gradient descent")
+    """Gradient descent with momentum."""
     return torch.optim.SGD(
         params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, **kernel(params)
     )

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.optimizers.factories import adam
-from lic_exp.ranges import PositiveFloat
+from lic_exp.option_types import PositiveFloat
+from lic_exp.private_interfaces import can_skip_on_device, step_unless
 
 NET, REGULARIZER, AUX = "net", "regularizer", "aux"
 
@@ -81,19 +82,17 @@ class Optimizers:
     @property
     def can_skip(self) -> bool:
         """Whether `step` can be told on the device to leave everything as it is: torch's fused kernels can."""
-        return all(getattr(optimizer, "_step_supports_amp_scaling", False) for optimizer in self._each().values())
+        return all(map(can_skip_on_device, self._each().values()))
 
-    def step(self, scaler: torch.amp.GradScaler | None = None, *, skip: Tensor | None = None) -> None:
+    def step(self, *, skip: Tensor | None = None) -> None:
         """Step net, then aux.
 
-        scaler: makes the net step where it is enabled. skip: a bool scalar on the device; where it is true neither
-        weights nor moments change, without the host knowing (only if `can_skip`).
+        skip: a bool scalar on the device; where it is true neither weights nor moments change, without the host
+        knowing (only if `can_skip`).
         """
         for optimizer in self._each().values():
             if skip is not None:
-                _step_unless(optimizer, skip)
-            elif scaler is not None and optimizer is self.net:
-                scaler.step(optimizer)
+                step_unless(optimizer, skip)
             else:
                 optimizer.step()
 
@@ -170,15 +169,6 @@ def _net_groups(split: ParameterSplit, lr: float, lr_factors: dict[str, float]) 
     if not left:
         raise ValueError("lr_factors: every parameter has a factor; change lr instead of all of them")
     return [{"name": NET, "params": list(left.values())}, *special]
-
-
-def _step_unless(optimizer: Any, skip: Tensor) -> None:
-    """A step that the kernel drops where `skip` is true, by the attributes through which GradScaler asks for it."""
-    optimizer.grad_scale, optimizer.found_inf = None, skip.float()
-    try:
-        optimizer.step()
-    finally:
-        del optimizer.grad_scale, optimizer.found_inf
 
 
 def _aux_optimizer(split: ParameterSplit, lr: float) -> torch.optim.Optimizer | None:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from lic_exp.capabilities import signed_as
 from lic_exp.optimizers.factories import pair
-from lic_exp.ranges import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
+from lic_exp.option_types import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
 
 MATRIX, REST = "muon", "adam"
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -16,6 +17,7 @@ ITERATION_DTYPE = torch.float32
 """bfloat16 is customary for language models; a codec's matrices are small, and float32 gives the same bits anywhere."""
 
 
+@signed_as("muon")
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al., 2024) with the step size of Liu et al., "Muon is scalable for LLM training" (2025).
 

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import torch
 
+from lic_exp.capabilities import signed_as
+from lic_exp.option_types import NonNegativeFloat, NonNegativeInt, PositiveFloat, Reduction, Share
 from lic_exp.progress import Progress
-from lic_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, Reduction, Share
 
 
 class Schedule:
@@ -51,6 +52,7 @@ class Schedule:
             )
 
 
+@signed_as("constant")
 class Constant(Schedule):
     """The configured rate throughout."""
 
@@ -58,6 +60,7 @@ class Constant(Schedule):
         return base_lr
 
 
+@signed_as("multistep")
 class MultiStep(Schedule):
     """Times `gamma` at each milestone, counted in epochs or steps done or in the share of the training.
 
@@ -91,6 +94,7 @@ class MultiStep(Schedule):
         )
 
 
+@signed_as("cosine")
 class Cosine(Schedule):
     """Half a cosine over the whole training (Loshchilov and Hutter, 2017), from lr down to final_factor lr:
 
@@ -106,6 +110,7 @@ class Cosine(Schedule):
         return base_lr * (self.final_factor + (1 - self.final_factor) * left)
 
 
+@signed_as("plateau")
 class Plateau(Schedule):
     """Times `factor` after more than `patience` validations in a row without a better `val/rd_loss`.
 

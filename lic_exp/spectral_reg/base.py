@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from lic_exp.facts import RegularizerNeeds
+from lic_exp.capabilities import RegularizerNeeds
 from lic_exp.models.base import Codec, CodecOutput
 from lic_exp.progress import Progress
 

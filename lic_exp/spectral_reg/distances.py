@@ -1,6 +1,6 @@
 """How far a coarse latent is from what the finer one tells of it: metrics, and what keeps them from growing.
 
-Both arguments of a metric are (B, C, h, w); the result is a scalar, at least 0. The metrics of `choices.NORMALISED`
+Both arguments of a metric are (B, C, h, w); the result is a scalar, at least 0. The metrics in `LIMITS`
 centre every channel over images and positions, so that no common offset counts, and divide by its deviation with the
 gradient going through it, so that no growth counts. They therefore depend on how many images come at once.
 """

@@ -1,7 +1,13 @@
 """Notices that a term runs away, and keeps it in proportion."""
 
+import logging
+
 import torch
 from torch import Tensor, nn
+
+from lic_exp.divergence import DivergedError
+
+log = logging.getLogger("lic_exp.spectral_reg")
 
 
 class Guard(nn.Module):
@@ -37,6 +43,13 @@ class Guard(nn.Module):
                 floored = f" (at least {self.floor:g})" if before < self.floor else ""
                 return f"the deviation of latent {scale} is {now:.4g}; it {grown}{floored}"
         return None
+
+
+def respond(reason: str, step: int, *, stop: bool) -> None:
+    """Say what has gone too far. Raises DivergedError where the run shall stop."""
+    if stop:
+        raise DivergedError(f"diverged at step {step} by the inter-scale term: {reason}", step)
+    log.warning("the inter-scale term is switched off at step %d: %s", step, reason)
 
 
 class GradientRatio(nn.Module):

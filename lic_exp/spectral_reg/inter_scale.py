@@ -2,21 +2,21 @@
 
 import logging
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from lic_exp.divergence import DivergedError
-from lic_exp.facts import RegularizerNeeds
+from lic_exp.capabilities import RegularizerNeeds, signed_as
+from lic_exp.conditions import Not
 from lic_exp.models.base import Codec, CodecOutput
-from lic_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
+from lic_exp.option_types import NonNegativeFloat, PositiveFloat, PositiveInt
+from lic_exp.requirements import Forbids, NoWeights, OnsetOptions, Unused, declares
 from lic_exp.spectral_reg import scales as scaling
 from lic_exp.spectral_reg.alignment import Aligner
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
-from lic_exp.spectral_reg.choices import NORMALISED, conflicts
 from lic_exp.spectral_reg.distances import METRICS, bounded, largest
-from lic_exp.spectral_reg.guard import GradientRatio, Guard
+from lic_exp.spectral_reg.guard import GradientRatio, Guard, respond
 from lic_exp.spectral_reg.schedules import Onset
 from lic_exp.tracking import names
 
@@ -24,7 +24,74 @@ log = logging.getLogger("lic_exp.spectral_reg")
 
 SIGNS = {"subtract": -1.0, "add": 1.0}
 
+NORMALISED = ("cos", "cos2", "cross_correlation", "normalised_l2")
+"""Metrics that centre every channel and divide by its deviation: bounded by themselves."""
 
+LEARNED = ("trained", "unit_norm", "adversarial")
+FROZEN = ("frozen_random", "frozen_orthogonal")
+
+
+@signed_as("inter_scale")
+@declares(
+    Forbids(
+        {"bound": "ratio", "metric": NORMALISED},
+        "bound=ratio divides a distance by the size of what it compares; metric={metric} has done so already",
+    ),
+    Forbids(
+        {"bound": "hinge", "bound_at": None},
+        "bound=hinge needs bound_at, the distance from which on there is no reward",
+    ),
+    Forbids(
+        {"bound": Not("hinge"), "bound_at": Not(None)},
+        "bound_at={bound_at} is the hinge's: choose bound=hinge, or set bound_at=null",
+    ),
+    Forbids({"detach": "conv", "conv": FROZEN}, "conv={conv} gets no gradient anyway: set detach=none"),
+    Forbids(
+        {"detach": "conv", "conv": "adversarial"},
+        "conv=adversarial learns from a loss of its own, never from the codec's: set detach=none",
+    ),
+    Forbids(
+        {"detach": "latents", "conv": Not(LEARNED)},
+        "detach=latents leaves conv={conv} nothing to learn: set delta=0 to report without a gradient",
+    ),
+    Forbids(
+        {"conv": "adversarial", "sign": "add"},
+        "conv=adversarial with sign=add: both sides would minimise the distance, which is conv=trained",
+    ),
+    Forbids(
+        {"conv": "frozen_orthogonal", "conv_bias": True}, "conv=frozen_orthogonal has no bias: set conv_bias=false"
+    ),
+    Forbids(
+        {"metric": NORMALISED, "conv_bias": True},
+        "metric={metric} centres what the bias adds: set conv_bias=false",
+    ),
+    Forbids(
+        {"gradient_cap": Not(None), "gradient_every_steps": None},
+        "gradient_cap needs the ratio to be measured: give gradient_every_steps",
+    ),
+    Forbids(
+        {"gradient_every_steps": Not(None)},
+        "{here}gradient_every_steps={gradient_every_steps}: a compiled codec hides the gradient at its latents; set "
+        "{here}gradient_every_steps=null, or trainer.compile=false",
+        beside={"trainer.compile": True},
+    ),
+    Forbids(
+        {"start": None},
+        "{here}start=null: give the epoch, step or share from which on the term is part of the loss",
+        alone=True,
+    ),
+    OnsetOptions(start="start", ramp="ramp", unit="unit"),
+    # What is constant over an image, as the learned bias is, these metrics take away.
+    Unused("top", {"metric": NORMALISED}),
+    Unused("unit", {"start": 0, "ramp": 0}),
+    Unused("unit", {"start": 0, "delta": 0}),
+    Unused("ramp", {"delta": 0}),
+    Unused("guard_std_factor", {"delta": 0}),
+    Unused("guard_std_floor", {"delta": 0}),
+    Unused("on_breach", {"delta": 0}),
+    NoWeights({"conv": Not(LEARNED)}),
+    NoWeights({"detach": "conv"}),
+)
 class InterScale(SpectralRegularizer):
     """A distance between each latent and a prediction of it from the next finer one, subtracted from the loss.
 
@@ -83,11 +150,6 @@ class InterScale(SpectralRegularizer):
         on_breach: Literal["stop", "switch_off"],
     ) -> None:
         super().__init__()
-        chosen: dict[str, Any] = {"metric": metric, "bound": bound, "bound_at": bound_at, "detach": detach}
-        chosen |= {"conv": conv, "conv_bias": conv_bias, "sign": sign}
-        chosen |= {"gradient_cap": gradient_cap, "gradient_every_steps": gradient_every_steps}
-        if messages := list(conflicts(chosen)):
-            raise ValueError("; ".join(messages))
         self.delta, self.sign = delta, SIGNS[sign]
         self.metric, self.centred = METRICS[metric], metric in NORMALISED
         self.distance, self.largest = bounded(self.metric, bound, bound_at), largest(metric, bound, bound_at)
@@ -104,7 +166,7 @@ class InterScale(SpectralRegularizer):
         self.guard: Guard | None = None
         self.factor: float | None = None
         self.step = 0
-        self._seen: scaling.Seen | None = None
+        self._seen: scaling.LastBatch | None = None
 
     def start_at(self, start: float) -> None:
         """Begin there, in `unit`, instead of at an own start."""
@@ -113,16 +175,13 @@ class InterScale(SpectralRegularizer):
     def attach(self, codec: Codec) -> None:
         """Make one aligner per pair of adjacent scales. Raises ValueError where the codec's latents are no pyramid."""
         output = codec.sample_output()
-        scales = self._select(output)
+        scales = scaling.select(output, self.view, self.same_resolution)
         scaling.check_pyramid(scales)
         self.guard = Guard(len(scales), **self.guard_options)
+        name = type(codec).__name__
         if codec.facts.nested_latents:
-            log.warning(
-                "the scales of %s are nested samples of one latent: they share values by construction, so their "
-                "distance says little of redundancy",
-                type(codec).__name__,
-            )
-        for pair, (coarse, fine) in scaling.pairs(scales, self._partner(output, type(codec).__name__)).items():
+            log.warning("the scales of %s are nested samples of one latent: %s", name, scaling.NESTED)
+        for pair, (coarse, fine) in scaling.pairs(scales, self._partner(output, name)).items():
             self.aligners[str(pair)] = Aligner(
                 fine.shape[1], coarse.shape[1], alignment=self.alignment, conv=self.conv, bias=self.conv_bias
             )
@@ -141,9 +200,6 @@ class InterScale(SpectralRegularizer):
             return None
         return bias
 
-    def _select(self, output: CodecOutput) -> list[Tensor]:
-        return scaling.select(output, self.view, self.same_resolution)
-
     def set_progress(self, progress: Progress) -> None:
         """Find whether the term is on, and with which part of its weight."""
         if self.onset is None:
@@ -158,20 +214,20 @@ class InterScale(SpectralRegularizer):
         if self.guard is None:
             raise RuntimeError("attach(codec) must come before the first batch")
         with torch.autocast(output.x_hat.device.type, enabled=False):
-            scales = self._select(output)
+            scales = scaling.select(output, self.view, self.same_resolution)
             bias = scaling.learned_bias(output) if "1" in self.aligners else None
             pairs = scaling.pairs(scales, bias)
-            self._seen = scaling.Seen([scale.detach() for scale in scales], None if bias is None else bias.detach())
+            seen = self._seen = scaling.LastBatch(scales, bias)
             if self.step % self.guard_every_steps == 0:
-                self.guard.watch(self._seen.deviations(), active=self.factor is not None)
+                self.guard.watch(seen.deviations(), active=self.factor is not None)
             if self.factor is None:
                 return None
             with torch.set_grad_enabled(self.delta > 0 and torch.is_grad_enabled()):
                 distances = self._distances(pairs)
                 total = torch.stack(list(distances.values())).sum()
-            self._seen.distances = {pair: distance.detach() for pair, distance in distances.items()}
+            seen.distances = {pair: distance.detach() for pair, distance in distances.items()}
             if self.conv == "adversarial":
-                self._seen.predictor_loss = self._predictor_loss(pairs)
+                seen.predictor_loss = self._predictor_loss(pairs)
             return self.sign * self.delta * self.factor * total
 
     def _distances(self, pairs: dict[int, tuple[Tensor, Tensor]]) -> dict[int, Tensor]:
@@ -212,19 +268,12 @@ class InterScale(SpectralRegularizer):
 
     def _ask_guard(self, deviations: Tensor, loss: Tensor) -> None:
         assert self.guard is not None
-        if self.off:
-            return
-        reason = self.guard.breach(deviations, loss, lowest=self._lowest_loss())
-        if reason is None:
-            return
-        if self.on_breach == "stop":
-            raise DivergedError(f"diverged at step {self.step} by the inter-scale term: {reason}", self.step)
-        log.warning("the inter-scale term is switched off at step %d: %s", self.step, reason)
-        self.off.fill_(1)
-
-    def _lowest_loss(self) -> float:
-        """A bounded term may make a small loss negative by that much, and one without a bound must not at all."""
-        return 0.0 if math.isinf(self.largest) else -self.delta * self.largest * len(self.aligners)
+        # A bounded term may make a small loss negative by that much, and one without a bound must not at all.
+        lowest = 0.0 if math.isinf(self.largest) else -self.delta * self.largest * len(self.aligners)
+        reason = None if self.off else self.guard.breach(deviations, loss, lowest=lowest)
+        if reason is not None:
+            respond(reason, self.step, stop=self.on_breach == "stop")
+            self.off.fill_(1)
 
     @torch.no_grad()
     def scalars(self) -> dict[str, float]:

@@ -1,19 +1,30 @@
 """Intra-scale spectral regularization (Eq. 3-5): the first stage of training sees low-passed images only."""
 
-import math
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from lic_exp.ops.dct import MaskShape, truncate
-from lic_exp.ranges import NonNegativeFloat, PositiveFloat, Tau
+from lic_exp.capabilities import signed_as
+from lic_exp.option_types import NonNegativeFloat, PositiveFloat, Tau
+from lic_exp.requirements import NoWeights, Unused, WindowOptions, declares
+from lic_exp.spectral_reg import pictures
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
-from lic_exp.spectral_reg.schedules import SCHEDULES, Stage
+from lic_exp.spectral_reg.schedules import Window
+from lic_exp.spectral_reg.truncation import Truncation
 from lic_exp.tracking import names
 
 
+@signed_as("intra_scale")
+@declares(
+    WindowOptions(start="truncation_start", length="truncation_length", unit="truncation_unit"),
+    Unused("tau_final", {"schedule": "constant"}),
+    # A window of one epoch or step stays at its first position.
+    Unused("tau_final", {"truncation_length": 1, "truncation_unit": ("epoch", "step")}),
+    Unused("schedule", {"truncation_length": 1, "truncation_unit": ("epoch", "step")}),
+    NoWeights(),
+)
 class IntraScale(SpectralRegularizer):
     """Frequency truncation of the batch, with a cut-off that rises over a stage of training.
 
@@ -48,36 +59,16 @@ class IntraScale(SpectralRegularizer):
         target: Literal["truncated", "full"],
     ) -> None:
         super().__init__()
-        self.stage = Stage(truncation_start, truncation_length, truncation_unit)
-        self.tau_init, self.tau_final = tau_init, tau_final
-        self.schedule = SCHEDULES[schedule]
-        self.mask = mask
+        window = Window(truncation_start, truncation_length, truncation_unit)
+        self.truncation = Truncation(window, tau_init, tau_final, schedule, mask)
+        self.truncation_length, self.truncation_unit = truncation_length, truncation_unit
         self.target = target
         self.set_progress(Progress(step=0, epoch=0, share=0.0))
 
     def set_progress(self, progress: Progress) -> None:
         """Find the position in the stage."""
-        self.position = self.stage.position(getattr(progress, self.stage.unit))
-
-    def tau(self, position: float) -> float:
-        """The scheduled tau at a position in [0, 1] of the stage."""
-        return self.schedule(position, self.tau_init, self.tau_final)
-
-    def cutoff(self, position: float) -> float:
-        """The tau that the mask is given: `tau`, or tau / (1 - p) for "identity_end", infinite at its end."""
-        if self.mask != "identity_end":
-            return self.tau(position)
-        return self.tau(position) / (1 - position) if position < 1 else math.inf
-
-    @property
-    def mask_shape(self) -> MaskShape:
-        """The mask of `ops.dct` that takes `cutoff`."""
-        return "hard" if self.mask == "hard" else "soft"
-
-    def low_pass(self, x: Tensor, position: float) -> Tensor:
-        """What training sees of x (..., H, W) at a position of the stage; x itself where the mask is all ones."""
-        cutoff = self.cutoff(position)
-        return x if math.isinf(cutoff) else truncate(x, cutoff, self.mask_shape)
+        window = self.truncation.window
+        self.position = window.position(getattr(progress, window.unit))
 
     # The kept rows, hence shapes, follow tau: traced, this would recompile at every new one and skip the caches.
     @torch.compiler.disable  # type: ignore[untyped-decorator,misc]
@@ -85,21 +76,19 @@ class IntraScale(SpectralRegularizer):
         """Truncate the input, and the target with it unless `target` is "full"."""
         if not self.training or self.position is None:
             return x, target
-        x_low = self.low_pass(x, self.position)
+        x_low = self.truncation.low_pass(x, self.position)
         if self.target == "full":
             return x_low, target
-        return x_low, x_low if target is x else self.low_pass(target, self.position)
+        return x_low, x_low if target is x else self.truncation.low_pass(target, self.position)
 
     def scalars(self) -> dict[str, float]:
         """The scheduled tau and the phase; outside the stage tau 1 in phase 0, where 1 stands for the full spectrum."""
         active = self.position is not None
         return {
-            names.SPECTRAL_TAU: 1.0 if self.position is None else self.tau(self.position),
+            names.SPECTRAL_TAU: 1.0 if self.position is None else self.truncation.tau(self.position),
             names.SPECTRAL_PHASE: names.PHASES["phase1_intra" if active else "baseline"],
         }
 
     def write_pictures(self, photo: Tensor, folder: Path) -> list[Path]:
         """Draw the masks and a photo (3, H, W) in [0, 1] along the schedule; returns the files written."""
-        from lic_exp.spectral_reg import pictures  # matplotlib takes a second, and few runs draw
-
-        return pictures.write_pictures(self, photo, folder)
+        return pictures.write_pictures(self.truncation, photo, folder)

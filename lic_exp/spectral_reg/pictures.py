@@ -2,59 +2,64 @@
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from lic_exp.ops.dct import MASKS, frequency_mask
-from lic_exp.spectral_reg.intra_scale import IntraScale
-from lic_exp.spectral_reg.schedules import Stage
+from lic_exp.spectral_reg.schedules import Window
+from lic_exp.spectral_reg.truncation import Truncation
+
+if TYPE_CHECKING:  # matplotlib takes a second, and few runs draw
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MASK_SIZE = 256
 """Side of the drawn masks [coefficients]; a mask depends on u/H and v/W alone."""
 
 
 class Moment(NamedTuple):
-    """A place in the stage to draw: its position in [0, 1], and that in words."""
+    """A place in the window to draw: its position in [0, 1], and that in words."""
 
     position: float
     label: str
 
 
-def moments(stage: Stage, count: int = 5) -> list[Moment]:
-    """Up to `count` moments from the first of the stage to its last, at whole epochs or steps."""
+def moments(window: Window, count: int = 5) -> list[Moment]:
+    """Up to `count` moments from the first of the window to its last, at whole epochs or steps."""
     shares = [k / (count - 1) for k in range(count)]
-    if stage.unit == "share":
-        return [Moment(p, f"{100 * (stage.start + p * stage.length):.4g} % of training") for p in shares]
-    times = sorted({round(stage.start + p * (stage.length - 1)) for p in shares})
-    return [Moment(p, f"{stage.unit} {now}") for now in times if (p := stage.position(now)) is not None]
+    if window.unit == "share":
+        return [Moment(p, f"{100 * (window.start + p * window.length):.4g} % of training") for p in shares]
+    times = sorted({round(window.start + p * (window.length - 1)) for p in shares})
+    return [Moment(p, f"{window.unit} {now}") for now in times if (p := window.position(now)) is not None]
 
 
-def radial_masks_figure(regularizer: IntraScale) -> Figure:
+def radial_masks_figure(truncation: Truncation) -> "Figure":
     """The masks M(u, v) along the schedule, and each one's profile over rho."""
-    drawn = moments(regularizer.stage)
+    from matplotlib.figure import Figure
+
+    drawn = moments(truncation.window)
     figure = Figure(figsize=(2.6 * max(len(drawn), 3) + 0.8, 6.4), layout="constrained")
     upper, lower = figure.subfigures(2, 1, squeeze=False).ravel()
-    _draw_masks(upper.subplots(1, len(drawn), sharey=True, squeeze=False)[0], regularizer, drawn)
-    _draw_profiles(lower.subplots(), regularizer, drawn)
+    _draw_masks(upper.subplots(1, len(drawn), sharey=True, squeeze=False)[0], truncation, drawn)
+    _draw_profiles(lower.subplots(), truncation, drawn)
     return figure
 
 
-def progression_figure(regularizer: IntraScale, photo: Tensor) -> Figure:
+def progression_figure(truncation: Truncation, photo: Tensor) -> "Figure":
     """A photo (3, H, W) in [0, 1] as training sees it along the schedule, and the photo itself.
 
     PSNR is against the photo, before the clipping to [0, 1] that display needs.
     """
+    from matplotlib.figure import Figure
+
     if photo.dim() != 3 or photo.shape[0] != 3:
         raise ValueError(f"a photo must have the shape (3, H, W), not {tuple(photo.shape)}")
     photo = photo.detach().cpu()
-    drawn = moments(regularizer.stage)
-    panels = [(_caption(regularizer, m, ", "), regularizer.low_pass(photo, m.position)) for m in drawn]
+    drawn = moments(truncation.window)
+    panels = [(_caption(truncation, m, ", "), truncation.low_pass(photo, m.position)) for m in drawn]
     panels.append(("after the stage: full spectrum", photo))
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -69,11 +74,11 @@ def progression_figure(regularizer: IntraScale, photo: Tensor) -> Figure:
     return figure
 
 
-def write_pictures(regularizer: IntraScale, photo: Tensor, folder: Path) -> list[Path]:
+def write_pictures(truncation: Truncation, photo: Tensor, folder: Path) -> list[Path]:
     """Write radial_masks.png and frequency_truncation_progression.png of a photo (3, H, W) in [0, 1] to `folder`."""
     figures = {
-        "radial_masks.png": radial_masks_figure(regularizer),
-        "frequency_truncation_progression.png": progression_figure(regularizer, photo),
+        "radial_masks.png": radial_masks_figure(truncation),
+        "frequency_truncation_progression.png": progression_figure(truncation, photo),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
@@ -81,10 +86,10 @@ def write_pictures(regularizer: IntraScale, photo: Tensor, folder: Path) -> list
     return [folder / name for name in figures]
 
 
-def _draw_masks(all_axes: np.ndarray, regularizer: IntraScale, drawn: list[Moment]) -> None:
+def _draw_masks(all_axes: np.ndarray, truncation: Truncation, drawn: list[Moment]) -> None:
     for axes, moment in zip(all_axes, drawn, strict=True):
-        image = axes.imshow(_mask(regularizer, moment), vmin=0, vmax=1, cmap="viridis", extent=(0, 1, 1, 0))
-        axes.set_title(_caption(regularizer, moment, "\n"), fontsize=11)
+        image = axes.imshow(_mask(truncation, moment), vmin=0, vmax=1, cmap="viridis", extent=(0, 1, 1, 0))
+        axes.set_title(_caption(truncation, moment, "\n"), fontsize=11)
         axes.set_xlabel("v/W")
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -92,12 +97,14 @@ def _draw_masks(all_axes: np.ndarray, regularizer: IntraScale, drawn: list[Momen
     all_axes[0].figure.colorbar(image, ax=list(all_axes), label="M(u, v)", shrink=0.8)
 
 
-def _draw_profiles(axes: Axes, regularizer: IntraScale, drawn: list[Moment]) -> None:
+def _draw_profiles(axes: "Axes", truncation: Truncation, drawn: list[Moment]) -> None:
+    from matplotlib import colormaps
+
     rho = torch.linspace(0, math.sqrt(2), 2000, dtype=torch.float64)
     colours = colormaps["plasma"](np.linspace(0, 0.85, len(drawn)))
     for moment, colour in zip(drawn, colours, strict=True):
-        profile = MASKS[regularizer.mask_shape](rho, regularizer.cutoff(moment.position))
-        axes.plot(rho, profile, color=colour, linewidth=2, label=_caption(regularizer, moment, ", "))
+        profile = MASKS[truncation.mask_shape](rho, truncation.cutoff(moment.position))
+        axes.plot(rho, profile, color=colour, linewidth=2, label=_caption(truncation, moment, ", "))
     axes.axvline(1, color="0.6", linestyle=":", linewidth=1)
     axes.text(
         1, 1.02, "highest frequency along an axis", transform=axes.get_xaxis_transform(), ha="center", color="0.4"
@@ -105,16 +112,16 @@ def _draw_profiles(axes: Axes, regularizer: IntraScale, drawn: list[Moment]) -> 
     axes.set(xlim=(0, math.sqrt(2)), ylim=(-0.03, 1.06), ylabel="M")
     axes.set_xlabel(r"$\rho = \sqrt{(u/H)^2 + (v/W)^2}$")
     axes.grid(alpha=0.25)
-    axes.legend(title=f"{regularizer.mask} mask", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    axes.legend(title=f"{truncation.mask} mask", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
 
 
-def _mask(regularizer: IntraScale, moment: Moment) -> np.ndarray:
-    cutoff = regularizer.cutoff(moment.position)
-    return frequency_mask(MASK_SIZE, MASK_SIZE, cutoff, regularizer.mask_shape).numpy()
+def _mask(truncation: Truncation, moment: Moment) -> np.ndarray:
+    cutoff = truncation.cutoff(moment.position)
+    return frequency_mask(MASK_SIZE, MASK_SIZE, cutoff, truncation.mask_shape).numpy()
 
 
-def _caption(regularizer: IntraScale, moment: Moment, separator: str) -> str:
-    tau, cutoff = regularizer.tau(moment.position), regularizer.cutoff(moment.position)
+def _caption(truncation: Truncation, moment: Moment, separator: str) -> str:
+    tau, cutoff = truncation.tau(moment.position), truncation.cutoff(moment.position)
     beside = "" if cutoff == tau else ", all ones" if math.isinf(cutoff) else f", cut-off {cutoff:.3g}"
     return f"{moment.label}{separator}$\\tau$ = {tau:.3g}{beside}"
 

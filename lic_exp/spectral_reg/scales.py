@@ -13,6 +13,10 @@ from lic_exp.tracking import names
 BIAS = "bias"
 
 
+NESTED = "they share values by construction, so their distance says little of redundancy"
+"""What to know of the distances of scales that are samples of one latent."""
+
+
 def select(output: CodecOutput, view: str, same_resolution: str) -> list[Tensor]:
     """One latent (B, C, h, w) per resolution, coarse to fine, in float32 or wider.
 
@@ -93,11 +97,11 @@ def extent(scale: Tensor) -> Tensor:
     return scale.max() - scale.min()
 
 
-class Seen:
+class LastBatch:
     """What is kept of the last batch, detached: references, so nothing is computed or copied for it."""
 
     def __init__(self, scales: list[Tensor], bias: Tensor | None) -> None:
-        self.scales, self.bias = scales, bias
+        self.scales, self.bias = [scale.detach() for scale in scales], None if bias is None else bias.detach()
         self.distances: dict[int, Tensor] = {}
         self.predictor_loss: Tensor | None = None
         self.share: Tensor | None = None

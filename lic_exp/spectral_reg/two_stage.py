@@ -4,16 +4,34 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lic_exp.facts import RegularizerNeeds
+from lic_exp.capabilities import RegularizerNeeds, signed_as
+from lic_exp.conditions import Above, Not, Option
 from lic_exp.models.base import Codec, CodecOutput
-from lic_exp.ranges import NonNegativeFloat, Part
+from lic_exp.option_types import NonNegativeFloat, Part
+from lic_exp.requirements import Forbids, NoWeights, declares
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
 from lic_exp.spectral_reg.inter_scale import InterScale
 from lic_exp.spectral_reg.intra_scale import IntraScale
-from lic_exp.spectral_reg.schedules import second_start
 from lic_exp.tracking import names
 
 
+@signed_as("two_stage")
+@declares(
+    Forbids(
+        {"inter.start": Not(None), "intra.truncation_length": Not(None)},
+        "inter.start={inter.start}: after an intra-scale stage the term begins where that ends; set inter.start=null, "
+        "and overlap to begin earlier",
+    ),
+    Forbids(
+        {"inter.unit": Not(Option("intra.truncation_unit"))},
+        "inter.unit={inter.unit} must be intra.truncation_unit={intra.truncation_unit}, since one follows the other",
+    ),
+    Forbids(
+        {"overlap": Above(Option("intra.truncation_length"))},
+        "overlap={overlap} is longer than the first stage, intra.truncation_length={intra.truncation_length}",
+    ),
+    NoWeights(),
+)
 class TwoStage(SpectralRegularizer):
     """`IntraScale` over its stage, then `InterScale` to the end of training.
 
@@ -32,7 +50,14 @@ class TwoStage(SpectralRegularizer):
                 raise ValueError(f"{key} must be of {kind.__name__}, not of {type(part).__name__}")
         self.intra: IntraScale = intra
         self.inter: InterScale = inter
-        inter.start_at(second_start(intra.stage, overlap, start=inter.start, unit=inter.unit))
+        window = intra.truncation.window
+        start = window.start + window.length - overlap
+        if window.unit == "share" and start >= 1:
+            raise ValueError(
+                "the first stage lasts to the end of the training, so that the second would never begin: set a smaller "
+                "intra.truncation_length, or an overlap"
+            )
+        inter.start_at(start)
         self.set_progress(Progress(step=0, epoch=0, share=0.0))
 
     def attach(self, codec: Codec) -> None:

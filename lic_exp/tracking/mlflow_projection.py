@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lic_exp.ranges import PositiveFloat
+from lic_exp.capabilities import signed_as
+from lic_exp.option_types import PositiveFloat
+from lic_exp.tracking.background_sync import BackgroundSync
 from lic_exp.tracking.base import artifact_files, metrics_of, without_password
-from lic_exp.tracking.follower import Follower
+from lic_exp.tracking.jsonl_reader import JsonlReader
 from lic_exp.tracking.mlflow_store import STATE_TAG, default_uri, open_mlflow_run, prepare_environment
 from lic_exp.tracking.run_folder import RunFolder
-from lic_exp.tracking.tail import Tail
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -29,7 +30,8 @@ METRICS_PER_BATCH = 1000
 END_STATUS = {"done": "FINISHED", "failed": "FAILED", "diverged": "FAILED", "preempted": "KILLED"}
 
 
-class MlflowTracker(Follower):
+@signed_as("mlflow")
+class MlflowTracker(BackgroundSync):
     """Sends the run to MLflow.
 
     run, name: the run folder, and the MLflow run's name (None: its signature).
@@ -61,13 +63,13 @@ class MlflowProjection:
         self._run = run
         self._client, mlflow_run = open_mlflow_run(run, name=name, uri=uri, experiment=experiment)
         self.run_id: str = mlflow_run.info.run_id
-        self._tail = Tail(run.metrics_file)
+        self._reader = JsonlReader(run.metrics_file)
         # Of each metric the store names the point of the highest step; only `to_proto` shows that step in public.
         self._reached: dict[str, int] = {metric.key: metric.step for metric in mlflow_run.data.to_proto().metrics}
 
     def send_metrics(self) -> int:
         """Send what was logged since the last call and is not in the store; how many points that was."""
-        points = [point for entry in self._tail.new_entries() for point in self._unsent(entry)]
+        points = [point for entry in self._reader.new_entries() for point in self._unsent(entry)]
         for start in range(0, len(points), METRICS_PER_BATCH):
             self._client.log_batch(self.run_id, metrics=points[start : start + METRICS_PER_BATCH])
         return len(points)

@@ -7,7 +7,7 @@ import re
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from filelock import FileLock
 
-from lic_exp.atomic import write_atomically
+from lic_exp.atomic import write_json
+from lic_exp.flat import component_label, flatten
 from lic_exp.tracking.base import tracking_folder, without_password
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -75,7 +76,7 @@ def open_mlflow_run(run: RunFolder, *, name: str | None, uri: str, experiment: s
     _log_missing_params(client, mlflow_run, run)
     place = {"uri": without_password(uri), "experiment": experiment, "run_id": mlflow_run.info.run_id}
     if place.items() - record.items():
-        write_atomically(record_file(run), json.dumps(record | place, indent=1) + "\n")
+        write_json(record_file(run), record | place)
     return client, mlflow_run
 
 
@@ -111,7 +112,7 @@ def _record(run: RunFolder) -> dict[str, str]:
         record: dict[str, str] = json.loads(record_file(run).read_text())
     except FileNotFoundError:
         record = {"key": uuid.uuid4().hex}
-        write_atomically(record_file(run), json.dumps(record, indent=1) + "\n")
+        write_json(record_file(run), record)
     return record
 
 
@@ -205,27 +206,6 @@ def run_tags(run: RunFolder) -> dict[str, str]:
         "mlflow.source.git.commit": environment.get("git_commit"),
     }
     return {name: value for name, value in tags.items() if value is not None}
-
-
-def component_label(node: Any) -> str:
-    """A short name of a config node: of a component its class, of several their names joined by `+`."""
-    if isinstance(node, Mapping) and "_target_" in node:
-        return str(node["_target_"] or "none").rpartition(".")[-1]
-    parts = [name for name, part in node.items() if part is not None] if isinstance(node, Mapping) else node
-    if isinstance(parts, list):
-        return "+".join(component_label(part) for part in parts) or "none"
-    return "none" if parts is None else str(parts)
-
-
-def flatten(node: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested mappings as {dotted key: text}; other values than strings in JSON's spelling (null, true, [1, 2])."""
-    flat: dict[str, str] = {}
-    for name, value in node.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value, default=str)
-    return flat
 
 
 def _shortened(text: str) -> str:

@@ -1,33 +1,25 @@
-"""Every metric name, once. Imports nothing, so that analysis can use it without torch."""
+"""Every metric name, once: nowhere else is one spelled. Imports nothing, so that analysis can use it without torch."""
 
-TRAIN_LOSS = "train/loss"
-TRAIN_BPP_LOSS = "train/bpp_loss"
-TRAIN_MSE_LOSS = "train/mse_loss"
-TRAIN_MS_SSIM_LOSS = "train/ms_ssim_loss"
-TRAIN_PSNR = "train/psnr"
-TRAIN_AUX_LOSS = "train/aux_loss"
-TRAIN_LR = "train/lr"
+
+def train(term: str) -> str:
+    """A term of the training loss, as criterion and objective call it: `train/loss`, `train/y_bpp`, ..."""
+    return f"train/{term}"
+
+
+def train_grad_norm(group: str) -> str:
+    """A parameter group's gradient norm before clipping: `train/grad_norm` of the codec, `train/grad_norm_aux`, ..."""
+    return TRAIN_GRAD_NORM if group == "net" else f"{TRAIN_GRAD_NORM}_{group}"
+
+
+TRAIN_LOSS = train("loss")
+TRAIN_BPP_LOSS = train("bpp_loss")
+TRAIN_PSNR = train("psnr")
 TRAIN_GRAD_NORM = "train/grad_norm"
+TRAIN_LR = "train/lr"
 TRAIN_IMAGES_PER_S = "train/images_per_s"
 TRAIN_SKIPPED_STEPS = "train/skipped_steps"
 TRAIN_DIVERGED = "train/diverged"
 """1 at the step at which a run has diverged; nowhere else."""
-
-
-def train_latent_bpp(latent: str) -> str:
-    """Estimated bits per pixel of one latent: `train/y_bpp`, `train/z_bpp`, ..."""
-    return f"train/{latent}_bpp"
-
-
-def train_penalty(regularizer: str) -> str:
-    """A regularizer's weighted term in the training loss."""
-    return f"train/{regularizer}_penalty"
-
-
-def train_grad_norm(group: str) -> str:
-    """Gradient norm of another parameter group than the codec's own: `train/grad_norm_aux`, `..._regularizer`."""
-    return f"{TRAIN_GRAD_NORM}_{group}"
-
 
 VAL_RD_LOSS = "val/rd_loss"
 VAL_BPP_LOSS = "val/bpp_loss"

@@ -19,12 +19,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lic_exp.atomic import write_atomically
+from lic_exp.atomic import write_json
 
 STATES = ("created", "running", "done", "failed", "diverged", "preempted")
 
 SWEEPS = ".sweeps"
 """The folder beside run folders where sweeps keep their manifests."""
+
+EVALUATION_FILE, EVALUATION_KEY = "evaluation.json", "evaluation"
+"""The results of an evaluation, and the key of its name in them; those of schema 1 have none."""
 
 DEAD_AFTER_S = 120.0
 """A running run renews its heartbeat every 10 s; after so much silence nobody is taken to run it."""
@@ -90,13 +93,16 @@ class RunFolder:
         return status
 
     def update_status(self, **changes: Any) -> dict[str, Any]:
-        """Merge `changes` into status.json, with host, pid and heartbeat [Unix s] of this process."""
+        """Merge `changes` into status.json, with host, pid and heartbeat [Unix s] of this process.
+
+        A number that is not finite, such as the best of a run that was not validated yet, becomes null.
+        """
         own = {"host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time()}
         with self._status_lock:
             status = self.status() | own | changes
             if status.get("state") not in STATES:
                 raise ValueError(f"state {status.get('state')!r} is none of {', '.join(STATES)}")
-            write_atomically(self.status_file, json.dumps(status, indent=1) + "\n")
+            write_json(self.status_file, status)
         return status
 
     def metrics(self) -> Iterator[dict[str, Any]]:

@@ -7,15 +7,16 @@ truth holds, each point once. Rewriting costs about 20 us a point. TensorBoard s
 from functools import partial
 from typing import Any
 
-from lic_exp.facts import TrackerNeeds
-from lic_exp.ranges import PositiveFloat
+from lic_exp.capabilities import TrackerNeeds, signed_as
+from lic_exp.option_types import PositiveFloat
+from lic_exp.tracking.background_sync import BackgroundSync
 from lic_exp.tracking.base import metrics_of
-from lic_exp.tracking.follower import Follower
+from lic_exp.tracking.jsonl_reader import JsonlReader
 from lic_exp.tracking.run_folder import RunFolder
-from lic_exp.tracking.tail import Tail
 
 
-class TensorboardTracker(Follower):
+@signed_as("tensorboard")
+class TensorboardTracker(BackgroundSync):
     """Writes event files to `tensorboard` in the run folder: look at them with `tensorboard --logdir runs`."""
 
     needs = TrackerNeeds(package="tensorboard", extra="tensorboard")
@@ -32,14 +33,14 @@ class EventFiles:
 
     def __init__(self, run: RunFolder) -> None:
         self._folder = run.root / "tensorboard"
-        self._tail = Tail(run.metrics_file)
+        self._reader = JsonlReader(run.metrics_file)
         self._writer = self._begin()
 
     def send_metrics(self) -> int:
         """Write what was logged since the last call; how many points that was."""
-        restarts = self._tail.restarts
-        entries = self._tail.new_entries()
-        if self._tail.restarts > restarts:
+        restarts = self._reader.restarts
+        entries = self._reader.new_entries()
+        if self._reader.restarts > restarts:
             self._writer.close()
             self._writer = self._begin()
         points = sum(self._write(entry) for entry in entries)

@@ -15,16 +15,17 @@ from typing import Any, Literal
 
 import yaml
 
-from lic_exp.atomic import write_atomically
-from lic_exp.facts import TrackerNeeds
-from lic_exp.ranges import PositiveFloat
+from lic_exp.atomic import write_json
+from lic_exp.capabilities import TrackerNeeds, signed_as
+from lic_exp.option_types import PositiveFloat
+from lic_exp.tracking.background_sync import BackgroundSync
 from lic_exp.tracking.base import FINAL_STATES, metrics_of, tracking_folder
-from lic_exp.tracking.follower import Follower
+from lic_exp.tracking.jsonl_reader import JsonlReader
 from lic_exp.tracking.run_folder import RunFolder
-from lic_exp.tracking.tail import Tail
 
 
-class WandbTracker(Follower):
+@signed_as("wandb")
+class WandbTracker(BackgroundSync):
     """Sends the run to Weights & Biases.
 
     run, name: the run folder, and the wandb run's name (None: its signature).
@@ -69,15 +70,15 @@ class WandbProjection:
         self._offline = mode == "offline"
         self._options: dict[str, Any] = {"name": name, "mode": mode, "project": project, "entity": entity}
         self._timeout_s = timeout_s
-        self._tail = Tail(run.metrics_file)
+        self._reader = JsonlReader(run.metrics_file)
         self._exit_code: int | None = None
         self._begin()
 
     def send_metrics(self) -> int:
         """Send the steps that were completed since the last call; how many points were read for it."""
-        restarts = self._tail.restarts
-        entries = self._tail.new_entries()
-        if self._tail.restarts > restarts and self._offline:
+        restarts = self._reader.restarts
+        entries = self._reader.new_entries()
+        if self._reader.restarts > restarts and self._offline:
             self._end()
             self._begin()
         return sum(self._take(entry) for entry in entries)
@@ -157,7 +158,7 @@ def _run_id(run: RunFolder) -> str:
     """The run's name in wandb's world, chosen once and kept in the run folder."""
     file = tracking_folder(run) / "wandb.json"
     if not file.exists():
-        write_atomically(file, json.dumps({"id": uuid.uuid4().hex[:16]}) + "\n")
+        write_json(file, {"id": uuid.uuid4().hex[:16]})
     return str(json.loads(file.read_text())["id"])
 
 

@@ -11,12 +11,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lic_exp.facts import CriterionFacts
+from lic_exp.capabilities import CriterionFacts, signed_as
+from lic_exp.conditions import AtLeast, Below, Not
 from lic_exp.metrics import MIN_MS_SSIM_SIDE, psnr_from_mse
 from lic_exp.models.base import CodecOutput
-from lic_exp.ranges import PositiveFloat
+from lic_exp.option_types import PositiveFloat
+from lic_exp.requirements import Forbids, declares
 
 
+@declares(
+    Forbids(
+        {"lmbda": Not(None)},
+        "this model serves a range of rates, not {here}lmbda={lmbda:g} alone: choose criterion=variable_rate, and its "
+        "range by {here}lmbda_min and {here}lmbda_max",
+        codec={"variable_rate": True},
+    )
+)
 class RateDistortion(nn.Module):
     """R + lmbda D of a batch, and of an image's measured values.
 
@@ -58,6 +68,14 @@ class RateDistortion(nn.Module):
         raise NotImplementedError
 
 
+@signed_as("mse")
+@declares(
+    Forbids(
+        {"lmbda": AtLeast(1.0)},
+        "{here}lmbda={lmbda:g} looks like a weight of MSE on [0, 1] (one lmbda is stored here, CompressAI's: the "
+        "weight of 255^2 MSE); write {here}lmbda={lmbda/65025:.6g}, which is {lmbda:g} / 255^2",
+    )
+)
 class MSE(RateDistortion):
     """loss = bpp + lmbda 255^2 MSE, with MSE over [0, 1].
 
@@ -65,7 +83,7 @@ class MSE(RateDistortion):
     65025 times larger.
     """
 
-    facts = CriterionFacts(lmbda_max=1.0)
+    facts = CriterionFacts()
 
     def distortions(self, x_hat: Tensor, target: Tensor) -> dict[str, Tensor]:
         return {"mse_loss": F.mse_loss(x_hat, target)}
@@ -77,6 +95,14 @@ class MSE(RateDistortion):
         return bpp + self.lmbda * 255**2 * mse
 
 
+@signed_as("ms_ssim")
+@declares(
+    Forbids(
+        {"lmbda": Below(0.5)},
+        "{here}lmbda={lmbda:g} looks like a weight of 255^2 MSE; this criterion weighs 1 - MS-SSIM, and there is no "
+        "conversion. CompressAI's eight rates use 2.4, 4.58, 8.73, 16.64, 31.73, 60.5, 115.37, 220",
+    )
+)
 class MSSSIM(RateDistortion):
     """loss = bpp + lmbda (1 - MS-SSIM). The MSE is reported without a gradient.
 
@@ -84,7 +110,7 @@ class MSSSIM(RateDistortion):
     An image whose contrast is inverted has MS-SSIM 0 with no gradient: a codec may need some steps of MSE first.
     """
 
-    facts = CriterionFacts(lmbda_min=0.5, min_crop_size=161)
+    facts = CriterionFacts(min_crop_size=161)
 
     def distortions(self, x_hat: Tensor, target: Tensor) -> dict[str, Tensor]:
         if min(target.shape[-2:]) < MIN_MS_SSIM_SIDE:

@@ -1,19 +1,42 @@
 """Exponential moving average of the codec's weights."""
 
-from typing import cast
+from copy import deepcopy
 
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+import torch
+from torch import Tensor, nn
 
 from lic_exp.models.base import Codec
 
 
-class EMA(AveragedModel):
-    """w_ema <- decay w_ema + (1 - decay) w after every step; starts at the first step's weights. Buffers are copied."""
+class EMA(nn.Module):
+    """w_ema <- decay w_ema + (1 - decay) w after every step; starts at the first step's weights. Buffers are copied.
+
+    torch's AveragedModel computes the same bits, but cannot leave a step out without the host looking at a value.
+    """
+
+    n_averaged: Tensor
 
     def __init__(self, codec: Codec, decay: float) -> None:
-        super().__init__(codec, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        super().__init__()
+        self.decay = decay
+        self.module = deepcopy(codec)
+        device = next(codec.parameters()).device
+        self.register_buffer("n_averaged", torch.zeros((), dtype=torch.long, device=device))
         self.requires_grad_(False)
 
     @property
     def codec(self) -> Codec:
-        return cast(Codec, self.module)
+        return self.module
+
+    @torch.no_grad()
+    def update(self, codec: Codec, updated: Tensor) -> None:
+        """Take in the codec's weights, unless `updated`, a bool scalar on their device, is false: they did not change.
+
+        Whether it is, the host need not know.
+        """
+        share = (1 - self.decay * (self.n_averaged > 0).double()) * updated
+        for average, weight in zip(self.module.parameters(), codec.parameters(), strict=True):
+            average.lerp_(weight, share.to(average.dtype))
+        for former, buffer in zip(self.module.buffers(), codec.buffers(), strict=True):
+            former.copy_(buffer)
+        self.n_averaged += updated

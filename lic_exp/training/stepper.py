@@ -37,10 +37,14 @@ class StepOptions:
 
 @dataclass(frozen=True)
 class Done:
-    """What a step leaves to be logged: detached scalars on the device."""
+    """What a step leaves behind: detached scalars on the device.
+
+    terms, norms: to be logged. updated: whether the codec's weights were; a bool.
+    """
 
     terms: dict[str, Tensor]
     norms: dict[str, Tensor]
+    updated: Tensor
 
 
 class Stepper:
@@ -74,20 +78,21 @@ class Stepper:
         checked = {"loss": terms["loss"]}
         checked |= {f"gradient norm of {group}": norm for group, norm in norms.items() if group not in own}
         finite = _all_finite(checked)
+        updated = finite & _all_finite(norms)
         if self.gated:
             text = f"{' or '.join(checked)} not finite {_where(batch, progress)}"
             self._pending.append((finite, progress.step, text))
             self._restore(former, unless=finite)
-            self.optimizers.step(skip=~(finite & _all_finite(norms)))
-        elif finite:
-            self.optimizers.step(self.scaler)
-        else:
+            self.optimizers.step(skip=~updated)
+        elif updated:
+            self.optimizers.step()
+        elif not finite:
             self._restore(former)
         self.scaler.update()
         if not self.gated and not finite:
             bad = [name for name, value in checked.items() if not torch.isfinite(value)]
             raise NonFiniteError(f"{' and '.join(bad)} not finite {_where(batch, progress)}", progress.step)
-        return Done(terms, norms)
+        return Done(terms, norms, updated)
 
     def try_out(self, batch: Batch) -> None:
         """Forward and backward of a batch, leaving nothing behind."""

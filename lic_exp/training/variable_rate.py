@@ -5,14 +5,35 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lic_exp.capabilities import CriterionFacts, signed_as
+from lic_exp.conditions import AtLeast, Option
 from lic_exp.evaluation.rates import RateRange
-from lic_exp.facts import CriterionFacts
 from lic_exp.metrics import mse, psnr_from_mse
 from lic_exp.models.base import Codec, CodecOutput, VariableRateCodec
-from lic_exp.ranges import PositiveFloat, PositiveInt
+from lic_exp.option_types import PositiveFloat, PositiveInt
+from lic_exp.requirements import Forbids, ForbidsEach, declares
 from lic_exp.training.criterion import MSE, check_same_shape, latent_rates
 
 
+@signed_as("variable_rate")
+@declares(
+    Forbids(
+        {"lmbda_min": AtLeast(Option("lmbda_max"))},
+        "{here}lmbda_min={lmbda_min:g} must be less than {here}lmbda_max={lmbda_max:g}",
+    ),
+    ForbidsEach(
+        ("lmbda_min", "lmbda_max"),
+        AtLeast(1.0),
+        "{here}{key}={value:g} looks like a weight of MSE on [0, 1] (one lmbda is stored here, CompressAI's: the "
+        "weight of 255^2 MSE); write {here}{key}={value/65025:.6g}, which is {value:g} / 255^2",
+    ),
+    Forbids(
+        {},
+        "this criterion draws a rate per image, which this model cannot be told: choose a variable-rate model, or "
+        "criterion=mse with the one {here}lmbda",
+        codec={"variable_rate": False},
+    ),
+)
 class VariableRate(nn.Module):
     """loss = mean over images b of bpp_b + lmbda_b 255^2 MSE_b, with MSE over [0, 1].
 
@@ -21,11 +42,9 @@ class VariableRate(nn.Module):
         log lmbda.
     validation_rates: how many rates, evenly spaced in log lmbda from lmbda_min to lmbda_max, `val/rd_loss` is the
         geometric mean of; each costs a pass over the validation images.
-
-    Raises ValueError unless lmbda_min < lmbda_max.
     """
 
-    facts = CriterionFacts(lmbda_max=1.0, variable_rate=True)
+    facts = CriterionFacts(variable_rate=True)
 
     def __init__(
         self,
@@ -36,8 +55,6 @@ class VariableRate(nn.Module):
         validation_rates: PositiveInt,
     ) -> None:
         super().__init__()
-        if lmbda_min >= lmbda_max:
-            raise ValueError(f"lmbda_min={lmbda_min:g} must be less than lmbda_max={lmbda_max:g}")
         self.lmbda_min = lmbda_min
         self.lmbda_max = lmbda_max
         self.drawn_qualities = drawn_qualities

@@ -7,60 +7,26 @@ import shutil
 import signal
 import subprocess
 import sys
-from copy import deepcopy
-from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import toy
 import yaml
 from checkout import ROOT
-from commands import QUICK
-from PIL import Image
+from toy_attempts import STEPS, TOY, go, only_run
 from training_parts import unequal
 
-from lic_exp.launching import execute, exit_codes
-from lic_exp.launching.compose import compose
-from lic_exp.launching.lock import run_lock
-from lic_exp.launching.main import start
-from lic_exp.launching.overrides import parse
-from lic_exp.tracking.run_folder import RunFolder
+from lic_exp import exit_codes
+from lic_exp.runs import attempt as execute
+from lic_exp.runs.lock import run_lock
 from lic_exp.training.checkpoint import load_checkpoint
 from lic_exp.training.trainer import Trainer
-
-STEPS = 6
-TOY = (
-    *QUICK,
-    f"plugins=[{toy.NAME}]",
-    "model=toy",
-    f"trainer.max_steps={STEPS}",
-    "trainer.log_every_steps=1",
-    "trainer.validate_every_steps=3",
-    "trainer.checkpoint_every_steps=1",
-)
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch, toy_folder):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(execute, "record_environment", lambda run, arguments: {})  # half of the time it takes
-
-
-@cache
-def composed(overrides):
-    return compose(parse([*TOY, *overrides]))
-
-
-def go(*overrides):
-    """What the command does once Hydra has handed over, in this process: its exit code."""
-    return start(deepcopy(composed(overrides)), list(overrides))
-
-
-def only_run(runs="runs"):
-    (config,) = Path(runs).glob("*/config.yaml")
-    return RunFolder(config.parent)
 
 
 def go_until(step, monkeypatch, *overrides):
@@ -99,120 +65,6 @@ def assert_same_end(run, undisturbed):
         for each in (run, undisturbed)
     ]
     assert numbers[0] == numbers[1]
-
-
-# Images
-
-
-def photo(path, mode="RGB", side=96, **options):
-    values = np.random.default_rng(len(str(path.name))).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    image = Image.fromarray(values).resize((side, side), Image.Resampling.BICUBIC)
-    if mode == "I;16":
-        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
-    elif mode == "P":
-        image = image.convert("P", palette=Image.Palette.ADAPTIVE)
-    else:
-        image = image.convert(mode)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, **options)
-    return path
-
-
-@pytest.fixture
-def data(tmp_path):
-    """Overrides for a folder of one good training image and one good validation image."""
-    photo(tmp_path / "images" / "train" / "good.png")
-    photo(tmp_path / "images" / "val" / "other_good.png")
-    paths = (f"data.train=[{tmp_path}/images/train]", f"data.val=[{tmp_path}/images/val]")
-    return (
-        "data=folder",
-        *paths,
-        "data.crop_size=64",
-        "data.batch_size=2",
-        "data.num_workers=0",
-        "data.steps_per_epoch=3",
-    )
-
-
-def test_a_missing_folder(data, tmp_path, capfd):
-    assert go(*data, f"data.train=[{tmp_path}/images/trian]") == exit_codes.CONFIG
-    assert (
-        f"1. data: {tmp_path}/images/trian does not exist; did you mean {tmp_path}/images/train?"
-        in capfd.readouterr().err
-    )
-    assert not Path("runs").exists()
-
-
-def test_an_empty_folder(data, tmp_path, capfd):
-    (tmp_path / "empty").mkdir()
-    assert go(*data, f"data.val=[{tmp_path}/empty]") == exit_codes.CONFIG
-    said = capfd.readouterr().err
-    assert f"1. data: {tmp_path}/empty holds no image (.png .jpg " in said
-    assert f"{tmp_path}/empty holds nothing" in said
-    assert not Path("runs").exists()
-
-
-def text_named_png(path):
-    path.with_suffix(".png").write_text("I am a text.")
-
-
-def truncated_jpeg(path):
-    photo(path.with_suffix(".jpg"), side=256)
-    path.with_suffix(".jpg").write_bytes(path.with_suffix(".jpg").read_bytes()[:-500])
-
-
-def too_small(path):
-    photo(path.with_suffix(".png"), side=60)
-
-
-BAD = {
-    "text": (text_named_png, "bad.png is not an image, whatever its suffix says"),
-    "truncated": (truncated_jpeg, "bad.jpg cannot be decoded: image file is truncated"),
-    "small": (too_small, "bad.png is 60 x 60 pixels, smaller than the 64 needed"),
-}
-
-
-@pytest.mark.parametrize("bad", BAD)
-def test_a_bad_image_is_an_error_before_training(data, tmp_path, bad, capfd):
-    make, message = BAD[bad]
-    make(tmp_path / "images" / "train" / "bad")
-    assert go(*data) == exit_codes.CONFIG
-    said = capfd.readouterr().err
-    assert message in said
-    assert "data.preflight=skip" in said
-    run = only_run()
-    assert run.status()["state"] == "failed"
-    assert message in run.status()["reason"]
-    assert not run.metrics_file.exists()
-
-
-@pytest.mark.parametrize("bad", BAD)
-def test_a_bad_image_may_be_skipped_and_counted(data, tmp_path, bad):
-    BAD[bad][0](tmp_path / "images" / "train" / "bad")
-    assert go(*data, "data.preflight=skip") == exit_codes.DONE
-    assert "left out 1 training and 0 validation images" in only_run().log.read_text()
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_bad_image_that_was_not_looked_for_is_named_when_it_is_met(data, tmp_path, capfd, workers):
-    truncated_jpeg(tmp_path / "images" / "train" / "bad")
-    code = go(*data, "data.preflight=off", "trainer.try_step=false", f"data.num_workers={workers}")
-    assert code == exit_codes.FAILED
-    said = capfd.readouterr().err
-    assert f"{tmp_path}/images/train/bad.jpg cannot be decoded: image file is truncated" in said
-    assert "Traceback" not in said
-    assert only_run().status()["state"] == "failed"
-
-
-def test_pixels_of_every_kind_are_trained_on(data, tmp_path):
-    train = tmp_path / "images" / "train"
-    (train / "good.png").unlink()
-    for mode, suffix in (("I;16", "png"), ("CMYK", "jpg"), ("P", "png"), ("RGBA", "png"), ("L", "jpg"), ("LA", "png")):
-        photo(train / f"{mode.replace(';', '')}.{suffix}", mode)
-    assert go(*data) == exit_codes.DONE
-    losses = [entry["train/loss"] for entry in only_run().metrics() if "train/loss" in entry]
-    assert len(losses) == STEPS
-    assert all(np.isfinite(losses))
 
 
 # Output

@@ -12,9 +12,9 @@ import yaml
 from checkout import ROOT
 from commands import HEAVY, QUICK, finish, launch, lic_exp, probe, start
 
+from lic_exp import exit_codes
 from lic_exp.__main__ import main as verb
-from lic_exp.launching import exit_codes
-from lic_exp.launching.main import main
+from lic_exp.cli.launch import main
 from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -89,6 +89,28 @@ def test_importing_the_package_loads_nothing_heavy(tmp_path):
     assert done.stdout == "[]\n", done.stderr
 
 
+def test_what_is_shown_or_refused_loads_neither_sweeps_nor_runs(tmp_path):
+    code = (
+        "import sys; from lic_exp.cli.launch import main; main(sys.argv[1:]);"
+        "print([m for m in sys.modules if m.startswith(('lic_exp.sweeps', 'lic_exp.runs', 'rich', 'sqlite3'))])"
+    )
+    for arguments in (["--cfg", "job"], ["optimizer.lrr=1"], ["model=nosuch"]):
+        done = finish(start("-c", code, *arguments, folder=tmp_path))
+        assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_hydras_own_overrides_of_a_single_run_count(tmp_path):
+    overrides = [*QUICK, "model=factorized_tiny", "trainer.max_steps=1", "hydra.job.chdir=true", "hydra.run.dir=there"]
+    done = launch(*overrides, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("there/runs/*/config.yaml"))
+
+
+def test_the_model_decides_about_the_criterion_also_where_hydra_shows_the_config(tmp_path):
+    shown = launch("model=hyperprior", "--cfg", "all", folder=tmp_path)
+    assert "_target_: lic_exp.training.criterion.MSE" in shown.stdout, shown.stderr
+
+
 def test_a_run_leaves_its_whole_record(small_run):
     config = yaml.safe_load((small_run / "config.yaml").read_text())
     status = json.loads((small_run / "status.json").read_text())
@@ -118,19 +140,20 @@ def test_a_run_makes_no_other_files(small_run):
 
 def test_every_logged_metric_has_a_known_name(small_run):
     constants = {value for key, value in vars(names).items() if key.isupper() and isinstance(value, str)}
-    known = constants | {of(latent) for of in (names.train_latent_bpp, names.val_latent_bpp) for latent in "yz"}
-    known |= {names.train_grad_norm("aux"), "step", "epoch", "time"}
+    known = constants | {names.train(term) for term in ("mse_loss", "y_bpp", "z_bpp", "aux_loss")}
+    known |= {names.val_latent_bpp(latent) for latent in "yz"}
+    known |= {names.train_grad_norm(group) for group in ("net", "aux")} | {"step", "epoch", "time"}
     logged = {name for entry in RunFolder(small_run).metrics() for name in entry}
     assert logged - known == set()
     assert {
         names.TRAIN_LOSS,
         names.TRAIN_BPP_LOSS,
-        names.TRAIN_MSE_LOSS,
+        names.train("mse_loss"),
         names.TRAIN_PSNR,
         names.TRAIN_LR,
-        names.TRAIN_GRAD_NORM,
-        names.train_latent_bpp("y"),
-        names.train_latent_bpp("z"),
+        names.train_grad_norm("net"),
+        names.train("y_bpp"),
+        names.train("z_bpp"),
         names.VAL_RD_LOSS,
         names.VAL_BPP_LOSS,
         names.VAL_PSNR,
@@ -222,7 +245,7 @@ def by_workers(request, toy_folder, tmp_path_factory):
     for process in running:
         done = finish(process)
         assert done.returncode == exit_codes.DONE, done.stderr
-    return [next(folder.glob("runs/*")) for folder in folders]
+    return [next(folder.glob("runs/*/")) for folder in folders]
 
 
 def test_loader_workers_do_not_change_the_name(by_workers):
@@ -252,12 +275,12 @@ def test_a_package_of_ones_own_trains_and_is_evaluated(toy_folder, tmp_path):
     plugin = [f"plugins=[{toy.NAME}]", "model=toy_pyramid", "spectral_reg=toy_pair", "evaluation.enabled=true"]
     done = launch(*QUICK, *plugin, "trainer.max_steps=4", folder=tmp_path, path=toy_folder)
     assert done.returncode == exit_codes.DONE, done.stderr
-    (run,) = tmp_path.glob("runs/*")
+    (run,) = tmp_path.glob("runs/*/")
     saved = torch.load(run / "checkpoints" / "step_00000004.pt", weights_only=True)
     assert saved["regularizers"]["spectral_reg.gain"] != 2.0
     assert not [key for key in saved["codec"] if "gain" in key]
     logged = {name for entry in RunFolder(run).metrics() for name in entry}
-    assert names.train_penalty("spectral_reg") in logged
+    assert names.train("spectral_reg_penalty") in logged
     assert _evaluation(run)["exact"] is True
 
 

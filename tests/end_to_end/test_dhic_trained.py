@@ -8,9 +8,9 @@ from commands import finish, launch, start
 
 from lic_exp.data.loading import validation_images
 from lic_exp.data.sources import Bundled
-from lic_exp.launching.evaluate_run import load_codec
-from lic_exp.launching.run import Run
 from lic_exp.metrics import psnr
+from lic_exp.runs.evaluate import load_codec
+from lic_exp.runs.run import Run
 
 pytestmark = pytest.mark.slow
 

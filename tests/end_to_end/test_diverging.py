@@ -4,8 +4,8 @@ import pytest
 import toy
 from commands import QUICK
 
-from lic_exp.launching import exit_codes
-from lic_exp.launching.main import main
+from lic_exp import exit_codes
+from lic_exp.cli.launch import main
 from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -49,7 +49,7 @@ def test_both_stages_run_to_the_end(tmp_path, monkeypatch):
     assert (code, run.status()["state"]) == (exit_codes.DONE, "done")
     training = [entry for entry in run.metrics() if names.TRAIN_LOSS in entry]
     assert [entry[names.SPECTRAL_PHASE] for entry in training] == [1, 1, 2, 2, 2]
-    assert [entry.get(names.train_penalty("spectral_reg"), 0) < 0 for entry in training] == [
+    assert [entry.get(names.train("spectral_reg_penalty"), 0) < 0 for entry in training] == [
         False,
         False,
         True,

@@ -1,4 +1,4 @@
-"""The verbs on runs that were really trained: extend, export, eval so far, and what a running process forbids."""
+"""The commands on runs that were really trained: extend, export, eval so far, and what a running process forbids."""
 
 import json
 import os
@@ -15,11 +15,12 @@ from checkout import ROOT
 from commands import QUICK, finish, launch, start
 from compressai import models as zoo
 
-from lic_exp.__main__ import main as verb
-from lic_exp.launching import exit_codes
-from lic_exp.launching.build import build_codec
-from lic_exp.launching.main import main
-from lic_exp.launching.run import Run, find_run
+from lic_exp import exit_codes
+from lic_exp.__main__ import main as command
+from lic_exp.cli.launch import main
+from lic_exp.config.loading import with_values
+from lic_exp.runs.build import build_codec
+from lic_exp.runs.run import Run, find_run
 from lic_exp.training.checkpoint import load_checkpoint
 
 # Steps that end on a validation, so that a run of 10 steps has one at step 6 as well.
@@ -35,7 +36,7 @@ TRAINED = (
 
 
 def run_of(folder: Path, steps: int) -> Run:
-    (run,) = (Run(path) for path in folder.glob("runs/*/") if Run(path).config["trainer"]["max_steps"] == steps)
+    (run,) = (Run(path) for path in folder.glob("runs/*/") if Run(path).config.trainer.max_steps == steps)
     return run
 
 
@@ -93,12 +94,12 @@ def test_an_extended_run_has_the_bits_of_one_that_was_as_long_from_the_start(ten
 
 
 def test_an_extended_run_records_its_parent_and_its_own_steps(ten, here):
-    assert ten.config["parent"] == ten.status["parent"] == here
+    assert ten.config.parent == ten.status["parent"] == here
     assert [entry["step"] for entry in ten.files.metrics() if "train/loss" in entry] == [7, 8, 9, 10]
 
 
 def test_extending_again_finds_it_done(ten, here, capfd):
-    assert verb(["extend", here, "trainer.max_steps=10", "name=longer", "data.num_workers=1"]) == exit_codes.DONE
+    assert command(["extend", here, "trainer.max_steps=10", "name=longer", "data.num_workers=1"]) == exit_codes.DONE
     assert f"run {ten.signature} is done already; nothing was started." in capfd.readouterr().err
 
 
@@ -107,6 +108,11 @@ def test_the_recorded_overrides_are_the_direct_command_of_the_same_run(ten, here
     assert f"parent='{here}'" in overrides
     assert main(overrides) == exit_codes.DONE
     assert f"run {ten.signature} is done already" in capfd.readouterr().err
+
+
+def test_the_name_of_a_command_line_is_that_of_its_run(here, capfd):
+    assert command(["signature", *TRAINED, "trainer.max_steps=6"]) == exit_codes.DONE
+    assert capfd.readouterr().out == f"{here}\n"
 
 
 def test_a_direct_command_extends(copied, capfd):
@@ -132,7 +138,10 @@ def test_a_direct_command_extends(copied, capfd):
                 "model.weights=runs/",
             ],
         ),
-        (["trainer.max_steps=10", "model=factorized_tiny"], ["Factorized: an extension goes on", "model._target_="]),
+        (
+            ["trainer.max_steps=10", "model=factorized_tiny"],
+            ["model=factorized: an extension goes on", "with model=hyperprior"],
+        ),
         (["trainer.max_steps=10", "trainer.max_stepz=1"], ["Did you mean trainer.max_steps?"]),
         (["trainer.max_steps=10,12"], ["several values"]),
         (["max_steps"], ["An override has the form key=value"]),
@@ -142,7 +151,7 @@ def test_a_direct_command_extends(copied, capfd):
 )
 def test_what_extend_refuses(here, capfd, overrides, messages):
     before = sorted(Path("runs").iterdir())
-    assert verb(["extend", here, *overrides]) == exit_codes.CONFIG
+    assert command(["extend", here, *overrides]) == exit_codes.CONFIG
     said = capfd.readouterr().err
     for message in messages:
         assert message in said
@@ -158,29 +167,29 @@ def test_a_direct_command_is_refused_in_the_same_words(here, capfd):
 
 
 def test_only_a_finished_and_untouched_run_is_extended(copied, capfd):
-    command = ["extend", copied.signature, "trainer.max_steps=10"]
+    extend = ["extend", copied.signature, "trainer.max_steps=10"]
     copied.files.update_status(state="preempted")
-    assert verb(command) == exit_codes.CONFIG
+    assert command(extend) == exit_codes.CONFIG
     assert "is preempted, not done: give its own command again" in capfd.readouterr().err
     copied.files.update_status(state="done")
 
     config = copied.files.config.read_text()
     copied.files.config.write_text(config.replace("image_seed: 0", "image_seed: 1"))
-    assert verb(command) == exit_codes.CONFIG
+    assert command(extend) == exit_codes.CONFIG
     assert "are no longer what they were" in capfd.readouterr().err
     copied.files.config.write_text(config)
 
     copied.files.config.write_text(config.replace("stages: []", "stages: [{steps: 6}]"))
-    assert verb(command) == exit_codes.CONFIG
+    assert command(extend) == exit_codes.CONFIG
     assert "a run with stages cannot be extended" in capfd.readouterr().err
     copied.files.config.write_text(config.replace("channels_last: false", ""))
-    assert verb([*command, "trainer.channels_last=false"]) == exit_codes.CONFIG
+    assert command([*extend, "trainer.channels_last=false"]) == exit_codes.CONFIG
     assert "was made by another version of this package: trainer.channels_last must" in capfd.readouterr().err
     copied.files.config.write_text(config)
 
     for path in copied.files.checkpoints.glob("step_*.pt"):
         path.unlink()
-    assert verb(command) == exit_codes.CONFIG
+    assert command(extend) == exit_codes.CONFIG
     assert "has no step checkpoint left to go on from" in capfd.readouterr().err
 
 
@@ -191,7 +200,7 @@ def test_only_a_finished_and_untouched_run_is_extended(copied, capfd):
 def exported(six):
     """The file of the best weights, and the run that they are of."""
     run = run_of(six, 6)
-    assert verb(["export", str(run.folder)]) == exit_codes.DONE
+    assert command(["export", str(run.folder)]) == exit_codes.DONE
     return run.folder / "export" / "best.pth", run
 
 
@@ -206,8 +215,8 @@ def test_exported_weights_are_the_best_ones_and_nothing_more(exported):
 
 def test_exported_weights_load_into_compressai_and_code_there(exported):
     file, run = exported
-    config = run.config["model"]
-    model = zoo.ScaleHyperprior(config["N"], config["M"])
+    options = run.config.model.options
+    model = zoo.ScaleHyperprior(options["N"], options["M"])
     model.load_state_dict(torch.load(file, weights_only=True))
     x = torch.rand(1, 3, 64, 64)
     coded = model.eval().compress(x)
@@ -217,7 +226,7 @@ def test_exported_weights_load_into_compressai_and_code_there(exported):
 def test_exported_weights_start_a_run(exported, tmp_path, monkeypatch):
     file, run = exported
     monkeypatch.chdir(tmp_path)
-    codec = build_codec(run.config | {"model": run.config["model"] | {"weights": str(file)}})
+    codec = build_codec(with_values(run.config, {"model.weights": str(file)}))
     best = load_checkpoint(run.files.checkpoints / "best.pt")["codec"]
     assert all(torch.equal(parameter, best[name]) for name, parameter in codec.named_parameters())
     assert main([*TRAINED, "trainer.max_steps=1", f"model.weights='{file}'"]) == exit_codes.DONE
@@ -229,10 +238,10 @@ def test_the_last_weights_are_of_the_kind_that_is_judged(six, tmp_path):
     for judged in ("raw", "ema"):
         copy = tmp_path / judged / run.signature
         shutil.copytree(run.folder, copy)
-        config = run.config
-        config["trainer"]["judged_weights"] = judged
+        config = run.plain_config
+        config["trainer"]["eval_weights"] = judged
         (copy / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-        assert verb(["export", str(copy), "--last", "--out", str(tmp_path / f"{judged}.pth")]) == exit_codes.DONE
+        assert command(["export", str(copy), "--last", "--out", str(tmp_path / f"{judged}.pth")]) == exit_codes.DONE
     raw, ema = (torch.load(tmp_path / f"{judged}.pth", weights_only=True) for judged in ("raw", "ema"))
     assert torch.equal(raw["g_a.0.weight"], state["codec"]["g_a.0.weight"])
     assert torch.equal(ema["g_a.0.weight"], state["ema"]["module.g_a.0.weight"])
@@ -247,17 +256,17 @@ def test_a_regularizers_parameters_are_not_exported(tmp_path, monkeypatch):
     (run,) = Path("runs").glob("*/")
     assert "spectral_reg.gain" in checkpoint(Run(run), 2)["regularizers"]
     for which, flags in (("best", []), ("last", ["--last"])):
-        assert verb(["export", str(run), *flags]) == exit_codes.DONE
+        assert command(["export", str(run), *flags]) == exit_codes.DONE
         weights = torch.load(run / "export" / f"{which}.pth", weights_only=True)
         assert sorted(weights) == ["g_a.bias", "g_a.weight", "g_s.bias", "g_s.weight"]
 
 
 def test_what_export_cannot_do(copied, tmp_path, capfd):
-    assert verb(["export", copied.signature, "--out", str(tmp_path)]) == exit_codes.CONFIG
+    assert command(["export", copied.signature, "--out", str(tmp_path)]) == exit_codes.CONFIG
     (tmp_path / "file").touch()
-    assert verb(["export", copied.signature, "--out", str(tmp_path / "file" / "below.pth")]) == exit_codes.CONFIG
+    assert command(["export", copied.signature, "--out", str(tmp_path / "file" / "below.pth")]) == exit_codes.CONFIG
     (copied.files.checkpoints / "best.pt").write_bytes(b"damaged")
-    assert verb(["export", copied.signature]) == exit_codes.CONFIG
+    assert command(["export", copied.signature]) == exit_codes.CONFIG
     said = capfd.readouterr().err
     for message in ("is a folder; name a file", "cannot be written", "best.pt is damaged"):
         assert message in said
@@ -268,7 +277,7 @@ def test_what_export_cannot_do(copied, tmp_path, capfd):
 
 def test_an_unfinished_run_is_evaluated_apart_and_says_so(copied, capfd):
     copied.files.update_status(state="preempted")
-    assert verb(["eval", copied.signature]) == exit_codes.DONE
+    assert command(["eval", copied.signature]) == exit_codes.DONE
     assert "is preempted, not done: these are its best weights so far" in capfd.readouterr().err
     assert (copied.files.eval / "so_far" / "images.csv").exists()
     assert copied.evaluation.empty
@@ -277,8 +286,14 @@ def test_an_unfinished_run_is_evaluated_apart_and_says_so(copied, capfd):
 def test_a_run_without_weights_cannot_be_evaluated(copied, capfd):
     copied.files.update_status(state="failed")
     (copied.files.checkpoints / "best.pt").unlink()
-    assert verb(["eval", copied.signature]) == exit_codes.CONFIG
+    assert command(["eval", copied.signature]) == exit_codes.CONFIG
     assert "is failed and has no best.pt yet" in capfd.readouterr().err
+
+
+def test_a_folder_without_images_is_a_message(copied, capfd):
+    for place, reason in (("nosuch", "does not exist"), (copied.folder / "artifacts", "holds no image")):
+        assert command(["eval", copied.signature, "--data", str(place)]) == exit_codes.CONFIG
+        assert reason in capfd.readouterr().err
 
 
 # While a process trains
@@ -294,13 +309,13 @@ def test_a_run_in_training_is_seen_and_protected_and_its_death_too(tmp_path, mon
             time.sleep(0.05)
         run = find_run(next(Path("runs").glob("*/")).name)
         assert run.state == "running"
-        assert verb(["rm", run.signature, "--yes"]) == exit_codes.BUSY
-        assert verb(["gc", "--yes"]) == exit_codes.DONE
+        assert command(["rm", run.signature, "--yes"]) == exit_codes.BUSY
+        assert command(["gc", "--yes"]) == exit_codes.DONE
         assert run.files.config.exists()
         assert f"process {process.pid}" in capfd.readouterr().err
     finally:
         os.kill(process.pid, signal.SIGKILL)
         finish(process)
     assert run.state == "dead"
-    assert verb(["rm", run.signature, "--yes"]) == exit_codes.DONE
+    assert command(["rm", run.signature, "--yes"]) == exit_codes.DONE
     assert not run.folder.exists()

@@ -10,7 +10,7 @@ import pytest
 import toy
 from commands import QUICK, finish, launch, start
 
-from lic_exp.launching import exit_codes
+from lic_exp import exit_codes
 from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import RunFolder
 

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import killing
 import pytest
 
-from lic_exp.launching import exit_codes
+from lic_exp import exit_codes
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +75,7 @@ def test_nothing_of_a_killed_run_is_in_the_way(one_stage, tmp_path):
         process.wait()
     assert f"is being trained by process {process.pid}" in (tmp_path / "runs.log").read_text()
     (folder,) = runs.glob("*/checkpoints")
-    (folder / ".step_00000099.pt.1.tmp").write_bytes(b"half")
+    (folder / f".step_00000099.pt.{process.pid}@{socket.gethostname()}.tmp").write_bytes(b"half")
     assert killing.differences(reference, killing.finish(runs, killing.ONE_STAGE)) == []
     assert not list(folder.parent.rglob("*.tmp"))
 

@@ -19,9 +19,9 @@ from commands import QUICK, finish, launch, lic_exp, start
 from stores import logged_points, mlflow_points
 from sweeping import attempts, shown, sweep_in
 
-from lic_exp.launching import exit_codes
-from lic_exp.launching.sweeps.folder import FOLDER, Sweep, find_sweep
-from lic_exp.launching.sweeps.states import states
+from lic_exp import exit_codes
+from lic_exp.sweeps.folder import FOLDER, SweepFolder, find_sweep
+from lic_exp.sweeps.states import states
 from lic_exp.tracking.mlflow_store import connect, record_file
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -49,6 +49,10 @@ def count(folder: Path, state: str) -> int:
     return sum(json.loads(path.read_text())["state"] == state for path in folder.glob("runs/*/status.json"))
 
 
+def at_work(sweep):
+    return [one for one in states(sweep).values() if one.state in ("starting", "running")]
+
+
 def signalled(pids, number):
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
@@ -73,16 +77,16 @@ def test_twelve_cells_on_two_slots_edited_and_killed_meanwhile(toy_folder, tmp_p
         kept = {path: path.read_text() for folder in (copy, toy_folder) for path in folder.rglob("conf/**/*.yaml")}
         for path in kept:
             path.write_text("seed: [nonsense\n")
-        wait_for(lambda: count(tmp_path, "done") >= 4 and count(tmp_path, "running"))
+        wait_for(lambda: count(tmp_path, "done") >= 4 and at_work(sweep))
+        # On a busy machine they would end before anybody can attach.
+        alive = [sweep.attempt(one.cell)["pid"] for one in at_work(sweep)]
+        signalled(alive, signal.SIGSTOP)
     finally:
         pool.kill()
         pool.communicate()
         for path, text in kept.items():
             path.write_text(text)
-    running = [one for one in states(sweep).values() if one.state in ("starting", "running")]
-    assert running, "cells outlive their pool"
-    alive = [sweep.attempt(one.cell)["pid"] for one in running]
-    signalled(alive, signal.SIGSTOP)  # on a busy machine they would end before anybody can attach
+    assert at_work(sweep), "cells outlive their pool"
     second = again()
     try:
         wait_for(lambda: sweep.pool.get("pid") == second.pid)
@@ -202,7 +206,7 @@ def test_names_that_mean_something_to_a_shell(toy_folder, tmp_path):
     name = 'it\'s $(touch hacked); "x" && \u00e9\nnew | line'
     folder = tmp_path / "some where; $(touch hacked) & \u00e9 'q'"
     folder.mkdir()
-    from lic_exp.launching.overrides import quoted
+    from lic_exp.config.overrides import quoted
 
     done = launch("-m", *TOY, f"name={quoted(name)}", "seed=0", folder=folder, path=toy_folder)
     assert done.returncode == exit_codes.DONE, done.stderr
@@ -310,11 +314,11 @@ def test_a_search_goes_on_where_it_was(toy_folder, tmp_path):
         assert done.returncode == exit_codes.DONE, done.stderr
         assert f"best of {trials} trials: val/rd_loss" in done.stderr
         (folder,) = (tmp_path / "runs" / FOLDER).iterdir()
-        runs[trials] = [trial["values"]["optimizer.lr"] for trial in Sweep(folder).manifest["trials"]]
+        runs[trials] = [trial["values"]["optimizer.lr"] for trial in SweepFolder(folder).manifest["trials"]]
     assert runs[4][:2] == runs[2]
     assert len(set(runs[4])) == 4
     assert all(1e-4 <= lr <= 1e-2 for lr in runs[4])
-    assert set(attempts(Sweep(folder)).values()) == {1}
+    assert set(attempts(SweepFolder(folder)).values()) == {1}
 
 
 def test_plan_shows_and_starts_nothing(toy_folder, tmp_path):
@@ -332,7 +336,7 @@ def test_plan_shows_and_starts_nothing(toy_folder, tmp_path):
     )
     assert within.returncode == exit_codes.DONE, within.stdout
     assert "2 cells, 1 to run" in within.stdout
-    assert "by finished runs of the same shape" in within.stdout
+    assert "by finished runs of the same kind" in within.stdout
     probed = [*grid[1:], "hydra.launcher.probe_steps=3", "paths.runs=elsewhere"]
     measured = launch("-m", *TOY, *probed, folder=tmp_path, path=toy_folder)
     assert "by measured steps" in measured.stdout

@@ -14,6 +14,7 @@ from checkout import ROOT
 from commands import QUICK, finish, launch, lic_exp, start
 from stores import logged_points, mlflow_points, tensorboard_points, wandb_points
 
+from lic_exp.config.loading import load_config
 from lic_exp.tracking.mlflow_projection import MlflowTracker
 from lic_exp.tracking.mlflow_store import connect
 from lic_exp.tracking.run_folder import RunFolder
@@ -198,7 +199,8 @@ def test_several_trackers_at_once_without_network_or_login(tmp_path: Path, store
 
 
 def test_sync_says_what_it_cannot_read(tmp_path: Path, store: Path) -> None:
-    for name, config in (("aaaa", "tracker: {mlflow: {_target_: elsewhere.Tracker}}"), ("bbbb", "[")):
+    elsewhere = load_config(RUN[:1]).plain() | {"tracker": {"mlflow": {"_target_": "elsewhere.Tracker"}}}
+    for name, config in (("aaaa", json.dumps(elsewhere)), ("bbbb", "[")):
         run = RunFolder(tmp_path / "runs" / name)
         run.create()
         run.update_status(state="done")
@@ -214,6 +216,6 @@ def test_a_run_without_trackers_has_nothing_to_send(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "runs" / "aaaa")
     run.create()
     run.update_status(state="done")
-    run.config.write_text(json.dumps({"tracker": {}}))
+    run.config.write_text(json.dumps(load_config(["data=synthetic", "tracker=none"]).plain()))
     found = sync(tmp_path)
     assert (found.returncode, found.stdout.strip()) == (0, "no run names a store: nothing to send")

@@ -20,10 +20,10 @@ from cluster_commands import wait_for
 from commands import QUICK, finish, launch, lic_exp, start
 from sweeping import attempts, shown, sweep_in
 
-from lic_exp.launching import exit_codes
-from lic_exp.launching.slurm import queue, submit
-from lic_exp.launching.sweeps.folder import Sweep
-from lic_exp.launching.sweeps.states import states
+from lic_exp import exit_codes
+from lic_exp.sweeps.folder import SweepFolder
+from lic_exp.sweeps.launchers.slurm import queue, submit
+from lic_exp.sweeps.states import states
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
@@ -56,7 +56,7 @@ def cluster(slurm_cluster, monkeypatch):
     return on(slurm_cluster, monkeypatch)
 
 
-def jobs(sweep: Sweep) -> dict[str, str]:
+def jobs(sweep: SweepFolder) -> dict[str, str]:
     return {cell.label: sweep.job(cell)["job"] for cell in sweep.cells}
 
 
@@ -132,7 +132,7 @@ def troubled(tmp_path_factory):
     return folder
 
 
-def cells_of(sweep: Sweep) -> dict[str, Any]:
+def cells_of(sweep: SweepFolder) -> dict[str, Any]:
     """{trouble: its cell}."""
     found = {}
     for name, (role, _, _) in TROUBLES.items():

@@ -4,8 +4,8 @@ import torch
 import toy
 
 import lic_exp
-from lic_exp.launching.errors import ConfigError
-from lic_exp.launching.run import Run, find_run
+from lic_exp.config.errors import ConfigError
+from lic_exp.runs.run import Run, find_run
 
 
 def test_the_lists_name_what_the_command_line_accepts():
@@ -42,8 +42,8 @@ def test_weights_are_loaded(tmp_path):
 
 def test_a_regularizer_by_name_with_options():
     regularizer = lic_exp.create_regularizer("intra", tau_init=0.3, truncation_length=50)
-    assert regularizer.tau_init == 0.3
-    assert regularizer.stage.length == 50
+    assert regularizer.truncation.tau_init == 0.3
+    assert regularizer.truncation.window.length == 50
     assert lic_exp.create_regularizer("none") is None
 
 
@@ -70,7 +70,7 @@ def test_the_command_lines_errors(make, message, tmp_path, monkeypatch):
 
 def test_one_parts_options_need_not_suit_the_default_run():
     """The default crop is no multiple of 1 << 8; nobody trains here."""
-    assert lic_exp.create_regularizer("intra", truncation_length=1e6).stage.length == 1e6
+    assert lic_exp.create_regularizer("intra", truncation_length=1e6).truncation.window.length == 1e6
 
 
 @pytest.mark.usefixtures("toy_folder")
@@ -88,7 +88,7 @@ def test_a_run_is_read_from_its_folder(small_run):
     run = Run(small_run)
     assert run.signature == small_run.name
     assert run.status["state"] == "done"
-    assert run.config["model"]["N"] == 32
+    assert run.config.model.options["N"] == 32
     assert isinstance(run.metrics, pd.DataFrame)
     assert list(run.metrics["step"].unique()) == [1, 2, 3, 4]
     assert len(run.evaluation) == 2

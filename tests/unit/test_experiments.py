@@ -2,12 +2,12 @@
 
 import pytest
 
-from lic_exp.launching.compose import compose
-from lic_exp.launching.identity import signed_part
-from lic_exp.launching.overrides import options
-from lic_exp.launching.studies import trainings
-from lic_exp.launching.validation import validate
-from lic_exp.tables import experiments, read_table
+from lic_exp.ablation_spec import experiments, read_table
+from lic_exp.config.compose import compose
+from lic_exp.config.options import options
+from lic_exp.config.signing import signed_part
+from lic_exp.config.validation import validate
+from lic_exp.sweeps.trainings import trainings
 
 TABLES = [name for name in options("experiment") if read_table(experiments() / f"{name}.yaml")]
 
@@ -23,7 +23,7 @@ def test_rows_are_runs_that_differ(name, scale, photos):
             given = [f"experiment={name}", f"scale={scale}", f"variant={row}", *data]
             (training,) = trainings(given, several=False)
             config = validate(compose(training.overrides))
-            runs[row] = {key: config[key] for key in ("model", "spectral_reg")}
+            runs[row] = {key: config.plain()[key] for key in ("model", "spectral_reg")}
             assert signed_part(config)["seed"] == table.seeds[0]
     assert all(runs[one] != runs[other] for one in runs for other in runs if one < other)
 

@@ -6,27 +6,41 @@ from typing import Any, Literal, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lic_exp.facts import CodecFacts
+from lic_exp.capabilities import CodecFacts, signed_as
+from lic_exp.conditions import Below, MultipleOf, Not
 from lic_exp.models.base import CodecOutput, CodingPart, Compressed, VariableRateCodec
 from lic_exp.models.dhic.blocks import RepDW
-from lic_exp.models.dhic.conditioning import LOOK_UP, Gains, as_quality, starting_values
+from lic_exp.models.dhic.conditioning import LOOK_UP, PARTS, Gains, as_quality, parameter_names, starting_values
+from lic_exp.models.dhic.config import DHICConfig
 from lic_exp.models.dhic.convolution import memory_format
 from lic_exp.models.dhic.latent import Latent, LatentBlock
-from lic_exp.models.dhic.paths import Encoder, Merge, Shape, decoder_path, entropy_path
+from lic_exp.models.dhic.network import Encoder, Merge, decoder_network, entropy_network
 from lic_exp.models.dhic.spectral import start_as_pyramid, start_as_transform
-from lic_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt
+from lic_exp.option_types import NonNegativeInt, PositiveFloat, PositiveInt
+from lic_exp.requirements import Entries, Forbids, declares
 
 T = TypeVar("T")
 Features = list[tuple[Tensor, Tensor]]
 """The entropy path's feature before and after every scale's latent, coarse to fine."""
 
 SCALES = 4
+BY_SCALE = ", one per scale, coarse to fine"
+LOG2_E = 1.4426950408889634
 CLEAN = "deviation_by_step"
 """Key that marks weights whose prior divides v by s. The released model's keys leave no room for the opposite mark."""
 
-PARTS = ("enc", "em", "dec")
 
-
+@signed_as("dhic")
+@declares(
+    Entries(SCALES, ("widths", "latent_channels", "encoder_depths"), BY_SCALE),
+    Entries(SCALES, ("entropy_depths", "entropy_depths_after", "decoder_depths", "decoder_depths_after"), BY_SCALE),
+    Entries(2, ("initial_step",), ": at quality 0 and at the largest"),
+    Forbids(
+        {"ffn_ratio": Not(MultipleOf(2))},
+        "ffn_ratio is {ffn_ratio}, but must be even: the inner layer is folded in two",
+    ),
+    Forbids({"q_num": Below(2)}, "q_num is {q_num}, but a variable rate needs at least 2"),
+)
 class DHIC(VariableRateCodec):
     """Four latents at strides 64, 32, 16 and 8 (NJUVISION/DHVC, folder dhic, commit 145b8b3).
 
@@ -93,7 +107,7 @@ class DHIC(VariableRateCodec):
         compat: bool,
     ) -> None:
         super().__init__()
-        shape = Shape(
+        config = DHICConfig(
             widths=widths,
             latent_channels=latent_channels,
             stem_depth=stem_depth,
@@ -107,19 +121,18 @@ class DHIC(VariableRateCodec):
             ends=ends,
             scale_power=2 if compat else 1,
         )
-        _check(shape, q_num, initial_step)
         self.max_quality = float(q_num - 1)
         self.compat = compat
         self.widths = widths
         self.look_up = LOOK_UP[conditioning]
         self._add_parameters(
-            shape,
+            config,
             starting_values(conditioning, q_num, 1.0, 1.0),
             starting_values(conditioning, q_num, *initial_step),
         )
-        self.encoder = Encoder(shape)
-        self.em_blocks = entropy_path(shape)
-        self.dec_blocks = decoder_path(shape)
+        self.encoder = Encoder(config)
+        self.em_blocks = entropy_network(config)
+        self.dec_blocks = decoder_network(config)
         if not compat:
             self.register_buffer(CLEAN, torch.tensor(True))
         self.register_load_state_dict_pre_hook(_check_loaded)
@@ -128,12 +141,12 @@ class DHIC(VariableRateCodec):
         if spectral_init == "pyramid":
             start_as_pyramid(list(self.modules()))
 
-    def _add_parameters(self, shape: Shape, gain: Tensor, step: Tensor) -> None:
+    def _add_parameters(self, config: DHICConfig, gain: Tensor, step: Tensor) -> None:
         """Biases, all zeros, and conditioning with these values (R, 1, 1, 1), under the released model's names."""
-        self.em_bias = nn.Parameter(torch.zeros(1, shape.widths[0], 1, 1))
-        self.dec_bias = nn.Parameter(torch.zeros(1, shape.widths[0], 1, 1))
-        named = [(f"{part}{scale}_lmb", width, gain) for part in PARTS for scale, width in enumerate(shape.widths, 1)]
-        named += [(f"z{scale}_scale", channels, step) for scale, channels in enumerate(shape.latent_channels, 1)]
+        self.em_bias = nn.Parameter(torch.zeros(1, config.widths[0], 1, 1))
+        self.dec_bias = nn.Parameter(torch.zeros(1, config.widths[0], 1, 1))
+        named = [(f"{part}{scale}_lmb", width, gain) for part in PARTS for scale, width in enumerate(config.widths, 1)]
+        named += [(f"z{scale}_scale", channels, step) for scale, channels in enumerate(config.latent_channels, 1)]
         for name, channels, values in named:
             self.register_parameter(f"{name}_embedding", nn.Parameter(values.repeat(1, channels, 1, 1)))
 
@@ -224,7 +237,7 @@ class DHIC(VariableRateCodec):
     def _gains(self, x: Tensor, quality: float | Tensor | None) -> list[Gains]:
         q = as_quality(quality, len(x), self.max_quality, x.device)
         return [
-            Gains(*[self.look_up(self.get_parameter(name), q).exp() for name in _conditioning(scale)])
+            Gains(*[self.look_up(self.get_parameter(name), q).exp() for name in parameter_names(scale)])
             for scale in range(1, SCALES + 1)
         ]
 
@@ -273,31 +286,6 @@ class DHIC(VariableRateCodec):
             "bias": (self.em_bias,),
         }
         return CodecOutput(x_hat, bits, z, views)
-
-
-LOG2_E = 1.4426950408889634
-
-
-def _conditioning(scale: int) -> list[str]:
-    """Names of a scale's parameters in the order of `Gains`."""
-    return [*(f"{part}{scale}_lmb_embedding" for part in PARTS), f"z{scale}_scale_embedding"]
-
-
-def _check(shape: Shape, q_num: int, initial_step: list[float]) -> None:
-    """Raise ValueError where the options make no codec."""
-    for name, value in vars(shape).items():
-        if isinstance(value, list) and len(value) != SCALES:
-            raise ValueError(f"{name} is {value}, but needs {SCALES} entries, one per scale, coarse to fine")
-    if shape.entropy_depths_after[-1]:
-        raise ValueError(
-            f"entropy_depths_after is {shape.entropy_depths_after}, but must end in 0: nothing would use those blocks"
-        )
-    if shape.ffn_ratio % 2:
-        raise ValueError(f"ffn_ratio is {shape.ffn_ratio}, but must be even: the inner layer is folded in two")
-    if len(initial_step) != 2:
-        raise ValueError(f"initial_step is {initial_step}, but needs 2 entries: at quality 0 and at the largest")
-    if q_num < 2:
-        raise ValueError(f"q_num is {q_num}, but a variable rate needs at least 2")
 
 
 def _check_loaded(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 Kind = Literal["table", "smooth"]
 
+PARTS = ("enc", "em", "dec")
+
 
 class Quality(NamedTuple):
     """Qualities (B, 1, 1, 1), float64, and the largest there is."""
@@ -27,6 +29,11 @@ class Gains(NamedTuple):
     entropy: Tensor
     decoder: Tensor
     step: Tensor
+
+
+def parameter_names(scale: int) -> list[str]:
+    """Names of a scale's parameters, counted from 1, in the order of `Gains`."""
+    return [*(f"{part}{scale}_lmb_embedding" for part in PARTS), f"z{scale}_scale_embedding"]
 
 
 def as_quality(quality: float | Tensor | None, batch: int, most: float, device: torch.device) -> Quality:

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from lic_exp.models.dhic.blocks import BaseBlock
 from lic_exp.models.dhic.conditioning import Gains
 from lic_exp.models.dhic.convolution import Conv1x1
-from lic_exp.models.dhic.likelihood import Bound, DiscreteGaussian, training_nats
-from lic_exp.ops.bounds import upper_bound
+from lic_exp.models.dhic.likelihood import DiscreteGaussian, training_nats
+from lic_exp.ops.bounds import Bound, upper_bound
 
 LOG_SCALE_MOST, SOFTPLUS_SHIFT = 10.0, 2.3
 
 
 @dataclass(frozen=True)
-class Prior:
+class PriorMoments:
     """mean mu, and scaled by the step: mean mu~ = mu / s and standard deviation v~; each (B, Zc, h, w)."""
 
     mean: Tensor
@@ -92,11 +92,11 @@ class LatentBlock(nn.Module):
         k = self.discrete_gaussian.decode(strings, prior.scaled_deviation)
         return self._continue(f, (k + prior.scaled_mean) * gains.step), None
 
-    def _prior(self, f: Tensor, gains: Gains) -> Prior:
+    def _prior(self, f: Tensor, gains: Gains) -> PriorMoments:
         mean, a = _widened(self.prior(f * gains.entropy)).chunk(2, 1)
         log_deviation = F.softplus(a + SOFTPLUS_SHIFT) - SOFTPLUS_SHIFT
         deviation = upper_bound(log_deviation, self.up_bound.bound).exp()
-        return Prior(mean, mean / gains.step, deviation / gains.step**self.scale_power)
+        return PriorMoments(mean, mean / gains.step, deviation / gains.step**self.scale_power)
 
     def _posterior(self, f: Tensor, tap: Tensor, gains: Gains) -> Tensor:
         return _widened(self.posterior(torch.cat((f, self.enc_resblock(tap * gains.encoder)), 1)))

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lic_exp.models.compressai_coding import Tables, decode, encode, gaussian_tables
-from lic_exp.ops.bounds import lower_bound
+from lic_exp.ops.bounds import Bound, lower_bound
 
 SCALE_FLOOR, PROBABILITY_FLOOR = 0.11, 1e-9
 SCALES, SMALLEST_SCALE, LARGEST_SCALE, TAIL_MASS = 64, 0.11, 20.0, 1e-9
 DENSITY_BELOW, SMALLEST_LOGARITHM = 1e-6, 1e-8
+TABLES = ("_offset", "_quantized_cdf", "_cdf_length")
 
 
 def training_nats(r: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
@@ -52,16 +53,6 @@ class _Erf(torch.autograd.Function):
         return 2 / math.sqrt(math.pi) * density * gradient
 
 
-class Bound(nn.Module):
-    """Holds a bound as the released model keeps it: a buffer (1,)."""
-
-    bound: Tensor
-
-    def __init__(self, bound: float) -> None:
-        super().__init__()
-        self.register_buffer("bound", torch.tensor([bound]))
-
-
 class DiscreteGaussian(nn.Module):
     """Integers k under N(0, scale): their probability when evaluating, and their coding by a table of 64 scales.
 
@@ -75,8 +66,9 @@ class DiscreteGaussian(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("_offset", "_quantized_cdf", "_cdf_length"):
+        for name in TABLES:
             self.register_buffer(name, torch.zeros(0, dtype=torch.int32))
+        self.register_load_state_dict_pre_hook(_pass_over_tables)
         self.likelihood_lower_bound = Bound(PROBABILITY_FLOOR)
         self.lower_bound_scale = Bound(SCALE_FLOOR)
 
@@ -113,10 +105,9 @@ class DiscreteGaussian(nn.Module):
             raise ValueError("there are no coding tables yet: call the codec's update() first")
         return Tables(self._quantized_cdf, self._cdf_length, self._offset)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        own = {f"{prefix}{name}": getattr(self, name) for name in ("_offset", "_quantized_cdf", "_cdf_length")}
-        state_dict.update(own)
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+def _pass_over_tables(model: DiscreteGaussian, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    state_dict.update({f"{prefix}{name}": getattr(model, name) for name in TABLES})
 
 
 def _scale_table() -> Tensor:

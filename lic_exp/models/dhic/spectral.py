@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lic_exp.models.dhic.blocks import FFN, BaseBlock
 from lic_exp.models.dhic.latent import LatentBlock
-from lic_exp.models.dhic.paths import FINEST_STRIDE, PIXELS, Merge
+from lic_exp.models.dhic.network import FINEST_STRIDE, PIXELS, Merge
 from lic_exp.ops.dct import dct_matrix
 
 OPPONENT = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 2.0, -1.0))

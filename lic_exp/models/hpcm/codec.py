@@ -1,37 +1,41 @@
 """HPCM, a hyperprior codec whose latent is coded in three nested scales: the released graphs and sizes of our own."""
 
-import logging
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from lic_exp.facts import CodecFacts
+from lic_exp.capabilities import CodecFacts, signed_as
+from lic_exp.conditions import MultipleOf, Not
 from lic_exp.models.base import Codec, CodecOutput, CodingPart, Compressed
 from lic_exp.models.compressai_coding import StepwiseDecoder, Tables, encode
+from lic_exp.models.hpcm.cdf_tables import boundaries, coding_tables, scale_table
 from lic_exp.models.hpcm.coding import Decode, Encode, Quantise, rounded
+from lic_exp.models.hpcm.compat import CORRECTED, check_mode, with_gains
+from lic_exp.models.hpcm.config import STRIDE, HPCMConfig
 from lic_exp.models.hpcm.context import ContextModel, widened
 from lic_exp.models.hpcm.likelihood import SCALE_FLOOR, EntropyEstimation
 from lic_exp.models.hpcm.partition import Partition, move, partition
-from lic_exp.models.hpcm.shape import STRIDE, Shape
-from lic_exp.models.hpcm.tables import boundaries, coding_tables, scale_table
 from lic_exp.models.hpcm.transforms import analysis, hyper_analysis, hyper_synthesis, synthesis
 from lic_exp.ops.padding import centred, crop_centred
-from lic_exp.ranges import NonNegativeInt, PositiveInt
-
-log = logging.getLogger("lic_exp.models")
-
-CORRECTED = "corrected"
-"""Key that marks weights of compat: false. The released models' keys leave no room for the opposite mark."""
+from lic_exp.option_types import NonNegativeInt, PositiveInt
+from lic_exp.requirements import Entries, Forbids, Unused, declares
 
 TABLES = (
     *("scale_table", "quantized_cdf_z", "cdf_length_z", "offset_z"),
     *("quantized_cdf_y", "cdf_length_y", "offset_y"),
 )
-GAINS = "adaptive_params_list."
 
 
+@signed_as("hpcm")
+@declares(
+    Entries(2, ("hyper_depths",)),
+    Entries(3, ("widths", "adaptor_depths", "prior_s1_s2_depths", "prior_s3_depths", "attention_windows")),
+    Entries(4, ("analysis_depths", "synthesis_depths")),
+    Forbids({"M": Not(MultipleOf(8))}, "M is {M}, but must be a multiple of 8: the steps take groups of channels"),
+    Unused("attention_windows", {"attention_heads": None}),
+)
 class HPCM(ContextModel, Codec):
     """Hierarchical progressive context modelling (Li, Ma, Yang, Zhang, Jiang, ICCV 2025; released graphs of
     lyq133/LIC-HPCM, commit c271cfe). Base and Large; `HPCM128` has PhiContext and 1B.
@@ -105,7 +109,7 @@ class HPCM(ContextModel, Codec):
         compat: bool,
     ) -> None:
         super().__init__()
-        shape = Shape(
+        config = HPCMConfig(
             M=M,
             N=N,
             widths=widths,
@@ -122,10 +126,9 @@ class HPCM(ContextModel, Codec):
             attention_windows=attention_windows,
             layout=layout,
         )
-        shape.check()
-        if shape.factor != self.facts.downsampling_factor:
+        if config.factor != self.facts.downsampling_factor:
             raise ValueError(
-                f"attention_windows {attention_windows} need images whose sides are multiples of {shape.factor}, but "
+                f"attention_windows {attention_windows} need images whose sides are multiples of {config.factor}, but "
                 f"{type(self).__name__} is for {self.facts.downsampling_factor}"
             )
         self.M, self.compat = M, compat
@@ -134,9 +137,9 @@ class HPCM(ContextModel, Codec):
         for name in TABLES:
             self.register_buffer(name, torch.zeros(0))
         self.entropy_estimation = EntropyEstimation(compat)
-        self.g_a, self.g_s = analysis(shape), synthesis(shape)
-        self.h_a, self.h_s = hyper_analysis(shape), hyper_synthesis(shape)
-        self.add_context(shape)
+        self.g_a, self.g_s = analysis(config), synthesis(config)
+        self.h_a, self.h_s = hyper_analysis(config), hyper_synthesis(config)
+        self.add_context(config)
         if not compat:
             self.register_buffer(CORRECTED, torch.tensor(True))
         self.register_load_state_dict_pre_hook(_before_loading)
@@ -222,22 +225,11 @@ class HPCM(ContextModel, Codec):
 
     def check_weights(self, weights: Mapping[str, Any]) -> None:
         """Raise ValueError where weights were made for the other mode."""
-        if (CORRECTED in weights) != self.compat:
-            return
-        if self.compat:
-            raise ValueError(f"these weights are of the corrected mode (they have {CORRECTED}): use compat: false")
-        raise ValueError(
-            f"these weights are not of the corrected mode (they lack {CORRECTED}): as those of the released HPCM, and "
-            "all that compat: true has trained, they would mean other pictures here: use compat: true"
-        )
+        check_mode(weights, self.compat)
 
     def complete_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Fill gains of the context model that the first releases do not hold, and say so. They were 1 and fixed."""
-        missing = [name for name, _ in self.named_parameters() if name.startswith(GAINS) and name not in weights]
-        if not missing or not weights:
-            return weights
-        log.warning("the weights lack %s: filled with 1, which they were in the first releases", ", ".join(missing))
-        return weights | {name: torch.ones_like(self.get_parameter(name)) for name in missing}
+        """Fill the gains that the first releases do not hold."""
+        return with_gains(weights, dict(self.named_parameters()))
 
     def _analysed(self, x: Tensor) -> tuple[Partition, Tensor, Tensor]:
         """The tables of the size of x, y and z."""
@@ -278,6 +270,8 @@ class HPCM(ContextModel, Codec):
         return _existing(Tables(self.quantized_cdf_z, self.cdf_length_z, self.offset_z))
 
 
+@signed_as("hpcm128")
+@declares(Unused("attention_windows", {"attention_heads": None}))
 class HPCM128(HPCM):
     """`HPCM` where sides are multiples of 128: without attention, as PhiContext and 1B, or with smaller windows."""
 

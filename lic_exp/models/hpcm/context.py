@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from lic_exp.models.hpcm.attention import WindowAttention
 from lic_exp.models.hpcm.coding import Step
+from lic_exp.models.hpcm.config import HPCMConfig
 from lic_exp.models.hpcm.partition import FIRST_PREDICTED, Partition, chosen, move
-from lic_exp.models.hpcm.shape import Shape
-from lic_exp.models.hpcm.transforms import Prior, adaptors
+from lic_exp.models.hpcm.transforms import PriorNetwork, adaptors
 
 CALLS = (1, 3, 6)
 """By scale, how often the context model is asked: for every step but the very first, which the hyperprior gives."""
@@ -28,16 +28,16 @@ class Walk(NamedTuple):
 class ContextModel(nn.Module):
     """The part of the codec that predicts; a base class, because its modules have keys of the codec's own level."""
 
-    def add_context(self, shape: Shape) -> None:
+    def add_context(self, config: HPCMConfig) -> None:
         """Add the modules."""
-        M, heads = shape.M, shape.attention_heads
-        for scale, (count, depth) in enumerate(zip(CALLS, shape.adaptor_depths, strict=True), 1):
+        M, heads = config.M, config.attention_heads
+        for scale, (count, depth) in enumerate(zip(CALLS, config.adaptor_depths, strict=True), 1):
             self.add_module(f"y_spatial_prior_adaptor_list_s{scale}", adaptors(M, count, depth))
-        self.y_spatial_prior_s1_s2 = Prior(M, shape.prior_s1_s2_depths)
-        self.y_spatial_prior_s3 = Prior(M, shape.prior_s3_depths)
+        self.y_spatial_prior_s1_s2 = PriorNetwork(M, config.prior_s1_s2_depths)
+        self.y_spatial_prior_s3 = PriorNetwork(M, config.prior_s3_depths)
         self.adaptive_params_list = nn.ParameterList(torch.ones(1, 3 * M, 1, 1) for _ in range(sum(CALLS)))
         if heads:
-            for scale, window in enumerate(shape.attention_windows, 1):
+            for scale, window in enumerate(config.attention_windows, 1):
                 self.add_module(f"attn_s{scale}", WindowAttention(2 * M, heads, window))
         self.context_net = nn.ModuleList(nn.Conv2d(2 * M, 2 * M, 1) for _ in range(2))
 

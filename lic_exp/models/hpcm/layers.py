@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lic_exp.models.hpcm import rows
+from lic_exp.models.hpcm.fused_pointwise import fused_pointwise, fusing_pays
 
 
 class PartialConv(nn.Module):
@@ -33,10 +33,10 @@ class Residual(nn.Module):
         self.branch = nn.Sequential(mix, nn.Conv2d(width, inner, 1), activation, nn.Conv2d(inner, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        if rows.pays(x):
+        if fusing_pays(x):
             x = x.contiguous(memory_format=torch.channels_last)
             mix, first, _, second = self.branch
-            return rows.pointwise(x, mix.first(x) if isinstance(mix, PartialConv) else mix(x), first, second)
+            return fused_pointwise(x, mix.first(x) if isinstance(mix, PartialConv) else mix(x), first, second)
         y: Tensor = x + self.branch(x)
         return y
 

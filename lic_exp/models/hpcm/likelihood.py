@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lic_exp.ops.bounds import lower_bound
+from lic_exp.ops.bounds import Bound, lower_bound
 
 SHAPE = 1.5
 SCALE_FLOOR, PROBABILITY_FLOOR = 0.12, 1e-9
@@ -35,16 +35,6 @@ def density(t: Tensor) -> Tensor:
     """-S'(t)."""
     at: Tensor = DENSITY * torch.exp(-(t.abs() ** SHAPE))
     return at
-
-
-class Bound(nn.Module):
-    """Holds a bound as the released models keep it: a buffer (1,)."""
-
-    bound: Tensor
-
-    def __init__(self, bound: float) -> None:
-        super().__init__()
-        self.register_buffer("bound", torch.tensor([bound]))
 
 
 class EntropyEstimation(nn.Module):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from lic_exp.models.hpcm.config import HPCMConfig, Layout
 from lic_exp.models.hpcm.layers import depthwise_block, down, up
-from lic_exp.models.hpcm.shape import Layout, Shape
 
 Named = tuple[str, list[nn.Module]]
 """A layer or a chain of blocks, and the name that it has in a staged layout."""
@@ -24,42 +24,42 @@ class Branch(nn.Module):
         return y
 
 
-def analysis(shape: Shape) -> nn.Module:
+def analysis(config: HPCMConfig) -> nn.Module:
     """g_a: x (B, 3, 16 h, 16 w) -> y (B, M, h, w)."""
     stages: list[Named] = []
     before = 3
-    for number, (width, depth) in enumerate(zip([*shape.widths, shape.M], shape.analysis_depths, strict=True), 1):
-        stages.append((f"g_a_down{number}", [down(before, width, shape.pixel_kernel if number == 1 else 2)]))
-        stages.append((f"g_a_chunk{number}", shape.blocks(width, depth)))
+    for number, (width, depth) in enumerate(zip([*config.widths, config.M], config.analysis_depths, strict=True), 1):
+        stages.append((f"g_a_down{number}", [down(before, width, config.pixel_kernel if number == 1 else 2)]))
+        stages.append((f"g_a_chunk{number}", config.blocks(width, depth)))
         before = width
-    return _laid_out(stages, shape.layout)
+    return _laid_out(stages, config.layout)
 
 
-def synthesis(shape: Shape) -> nn.Module:
+def synthesis(config: HPCMConfig) -> nn.Module:
     """g_s: y_hat (B, M, h, w) -> x_hat (B, 3, 16 h, 16 w)."""
     stages: list[Named] = []
-    widths = [3, *shape.widths, shape.M]
-    for number in range(len(shape.synthesis_depths), 0, -1):
+    widths = [3, *config.widths, config.M]
+    for number in range(len(config.synthesis_depths), 0, -1):
         finer, width = widths[number - 1 : number + 1]
-        stages.append((f"g_s_chunk{number}", shape.blocks(width, shape.synthesis_depths[number - 1])))
-        stages.append((f"g_s_up{number}", [up(width, finer, shape.pixel_kernel if number == 1 else 2)]))
-    return _laid_out(stages, shape.layout)
+        stages.append((f"g_s_chunk{number}", config.blocks(width, config.synthesis_depths[number - 1])))
+        stages.append((f"g_s_up{number}", [up(width, finer, config.pixel_kernel if number == 1 else 2)]))
+    return _laid_out(stages, config.layout)
 
 
-def hyper_analysis(shape: Shape) -> nn.Module:
+def hyper_analysis(config: HPCMConfig) -> nn.Module:
     """h_a: y (B, M, 4 h, 4 w) -> z (B, N, h, w)."""
-    fine, coarse = shape.hyper_depths
-    layers = [*shape.blocks(shape.M, fine), down(shape.M, shape.hyper_width)]
-    layers += [*shape.blocks(shape.hyper_width, coarse), down(shape.hyper_width, shape.N)]
-    return _sequence(layers, shape.layout)
+    fine, coarse = config.hyper_depths
+    layers = [*config.blocks(config.M, fine), down(config.M, config.hyper_width)]
+    layers += [*config.blocks(config.hyper_width, coarse), down(config.hyper_width, config.N)]
+    return _sequence(layers, config.layout)
 
 
-def hyper_synthesis(shape: Shape) -> nn.Module:
+def hyper_synthesis(config: HPCMConfig) -> nn.Module:
     """h_s: z_hat (B, N, h, w) -> scales and means of y (B, 2 M, 4 h, 4 w)."""
-    fine, coarse = shape.hyper_depths
-    layers = [up(shape.N, shape.hyper_width), *shape.blocks(shape.hyper_width, coarse)]
-    layers += [up(shape.hyper_width, 2 * shape.M), *shape.blocks(2 * shape.M, fine)]
-    return _sequence(layers, shape.layout)
+    fine, coarse = config.hyper_depths
+    layers = [up(config.N, config.hyper_width), *config.blocks(config.hyper_width, coarse)]
+    layers += [up(config.hyper_width, 2 * config.M), *config.blocks(2 * config.M, fine)]
+    return _sequence(layers, config.layout)
 
 
 def _sequence(layers: list[nn.Module], layout: Layout) -> nn.Module:
@@ -74,7 +74,7 @@ def _laid_out(stages: list[Named], layout: Layout) -> nn.Module:
     return nn.Sequential(OrderedDict(named))
 
 
-class Prior(nn.Module):
+class PriorNetwork(nn.Module):
     """t = B2(a B1(u)): context u (B, 3 M, h, w) -> scales and means (B, 2 M, h, w); a is (1, 3 M, 1, 1).
 
     depths: blocks before a, after it, and after the layer that leaves 2 M channels.

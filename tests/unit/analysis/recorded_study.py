@@ -7,7 +7,7 @@ from pathlib import Path
 
 from run_folders import curve, write_run
 
-from lic_exp.tables import FOLDER, read_table
+from lic_exp.ablation_spec import FOLDER, read_table
 
 CONF = Path(__file__).parents[3] / "conf"
 RATES = [0.0018, 0.0067, 0.025, 0.0483]
@@ -47,7 +47,7 @@ def write_study(runs, *, without=(), diverged=(), table="table2"):
 
 def write_cell(folder, cell, lmbda, state):
     sooner, smaller = EFFECT[cell.variant]
-    noise = 1 + 0.002 * random.Random(f"{cell}").gauss()
+    noise = 1 + 0.002 * random.Random(repr(cell).removeprefix("Table")).gauss()
     level = 10 * lmbda**0.4 * smaller * noise
     values = [level * (1 + 2 * math.exp(-0.4 * sooner * i)) for i in range(STEPS)]
     rates = [0.001 if i < 14 else 0.0001 for i in range(STEPS)]

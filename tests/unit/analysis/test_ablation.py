@@ -13,7 +13,7 @@ from analysis.ablation_text import bits_grid, grid, trace
 from analysis.errors import AnalysisError
 from analysis.grid import Grid
 from analysis.studies import load_study, tables
-from lic_exp.tables import FOLDER
+from lic_exp.ablation_spec import FOLDER
 
 EXPECTED = Path(__file__).parents[2] / "expected"
 REGENERATE = "LIC_EXP_REGENERATE" in os.environ
@@ -50,7 +50,7 @@ def test_the_numbers_are_those_the_runs_were_made_with(recorded):
     assert 1.4 < row.before_decay.ratios["steps"].value < row.speed_up.ratios["steps"].value
     assert row.bd_rate.mean == pytest.approx(-3.0, abs=0.3)
     assert -3.0 in row.bd_rate.interval
-    assert row.verdicts()["bd_rate"] == "supported"
+    assert row.claims()["bd_rate"] == "supported"
 
 
 def test_the_baseline_against_itself_shows_no_effect(recorded):
@@ -179,6 +179,12 @@ def test_the_newest_study_is_taken_and_the_others_named(recorded, tmp_path):
     assert load_study("table2", runs=tmp_path / "runs", study="ffff").scale == "gpu"
     with pytest.raises(AnalysisError, match="no runs of table2 launched so; it has study=0"):
         load_study("table2", runs=tmp_path / "runs", scale="paper")
+
+
+@pytest.mark.parametrize(("k", "level"), [(1, "its last evaluation"), (5, "mean of its last 5 evaluations")])
+def test_the_note_names_the_evaluations_that_make_a_level(recorded, k, level):
+    notes = grid(ablation(load_study("table2", runs=recorded), k=k)).notes
+    assert [note for note in notes if f"the baseline's level ({level}, val/rd_loss) is held" in note]
 
 
 def test_a_run_without_an_evaluation_is_no_number(recorded, tmp_path):

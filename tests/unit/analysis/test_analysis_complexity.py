@@ -7,7 +7,7 @@ import re
 
 import pytest
 from run_folders import curve, write_run
-from test_verbs_rd import blocked
+from without_torch import blocked
 
 from analysis.__main__ import main
 from analysis.complexity import FILE, find_costs, published_costs, run_costs, sources
@@ -130,7 +130,7 @@ def test_macs_by_hand_come_first_and_missing_ones_stay_unknown(make):
     assert str(speed_up(base, staged, k=1).ratios["macs"]) == "unknown"
 
 
-def test_the_verb_shows_disagreements_and_what_times_are_worth(make, capsys):
+def test_the_command_shows_disagreements_and_what_times_are_worth(make, capsys):
     make("aa00")
     assert main(["complexity", "aa00", "dhic"]) == 0
     out = capsys.readouterr().out
@@ -151,7 +151,7 @@ def test_the_verb_shows_disagreements_and_what_times_are_worth(make, capsys):
     assert "nor is zz one of the published" in capsys.readouterr().err
 
 
-def test_the_verbs_files(make, tmp_path, capsys):
+def test_the_commands_files(make, tmp_path, capsys):
     make("aa00")
     for name in ("c.csv", "c.json", "c.md"):
         assert main(["complexity", "aa00", "qarv", "--out", f"tables/{name}"]) == 0
@@ -167,7 +167,7 @@ def test_the_verbs_files(make, tmp_path, capsys):
     assert "written as .csv, .json, .md" in capsys.readouterr().err
 
 
-def test_the_verb_needs_no_torch(make, tmp_path):
+def test_the_command_needs_no_torch(make, tmp_path):
     make("aa00")
     done = blocked("from analysis.__main__ import main; sys.exit(main(['complexity']))", tmp_path)
     assert done.returncode == 0, done.stderr

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.curves import join, write_curves
+from analysis.curve_files import join, write_curves
 from analysis.errors import AnalysisError
-from analysis.published import DATA_SETS, FOLDER
+from lic_exp.evaluation.published import DATA_SETS, FOLDER
 
 POINTS = {"bpp": [0.1, 0.3, 0.6, 0.9], "psnr": [28.0, 31.0, 34.0, 36.0], "ms-ssim": [0.9, 0.95, 0.98, 0.99]}
 

@@ -17,9 +17,10 @@ from run_folders import COMMIT, IMAGES, curve, write_run
 from analysis import run_records, runs
 from analysis.__main__ import main
 from analysis.errors import AnalysisError
+from analysis.run_places import find_runs
 from analysis.run_records import parse_config, parse_metrics
-from analysis.runs import find_runs, load_runs
-from lic_exp.launching.run import Run
+from analysis.runs import load_runs
+from lic_exp.runs.run import Run
 from lic_exp.tracking.run_folder import RunFolder, encode_metrics
 
 
@@ -46,8 +47,8 @@ def test_a_real_run_is_read_as_the_platform_reads_it(small_run):
     row = read.runs.iloc[0]
     assert (row["signature"], row["state"], row["name"]) == (small_run.name, "done", "small")
     assert row["spectral_reg"] == "IntraScale"
-    assert row["spectral_reg.truncation_length"] == real.config["spectral_reg"]["truncation_length"] == 1
-    assert row["optimizer.betas"] == tuple(real.config["optimizer"]["betas"])
+    assert row["spectral_reg.truncation_length"] == real.config.spectral_reg.options["truncation_length"] == 1
+    assert row["optimizer.betas"] == tuple(real.config.optimizer.options["betas"])
     assert row["git_commit"] == json.loads((small_run / "environment.json").read_text())["git_commit"]
     expected = {
         (entry["step"], entry["epoch"], entry["time"], name, value)
@@ -65,7 +66,7 @@ def test_a_real_run_is_read_as_the_platform_reads_it(small_run):
 def test_every_run_is_visible_with_its_state(study):
     read = load_runs(study, code="4c019a2")
     states = dict(zip(read.runs["signature"], read.runs["state"], strict=True))
-    assert states == {"aa00": "done", "ab00": "done", "ba00": "diverged", "bb00": "dead", "bc00": "failed"}
+    assert states == {"aa00": "done", "ab00": "done", "ba00": "diverged", "bb00": "silent", "bc00": "failed"}
     assert list(read.runs["stale"]) == [False, False, True, False, True]
     assert list(read.problems["signature"]) == ["ba00", "bb00", "bc00"]
     assert not load_runs(study).runs["stale"].any()
@@ -352,7 +353,7 @@ sys.exit(main(["compare", *sys.argv[1:3]]) or main(["speedup", "--baseline", sys
 """
 
 
-def test_runs_and_verbs_need_no_torch(tmp_path):
+def test_runs_and_commands_need_no_torch(tmp_path):
     for name, target in (("aa00", None), ("ab00", "a.Regularizer")):
         write_run(tmp_path / name, curve([4.0, 3.0, 2.0, 1.0]), images=IMAGES, spectral_reg___target_=target)
     command = [sys.executable, "-c", BLOCKED, str(tmp_path / "aa00"), str(tmp_path / "ab00")]

@@ -268,7 +268,7 @@ def test_budgets_without_an_answer_say_why(budgets, runs):
     assert found.flags == ("run c99 ended at 100% of its highest learning rate: not fully decayed",)
 
 
-def test_the_verbs_print_what_was_found(runs, budgets, tmp_path, capsys):
+def test_the_command_prints_what_was_found(runs, budgets, tmp_path, capsys):
     folder = f"--runs={tmp_path / 'runs'}"
     runs("aa", falling(STEPS))
     runs("ab", falling(2 * STEPS), spectral_reg___target_="a.Regularizer")

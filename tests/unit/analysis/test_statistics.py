@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from analysis.errors import AnalysisError
-from analysis.statistics import Interval, bca_interval, resolvable, t_interval, verdict
+from analysis.statistics import Interval, bca_interval, claim_status, resolvable, t_interval
 
 TRIALS = 1000
 
@@ -123,14 +123,14 @@ def test_one_seed_resolves_nothing():
         ((-0.4, -0.3), "more", 0.0, "contradicted"),
     ],
 )
-def test_verdicts(interval, claim, null, expected):
+def test_claims(interval, claim, null, expected):
     mean = 0.0 if math.isinf(interval[0]) else sum(interval) / 2
-    assert verdict(mean, interval, claim, null=null) == expected
+    assert claim_status(mean, interval, claim, null=null) == expected
 
 
-def test_a_verdict_needs_an_effect_and_an_interval():
-    assert verdict(math.nan, (math.nan, math.nan), -1.0) == "not resolvable"
+def test_a_claim_needs_an_effect_and_an_interval():
+    assert claim_status(math.nan, (math.nan, math.nan), -1.0) == "not resolvable"
     with pytest.raises(AnalysisError, match="claim of no effect"):
-        verdict(0.0, (-1.0, 1.0), 0.0)
+        claim_status(0.0, (-1.0, 1.0), 0.0)
     with pytest.raises(AnalysisError, match="no interval"):
-        verdict(0.0, Interval(1.0, -1.0), -1.0)
+        claim_status(0.0, Interval(1.0, -1.0), -1.0)

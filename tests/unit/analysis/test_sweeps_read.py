@@ -53,7 +53,7 @@ def test_choices_are_compared_over_their_seeds(runs):
     assert list(load_sweep(runs=runs).summary("val/rd_loss", over=())["mean"])[:2] == [3.0, 2.0]
 
 
-def test_the_verb_prints_it(runs, capsys):
+def test_the_command_prints_it(runs, capsys):
     assert main(["sweep", "grid", "--runs", str(runs)]) == 0
     shown = capsys.readouterr().out
     assert "intra" in shown

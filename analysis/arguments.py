@@ -1,0 +1,38 @@
+"""What several commands say or print alike."""
+
+import argparse
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+RUN_HELP = "run folder, signature, or the beginning of one"
+
+CURVE_HELP = (
+    "a published curve (kodak/vtm_18.0), a results file (.json), a run folder, a folder of runs, or several of these "
+    "joined by commas to one curve"
+)
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """The options `--runs` and `--code`."""
+    parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders are (default: runs)")
+    parser.add_argument("--code", metavar="COMMIT", help="the git commit that runs should be of; others are stale")
+
+
+def console(columns: int) -> "Console":
+    """Where nobody's terminal sets a width, tables get `columns`: a number that was cut reads like another one."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else columns)
+
+
+def value_text(value: Any) -> str:
+    """A config's value or a number in a cell; blank for NaN."""
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,54 @@
+"""A table of the paper, measured, next to the paper's own figures.
+
+Compares the runs of a table (conf/experiment/NAME.yaml) with its baseline. Prints the table and writes it as Markdown,
+LaTeX (booktabs), HTML, and CSV with every number apart.
+"""
+
+import argparse
+from pathlib import Path
+
+from analysis.arguments import add_runs, console
+from analysis.errors import AnalysisError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("table", metavar="TABLE", nargs="?", help="e.g. table2; without it: which tables there are")
+    parser.add_argument(
+        "choices", nargs="*", metavar="KEY=VALUE", help="scale=paper|gpu|mini, study=DIGITS; default: the newest study"
+    )
+    parser.add_argument("--out", default="tables", metavar="FOLDER", help="where the files go (default: tables)")
+    parser.add_argument("--trace", action="store_true", help="also list every run behind the numbers")
+    parser.add_argument("-k", type=int, default=3, help="evaluations that make a level (default: 3)")
+    add_runs(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from analysis.studies import load_study, tables
+
+    if options.table is None:
+        print("\n".join(tables()))
+        return 0
+    study = load_study(options.table, runs=options.runs, code=options.code, **_choices(options))
+    from analysis.ablation import ablation
+    from analysis.ablation_text import bits_grid, grid, trace, write
+
+    found = ablation(study, k=options.k)
+    shown = [grid(found), bits_grid(found), trace(found) if options.trace else None]
+    out = console(200)
+    for table in filter(None, shown):
+        out.print(table.rich())
+        for note in table.notes:
+            out.print(f"- {note}", markup=False, highlight=False)
+    paths = write(found, Path(options.out))
+    out.print(f"written: {', '.join(map(str, paths))}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _choices(options: argparse.Namespace) -> dict[str, str]:
+    chosen = {}
+    for text in options.choices:
+        key, equals, value = text.partition("=")
+        if not equals or key not in ("scale", "study"):
+            raise AnalysisError(f"{text}: choose with scale=... or study=...")
+        chosen[key] = value
+    return chosen

@@ -1,0 +1,91 @@
+"""BD-rate of curves against an anchor, with what to know of each number."""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.arguments import CURVE_HELP, console
+from analysis.errors import AnalysisError
+
+if TYPE_CHECKING:
+    from analysis.bd_comparison import BDComparison
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("anchor", metavar="ANCHOR", help=CURVE_HELP)
+    parser.add_argument("tests", nargs="+", metavar="TEST", help="the same")
+    parser.add_argument("--method", default="pchip", help="pchip, akima or cubic (default: pchip)")
+    parser.add_argument("--metric", default="psnr", help="psnr, ms-ssim-db or ms-ssim (default: psnr)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=".csv or .json")
+
+
+def run(options: argparse.Namespace) -> int:
+    from analysis.bd_comparison import compare_curves
+    from analysis.curves import load_curve
+
+    if options.out is not None and options.out.suffix not in (".csv", ".json"):
+        raise AnalysisError(f"{options.out}: a BD-rate table is written as .csv or .json")
+    anchor = load_curve(options.anchor)
+    comparisons = [compare_curves(anchor, load_curve(test), options.metric, options.method) for test in options.tests]
+    if options.out is not None:
+        _write(options.out, comparisons)
+    _print_comparisons(comparisons)
+    for row in comparisons:
+        if row.error:
+            print(f"{row.test.name}: {row.error}", file=sys.stderr)
+    return 2 if any(row.error for row in comparisons) else 0
+
+
+def _print_comparisons(comparisons: "Sequence[BDComparison]") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    first = comparisons[0]
+    others = [name for name in ("pchip", "akima", "cubic") if name != first.method]
+    table = Table(title=f"against {escape(first.anchor.name)}, {first.metric}; negative % is a saving")
+    table.add_column("test", no_wrap=True)
+    # No column may be cut to make room: a shortened number reads like another number.
+    for title in (f"BD-rate % {first.method}", *others, "BD dB", "R+lmbda D %", "overlap", "range", "points"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("flags")
+    for row in comparisons:
+        table.add_row(escape(row.test.name), *_cells(row, others))
+    out = console(150)
+    out.print(table)
+    for row in comparisons:
+        for flag in filter(_needs_telling, row.flags):
+            out.print(f"{row.test.name}: {flag}", markup=False, highlight=False)
+
+
+def _needs_telling(flag: str) -> bool:
+    """Whether a flag says more than the column `points` does."""
+    return not flag.startswith("unequal-points:")
+
+
+def _cells(row: "BDComparison", others: list[str]) -> list[str]:
+    points = f"{len(row.anchor)}/{len(row.test)}"
+    flags = ", ".join(flag.split(":")[0] for flag in row.flags if _needs_telling(flag))
+    rate = row.rate
+    quality = "" if row.quality is None else f"{row.quality:+.3f}"
+    change = "" if row.rd_change is None else f"{row.rd_change:+.2f}"
+    if rate is None:
+        return ["none", *[""] * len(others), quality, change, "", "", points, ", ".join(filter(None, ["error", flags]))]
+    methods = [f"{rate.methods[name]:+.2f}" if name in rate.methods else "" for name in others]
+    shared = f"{rate.shared[0]:.2f} to {rate.shared[1]:.2f}"
+    return [f"{rate:+.2f}", *methods, quality, change, f"{rate.overlap:.2f}", shared, points, flags]
+
+
+def _write(path: Path, comparisons: "Sequence[BDComparison]") -> None:
+    rows = [row.row() for row in comparisons]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".json":
+        path.write_text(json.dumps(rows, indent=1) + "\n")
+        return
+    with open(path, "w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows({**row, "flags": "; ".join(row["flags"])} for row in rows)

@@ -1,0 +1,84 @@
+"""What differs between runs: config, state, last metrics, evaluations."""
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from analysis.arguments import RUN_HELP, add_runs, console, value_text
+from analysis.run_places import find_runs
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from analysis.runs import Runs
+
+FACTS = ("name", "state", "reason", "step", "git_commit", "stale", "device")
+"""What is said of every run, also where all agree."""
+
+NO_DIFFERENCE = (
+    *("signature", "folder", "name", "tags", "started", "finished", "host", "attempt", "max_steps", "git_dirty"),
+    *("paths.runs", "lmbda", "evaluation"),
+)
+"""What differs between runs without being a difference, or stands there under another name."""
+
+MEASURES = ("bpp", "psnr", "ms_ssim", "ms_ssim_db", "encode_s", "decode_s")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", metavar="RUN", help=RUN_HELP)
+    parser.add_argument("--metrics", metavar="START", default="val/", help="metrics that begin so (default: val/)")
+    add_runs(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    folders = find_runs(options.names, options.runs)
+    from analysis.runs import load_runs
+
+    runs = load_runs(folders, code=options.code)
+    out, ids = console(200), list(runs.runs["signature"])
+    out.print(_side_by_side("runs and what differs between them", ids, _differences(runs)))
+    out.print(_side_by_side("last values", ids, _last_values(runs, options.metrics)))
+    if not runs.evaluation.empty:
+        out.print(_side_by_side("evaluations, mean over images", ids, _evaluations(runs)))
+    return 0
+
+
+def _differences(runs: "Runs") -> dict[str, list[Any]]:
+    table = runs.runs
+    columns = [str(column) for column in table if column not in NO_DIFFERENCE and column not in FACTS]
+    different = [column for column in columns if len({value_text(value) for value in table[column]}) > 1]
+    return {column: list(table[column]) for column in (*FACTS, *different)}
+
+
+def _last_values(runs: "Runs", start: str) -> dict[str, list[Any]]:
+    final = runs.final()
+    return {str(name): list(final[name]) for name in final if str(name).startswith(start)}
+
+
+def _evaluations(runs: "Runs") -> dict[str, list[Any]]:
+    """Means of each set of images, and of each rate of variable-rate codecs."""
+    measures = [name for name in MEASURES if name in runs.evaluation]
+    table = runs.evaluation.assign(rate=runs.evaluation.get("rate", math.nan))
+    found: dict[str, list[Any]] = {}
+    for key, rows in table.groupby(["set", "rate"], dropna=False):
+        name, rate = cast(tuple[str, float], key)
+        title = (name or "its own images") + ("" if math.isnan(rate) else f", quality {rate:g}")
+        by_run = rows.groupby("signature")
+        own = by_run[measures].mean().reindex(runs.runs["signature"])
+        found[f"{title}: images"] = list(by_run.size().reindex(own.index))
+        found |= {f"{title}: {measure}": list(own[measure]) for measure in measures}
+    return found
+
+
+def _side_by_side(title: str, ids: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title)
+    table.add_column("", no_wrap=True)
+    for signature in ids:
+        table.add_column(signature, justify="right", overflow="fold")
+    for name, values in rows.items():
+        table.add_row(escape(name), *(escape(value_text(value)) for value in values))
+    return table

@@ -1,0 +1,85 @@
+"""Rate-distortion curves: table, plot, CSV, CompressAI's results format."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.arguments import CURVE_HELP, console
+from analysis.errors import AnalysisError
+
+if TYPE_CHECKING:
+    from analysis.curve_files import Curve
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("curves", nargs="*", metavar="CURVE", help=CURVE_HELP)
+    parser.add_argument("--metric", default="psnr", help="psnr, ms-ssim-db or ms-ssim, for the plot (default: psnr)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help=".png, .pdf, .svg, .csv, .json (one curve), or a folder"
+    )
+    parser.add_argument("--list", action="store_true", help="list the published curves and where they come from")
+
+
+def run(options: argparse.Namespace) -> int:
+    from analysis.curve_files import write_curves
+    from analysis.curves import load_curve
+
+    if options.list:
+        return _list_published()
+    if not options.curves:
+        raise AnalysisError("rd needs a curve; `python -m analysis rd --list` shows the published ones")
+    curves = [load_curve(name) for name in options.curves]
+    for curve in curves:
+        curve.quality(options.metric)
+    if options.out is not None:
+        from analysis.plots import SUFFIXES, rd_plot
+
+        if options.out.suffix in SUFFIXES:
+            rd_plot(options.out, curves, options.metric)
+        else:
+            write_curves(options.out, curves)
+    _print_points(curves)
+    return 0
+
+
+def _print_points(curves: Sequence["Curve"]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    metrics = {"psnr": "{:.3f}", "ms-ssim-db": "{:.3f}", "ms-ssim": "{:.5f}"}
+    table = Table()
+    for title in ("curve", "bpp", "PSNR dB", "MS-SSIM dB", "MS-SSIM"):
+        table.add_column(title, justify="left" if title == "curve" else "right")
+    for curve in curves:
+        columns = [
+            [form.format(value) for value in curve.quality(metric)] if metric in curve.metrics else [""] * len(curve)
+            for metric, form in metrics.items()
+        ]
+        for i, (bpp, *cells) in enumerate(zip(curve.bpp, *columns, strict=True)):
+            table.add_row("" if i else escape(curve.name), f"{bpp:.4f}", *cells, end_section=i == len(curve) - 1)
+    out = console(150)
+    out.print(table)
+    for curve in curves:
+        if caution := curve.about.get("caution"):
+            out.print(f"{curve.name}: caution: {caution}", markup=False, highlight=False)
+
+
+def _list_published() -> int:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from analysis.curves import load_curve
+    from analysis.published import anchors
+
+    table = Table(title="published curves")
+    for title in ("name", "points", "bpp", "metrics", "source"):
+        table.add_column(title, overflow="fold")
+    for name in anchors():
+        curve = load_curve(name)
+        rates, source = curve.bpp, curve.about["source"]
+        place = f"{source['repo'].removeprefix('https://github.com/')} {source['file']}"
+        span = f"{rates.min():.3f} to {rates.max():.3f}"
+        table.add_row(name, str(len(curve)), span, ", ".join(curve.metrics), escape(place))
+    console(150).print(table)
+    return 0

@@ -1,0 +1,50 @@
+"""What each choice of a sweep came to, as mean and interval over its seeds.
+
+The last value of a metric in the finished cells of a sweep, one row per choice of its keys.
+"""
+
+import argparse
+import math
+from typing import Any
+
+from analysis.arguments import add_runs
+from analysis.sweep_manifests import find_sweep
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="name, or its beginning (default: the latest)")
+    parser.add_argument("--metric", default="val/rd_loss", help="default: %(default)s")
+    parser.add_argument("--over", nargs="*", default=["seed"], metavar="KEY", help="repetitions (default: seed)")
+    parser.add_argument("--csv", action="store_true", help="CSV instead of a table for people")
+    add_runs(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    sweep = find_sweep(options.sweep, options.runs)
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from analysis.sweeps import sweep_results
+
+    found = sweep_results(sweep, code=options.code)
+    summary = found.summary(options.metric, options.over)
+    if options.csv:
+        print(summary.to_csv(index=False), end="")
+        return 0
+    table = Table(title=f"{escape(found.name)}: last {escape(options.metric)} of finished cells, 95 % interval")
+    keys = [key for key in found.keys if key not in options.over]
+    for key in keys:
+        table.add_column(escape(key))
+    for title in ("done", "mean", "low", "high"):
+        table.add_column(title, justify="right")
+    for row in summary.to_dict("records"):
+        counted = f"{row['done']}/{row['cells']}"
+        numbers = [_text(row[name]) for name in ("mean", "low", "high")]
+        table.add_row(*(escape(str(row[key])) for key in keys), counted, *numbers)
+    Console().print(table)
+    return 0
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if math.isfinite(value) else ""

@@ -1,0 +1,119 @@
+"""Rate-distortion curves as data, and the files that hold them.
+
+Files are in CompressAI's results format, {"name", "description", "results": {"bpp": [..], "psnr": [..], ...}}; the
+published ones say more (data set, conventions, source), which a file may leave out.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.errors import AnalysisError, CurveError
+from analysis.interpolation import Floats
+from lic_exp.evaluation.published import Points, PointsError, read_points
+
+METRICS = {"psnr": "PSNR [dB]", "ms-ssim-db": "MS-SSIM [dB]", "ms-ssim": "MS-SSIM"}
+"""Qualities by name, with their axis labels."""
+
+
+class Curve(Points):
+    """Points of one codec on one set of images, with what tables and comparisons ask of them."""
+
+    @property
+    def bpp(self) -> Floats:
+        """Rate (n,) [bits per pixel]."""
+        return np.array(self.results["bpp"])
+
+    @property
+    def metrics(self) -> list[str]:
+        """The qualities that the curve has."""
+        return [
+            name for name in METRICS if name in self.results or (name == "ms-ssim-db" and "ms-ssim" in self.results)
+        ]
+
+    def quality(self, metric: str = "psnr") -> Floats:
+        """Quality (n,). MS-SSIM in dB is the file's, or -10 log10(1 - MS-SSIM) of its means over images.
+
+        Raises CurveError where the curve has no such quality.
+        """
+        if metric not in METRICS:
+            raise CurveError(f"no metric {metric!r}: it is one of {', '.join(METRICS)}")
+        if metric not in self.metrics:
+            raise CurveError(f"{self.name} has no {metric}; it has {', '.join(self.metrics) or 'no quality at all'}")
+        if metric in self.results:
+            return np.array(self.results[metric])
+        raw = np.array(self.results["ms-ssim"])
+        with np.errstate(divide="ignore"):
+            decibels: Floats = -10 * np.log10(1 - raw)
+        return decibels
+
+    def to_compressai(self) -> dict[str, Any]:
+        """CompressAI's results format, with what else is known beside its three keys."""
+        lists = {key: [_json_number(value) for value in values] for key, values in self.results.items()}
+        return {"name": self.name, "description": self.description, **self.about, "results": lists}
+
+
+def read_curve(path: Path, name: str | None = None) -> Curve:
+    """The curve in a results file. Raises AnalysisError that names the file and what is wrong in it."""
+    try:
+        points = read_points(path, name)
+    except PointsError as error:
+        raise AnalysisError(str(error)) from error
+    return Curve(points.name, points.results, points.description, points.about)
+
+
+def join(curves: Sequence[Curve]) -> Curve:
+    """One curve with the points of all, in order of rate, and the lists that all have."""
+    if not curves:
+        raise AnalysisError("no curve to join")
+    shared = [key for key in curves[0].results if all(key in curve.results for curve in curves)]
+    rows = [row for curve in curves for row in zip(*(curve.results[key] for key in shared), strict=True)]
+    rows.sort(key=lambda row: row[shared.index("bpp")])
+    about = {
+        key: value for key, value in curves[0].about.items() if all(curve.about.get(key) == value for curve in curves)
+    }
+    results = dict(zip(shared, zip(*rows, strict=True), strict=True))
+    return Curve(curves[0].name, results, curves[0].description, about)
+
+
+def write_curves(path: Path, curves: Sequence[Curve]) -> None:
+    """Write CSV (.csv, any number of curves) or CompressAI's format (.json, one curve; no suffix: a folder of them)."""
+    if path.suffix == ".csv":
+        _make_parent(path)
+        with open(path, "w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(_rows(curves))
+    elif path.suffix == ".json" and len(curves) == 1:
+        _make_parent(path)
+        path.write_text(json.dumps(curves[0].to_compressai(), indent=1) + "\n")
+    elif path.suffix == "":
+        for curve in curves:
+            write_curves(path / (curve.name.replace("/", "_") + ".json"), [curve])
+    else:
+        raise AnalysisError(
+            f"{path}: write .csv, or .json for one curve (CompressAI's format holds one per file), or name a folder "
+            "to get one .json per curve"
+        )
+
+
+def _rows(curves: Iterable[Curve]) -> list[list[Any]]:
+    rows: list[list[Any]] = [["curve", "dataset", "bpp", *METRICS, "source"]]
+    for curve in curves:
+        source = curve.about.get("source") or {}
+        place = " ".join(str(source[key]) for key in ("repo", "file", "commit") if source.get(key))
+        qualities = [curve.quality(m).tolist() if m in curve.metrics else [""] * len(curve) for m in METRICS]
+        points = zip(curve.bpp.tolist(), *qualities, strict=True)
+        rows += [[curve.name, curve.about.get("dataset", ""), *values, place] for values in points]
+    return rows
+
+
+def _json_number(value: float) -> float | str | None:
+    return value if math.isfinite(value) else None if math.isnan(value) else repr(value)
+
+
+def _make_parent(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,38 @@
+"""Where run folders are, and which one a name means. Imports nothing heavy, so that a wrong name is told at once."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from analysis.errors import AnalysisError
+from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.tracking.run_folder import is_run_folder
+
+Place = str | Path
+
+
+def run_folders(runs: Path) -> list[Path]:
+    """The run folders in `runs`, by signature."""
+    candidates = sorted(path.parent for path in runs.glob("[!.]*/config.yaml"))
+    return [folder for folder in candidates if is_run_folder(folder)]
+
+
+def find_runs(names: Iterable[str], runs: Place = "runs") -> list[Path]:
+    """The run folders with these paths, signatures, or unique beginnings of signatures in the folder `runs`.
+
+    Raises AnalysisError where a name means none or several.
+    """
+    return [_find(name, Path(runs)) for name in names]
+
+
+def _find(name: str, runs: Path) -> Path:
+    if name and is_run_folder(Path(name)):
+        return Path(name)
+    known = {folder.name: folder for folder in run_folders(runs)}
+    try:
+        found = unique_match(name, known) if name else None
+    except AmbiguousNameError as error:
+        raise AnalysisError(f"{error}: give more digits") from error
+    if found is None:
+        listed = f"it has {', '.join(list(known)[:10])}" if known else "it has none"
+        raise AnalysisError(f"there is no run {name} in {runs}, nor a run folder of that path; {listed}")
+    return known[found]

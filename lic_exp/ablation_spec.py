@@ -1,0 +1,155 @@
+"""What an ablation table is: its rows, seeds and rates, once for the runs that fill it and for the analysis.
+
+A table is the node `table` of a file in `conf/experiment`. Nothing in it can change a run's result except the
+`overrides` that a row stands for, which are composed like any others; the node itself is never signed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lic_exp.places import conf_folder
+
+FOLDER = ".tables"
+"""Where the manifests of tables lie, inside the folder of runs."""
+
+RateChoice = dict[str, float | int | str]
+
+
+class TableError(ValueError):
+    """A table that cannot be read; says which file and what is wrong in it."""
+
+
+class Plain(BaseModel):
+    """Strict: no unknown keys."""
+
+    # Built when first validated by: most starts read no table.
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
+
+
+class Claim(Plain):
+    """The paper's figures for a row, as far as a source states them.
+
+    speed_up: times fewer epochs. bd_rate: against the naive model [%]. note: what is said without a number.
+    others: further figures by what they are, e.g. {"BD-rate % against VTM-22.0, Kodak": -19.73}; they are shown, not
+        judged.
+    """
+
+    speed_up: float | None = None
+    bd_rate: float | None = None
+    note: str = ""
+    others: dict[str, float | str] = {}
+
+
+class Variant(Plain):
+    """A row.
+
+    overrides: what makes its runs differ from the rest of the file; null: it cannot be run here, and `why` says so.
+    against: the row that it is compared with; null: the table's baseline.
+    rates: as the table's, where this row needs other trainings for its rates than the others; it is then compared with
+        anchors alone.
+    """
+
+    label: str
+    overrides: list[str] | None
+    against: str | None = None
+    rates: dict[str, list[float | int | str]] = {}
+    why: str = ""
+    paper: Claim = Claim()
+
+    @model_validator(mode="after")
+    def _says_why(self) -> "Variant":
+        if self.overrides is None and not self.why:
+            raise ValueError("overrides: null wants a `why`")
+        return self
+
+
+class Table(Plain):
+    """An ablation: every variant at every rate and seed, compared with the baseline of the same seed.
+
+    paper: heads the paper's column with what it is: its model, data and budget.
+    baseline: the variant that the others are compared with.
+    seeds: one training each; aa_seeds: as many further trainings of the baseline, for the A/A row, or none.
+    rates: {config key: values}, one training each, or none where one training serves all rates.
+    anchors: published curves that every row is compared with, too, e.g. kodak/vtm_22.0.
+    """
+
+    title: str
+    paper: str
+    baseline: str
+    seeds: list[int] = Field(min_length=1)
+    aa_seeds: list[int] = []
+    rates: dict[str, list[float | int | str]] = {}
+    anchors: list[str] = []
+    notes: list[str] = []
+    variants: dict[str, Variant]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Table":
+        base = self.variants.get(self.baseline)
+        if base is None or base.overrides is None:
+            raise ValueError(f"baseline: {self.baseline!r} is none of the variants that can be run")
+        if self.aa_seeds and len(self.aa_seeds) != len(self.seeds):
+            raise ValueError(f"aa_seeds: {len(self.aa_seeds)} for {len(self.seeds)} seeds; give as many, or none")
+        if len({*self.seeds, *self.aa_seeds}) < len(self.seeds) + len(self.aa_seeds):
+            raise ValueError("seeds, aa_seeds: a seed stands there twice")
+        for name, variant in self.variants.items():
+            partner = self.variants.get(variant.against or self.baseline)
+            if partner is None or partner.overrides is None or partner.against is not None:
+                raise ValueError(f"variants.{name}.against: {variant.against!r} is no row that others can compare with")
+        if any(len(rates) > 1 for rates in (self.rates, *(variant.rates for variant in self.variants.values()))):
+            raise ValueError("rates: one key makes the rates, e.g. criterion.lmbda")
+        return self
+
+    def partner(self, name: str) -> str:
+        """The row that a row is compared with; itself where it is a baseline."""
+        others = {variant.against for variant in self.variants.values()}
+        return name if name in others else self.variants[name].against or self.baseline
+
+    def rates_of(self, name: str) -> dict[str, list[float | int | str]]:
+        """A row's own rates, or else the table's."""
+        return self.variants[name].rates or self.rates
+
+    def points(self, name: str) -> list[RateChoice]:
+        """A row's rates as overrides, [{key: value}, ...]; [{}] where one training serves all."""
+        return [{key: value} for key, values in self.rates_of(name).items() for value in values] or [{}]
+
+    def cells(self) -> Iterator["TableCell"]:
+        """Every training of the table, the baseline's A/A ones right after its own."""
+        for name, variant in self.variants.items():
+            if variant.overrides is not None:
+                again = self.aa_seeds if name == self.baseline else []
+                yield from (TableCell(name, seed, rate) for seed in [*self.seeds, *again] for rate in self.points(name))
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """One training of a table."""
+
+    variant: str
+    seed: int
+    rate: RateChoice
+
+
+def read_table(path: Path) -> Table | None:
+    """The table of an experiment's file; None where it holds none. Raises TableError."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return parse_table(content["table"], str(path)) if "table" in content else None
+
+
+def parse_table(node: Any, where: str) -> Table:
+    """The table of a node of plain containers. Raises TableError with everything that is wrong in it."""
+    try:
+        return Table.model_validate(node)
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".lstrip(": ") for fault in error.errors())
+        raise TableError(f"{where}: table: {'; '.join(faults)}") from error
+
+
+def experiments() -> Path:
+    """The folder of experiments: inside the installed package, or beside it in a checkout."""
+    return conf_folder() / "experiment"

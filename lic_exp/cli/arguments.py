@@ -1,0 +1,42 @@
+"""What commands share: arguments, and asking before something is deleted."""
+
+import argparse
+import sys
+
+from lic_exp.config.errors import ConfigError
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """The option `--runs`."""
+    parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders are (default: runs)")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The argument RUN, with `--runs` in which it is looked up."""
+    parser.add_argument("run", metavar="RUN", help="run folder, signature, or the beginning of one")
+    add_runs(parser)
+
+
+def add_sweep(parser: argparse.ArgumentParser, *, cells: bool = False) -> None:
+    """The argument SWEEP, with `--runs` in which it is looked up. cells: also CELL ..., some of its cells."""
+    parser.add_argument(
+        "sweep", metavar="SWEEP", nargs="?", help="name, its beginning, or folder (default: the latest)"
+    )
+    if cells:
+        parser.add_argument("cell", metavar="CELL", nargs="*", help="signature or label (default: all)")
+    add_runs(parser)
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """The option `--yes`."""
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Whether to go ahead. Raises ConfigError where it would have to ask and nobody is there."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigError(["no terminal to ask on, so nothing was removed; --yes goes ahead without asking"])
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

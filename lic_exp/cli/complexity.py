@@ -1,0 +1,86 @@
+"""`complexity`: a model's parameters and multiply-accumulates, part by part."""
+
+import argparse
+import json
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from lic_exp import exit_codes
+from lic_exp.config.compose import compose
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.overrides import parse
+from lic_exp.config.validation import validate
+from lic_exp.runs.summary import console_for
+
+if TYPE_CHECKING:
+    from lic_exp.evaluation.complexity import Complexity, PartCost
+
+SUMMARY = "a model's parameters and MACs, part by part"
+DESCRIPTION = (
+    "Parameters and multiply-accumulates per pixel of a model, part by part. Nothing is computed, and no weights are "
+    "allocated: models of any size can be asked for."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="as in model=MODEL")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for launch.py: model.N=192")
+    parser.add_argument(
+        "--size", metavar="HxW", help="image that is counted on (default: 256x256, or the next possible)"
+    )
+    parser.add_argument("--json", action="store_true", help="what a run's complexity.json holds")
+
+
+def run(options: argparse.Namespace) -> int:
+    size = None if options.size is None else size_of(options.size)
+    parsed = parse([f"model={options.model}", *options.overrides])
+    if parsed.sweeping:
+        raise ConfigError(["these overrides describe several models; complexity counts one"])
+    # One part is built here, not a run: how it suits the other groups does not matter.
+    config = validate(compose(parsed), rules_too=False)
+    from lic_exp.runs.complexity import complexity_of  # torch, once the overrides are known to be right
+
+    counted = complexity_of(config, size)
+    if options.json:
+        print(json.dumps(counted.to_dict(), indent=1))
+        return exit_codes.DONE
+    console = console_for(sys.stdout)
+    console.print(complexity_table(options.model, counted))
+    for who, macs in (("encoding", counted.encode_macs_per_pixel), ("decoding", counted.decode_macs_per_pixel)):
+        unknown = "unknown: the codec does not say which parts it needs"
+        console.print(f"{who}: {unknown if macs is None else f'{macs / 1e3:.3f} KMACs/pixel'}", highlight=False)
+    return exit_codes.DONE
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """(height, width) of "HxW". Raises ConfigError."""
+    sides = re.fullmatch(r"(\d+)x(\d+)", text)
+    if sides is None:
+        raise ConfigError([f"--size={text}: should be height x width in pixels, e.g. 256x256"])
+    return int(sides[1]), int(sides[2])
+
+
+def complexity_table(name: str, counted: "Complexity") -> Table:
+    """One row per part, with the totals below."""
+    table = Table(title=f"{escape(name)}, counted on {counted.height}x{counted.width} pixels", show_footer=True)
+    table.add_column("part", footer="total")
+    total = max(sum(part.macs for part in counted.parts), 1)
+    sums = (f"{counted.parameters:,}", f"{counted.macs_per_pixel / 1e3:.3f}", "100 %")
+    for title, footer in zip(("parameters", "KMACs/pixel", "share"), sums, strict=True):
+        table.add_column(title, footer=footer, justify="right", no_wrap=True)
+    table.add_column("needed for")
+    for part in counted.parts:
+        numbers = (f"{part.parameters:,}", f"{counted.per_pixel(part.macs) / 1e3:.3f}", f"{part.macs / total:.1%}")
+        table.add_row(escape(part.name), *numbers, _needed_for(part))
+    return table
+
+
+def _needed_for(part: "PartCost") -> str:
+    if part.encode is None:
+        return "" if part.macs else "-"
+    names = {(True, True): "both", (True, False): "encoding", (False, True): "decoding", (False, False): "the estimate"}
+    return names[part.encode, bool(part.decode)]

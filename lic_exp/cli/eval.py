@@ -1,0 +1,104 @@
+"""`eval`: code images to real bitstreams with a run's best weights."""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lic_exp import exit_codes
+from lic_exp.cli.arguments import add_run
+from lic_exp.config.errors import ConfigError
+from lic_exp.runs.run import Run, find_run
+from lic_exp.runs.summary import console_for
+
+if TYPE_CHECKING:
+    from lic_exp.evaluation.search import Measure
+
+SUMMARY = "code images to real bitstreams with a run's best weights"
+DESCRIPTION = (
+    "Code images to real bitstreams with a run's best weights by val/rd_loss, and decode them again. "
+    f"Exit code {exit_codes.FAILED}: a decoder came to another picture than its encoder."
+)
+
+
+def _numbers(text: str) -> list[float]:
+    numbers = [float(part) for part in text.split(",")]
+    if not all(math.isfinite(number) and number >= 0 for number in numbers):
+        raise ValueError
+    return numbers
+
+
+_numbers.__name__ = "list of numbers"  # argparse says: invalid list of numbers value
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--data", metavar="FOLDER", help="images; default: what the run evaluates on")
+    parser.add_argument("--out", metavar="FOLDER", help="where results go (default: eval/ in the run folder)")
+    parser.add_argument(
+        "--qualities",
+        type=_numbers,
+        metavar="Q[,...]",
+        help="of a variable-rate model; default: what the run evaluates at. Results go to eval/chosen_rates",
+    )
+    for measure, meaning in (("bpp", "bits per pixel"), ("psnr", "a PSNR [dB]")):
+        parser.add_argument(
+            f"--target-{measure}",
+            type=_numbers,
+            default=[],
+            metavar="X[,...]",
+            help=f"search the qualities of a variable-rate model that meet {meaning}, and evaluate there; goes to "
+            "eval/targets",
+        )
+
+
+def run(options: argparse.Namespace) -> int:
+    found = find_run(options.run, options.runs)
+    targets: list[tuple[Measure, float]] = [("bpp", value) for value in options.target_bpp]
+    targets += [("psnr", value) for value in options.target_psnr]
+    _check(options.qualities, [value for _, value in targets])
+    if found.state != "done":
+        print(_so_far(found), file=sys.stderr)
+    folder = _folder(found, options, "targets" if targets else "" if options.qualities is None else "chosen_rates")
+    from lic_exp.evaluation.report import evaluation_table  # torch
+    from lic_exp.runs.reevaluation import reevaluate
+
+    evaluation = reevaluate(
+        found,
+        data=options.data,
+        folder=folder,
+        qualities=options.qualities,
+        targets=targets,
+        console=console_for(sys.stderr),
+    )
+    console_for(sys.stdout).print(evaluation_table(evaluation))
+    return exit_codes.FAILED if evaluation.mismatches else exit_codes.DONE
+
+
+def _check(qualities: list[float] | None, targets: list[float]) -> None:
+    if qualities is not None and targets:
+        raise ConfigError(["--qualities gives the qualities that --target-bpp and --target-psnr search: leave one out"])
+    if qualities is not None and len(set(qualities)) < len(qualities):
+        raise ConfigError(["--qualities: a quality stands there twice"])
+    if not all(value > 0 for value in targets):
+        raise ConfigError(["a target must be greater than 0"])
+
+
+def _folder(run: Run, options: argparse.Namespace, chosen: str) -> Path | None:
+    """Where results go; None leaves it to `evaluate_run`. eval/ itself is for the finished run's own results."""
+    if options.out:
+        return Path(options.out)
+    parts = [Path(options.data).resolve().name] if options.data else []
+    parts += ["so_far"] if run.state != "done" and not options.data else []
+    parts += [chosen] if chosen else []
+    return run.files.eval / "_".join(parts) if parts else None
+
+
+def _so_far(run: Run) -> str:
+    """What to know of an unfinished run's best weights. Raises ConfigError where it has none yet."""
+    if not (run.files.checkpoints / "best.pt").is_file():
+        raise ConfigError(
+            [f"run {run.signature} is {run.state} and has no best.pt yet: it comes with the first validation"]
+        )
+    return f"run {run.signature} is {run.state}, not done: these are its best weights so far"

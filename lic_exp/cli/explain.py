@@ -1,0 +1,47 @@
+"""`explain`: what a run is, by what it differs in from the defaults and from another run."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lic_exp import exit_codes
+from lic_exp.cli.arguments import add_runs
+from lic_exp.config.differences import LABELS, differences
+from lic_exp.config.loading import load_config
+from lic_exp.runs.summary import console_for
+from lic_exp.sweeps.finding import find_config
+
+SUMMARY = "what a signature stands for: differences from the defaults and from another run"
+DESCRIPTION = "What a run or a cell that has not begun differs in, from the defaults and from another."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="SIGNATURE", help="of a run or of a sweep's cell, or its beginning")
+    parser.add_argument("other", metavar="OTHER", nargs="?", help="another, to compare with")
+    add_runs(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    signature, config, places = find_config(options.run, options.runs)
+    lines = [f"run {signature}", *(f"  {place}" for place in places)]
+    lines += ["differs from the defaults in", *_rows(config, load_config([]).plain(), "default")]
+    if options.other is not None:
+        other = find_config(options.other, options.runs)
+        lines += [f"differs from {other.signature} in", *_rows(config, other.config, other.signature[:8])]
+        lines += ["  none of it is signed: they are one run"] if other.signature == signature else []
+    console_for(sys.stdout).print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    return exit_codes.DONE
+
+
+def _rows(config: Mapping[str, Any], other: Mapping[str, Any], title: str) -> Iterator[str]:
+    """One line per key that differs. title: what the other config is called."""
+    differing = differences(config, other)
+    for key, (here, there) in differing.items():
+        label = "  (a label)" if key in LABELS else ""
+        if here is None:
+            yield f"  no {key}  ({title}: {there}){label}"
+        else:
+            yield f"  {key}={here}  ({title}: {'none' if there is None else there}){label}"
+    if not differing:
+        yield "  nothing"

@@ -1,0 +1,48 @@
+"""`rm`: delete runs."""
+
+import argparse
+
+from lic_exp import exit_codes
+from lic_exp.cli.arguments import add_runs, add_yes, confirmed
+from lic_exp.runs.listing import bytes_in, children
+from lic_exp.runs.removal import check_removable, remove_run
+from lic_exp.runs.run import find_run
+from lic_exp.text import size_text
+
+SUMMARY = "delete runs"
+DESCRIPTION = "Delete run folders. A run that is being trained is refused. What a tracker stored stays there."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", nargs="+", help="run folder, signature, or the beginning of one")
+    add_runs(parser)
+    add_yes(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    runs = list({run.folder: run for run in (find_run(name, options.runs) for name in options.run)}.values())
+    for run in runs:
+        check_removable(run)
+    sizes = {run.signature: bytes_in(run.folder) for run in runs}
+    leaving = {run.signature for run in runs}
+    for run in runs:
+        for child in children(run):
+            if child.signature not in leaving:
+                print(f"warning: run {child.signature} ({child.state}) extends {run.signature}; {_loss(child.state)}")
+    for run in runs:
+        print(f"{run.folder}  {run.state}  {size_text(sizes[run.signature])}")
+    if not confirmed(f"remove {_count(len(runs))}, {size_text(sum(sizes.values()))}?", yes=options.yes):
+        print("nothing was removed")
+        return exit_codes.DONE
+    for run in runs:
+        remove_run(run.folder)
+        print(f"removed {run.folder}")
+    return exit_codes.DONE
+
+
+def _loss(state: str) -> str:
+    return "it is finished and keeps its own files" if state == "done" else "it could not be started over"
+
+
+def _count(runs: int) -> str:
+    return "1 run" if runs == 1 else f"{runs} runs"

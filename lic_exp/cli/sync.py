@@ -1,0 +1,58 @@
+"""`sync`: bring tracking stores up to date from the run folders."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lic_exp import exit_codes
+from lic_exp.cli.arguments import add_runs
+from lic_exp.runs.run import Run, find_run, run_folders
+from lic_exp.runs.summary import console_for
+
+if TYPE_CHECKING:
+    from lic_exp.runs.syncing import Outcome
+
+SUMMARY = "bring MLflow and other stores up to date from the run folders"
+DESCRIPTION = (
+    "Send what the stores of runs (`tracker=`) lack. Safe while runs train, and as often as you like. "
+    f"Exit code {exit_codes.FAILED}: a store is still away."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", nargs="*", help="folders or signatures, or beginnings; default: all runs")
+    add_runs(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    runs = [find_run(name, options.runs) for name in options.run] or [Run(path) for path in run_folders(options.runs)]
+    from lic_exp.runs.syncing import sync_run  # torch, as all that builds components
+
+    outcomes = [outcome for run in runs for outcome in sync_run(run)]
+    _print_table(outcomes, console_for(sys.stdout))
+    away = [outcome for outcome in outcomes if outcome.away]
+    for outcome in away:
+        print(f"{outcome.run.signature}, {outcome.store}: {outcome.away}", file=sys.stderr)
+    if away:
+        print(
+            f"{len(away)} of {len(outcomes)} did not get everything. Nothing is lost: the run folders keep it; "
+            "once the reason is gone, run this again.",
+            file=sys.stderr,
+        )
+    return exit_codes.FAILED if away else exit_codes.DONE
+
+
+def _print_table(outcomes: "Sequence[Outcome]", console: Console) -> None:
+    if not outcomes:
+        console.print("no run names a store: nothing to send", highlight=False)
+        return
+    table = Table("run", "state", "store", "sent")
+    for outcome in outcomes:
+        cells = (outcome.run.signature, outcome.run.state, outcome.store, outcome.text or "away")
+        table.add_row(*map(escape, cells), style="yellow" if outcome.away else None)
+    console.print(table)

@@ -1,0 +1,1 @@
+"""What a run is to be: overrides composed, validated and signed."""

@@ -1,0 +1,105 @@
+"""What is wrong with a config's keys and values, in words that help."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+from pydantic_core import ErrorDetails
+
+from lic_exp.config.errors import did_you_mean, nearest
+from lic_exp.config.options import conf_folders, options
+
+# What people coming from other training scripts type first, and where it lives here.
+SYNONYMS = {
+    "checkpoint": "model.weights",
+    "cuda": "trainer.device",
+    "epochs": "trainer.max_epochs",
+    "lambda": "criterion.lmbda",
+    "learning_rate": "optimizer.lr",
+    "lmbda": "criterion.lmbda",
+    "model_name": "model",
+    "patch_size": "data.crop_size",
+    "save_path": "paths.runs",
+    "steps": "trainer.max_steps",
+    "test_dataset": "data.val",
+    "train_dataset": "data.train",
+    "truncation_epochs": "spectral_reg.truncation_length",
+}
+
+
+def value_messages(prefix: str, details: list[ErrorDetails]) -> Iterator[str]:
+    """One message per value; a union such as `int | None` reports each of its members, which belong together."""
+    by_key: dict[str, list[ErrorDetails]] = {}
+    for detail in details:
+        by_key.setdefault(str(detail["loc"][0]), []).append(detail)
+    for key, group in by_key.items():
+        for place in dict.fromkeys(filter(None, map(_place, group))) or [""]:
+            here = [detail for detail in group if _place(detail) in (place, "")]
+            if here[0]["type"] == "missing":
+                yield f"{prefix}{key}{place} must be given"
+            elif here[0]["type"] == "extra_forbidden":
+                yield f"{prefix}{key}{place}: there is no such key"
+            else:
+                wants = dict.fromkeys(_want(detail) for detail in here)
+                yield f"{prefix}{key}{place}={here[0]['input']}: {' or '.join(wants)}"
+
+
+def _place(detail: ErrorDetails) -> str:
+    """Where in a list, and in an entry of it: [0].steps. Without the types by which pydantic tells unions apart."""
+    place = ""
+    for part in detail["loc"][1:]:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif place:
+            place += f".{part}"
+    return place
+
+
+def _want(detail: ErrorDetails) -> str:
+    message = detail["msg"].removeprefix("Input ")
+    return message.replace("valid ", "").replace("an integer", "a whole number").replace("a integer", "a whole number")
+
+
+def unknown_key(key: str, path: str, keys: Sequence[str], known: Sequence[str], config: Mapping[str, Any]) -> str:
+    """What to do instead: the same word elsewhere, a similar one here, or another option of the group that has it."""
+    prefix = f"{path}." if path else ""
+    word = key.replace("-", "_").lower()
+    leaves = {leaf.split(".")[-1]: leaf for leaf in known}
+    elsewhere = SYNONYMS.get(word) or leaves.get(word)
+    near = nearest(word, leaves)
+    if elsewhere == "criterion.lmbda" and "criterion.lmbda_min" in known:
+        hint = " This criterion draws a lmbda per image: set its range, criterion.lmbda_min and criterion.lmbda_max."
+    elif elsewhere and elsewhere != prefix + key:
+        hint = f" Did you mean {elsewhere}?"
+    else:
+        hint = did_you_mean(key, keys, prefix) or (f" Did you mean {leaves[near]}?" if near else "")
+    having = [f"{path}={option}" for option in _options_with(path, key, config)] if path else []
+    if having:
+        hint += f" {' and '.join(having)} {'have' if len(having) > 1 else 'has'} it."
+    if not keys:
+        return f"{prefix}{key}: there is no such key; {path} has no options.{hint}"
+    return (
+        f"{prefix}{key}: there is no such key.{hint} Valid {f'keys of {path}' if path else 'keys'}: {', '.join(keys)}"
+    )
+
+
+def _options_with(group: str, key: str, config: Mapping[str, Any]) -> Iterator[str]:
+    """The options of a group whose files state `key`."""
+    files = [path for folder in conf_folders(config["plugins"] or []) for path in folder.glob(f"{group}/*.yaml")]
+    for path in sorted(files, key=lambda path: path.stem):
+        if key in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}):
+            yield path.stem
+
+
+def not_chosen(group: str, name: str, config: Mapping[str, Any]) -> str:
+    """What to say of an entry of a group of components that is no component."""
+    node, path = config[group], f"{group}.{name}"
+    chosen = [other for other, part in node.items() if isinstance(part, Mapping) and "_target_" in part]
+    if isinstance(node[name], Mapping):
+        path = f"{path}.{next(iter(node[name]), '')}".removesuffix(".")
+    if name in options(group, config["plugins"] or []):
+        choice = f"[{','.join([*chosen, name])}]" if chosen else name
+        return f"{path}: {name} is not chosen; choose {group}={choice}"
+    having = [f"{group}.{other}.{name}" for other in chosen if name in node[other]]
+    near = f" Did you mean {' or '.join(having)}?" if having else did_you_mean(name, chosen, f"{group}.")
+    return f"{path}: there is no such key.{near} Chosen: {', '.join(f'{group}.{other}' for other in chosen) or 'none'}"

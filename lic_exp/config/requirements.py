@@ -1,0 +1,68 @@
+"""What the chosen components demand of the config, by their facts and by what they declare."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lic_exp.capabilities import CodecFacts, CriterionFacts, RegularizerNeeds
+from lic_exp.component_schema import ComponentSchema
+from lic_exp.conditions import View
+from lic_exp.requirements import Forbids
+
+Components = Mapping[str, ComponentSchema | None]
+
+
+def objections(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    """Messages of all components whose groups are in `config`."""
+    codec = components.get("model")
+    codec_facts = codec.facts if "model" in config and codec and isinstance(codec.facts, CodecFacts) else None
+    for path, component in components.items():
+        node = _node(config, path)
+        if component is None or node is None:
+            continue
+        view = View(node, path, config, codec_facts, alone=path.rpartition(".")[0] not in components)
+        for statement in component.statements:
+            yield from statement.objections(view)
+        if codec_facts is not None:
+            yield from _disagreements(component, codec_facts, view)
+        yield from _crops(component.facts, config)
+
+
+def _node(config: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
+    node: Any = config
+    for key in path.split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node if isinstance(node, Mapping) else None
+
+
+def _disagreements(component: ComponentSchema, codec: CodecFacts, view: View) -> Iterator[str]:
+    """Where the chosen model is not what a regularizer or a criterion works with."""
+    facts = component.facts
+    if isinstance(facts, RegularizerNeeds) and codec.latents < facts.latents:
+        yield (
+            f"this regularizer compares scales and needs at least {facts.latents} latents; "
+            f"this model has {codec.latents}. Choose a hierarchical model, or spectral_reg=intra"
+        )
+    if isinstance(facts, CriterionFacts) and codec.variable_rate != facts.variable_rate:
+        own_words = (s for s in component.statements if isinstance(s, Forbids) and "variable_rate" in s.codec)
+        if not any(statement.holds(view) for statement in own_words):
+            yield (
+                "this model serves a range of rates, and this criterion has one: choose criterion=variable_rate"
+                if codec.variable_rate
+                else "this criterion has a range of rates, and this model serves one: choose a variable-rate model"
+            )
+
+
+def _crops(facts: Any, config: Mapping[str, Any]) -> Iterator[str]:
+    """Sizes of crops that a model or a criterion cannot take."""
+    data = config.get("data")
+    if data is None:
+        return
+    if isinstance(facts, CodecFacts) and data["crop_size"] % facts.downsampling_factor:
+        crop, factor = data["crop_size"], facts.downsampling_factor
+        below = crop // factor * factor
+        near = f"{below} or {below + factor}" if below else f"{factor}"
+        yield f"data.crop_size={crop}: this model works on multiples of {factor} pixels, e.g. {near}"
+    if isinstance(facts, CriterionFacts):
+        for key in ("crop_size", "val_crop_size"):
+            if data[key] is not None and data[key] < facts.min_crop_size:
+                yield f"data.{key}={data[key]}: this criterion needs at least {facts.min_crop_size} pixels"

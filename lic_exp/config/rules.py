@@ -1,0 +1,100 @@
+"""What only several keys together can get wrong. One function per rule; each yields messages."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from lic_exp.capabilities import CodecFacts
+from lic_exp.config.requirements import Components, objections
+
+Rule = Callable[[Mapping[str, Any], Components], Iterator[str]]
+_rules: list[tuple[tuple[str, ...], Rule]] = []
+
+
+def check(config: Mapping[str, Any], components: Components) -> list[str]:
+    """Messages of every rule whose groups are in `config`, where keys, types and ranges are right already."""
+    return [message for groups, rule in _rules if set(groups) <= set(config) for message in rule(config, components)]
+
+
+def reads(*groups: str) -> Callable[[Rule], Rule]:
+    """Registers a rule and says which groups it looks at."""
+
+    def register(rule: Rule) -> Rule:
+        _rules.append((groups, rule))
+        return rule
+
+    return register
+
+
+def _facts(components: Components, group: str) -> Any:
+    component = components.get(group)
+    return component.facts if component else None
+
+
+@reads("trainer", "stages")
+def length_is_given_once(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    steps, epochs = config["trainer"]["max_steps"], config["trainer"]["max_epochs"]
+    if config["stages"]:
+        if steps is not None or epochs is not None:
+            yield "stages say how long the run is: set trainer.max_steps=null trainer.max_epochs=null"
+        return
+    if steps is None and epochs is None:
+        yield "trainer.max_steps and trainer.max_epochs are both null: give one, or the run would never end"
+    if steps is not None and epochs is not None:
+        yield (
+            f"trainer.max_steps={steps} and trainer.max_epochs={epochs} both say how long the run is: "
+            "set the one you do not mean to null"
+        )
+
+
+@reads("model", "init_from", "parent")
+def one_beginning(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    beginnings = {
+        "model.weights": config["model"]["weights"],
+        "init_from": config["init_from"],
+        "parent": config["parent"],
+    }
+    given = [f"{key}={value}" for key, value in beginnings.items() if value is not None]
+    if config["init_from"] is not None and len(given) > 1:
+        yield f"{' and '.join(given)}: each says where the weights begin; give one"
+
+
+@reads("model", "criterion", "optimizer", "scheduler", "data")
+def components_are_chosen(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    for group in ("model", "criterion", "optimizer", "scheduler", "data"):
+        component = components.get(group)
+        if component is None:
+            yield f"{group}._target_ is null: a run needs one"
+        elif group == "model" and not isinstance(component.facts, CodecFacts):
+            yield f"{component.target} states no `facts = CodecFacts(...)`, so it is no model"
+
+
+@reads("trainer")
+def eval_weights_are_there(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    if config["trainer"]["eval_weights"] == "ema" and config["trainer"]["ema_decay"] is None:
+        yield "trainer.eval_weights=ema needs an average to judge: give trainer.ema_decay, e.g. 0.999"
+
+
+@reads("trainer", "data")
+def parts_are_equal(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    batch, parts = config["data"]["batch_size"], config["trainer"]["accumulate"]
+    if batch % parts:
+        yield f"trainer.accumulate={parts} must divide data.batch_size={batch}, or the parts would weigh differently"
+
+
+@reads("model", "evaluation")
+def qualities_are_the_codecs(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    codec, qualities = _facts(components, "model"), config["evaluation"]["qualities"]
+    if qualities is None or not isinstance(codec, CodecFacts):
+        return
+    shown = f"evaluation.qualities={qualities}"
+    if not codec.variable_rate:
+        yield f"{shown}: this model has one rate; set evaluation.qualities=null"
+    elif not qualities:
+        yield f"{shown}: give at least one, or null for the criterion's validation rates"
+    elif len(set(qualities)) < len(qualities):
+        yield f"{shown}: a quality stands there twice"
+
+
+@reads()
+def components_demands_are_met(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    yield from objections(config, components)

@@ -1,0 +1,291 @@
+"""What a config holds: keys, types and ranges, group by group; and the frozen object that the rest of the house sees.
+
+A group's node is checked against its class here plus the options of its `_target_` (`lic_exp.component_schema`). The
+YAML files hold the values; nothing here has a default. Keys of the platform become typed attributes, the options of a
+component a read-only mapping. Marks say what a key means to a run's signature (`lic_exp.config.signing`): `Unsigned`
+keys stay out of it, keys with `IdleWhen` where they have no effect.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic_core import PydanticCustomError
+
+from lic_exp.component_schema import ComponentSchema
+from lic_exp.config.read_only import ReadOnly
+from lic_exp.option_types import (
+    Decay,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Unsigned,
+)
+
+SCHEMA_VERSION = 2
+
+
+@dataclass(frozen=True)
+class IdleWhen:
+    """Marks a key that has no effect while another key of its group has this value."""
+
+    key: str
+    value: object
+
+
+def device_name(value: str) -> str:
+    """A device as torch names it, or auto."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise PydanticCustomError("device", "should be auto, cpu, cuda, or cuda:1 and the like")
+    return value
+
+
+@dataclass(frozen=True)
+class Component:
+    """What a config chose for a group, or for a part of another component.
+
+    options: its constructor's keyword-only arguments; one that is a component itself is a `Component`.
+    """
+
+    schema: ComponentSchema
+    options: Mapping[str, Any]
+
+    @property
+    def target(self) -> str:
+        """The dotted path of the class or function that makes it."""
+        return self.schema.target
+
+    @property
+    def label(self) -> str:
+        """The name of the class or function, for people."""
+        return self.target.rpartition(".")[2]
+
+    def plain(self) -> dict[str, Any]:
+        """As in YAML."""
+        return {"_target_": self.target} | plain_options(self.options)
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a component as in YAML."""
+    return {key: value.plain() if isinstance(value, Component) else value for key, value in options.items()}
+
+
+class Node(BaseModel):
+    """Strict: no unknown keys, no silent conversion of types; and read-only."""
+
+    # Built when first validated by, which most of these classes never are: nodes are judged by schemas made of theirs.
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True, defer_build=True)
+
+    def plain(self) -> dict[str, Any]:
+        """As in YAML."""
+        return self.model_dump(by_alias=True)
+
+
+class ComponentGroup(Node):
+    """A group whose option is a component, or nothing at all (`_target_: null`)."""
+
+    dotted_path: str | None = Field(alias="_target_")
+    _component: Component | None = PrivateAttr(default=None)
+
+    @property
+    def component(self) -> Component | None:
+        """What was chosen; None for nothing."""
+        return self._component
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Its options; none where nothing was chosen."""
+        return self._component.options if self._component else ReadOnly()
+
+    @property
+    def label(self) -> str:
+        """The name of the class or function that was chosen, or none."""
+        return self._component.label if self._component else "none"
+
+    def plain(self) -> dict[str, Any]:
+        return super().plain() | plain_options(self.options)
+
+
+class ModelConfig(ComponentGroup):
+    weights: str | None
+    partial_weights: bool
+    freeze: list[str]
+
+
+class RegularizerConfig(ComponentGroup):
+    pass
+
+
+class OptimizerConfig(ComponentGroup):
+    aux_lr: PositiveFloat
+    lr_factors: dict[str, PositiveFloat]
+    reg_lr: PositiveFloat | None
+
+
+class SchedulerConfig(ComponentGroup):
+    pass
+
+
+class CriterionConfig(ComponentGroup):
+    pass
+
+
+class DataConfig(ComponentGroup):
+    batch_size: PositiveInt
+    crop_size: PositiveInt
+    steps_per_epoch: PositiveInt | None
+    flip: bool
+    val_crop_size: PositiveInt | None
+    val_limit: PositiveInt | None
+    num_workers: Annotated[NonNegativeInt, Unsigned()]
+    cache_mb: Annotated[NonNegativeInt, Unsigned()]
+    preflight: Literal["fail", "skip", "off"]
+
+
+class EvaluationConfig(Node):
+    """What is done with the finished codec. It names the evaluation, not the training."""
+
+    enabled: bool
+    data: str | None
+    limit: PositiveInt | None
+    pictures: NonNegativeInt
+    qualities: list[NonNegativeFloat] | None
+
+
+class TrainerConfig(Node):
+    max_steps: PositiveInt | None
+    max_epochs: PositiveInt | None
+    device: Annotated[str, AfterValidator(device_name)]
+    threads: PositiveInt | None
+    clip_max_norm: PositiveFloat | None
+    precision: Literal["float32", "bf16", "fp16"]
+    compile: bool
+    channels_last: bool
+    accumulate: PositiveInt
+    ema_decay: Decay | None
+    eval_weights: Literal["raw", "ema"]
+    on_nonfinite: Literal["fail", "skip", "rollback"]
+    nonfinite_budget: Annotated[NonNegativeInt, IdleWhen("on_nonfinite", "fail")]
+    try_step: Annotated[bool, Unsigned()]
+    resume: Annotated[Literal["auto", "never", "must"], Unsigned()]
+    log_every_steps: Annotated[PositiveInt, Unsigned()]
+    validate_every_steps: PositiveInt
+    checkpoint_every_steps: Annotated[PositiveInt, Unsigned()]
+
+
+class StageOverrides(Node):
+    """A part of the training with its own values in some groups; what is not named stays as it is."""
+
+    steps: PositiveInt
+    optimizer_state: Literal["keep", "reset"] = "keep"
+    data: dict[str, Any] = {}
+    optimizer: dict[str, Any] = {}
+    scheduler: dict[str, Any] = {}
+
+
+class SeveralComponents(Node):
+    """A group that takes any number of options at once, each a component under its own name."""
+
+    _components: Mapping[str, Component] = PrivateAttr(default_factory=ReadOnly)
+
+    @property
+    def components(self) -> Mapping[str, Component]:
+        """{name of the option: what it chose}"""
+        return self._components
+
+    def plain(self) -> dict[str, Any]:
+        return plain_options(self._components)
+
+
+class TrackersConfig(SeveralComponents):
+    pass
+
+
+class PathsConfig(Node):
+    runs: str
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """What one stage of a run trains with; a run without stages is one.
+
+    max_steps, max_epochs: its length, in one of the two.
+    """
+
+    max_steps: int | None
+    max_epochs: int | None
+    optimizer_state: Literal["keep", "reset"]
+    data: DataConfig
+    optimizer: OptimizerConfig
+    scheduler: SchedulerConfig
+
+
+class RunConfig(Node):
+    """A validated config: one run, in its normal form (every number of the type that its option declares).
+
+    Attributes and the options of components cannot be set; lists in it are the caller's not to change.
+    """
+
+    schema_version: Literal[2]
+    seed: NonNegativeInt
+    parent: str | None
+    init_from: str | None
+    stages: list[StageOverrides]
+    name: Annotated[str | None, Unsigned()]
+    variant: Annotated[str | None, Unsigned()]
+    tags: Annotated[list[str], Unsigned()]
+    plugins: Annotated[list[str], Unsigned()]
+    model: ModelConfig
+    spectral_reg: RegularizerConfig
+    optimizer: OptimizerConfig
+    scheduler: SchedulerConfig
+    criterion: CriterionConfig
+    data: DataConfig
+    evaluation: Annotated[EvaluationConfig, Unsigned()]
+    trainer: TrainerConfig
+    tracker: Annotated[TrackersConfig, Unsigned()]
+    paths: Annotated[PathsConfig, Unsigned()]
+
+    _stage_configs: tuple[StageConfig, ...] = PrivateAttr(default=())
+    _sign: Callable[["RunConfig"], str] = PrivateAttr()
+
+    @property
+    def stage_configs(self) -> tuple[StageConfig, ...]:
+        """What is trained with, stage by stage; at least one."""
+        return self._stage_configs
+
+    @cached_property
+    def signature(self) -> str:
+        """The run's name, 16 hexadecimal digits: a hash of all that can change its training.
+
+        Raises ConfigError where data or weights that belong to it cannot be read.
+        """
+        return self._sign(self)
+
+    def model_copy(self, **_: Any) -> NoReturn:
+        """A copy with other values would keep this one's signature, and have been judged by nobody."""
+        raise TypeError("other values make another config: lic_exp.config.loading.with_values")
+
+    def plain(self) -> dict[str, Any]:
+        """As in YAML: nested plain containers, the keys in the order of this class."""
+        return {key: _plain(getattr(self, key)) for key in type(self).model_fields}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Node):
+        return value.plain()
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+GROUPS: dict[str, type[Node]] = {
+    name: field.annotation
+    for name, field in RunConfig.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Node)
+}
+
+SEVERAL = tuple(name for name, schema in GROUPS.items() if issubclass(schema, SeveralComponents))
+"""The groups of which several options may be chosen: `tracker=[mlflow,tensorboard]`."""

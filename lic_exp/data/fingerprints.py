@@ -1,0 +1,121 @@
+"""What images and weights are, wherever they lie: digests of contents, each file read once and not again unchanged.
+
+Imports no torch and no NumPy, and SQLite only when there is a file to be identified.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from lic_exp.data.images import ImageRef
+
+_PROBE = 4096
+
+_MOST_IN_MEMORY = 100_000
+"""Digests that a process keeps; those of a larger set are looked up on disk."""
+
+_memory: dict[bytes, bytes] = {}
+
+
+class _Digest(NamedTuple):
+    """How a file is digested. Change the name with the function, or digests of before would still be found."""
+
+    name: str
+    of: Callable[[BinaryIO], bytes]
+
+
+def fingerprint(*sets: Sequence[ImageRef]) -> str:
+    """A hexadecimal digest of sets of files, the same wherever they lie and in whatever order each is listed.
+
+    Of every file it takes the set, the name, the size in bytes and the first and last 4 KiB. That is enough in
+    practice, since a re-encoded or edited file changes its size, and a PNG ends with a checksum of its pixels;
+    reading everything would take minutes on ImageNet before a run could even be recognised as done.
+    What goes unnoticed: an edit in the middle that keeps the size of a file without checksum (BMP, PPM).
+    """
+    listed = [
+        (number, image) for number, images in enumerate(sets) for image in sorted(images, key=lambda image: image.name)
+    ]
+    contents = _digests([os.fspath(image.path) for _, image in listed], _ENDS)
+    whole = hashlib.sha256()
+    for (number, image), content in zip(listed, contents, strict=True):
+        whole.update(json.dumps([number, image.name]).encode() + content)
+    return whole.hexdigest()
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a whole file, in hexadecimal digits. Raises OSError."""
+    (digest,) = _digests([os.fspath(path)], _WHOLE)
+    return digest.hex()
+
+
+def _of_ends(file: BinaryIO) -> bytes:
+    size = os.fstat(file.fileno()).st_size
+    digest = hashlib.sha256(repr(size).encode())
+    digest.update(file.read(_PROBE))
+    file.seek(max(_PROBE, size - _PROBE))
+    digest.update(file.read(_PROBE))
+    return digest.digest()
+
+
+def _of_all(file: BinaryIO) -> bytes:
+    return hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]
+
+
+_ENDS = _Digest("size, first and last 4 KiB", _of_ends)
+_WHOLE = _Digest("whole", _of_all)
+
+
+def _digests(paths: Sequence[str], digest: _Digest) -> list[bytes]:
+    """The digest of every file, opened only where it is not known of the file as it is now. Raises OSError."""
+    keys = [_key(path, os.stat(path), digest) for path in paths]
+    found = {key: _memory[key] for key in keys if key in _memory}
+    if missing := {key: path for key, path in zip(keys, paths, strict=True) if key not in found}:
+        from lic_exp.data import digest_store  # SQLite takes as long to import as a small data set to be listed
+
+        found |= (kept := digest_store.read(missing))
+        fresh: dict[bytes, bytes] = {}
+        for key, path in missing.items():
+            if key not in kept:
+                found[key], lasting = _read(path, digest)
+                fresh |= lasting
+        digest_store.write(fresh)
+        _keep_in_memory(kept | fresh)
+    return [found[key] for key in keys]
+
+
+def _key(path: str, status: os.stat_result, digest: _Digest) -> bytes:
+    """What tells a file, as it is now, from others and from itself before.
+
+    The time of change tells also where size and time of modification were put back: no program can set it. The device
+    is left out, since the same network folder has another number on every machine and after every mount.
+    """
+    facts = (digest.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return hashlib.blake2b(repr(facts).encode() + os.fsencode(os.path.abspath(path)), digest_size=16).digest()
+
+
+def _read(path: str, digest: _Digest) -> tuple[bytes, dict[bytes, bytes]]:
+    """The file's digest, and {key: digest} where it may be kept."""
+    with open(path, "rb") as file:
+        status, now = os.fstat(file.fileno()), time.time_ns()
+        content = digest.of(file)
+    return content, {_key(path, status, digest): content} if _has_settled(status.st_ctime_ns, now) else {}
+
+
+def _has_settled(changed: int, now: int) -> bool:
+    """Whether a change after `now` would show in the time of change [ns].
+
+    A kernel's clock ticks every 10 ms at most, that of old file systems every second or two and in whole seconds; a
+    file that changed within the same tick may change once more and look the same.
+    """
+    tick = 20_000_000 if changed % 1_000_000_000 else 2_000_000_000
+    return changed + tick < now
+
+
+def _keep_in_memory(digests: dict[bytes, bytes]) -> None:
+    _memory.update(digests)
+    for oldest in list(_memory)[: max(0, len(_memory) - _MOST_IN_MEMORY)]:
+        _memory.pop(oldest, None)

@@ -1,0 +1,146 @@
+"""What other packages do not promise to keep, each use once, with the reason for it.
+
+pyproject.toml bounds the versions of these packages both ways: a new one is let in when the tests pass with it.
+Packages are imported where they are used, so that nothing pays for them at start-up.
+"""
+
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+# torch
+
+
+def shut_down_workers(iterator: object) -> None:
+    """End the worker processes of a DataLoader's iterator, if it has any, and wait for them.
+
+    Why: it is what the iterator's `__del__` does, and there is no public way; but a traceback may keep the iterator,
+    and so its workers, alive.
+    """
+    shut_down = getattr(iterator, "_shutdown_workers", None)
+    if shut_down is not None:
+        shut_down()
+
+
+def without_values() -> AbstractContextManager[Any]:
+    """A mode in which tensors are made that have shapes but no values, and pass for tensors on their device.
+
+    Why: the public meta device, which has no values either, is seen by the code that is counted, and takes no tensors
+    of the CPU beside it.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def mode_of(tensor: "Tensor") -> AbstractContextManager[Any] | None:
+    """The `without_values` that a tensor was made in, None for any other tensor.
+
+    Why: tensors of two such modes do not mix.
+    """
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    return tensor.fake_mode if isinstance(tensor, FakeTensor) else None
+
+
+def can_skip_on_device(optimizer: "torch.optim.Optimizer") -> bool:
+    """Whether `step_unless` works.
+
+    Why: only fused kernels do, and nothing public says which optimizers have them.
+    """
+    return bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+
+
+def step_unless(optimizer: Any, skip: "Tensor") -> None:
+    """A step that the kernel drops where `skip`, a bool scalar on the device, is true.
+
+    Why: only GradScaler may ask for it, by attributes that no documentation has; the public way stops the device's
+    queue to look at the value.
+    """
+    optimizer.grad_scale, optimizer.found_inf = None, skip.float()
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.grad_scale, optimizer.found_inf
+
+
+# CompressAI
+
+
+def quantized_cdf(masses: Sequence[float], precision: int) -> list[int]:
+    """Cumulative frequencies (n + 1) of `precision` bits, none of them empty, of n masses.
+
+    Why: its public callers are modules that hold a whole entropy model, and its coder needs just these numbers.
+    """
+    from compressai import _CXX
+
+    cdf: list[int] = _CXX.pmf_to_quantized_cdf(list(masses), precision)
+    return cdf
+
+
+def coding_tables(entropy_model: Any) -> "tuple[Tensor, Tensor, Tensor]":
+    """Cumulative distributions, their lengths and offsets, as its coder takes them.
+
+    Why: they are public in a state dict alone.
+    """
+    return entropy_model._quantized_cdf, entropy_model._cdf_length, entropy_model._offset
+
+
+@contextmanager
+def serially_coded(codec: Any) -> Iterator[list[tuple["Tensor", int]]]:
+    """Of each image that an autoregressive codec compresses inside: (padded y_hat as the decoder has it, padding).
+
+    Why: `compress` returns strings alone, and the quantised values cannot be had otherwise without decoding, which
+    takes as long again.
+    """
+    coded: list[tuple[Tensor, int]] = []
+    code = codec._compress_ar
+
+    def keeping(y_hat: "Tensor", *arguments: Any) -> bytes:
+        string: bytes = code(y_hat, *arguments)
+        coded.append((y_hat, arguments[-1]))
+        return string
+
+    codec._compress_ar = keeping
+    try:
+        yield coded
+    finally:
+        del codec._compress_ar
+
+
+# Hydra
+
+
+def hydra_arguments() -> ArgumentParser:
+    """The parser of what Hydra's application takes: `--cfg`, `-m`, overrides and the rest.
+
+    Why: overrides are judged before Hydra starts, and its own main parses only once it has.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    return get_args_parser()
+
+
+# submitit
+
+
+def slurm_executor(folder: Path, command: Callable[[str], str]) -> Any:
+    """Submitit's executor for jobs that start `command(python)` instead of a pickled function.
+
+    Why: a pickle holds paths of modules, which a later version of this package need not have.
+    """
+    import submitit
+
+    class Executor(submitit.SlurmExecutor):
+        @property
+        def _submitit_command_str(self) -> str:
+            return command(self.python)
+
+    return Executor(folder)

@@ -1,0 +1,1 @@
+"""One run: found or started, trained, evaluated, extended, removed."""

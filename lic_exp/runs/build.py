@@ -1,0 +1,165 @@
+"""From a config to objects: where a component's options become arguments."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import partial
+from typing import TypeVar
+
+import torch
+
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.instantiation import instantiate, with_message
+from lic_exp.config.schema import DataConfig, RunConfig, StageConfig, TrainerConfig
+from lic_exp.data.loading import FolderImages, TrainLoader, validation_images
+from lic_exp.data.sources import ImageSource
+from lic_exp.evaluation.rates import Rate
+from lic_exp.models.base import Codec
+from lic_exp.models.weights import freeze, load_weights
+from lic_exp.optimizers.groups import ParameterSplit, build_optimizers, split_parameters
+from lic_exp.optimizers.schedules import Schedule
+from lic_exp.spectral_reg.base import SpectralRegularizer
+from lic_exp.tracking.background_sync import BackgroundSync, Trackers
+from lic_exp.tracking.base import Tracker
+from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.training.objective import Criterion, Objective
+from lic_exp.training.rng import seed_everything
+from lic_exp.training.stages import Setup, Stage
+from lic_exp.training.variable_rate import VariableRate
+
+T = TypeVar("T")
+
+
+def build_codec(config: RunConfig) -> Codec:
+    """The codec, seeded by `seed`, with `model.weights` loaded where given."""
+    seed_everything(config.seed)
+    model = config.model
+    codec: Codec = instantiate(model.component, "model")
+    if model.weights is not None:
+        with_message("model.weights", load_weights, codec, model.weights, partial=model.partial_weights)
+    with_message("model.freeze", freeze, codec, model.freeze)
+    return codec
+
+
+def build_regularizers(config: RunConfig, codec: Codec) -> dict[str, SpectralRegularizer]:
+    """The regularizer, made for this codec; none is an empty dictionary."""
+    regularizer: SpectralRegularizer | None = instantiate(config.spectral_reg.component, "spectral_reg")
+    if regularizer is None:
+        return {}
+    with_message("spectral_reg", regularizer.attach, codec)
+    return {"spectral_reg": regularizer}
+
+
+def build_loader(data: DataConfig, seed: int, source: ImageSource, device: torch.device) -> TrainLoader:
+    return with_message(
+        "data",
+        TrainLoader,
+        source,
+        seed=seed,
+        pin_memory=device.type == "cuda",
+        batch_size=data.batch_size,
+        crop_size=data.crop_size,
+        steps_per_epoch=data.steps_per_epoch,
+        flip=data.flip,
+        num_workers=data.num_workers,
+        cache_mb=data.cache_mb,
+    )
+
+
+def build_validation_images(data: DataConfig, source: ImageSource) -> FolderImages:
+    return validation_images(source, crop_size=data.val_crop_size, limit=data.val_limit)
+
+
+def build_tracker(config: RunConfig, run: RunFolder) -> Tracker | None:
+    """The chosen trackers as one, or None."""
+    trackers = [build_background_sync(config, name, run) for name in config.tracker.components]
+    return Trackers(trackers) if trackers else None
+
+
+def build_background_sync(config: RunConfig, name: str, run: RunFolder) -> BackgroundSync:
+    """One of them, e.g. "mlflow"."""
+    tracker: BackgroundSync = instantiate(config.tracker.components[name], f"tracker.{name}", run, config.name)
+    return tracker
+
+
+def resolve_device(name: str) -> torch.device:
+    """The configured device; "auto" is CUDA where there is one. Raises ConfigError where it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError([f"trainer.device={name}: this machine has {torch.cuda.device_count()} CUDA devices"])
+    return device
+
+
+def last_step(stage: StageConfig, steps_per_epoch: int) -> int:
+    """A stage's length in steps, from the one of its two forms that is given."""
+    return stage.max_steps or (stage.max_epochs or 0) * steps_per_epoch
+
+
+def build_objective(config: RunConfig, device: torch.device) -> Objective:
+    """Codec, criterion and regularizers on the device. The order is fixed: it decides which draws initialise what."""
+    codec = build_codec(config)
+    objective = Objective(codec, build_criterion(config), build_regularizers(config, codec)).to(device)
+    if config.trainer.channels_last:
+        objective.codec.to(memory_format=torch.channels_last)
+    if config.trainer.compile:
+        objective.codec.compile()
+    return objective
+
+
+def build_criterion(config: RunConfig) -> Criterion:
+    criterion: Criterion = instantiate(config.criterion.component, "criterion")
+    return criterion
+
+
+def evaluation_rates(criterion: Criterion, codec: Codec, qualities: Sequence[float] | None) -> list[Rate] | None:
+    """The rates of these qualities; of None the validation rates. None for a codec with one rate.
+
+    Raises ConfigError where the codec does not have them.
+    """
+    if not isinstance(criterion, VariableRate):
+        if qualities is not None:
+            raise ConfigError([f"this run's model has one rate, so there is no quality {qualities[0]:g} to choose"])
+        return None
+    rates = criterion.range_of(codec)
+    if qualities is None:
+        return rates.spaced(criterion.validation_rates)
+    return [with_message("evaluation.qualities", rates.at, quality) for quality in qualities]
+
+
+def build_stages(
+    config: RunConfig, objective: Objective, source_of: Callable[[DataConfig], ImageSource], device: torch.device
+) -> list[Stage]:
+    """The run's stages; optimizers and schedules are made when a stage begins, loaders right away, to fail early.
+
+    source_of: gives a stage's images.
+    """
+    split = split_parameters(objective.codec, objective.regularizers)
+    return [_stage(stage, config.seed, source_of(stage.data), split, device) for stage in config.stage_configs]
+
+
+def _stage(config: StageConfig, seed: int, source: ImageSource, split: ParameterSplit, device: torch.device) -> Stage:
+    loader = build_loader(config.data, seed, source, device)
+
+    def build() -> Setup:
+        chosen = config.optimizer
+        optimizers = with_message(
+            "optimizer",
+            build_optimizers,
+            split,
+            partial(instantiate, chosen.component, "optimizer"),
+            lr=chosen.options["lr"],
+            aux_lr=chosen.aux_lr,
+            reg_lr=chosen.reg_lr,
+            lr_factors=chosen.lr_factors,
+        )
+        schedule: Schedule = instantiate(config.scheduler.component, "scheduler", optimizers.net)
+        return Setup(optimizers, schedule, loader)
+
+    steps = last_step(config, loader.steps_per_epoch)
+    return Stage(steps, build, reset_optimizer=config.optimizer_state == "reset")
+
+
+def options_of(kind: type[T], trainer: TrainerConfig) -> T:
+    """The dataclass whose fields are all keys of `trainer`."""
+    return kind(**{field.name: getattr(trainer, field.name) for field in fields(kind)})  # type: ignore[arg-type]

@@ -1,0 +1,112 @@
+"""What of a folder of runs nobody needs any more: found, and deleted under the locks of its runs. Imports no torch."""
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from lic_exp.runs.listing import RunSummary, bytes_in, summaries
+from lic_exp.runs.lock import RunBusyError, run_lock
+from lic_exp.runs.removal import remove_run
+from lic_exp.runs.run import Run
+from lic_exp.tracking.run_folder import RunFolder
+
+CHECKPOINTS = "step checkpoints of a finished run"
+TEMPORARY = "left-over temporary files"
+FAILED = "run that ended before its first checkpoint"
+LOCKS = "locks of finished runs"
+REMOVED = "half-removed run"
+
+YOUNG_S = 3600.0
+"""What belongs to no run is left alone for so long: a process may be about to use it."""
+
+
+@dataclass(frozen=True)
+class Litter:
+    """A file or folder that can go. run: the run folder it belongs to, whose lock is held while it goes."""
+
+    kind: str
+    path: Path
+    bytes: int
+    run: Path | None
+
+
+def find_litter(runs: str | Path, *, keep_last: bool) -> list[Litter]:
+    """What can go from a folder of runs, by kind and place. Raises ConfigError where there is no such folder.
+
+    keep_last: whether a finished run keeps its last step checkpoint; one that an unfinished child needs stays anyway.
+    """
+    return sorted(_find(Path(runs), keep_last=keep_last), key=lambda item: (item.kind, str(item.path)))
+
+
+def _find(runs: Path, *, keep_last: bool) -> Iterator[Litter]:
+    known = summaries(runs)
+    needed = {run.parent for run in known if run.state != "done"}
+    for run in known:
+        if run.state != "running":
+            yield from _of_run(run, keep_last=keep_last or run.signature in needed)
+    for path in sorted(runs.glob(".*.tmp")):
+        if _old(path):
+            yield Litter(TEMPORARY, path, bytes_in(path), None)
+    for path in sorted(runs.glob(".*.removed")):
+        yield Litter(REMOVED, path, bytes_in(path), None)
+    for path in sorted(runs.iterdir()):
+        # A process that was killed before it wrote its config.
+        if re.fullmatch(r"[0-9a-f]{16}", path.name) and not (path / "config.yaml").exists() and _old(path):
+            yield Litter(FAILED, path, bytes_in(path), path)
+
+
+def _of_run(run: RunSummary, *, keep_last: bool) -> Iterator[Litter]:
+    folder = Path(run.folder)
+    checkpoints = sorted((folder / "checkpoints").glob("step_*.pt"))
+    best = folder / "checkpoints" / "best.pt"
+    if run.state in ("failed", "diverged", "dead") and not checkpoints and not best.exists():
+        yield Litter(FAILED, folder, run.bytes, folder)
+        return
+    for path in folder.rglob(".*.tmp"):
+        yield Litter(TEMPORARY, path, bytes_in(path), folder)
+    if run.state == "done":
+        for path in checkpoints[:-1] if keep_last or not best.exists() else checkpoints:
+            yield Litter(CHECKPOINTS, path, bytes_in(path), folder)
+        if (folder / ".lock").exists():
+            # Whoever evaluates it once more makes it anew.
+            yield Litter(LOCKS, folder / ".lock", bytes_in(folder / ".lock"), folder)
+
+
+def _old(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > YOUNG_S
+    except FileNotFoundError:
+        return False
+
+
+def remove_litter(litter: Sequence[Litter], left_alone: Callable[[str], None]) -> int:
+    """Delete it, run by run. Returns the bytes freed. left_alone: is told of each run that is in use by now."""
+    freed = 0
+    for run, group in groupby(sorted(litter, key=lambda item: str(item.run or "")), key=lambda item: item.run):
+        items = list(group)
+        try:
+            _remove(run, items)
+        except RunBusyError as error:
+            left_alone(str(error))
+        else:
+            freed += sum(item.bytes for item in items)
+    return freed
+
+
+def _remove(run: Path | None, items: Sequence[Litter]) -> None:
+    """Delete what belongs to one run, or to none. Raises RunBusyError where the run is in use."""
+    if run is None:
+        for item in items:
+            shutil.rmtree(item.path) if item.path.is_dir() else item.path.unlink(missing_ok=True)
+    elif items[0].kind == FAILED:
+        remove_run(run)
+    else:
+        with run_lock(RunFolder(run)):
+            for item in items:
+                item.path.unlink(missing_ok=True)
+            if Run(run).state == "done":
+                (run / ".lock").unlink(missing_ok=True)

@@ -1,0 +1,107 @@
+"""The evaluation of one run: its best weights, real bitstreams, on images of its own choice or others."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from lic_exp.atomic import write_json
+from lic_exp.config.loading import with_values
+from lic_exp.config.schema import RunConfig
+from lic_exp.config.signing import data_source, evaluation_name
+from lic_exp.data.loading import FolderImages, folder_images
+from lic_exp.evaluation.evaluator import evaluate
+from lic_exp.evaluation.report import Evaluation
+from lic_exp.models.base import Codec
+from lic_exp.runs import build as building
+from lic_exp.runs.run import Run
+from lic_exp.runs.signals import StopRequest
+from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY
+from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
+from lic_exp.training.trainer import Preempted
+
+
+def load_codec(run: Run, device: torch.device) -> Codec:
+    """The run's codec with its best weights by `val/rd_loss`, in eval mode."""
+    codec = building.build_codec(with_values(run.config, {"model.weights": None})).to(device)
+    best = Checkpoints(run.folder / "checkpoints", run.signature).best
+    codec.load_state_dict(load_checkpoint(best)["codec"])
+    return codec.eval()
+
+
+def evaluate_run(
+    run: Run,
+    *,
+    config: RunConfig | None = None,
+    data: str | None = None,
+    folder: Path | None = None,
+    qualities: Sequence[float] | None = None,
+    console: Console | None = None,
+    stop: StopRequest | None = None,
+) -> Evaluation:
+    """Real bitstreams of the run's best weights.
+
+    config: one of the same training, whose evaluation is meant; None: the run's own.
+    data: folder of images; None takes the config's choice (`evaluation.data`, else its validation photos).
+    folder: where the results go; None is `eval/<name of data>` when data is given. Else it is `eval`, or
+        `eval/<name>` for another evaluation than the one that is there (`lic_exp.config.signing.evaluation_name`).
+    qualities: of a variable-rate codec; None takes the config's choice. Raises ConfigError where it has no such.
+    stop: asked before every image; raises Preempted where it has a reason.
+    """
+    config = config or run.config
+    device = building.resolve_device(config.trainer.device)
+    codec = load_codec(run, device)
+    images = evaluation_images(config, data)
+    name = evaluation_name(config) if folder is None and data is None and qualities is None else None
+    if folder is None:
+        folder = run.evaluation_folder(name) if name else run.files.eval / Path(data or "").resolve().name
+    found = evaluate(
+        codec,
+        _UntilStopped(images, stop) if stop else images,
+        folder=folder,
+        pictures=config.evaluation.pictures,
+        device=device,
+        progress=console,
+        name=config.name or run.signature,
+        rates=building.evaluation_rates(
+            building.build_criterion(config), codec, config.evaluation.qualities if qualities is None else qualities
+        ),
+    )
+    if name:
+        _name(folder / EVALUATION_FILE, name)
+    return found
+
+
+def _name(file: Path, name: str) -> None:
+    """Write into the results whose they are; until then they count as none."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    write_json(file, content | {EVALUATION_KEY: name})
+
+
+def evaluation_images(config: RunConfig, data: str | None) -> FolderImages:
+    """Those in the folder `data`; of None the config's own choice."""
+    options = config.evaluation
+    chosen = data or options.data
+    own = config.data
+    images = folder_images(chosen) if chosen else building.build_validation_images(own, data_source(own))
+    return images[: options.limit] if options.limit is not None and data is None else images
+
+
+@dataclass(frozen=True)
+class _UntilStopped:
+    """Images that end in Preempted once a stop was asked for."""
+
+    images: FolderImages
+    stop: StopRequest
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+        for image in self.images:
+            if self.stop():
+                raise Preempted(f"{self.stop()}: stopped in the evaluation, which starts anew next time")
+            yield image

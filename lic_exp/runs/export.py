@@ -1,0 +1,49 @@
+"""A run's codec as a plain file of weights."""
+
+from pathlib import Path
+
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.loading import with_values
+from lic_exp.models.base import Codec
+from lic_exp.models.files import CheckpointError
+from lic_exp.models.weights import export_weights
+from lic_exp.runs.build import build_codec
+from lic_exp.runs.run import Run
+from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
+from lic_exp.training.ema import EMA
+
+
+def export_run(run: Run, out: Path, *, last: bool) -> int:
+    """Write the weights that `export_codec` finds, with entropy tables, to `out`. Returns the step that they are of.
+
+    Raises ConfigError where there are none yet, and where the file cannot be written.
+    """
+    codec, step = export_codec(run, last=last)
+    try:
+        export_weights(codec, out)
+    except OSError as error:
+        raise ConfigError([f"--out={out} cannot be written: {error.strerror or error}"]) from error
+    return step
+
+
+def export_codec(run: Run, *, last: bool) -> tuple[Codec, int]:
+    """The run's codec on the CPU and the step that its weights are of. Raises ConfigError where there are none yet.
+
+    last: the last step checkpoint's weights, of the kind that `trainer.eval_weights` names; else the best ones.
+    """
+    checkpoints = Checkpoints(run.files.checkpoints, run.signature)
+    config = run.config
+    try:
+        state = checkpoints.load_newest() if last else load_checkpoint(checkpoints.best)
+    except CheckpointError as error:
+        raise ConfigError([f"{error} (run {run.signature} is {run.state})"]) from error
+    if state is None:
+        raise ConfigError([f"run {run.signature} is {run.state} and has no step checkpoint"])
+    codec = build_codec(with_values(config, {"model.weights": None, "model.freeze": []}))
+    if last and config.trainer.eval_weights == "ema" and config.trainer.ema_decay is not None:
+        average = EMA(codec, config.trainer.ema_decay)
+        average.load_state_dict(state["ema"])
+        codec = average.codec
+    else:
+        codec.load_state_dict(state["codec"])
+    return codec.eval(), state["step"]

@@ -1,0 +1,123 @@
+"""Continuing a finished run as a new one: a greater length, and otherwise unsigned keys."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lic_exp.config.errors import ConfigError, did_you_mean
+from lic_exp.config.loading import overridden, with_values
+from lic_exp.config.schema import SCHEMA_VERSION, RunConfig
+from lic_exp.config.signing import signed_part
+from lic_exp.flat import flatten
+from lic_exp.runs.run import Run, run_folders
+from lic_exp.tracking.run_folder import is_run_folder
+
+STAGED = "a run with stages cannot be extended, since they say how long it is. Begin a new run from its weights"
+
+
+def extended(parent: Run, overrides: Sequence[str]) -> RunConfig:
+    """The parent's config with these overrides and itself as `parent`. Raises ConfigError where one cannot be read."""
+    config = _config_of(parent)
+    if config.stages:
+        raise ConfigError([STAGED])
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    new = {"parent": parent.signature}
+    if "paths.runs" not in given:
+        new["paths.runs"] = _short(parent.folder.parent)
+    return with_values(overridden(config, overrides), new)
+
+
+def command_line(parent: Run, overrides: Sequence[str]) -> list[str]:
+    """The overrides that make the same run: the parent's, its signature, and what differs."""
+    try:
+        environment = json.loads(parent.files.environment.read_text(encoding="utf-8"))
+        given = list(environment.get("overrides", []))
+    except (OSError, ValueError, TypeError, AttributeError):
+        given = []
+    return [*given, f"parent='{parent.signature}'", *overrides]
+
+
+def _short(folder: Path) -> str:
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+
+
+def check_extension(config: RunConfig) -> None:
+    """Raise ConfigError, all messages at once, where a config does not extend its `parent`.
+
+    The parent must be done: a run that stopped before its end goes on by its own command.
+    """
+    parent = _parent(config)
+    if parent.state != "done":
+        raise ConfigError(
+            [f"run {parent.signature} is {parent.state}, not done: give its own command again to finish it first"]
+        )
+    before = _config_of(parent)
+    if not sorted(parent.files.checkpoints.glob("step_*.pt")):
+        raise ConfigError([f"run {parent.signature} has no step checkpoint left to go on from. {_advice(parent)}"])
+    if before.signature != parent.signature:
+        raise ConfigError(
+            [f"run {parent.signature} cannot be continued: its images or weights are no longer what they were"]
+        )
+    errors = [*_differences(config, before, parent), *_lengths(config, before)]
+    if errors:
+        raise ConfigError(errors)
+
+
+def _parent(config: RunConfig) -> Run:
+    runs, name = Path(config.paths.runs), str(config.parent)
+    folder = runs / name
+    if folder.parent == runs and is_run_folder(folder):
+        return Run(folder)
+    known = [path.name for path in run_folders(runs)] if runs.is_dir() else []
+    raise ConfigError([f"parent={name}: there is no run of this signature in {runs}.{did_you_mean(name, known)}"])
+
+
+def _config_of(parent: Run) -> RunConfig:
+    earlier = f"run {parent.signature} was made by another version of this package"
+    if (schema := parent.plain_config.get("schema_version")) != SCHEMA_VERSION:
+        raise ConfigError([f"{earlier}, with schema {schema}, and cannot be continued. {_advice(parent)}"])
+    try:
+        return parent.config
+    except ConfigError as error:
+        raise ConfigError(f"{earlier}: {message}" for message in error.messages) from error
+
+
+def _differences(config: RunConfig, before: RunConfig, parent: Run) -> list[str]:
+    if before.stages or config.stages:
+        return []  # refused by their lengths
+    new, old = _choices(config), _choices(before)
+    # Each key once, in the order of the config.
+    differing = [key for key in new | old if new.get(key) != old.get(key) and key != "parent"]
+    messages = [
+        f"{_shown(key, new)}: an extension goes on as its parent was trained, with {_shown(key, old)}"
+        for key in differing
+    ]
+    return [*messages[:-1], f"{messages[-1]}. {_advice(parent)}"] if messages else []
+
+
+def _choices(config: RunConfig) -> dict[str, str]:
+    """{key: text} of what is signed but the length; a component's name stands under its group."""
+    signed = signed_part(config)
+    (stage,) = signed.pop("stages")
+    del signed["validation"]  # part of the stage's data
+    found = flatten(signed | {key: value for key, value in stage.items() if key not in ("steps", "epochs")})
+    return {key.replace("component.options.", "").removesuffix(".component.name"): text for key, text in found.items()}
+
+
+def _shown(key: str, values: Mapping[str, str]) -> str:
+    return f"{key}={values[key]}" if key in values else f"no {key}"
+
+
+def _advice(parent: Run) -> str:
+    return f"To train on otherwise, make a new run with model.weights={parent.files.checkpoints / 'best.pt'}"
+
+
+def _lengths(config: RunConfig, before: RunConfig) -> list[str]:
+    if before.stages or config.stages:
+        return [STAGED]
+    key = "max_steps" if before.trainer.max_steps is not None else "max_epochs"
+    new, old = getattr(config.trainer, key), getattr(before.trainer, key)
+    if new is None:
+        return [f"the parent is trainer.{key}={old} long: extend it by trainer.{key}"]
+    return [f"trainer.{key}={new}: must be greater than the parent's {old}"] if new <= old else []

@@ -1,0 +1,46 @@
+"""What came of a started run, for people and as an exit code."""
+
+import gc
+from collections.abc import Callable
+
+from rich.console import Console
+
+from lic_exp import exit_codes
+from lic_exp.config.errors import ConfigError
+
+
+def guarded(action: Callable[[], object], console: Console) -> int:
+    """Do it, and say what came of it. Returns the exit code."""
+    gc.enable()  # launch.py turned it off for the start-up
+    try:
+        action()
+    except ConfigError as error:
+        console.print(error.report(), markup=False, highlight=False, soft_wrap=True)
+        return exit_codes.CONFIG
+    except Exception as error:  # noqa: BLE001 (every outcome has its exit code)
+        return _outcome(error, console)
+    return exit_codes.DONE
+
+
+def _outcome(error: Exception, console: Console) -> int:
+    """Say how a started run ended, and give its exit code."""
+    # Whatever raised one of these has loaded torch already.
+    from lic_exp.data.images import ImageError
+    from lic_exp.divergence import DivergedError
+    from lic_exp.models.files import CheckpointError
+    from lic_exp.runs.lock import RunBusyError
+    from lic_exp.training.trainer import Preempted
+
+    for kind, code in (
+        (Preempted, exit_codes.PREEMPTED),
+        (DivergedError, exit_codes.DIVERGED),
+        (RunBusyError, exit_codes.BUSY),
+        (CheckpointError, exit_codes.FAILED),
+        (ImageError, exit_codes.FAILED),
+    ):
+        if isinstance(error, kind):
+            console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            return code
+    # Hydra would shorten the traceback to the part that helps nobody.
+    console.print_exception()
+    return exit_codes.FAILED

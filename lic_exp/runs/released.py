@@ -1,0 +1,47 @@
+"""A released checkpoint, measured as runs are: real bitstreams of somebody else's images."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.loading import load_part
+from lic_exp.data.images import ImageError
+from lic_exp.data.loading import folder_images
+from lic_exp.evaluation.evaluator import evaluate
+from lic_exp.evaluation.report import Evaluation
+from lic_exp.models.base import Codec
+from lic_exp.runs.build import build_codec, resolve_device
+
+
+def measure_released(
+    checkpoint: Path, model: str, *, compat: bool, data: str, folder: Path, device: str, console: Console
+) -> Evaluation:
+    """Code the images in the folder `data` with these weights; the results go to `folder`.
+
+    compat: as `model.compat`, of models that have it. Raises ConfigError where the weights are not of this model, which
+    must have one rate per checkpoint, and where there are no images.
+    """
+    codec = _codec(checkpoint, model, compat=compat)
+    if codec.facts.variable_rate:
+        raise ConfigError([f"{model} serves a range of rates; verify is for models of one rate per checkpoint"])
+    try:
+        return evaluate(
+            codec,
+            folder_images(data),
+            folder=folder,
+            pictures=0,
+            device=resolve_device(device),
+            progress=console,
+            name=checkpoint.name,
+        )
+    except ImageError as error:
+        raise ConfigError([f"--data: {error}"]) from error
+
+
+def _codec(checkpoint: Path, model: str, *, compat: bool) -> Codec:
+    chosen: dict[str, Any] = {"weights": str(checkpoint)}
+    if "compat" in load_part("model", model).model.options:
+        chosen["compat"] = compat
+    return build_codec(load_part("model", model, options=chosen))

@@ -1,0 +1,35 @@
+"""Deleting runs: never one that is at work, and never a part of one. Imports no torch."""
+
+import os
+import shutil
+from pathlib import Path
+
+from lic_exp.config.errors import ConfigError
+from lic_exp.runs.lock import RunBusyError, run_lock
+from lic_exp.runs.run import Run
+from lic_exp.tracking.run_folder import RunFolder, is_run_folder
+
+
+def check_removable(run: Run) -> None:
+    """Raise RunBusyError for a run that is being trained, ConfigError for what is no folder of a run."""
+    if run.folder.is_symlink() or not is_run_folder(run.folder):
+        raise ConfigError([f"{run.folder} is not itself the folder of a run: remove it by hand"])
+    if run.state == "running":
+        # Its lock may be out of sight: on another machine, through a file system that does not share locks.
+        status = run.status
+        raise RunBusyError(
+            f"run {run.signature} is being trained by process {status.get('pid')} on {status.get('host')}: "
+            "stop it first"
+        )
+    with run_lock(run.files):
+        pass
+
+
+def remove_run(folder: Path) -> None:
+    """Delete a run folder, whose name goes first: an interruption leaves no half a run. Raises RunBusyError."""
+    doomed = folder.with_name(f".{folder.name}.removed")
+    if doomed.exists():
+        shutil.rmtree(doomed)
+    with run_lock(RunFolder(folder)):
+        os.replace(folder, doomed)
+    shutil.rmtree(doomed)

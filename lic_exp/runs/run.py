@@ -1,0 +1,184 @@
+"""A run as people handle it: its folder, state, metrics and evaluation. Imports no torch."""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lic_exp.atomic import process_exists, write_json
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.schema import RunConfig
+from lic_exp.config.stored import stored_config
+from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY, STATES, RunFolder, is_run_folder, is_silent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN_STATES = (*STATES, "dead", "unreadable")
+
+GROUPS = ("model", "spectral_reg", "optimizer", "scheduler", "criterion", "data", "evaluation", "trainer", "paths")
+"""Nodes that every run's config has had; a file that lost its end lacks some."""
+
+KINDS: dict[str, Any] = {
+    **dict.fromkeys(("state", "host"), str),
+    **dict.fromkeys(("reason", "name", "parent", "sweep", "device"), str | None),
+    **dict.fromkeys(("pid", "attempt"), int),
+    **dict.fromkeys(("step", "max_steps"), int | None),
+    "heartbeat": int | float,
+    **dict.fromkeys(("best", "started", "finished"), int | float | None),
+    **dict.fromkeys(("code", "skipped"), list),
+}
+"""What a status holds under these keys, where it has them."""
+
+
+class Run:
+    """A run folder, read on demand.
+
+    folder: the run folder; its name is the signature. evaluated_as: the name of the evaluation that is meant where the
+    run has several (`lic_exp.config.signing.evaluation_name`); None: the run's own.
+    """
+
+    def __init__(self, folder: str | Path, *, evaluated_as: str | None = None) -> None:
+        self.folder = Path(folder)
+        self.files = RunFolder(folder)
+        self._evaluated_as = evaluated_as
+
+    @property
+    def signature(self) -> str:
+        return self.files.signature
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """status.json: state, step, attempt, host, heartbeat, reason. Raises ConfigError where it is damaged."""
+        try:
+            status = self.files.status()
+            _check_status(status)
+        except (ValueError, OSError) as error:
+            raise ConfigError([f"{self.files.status_file} cannot be read: {error}"]) from error
+        return status
+
+    @property
+    def state(self) -> str:
+        """The state as people should see it: one of SHOWN_STATES.
+
+        "dead" where status.json says running and nobody runs it, "created" where there is none yet.
+        """
+        try:
+            return shown_state(self.status)
+        except ConfigError:
+            return "unreadable"
+
+    @property
+    def config(self) -> RunConfig:
+        """The config that the run was made from, in today's form. Raises ConfigError where it cannot be read."""
+        return stored_config(self.plain_config)
+
+    @property
+    def plain_config(self) -> dict[str, Any]:
+        """config.yaml as it stands there. Raises ConfigError where it cannot be read."""
+        try:
+            config = yaml.safe_load(self.files.config.read_text(encoding="utf-8"))
+        except (ValueError, OSError, yaml.YAMLError) as error:
+            raise ConfigError([f"{self.files.config} cannot be read: {error}"]) from error
+        if not isinstance(config, dict):
+            raise ConfigError([f"{self.files.config} holds no config"])
+        if missing := [group for group in GROUPS if not isinstance(config.get(group), dict)]:
+            raise ConfigError([f"{self.files.config} holds no whole config: it has no {' and no '.join(missing)}"])
+        return config
+
+    @property
+    def metrics(self) -> "pd.DataFrame":
+        """One row per logged entry: step, epoch, time [Unix s] and the metrics, NaN where not logged."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.files.metrics()))
+
+    @property
+    def evaluation(self) -> "pd.DataFrame":
+        """One row per evaluated image; empty where nothing was evaluated."""
+        import pandas as pd
+
+        name = self._evaluated_as
+        path = (self.evaluation_folder(name) if name else self.files.eval) / "images.csv"
+        # An image may be called 0001 or NA, which pandas would take for a number and for nothing.
+        return pd.read_csv(path, converters={"image": str}) if path.exists() else pd.DataFrame()
+
+    def evaluation_folder(self, name: str) -> Path:
+        """Where the evaluation of this name is or belongs: the run's own in `eval`, others in a folder of it.
+
+        Where the run has none of its own, since none was asked for with its training, the first is in `eval`.
+        """
+        own = self.status.get(EVALUATION_KEY) or self._evaluation_in(self.files.eval)
+        return self.files.eval if own in (None, name) else self.files.eval / name
+
+    def is_evaluated(self, name: str) -> bool:
+        """Whether the evaluation of this name is there."""
+        return self._evaluation_in(self.evaluation_folder(name)) == name
+
+    def disown_evaluations(self) -> None:
+        """Of a training that begins anew: what was evaluated before is of other weights, and no longer counts."""
+        for file in [self.files.eval / EVALUATION_FILE, *self.files.eval.glob(f"*/{EVALUATION_FILE}")]:
+            if self._evaluation_in(file.parent) is not None:
+                content = json.loads(file.read_text(encoding="utf-8"))
+                write_json(file, {key: value for key, value in content.items() if key != EVALUATION_KEY})
+
+    def _evaluation_in(self, folder: Path) -> str | None:
+        """The name of the evaluation whose results are in a folder; None where there is none of a name."""
+        try:
+            found = json.loads((folder / EVALUATION_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found.get(EVALUATION_KEY) if isinstance(found, dict) else None
+
+    def __repr__(self) -> str:
+        state = self.state if self.files.status_file.exists() else "missing"
+        return f"Run({str(self.folder)!r}, state={state!r})"
+
+
+def _check_status(status: Any) -> None:
+    """Raise ValueError where what status.json holds was not written as a status."""
+    if not isinstance(status, dict):
+        raise ValueError("it holds no status")
+    for key, kind in KINDS.items():
+        if key in status and not isinstance(status[key], kind):
+            raise ValueError(f"{key} is {status[key]!r}")
+
+
+def shown_state(status: Mapping[str, Any]) -> str:
+    """One of STATES, or "dead" for a running run whose process is gone or has been silent for too long."""
+    state = str(status.get("state", "created"))
+    return "dead" if state == "running" and not _alive(status) else state
+
+
+def _alive(status: Mapping[str, Any]) -> bool:
+    if is_silent(status):
+        return False
+    return status.get("host") != socket.gethostname() or process_exists(int(status.get("pid", 0)))
+
+
+def run_folders(runs: str | Path) -> list[Path]:
+    """The run folders in `runs`, by signature. Raises ConfigError where there is no such folder."""
+    if not Path(runs).is_dir():
+        raise ConfigError([f"there is no folder {runs}: name the one that holds the run folders with --runs"])
+    return sorted(path.parent for path in Path(runs).glob("[!.]*/config.yaml"))
+
+
+def find_run(name: str, runs: str = "runs") -> Run:
+    """The run with this folder, signature, or unique beginning of a signature. Raises ConfigError otherwise."""
+    path = Path(os.path.abspath(name))  # gives "." and ".." their names, and leaves symbolic links theirs
+    if name and is_run_folder(path):
+        return Run(path)
+    known = run_folders(runs) if Path(runs).is_dir() else []
+    try:
+        found = unique_match(name, (folder.name for folder in known)) if name else None
+    except AmbiguousNameError as error:
+        raise ConfigError([f"{error}: give more digits"]) from error
+    if found is not None:
+        return Run(Path(runs, found))
+    listed = f"It has: {', '.join(folder.name for folder in known[:10])}" if known else "It has none."
+    raise ConfigError([f"there is no run {name} in {runs}, nor a run folder of that path. {listed}"])

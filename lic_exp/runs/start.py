@@ -1,0 +1,58 @@
+"""A config becomes a run: found where it is done already, else trained, evaluated and told of. Imports no torch."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.schema import RunConfig
+from lic_exp.config.signing import wanted_evaluation
+from lic_exp.runs.extension import check_extension
+from lic_exp.runs.run import Run
+from lic_exp.runs.summary import announce, conclude
+from lic_exp.tracking.run_folder import RunFolder
+
+
+def start_run(
+    config: RunConfig, given: list[str], console: Console, results: Console, *, sweep: str | None = None
+) -> Run:
+    """The run of a config: found where it is done already, else trained and evaluated.
+
+    A run that is done, but was never evaluated as the config says, is only evaluated. given: the command line. console:
+    for progress; results: for what was found, unless it is quiet. sweep: the name of the sweep that it is a cell of.
+    Raises ConfigError, and what the run itself raises.
+    """
+    files = RunFolder(Path(config.paths.runs, config.signature))
+    wanted = wanted_evaluation(config)
+    run = Run(files.root, evaluated_as=wanted)
+    if run.status.get("state") == "done":
+        _evaluate_missing(config, run, console, wanted)
+    else:
+        _check_beginning(config, files)
+        announce(config, files, console)
+        from lic_exp.runs.attempt import execute
+
+        execute(config, files, given, console, sweep=sweep)
+    conclude(run, results)
+    return run
+
+
+def _evaluate_missing(config: RunConfig, run: Run, console: Console, wanted: str | None) -> None:
+    if wanted is None or run.is_evaluated(wanted):
+        console.print(f"run {run.signature} is done already; nothing was started.", highlight=False, soft_wrap=True)
+        return
+    text = f"run {run.signature} is trained already; it is evaluated as asked for now"
+    console.print(text, highlight=False, soft_wrap=True)
+    from lic_exp.runs.attempt import evaluate_only
+
+    evaluate_only(config, run.files, console)
+
+
+def _check_beginning(config: RunConfig, files: RunFolder) -> None:
+    """Raise ConfigError where a run that this one goes on or starts from is not there, or not done."""
+    if config.parent is not None and not any(files.checkpoints.glob("step_*.pt")):
+        check_extension(config)
+    if config.init_from is not None:
+        first = Run(Path(config.paths.runs, config.init_from))
+        if first.state != "done" or not (first.folder / "checkpoints" / "best.pt").is_file():
+            raise ConfigError([f"init_from={config.init_from}: run {first.folder} is {first.state}, not done"])

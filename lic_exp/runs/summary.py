@@ -1,0 +1,70 @@
+"""What a run says of itself on the console. Imports no torch."""
+
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from lic_exp.capabilities import CriterionFacts
+from lic_exp.config.schema import RunConfig
+from lic_exp.evaluation.rates import MSE_UNIT
+from lic_exp.runs.run import Run
+from lic_exp.tracking.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def console_for(file: TextIO) -> Console:
+    """A console for people; where nobody's terminal sets a width, tables get room for all their columns."""
+    return Console(file=file, width=None if file.isatty() else 120)
+
+
+def announce(config: RunConfig, run: RunFolder, console: Console) -> None:
+    """One line per choice before training starts."""
+    groups = ("model", "spectral_reg", "optimizer", "scheduler", "criterion", "data")
+    chosen = {group: getattr(config, group).label for group in groups}
+    console.print(f"run {run.signature} in {run.root}", highlight=False, markup=False, soft_wrap=True)
+    console.print("  ".join(f"{group} {name}" for group, name in chosen.items()), markup=False, soft_wrap=True)
+    facts = config.criterion.component.schema.facts if config.criterion.component else None
+    if isinstance(facts, CriterionFacts) and facts.variable_rate:
+        low, high = config.criterion.options["lmbda_min"], config.criterion.options["lmbda_max"]
+        console.print(
+            f"a range of rates: lmbda {low:.4g} to {high:.4g}, which as weights of MSE on [0, 1] are "
+            f"{MSE_UNIT * low:.4g} to {MSE_UNIT * high:.4g}; the validation rates: artifacts/validation_rates.csv",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def conclude(run: Run, console: Console) -> None:
+    """What a finished run has found: measured on real bitstreams, mean over its evaluated images."""
+    rows = run.evaluation
+    if rows.empty:
+        console.print("It was not evaluated (evaluation.enabled=false).")
+    else:
+        console.print(_means(rows))
+    console.print(f"pictures, tables, checkpoints: {run.folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _means(rows: "pd.DataFrame") -> Table:
+    """Means over images, a row per rate."""
+    several = "rate" in rows
+    points = [part for _, part in rows.groupby("rate")] if several else [rows]
+    table = Table(title=f"mean of {len(points[0])} images, real bitstreams")
+    columns = {"bpp": "{:.4f}", "psnr": "{:.2f}", "ms_ssim": "{:.4f}", "ms_ssim_db": "{:.2f}"}
+    titles = ["bpp", "PSNR dB", "MS-SSIM", "MS-SSIM dB", "decoding"]
+    if several:
+        columns = {"rate": "{:g}", "lmbda": "{:.4g}"} | columns
+        titles = ["quality", "lmbda", *titles]
+    for title in titles:
+        table.add_column(title, justify="right")
+    for point in points:
+        means = {column: point[column].mean() for column in columns}
+        exact = "exact" if point["exact"].all() else "DIFFERS from the encoder"
+        cells = [
+            form.format(means[column]) if means[column] == means[column] else "" for column, form in columns.items()
+        ]
+        table.add_row(*cells, exact)
+    return table

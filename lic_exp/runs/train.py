@@ -1,0 +1,147 @@
+"""The training of one run: builds its parts, and leaves checkpoints, metrics and pictures in its folder."""
+
+import logging
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from lic_exp.atomic import write_atomically
+from lic_exp.config.loading import with_values
+from lic_exp.config.schema import RunConfig
+from lic_exp.data.unchanged import files_unchanged
+from lic_exp.evaluation.rates import MSE_UNIT
+from lic_exp.runs import build as building
+from lic_exp.runs.complexity import record_complexity
+from lic_exp.runs.preflight import check_disk, checked_source
+from lic_exp.runs.signals import StopRequest
+from lic_exp.tracking import names
+from lic_exp.tracking.base import MetricsWriter, Tracker
+from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.training.checkpoint import Checkpoints
+from lic_exp.training.display import Display
+from lic_exp.training.objective import Objective
+from lic_exp.training.stepper import StepOptions
+from lic_exp.training.trainer import Trainer, TrainerOptions
+from lic_exp.training.validation import Validation
+
+log = logging.getLogger("lic_exp.runs")
+
+SHOWN = {
+    names.TRAIN_LOSS: ("loss", ".4f"),
+    names.TRAIN_BPP_LOSS: ("bpp", ".3f"),
+    names.TRAIN_PSNR: ("PSNR", ".2f"),
+    names.VAL_RD_LOSS: ("val rd_loss", ".4f"),
+}
+
+
+class RunReporter:
+    """Sends the loop's numbers to the run folder, the trackers and the display.
+
+    pulse: what the next heartbeat says, kept up to date here.
+    """
+
+    def __init__(self, writer: MetricsWriter, tracker: Tracker | None, display: Display, pulse: dict[str, Any]) -> None:
+        self.writer = writer
+        self.tracker = tracker
+        self.display = display
+        self.pulse = pulse
+
+    def log(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
+        self.writer.write(metrics, step=step, epoch=epoch)
+        self.display.log(metrics)
+        if self.tracker:
+            self.tracker.poke()
+
+    def advance(self, step: int) -> None:
+        self.pulse["step"] = step
+        self.display.advance(step)
+
+    def position(self) -> int:
+        return self.writer.position()
+
+    def rewind(self, position: int) -> None:
+        self.writer.rewind(position)
+
+
+def train(
+    config: RunConfig,
+    objective: Objective,
+    run: RunFolder,
+    device: torch.device,
+    tracker: Tracker | None,
+    console: Console,
+    stop: StopRequest,
+    pulse: dict[str, Any],
+) -> None:
+    """Train to the last step, and leave checkpoints, metrics and the regularizer's pictures."""
+    record_rates(run, objective)
+    check_disk(run, objective, averaged=config.trainer.ema_decay is not None)
+    record_complexity(objective.codec, run)
+    with files_unchanged():
+        stages = building.build_stages(config, objective, lambda data: checked_source(config, data, run), device)
+        max_steps = sum(stage.steps for stage in stages)
+        run.update_status(device=_device_name(device), max_steps=max_steps)
+        images = building.build_validation_images(config.data, checked_source(config, config.data, run))
+    for regularizer in objective.spectral_regularizers():
+        regularizer.write_pictures(images[0][1][0], run.artifacts)
+    with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console) as display:
+        reporter = RunReporter(writer, tracker, display, pulse)
+        trainer = Trainer(
+            objective,
+            stages,
+            Validation(objective.criterion, images, device),
+            names.VAL_RD_LOSS,
+            Checkpoints(run.checkpoints, run.signature),
+            reporter,
+            building.options_of(StepOptions, config.trainer),
+            building.options_of(TrainerOptions, config.trainer),
+            device,
+            stop,
+        )
+        if config.trainer.try_step:
+            trainer.rehearse()
+        begin(trainer, config, run, console)
+        try:
+            trainer.fit()
+        finally:
+            run.update_status(step=trainer.step, best=trainer.best, skipped=sorted(trainer.skipped))
+
+
+def record_rates(run: RunFolder, objective: Objective) -> None:
+    """Write a variable-rate run's validation rates to artifacts/validation_rates.csv, with their metrics' names."""
+    rates = building.evaluation_rates(objective.criterion, objective.codec, None)
+    if rates is None:
+        return
+    lines = ["quality,lmbda,lmbda_of_mse_in_0_1,metric"]
+    lines += [
+        f"{rate.quality:g},{rate.lmbda:.9g},{MSE_UNIT * rate.lmbda:.9g},"
+        f"{names.at_quality(names.VAL_RD_LOSS, rate.quality)}"
+        for rate in rates
+    ]
+    write_atomically(run.artifacts / "validation_rates.csv", "\n".join(lines) + "\n")
+
+
+def begin(trainer: Trainer, config: RunConfig, run: RunFolder, console: Console) -> None:
+    """Put the trainer where the run stands: at its newest checkpoint, at its parent's last step, or at the start."""
+    if trainer.resume():
+        text = f"going on from step {trainer.step} of {trainer.max_steps}"
+    elif config.parent is not None:
+        parent = RunFolder(run.root.parent / config.parent)
+        trainer.extend(Checkpoints(parent.checkpoints, parent.signature))
+        text = f"extending run {parent.signature} from step {trainer.step} to {trainer.max_steps}"
+    else:
+        return
+    log.info(text)
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def with_first_weights(config: RunConfig, run: RunFolder) -> RunConfig:
+    """The config with the weights that `init_from` names, those of the run beside this one."""
+    if config.init_from is None:
+        return config
+    return with_values(config, {"model.weights": str(run.root.parent / config.init_from / "checkpoints" / "best.pt")})
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

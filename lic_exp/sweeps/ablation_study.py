@@ -1,0 +1,136 @@
+"""Ablation tables as command lines: which trainings fill one, and the manifest by which analysis finds them.
+
+`experiment=NAME` may name a file with a `table` (`lic_exp.ablation_spec`). Then `variant=`, `seed=` and the table's
+rate key choose among its trainings, and everything else on the command line holds for all of them. Two command lines
+make the same study if they give the baseline the same signature.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lic_exp.ablation_spec import FOLDER, Table, TableCell
+from lic_exp.atomic import write_atomically
+from lic_exp.config.composer import Composer
+from lic_exp.config.errors import ConfigError, did_you_mean
+from lic_exp.config.overrides import parse_each, quoted, values_of
+from lic_exp.config.schema import RunConfig
+from lic_exp.config.signing import wanted_evaluation
+from lic_exp.config.validation import validate
+from lic_exp.sweeps.spec import SEED
+
+VARIANT = "variant"
+
+
+@dataclass(frozen=True)
+class AblationStudy:
+    """A table under the overrides that all of its trainings share.
+
+    given: the command line, which may choose among the trainings.
+    """
+
+    name: str
+    table: Table
+    given: tuple[str, ...]
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys by which a command line chooses trainings."""
+        rates = (key for name in self.table.variants for key in self.table.rates_of(name))
+        return list(dict.fromkeys([VARIANT, SEED, *rates]))
+
+    @cached_property
+    def shared(self) -> list[str]:
+        """The overrides that choose nothing."""
+        return [text for text in self.given if text.partition("=")[0].lstrip("+") not in self.keys]
+
+    def chosen(self, several: bool) -> list[TableCell]:
+        """The trainings that the command line names. Raises ConfigError where it names none, or too many."""
+        variants = self._variants(several)
+        asked = [cell for name in variants for cell in self._cells_of(name, several)]
+        if not several and len(asked) > 1:
+            raise ConfigError([f"experiment={self.name}: these overrides name {len(asked)} trainings; -m runs several"])
+        return asked
+
+    def _variants(self, several: bool) -> list[str]:
+        runnable = [name for name, variant in self.table.variants.items() if variant.overrides is not None]
+        picked = [str(value) for value in values_of(self.given, VARIANT)]
+        if not picked and not several:
+            raise ConfigError(
+                [f"experiment={self.name} is a table: name a row, variant={'|'.join(runnable)}, or run all with -m"]
+            )
+        for name in picked:
+            if name not in self.table.variants:
+                hint = did_you_mean(name, runnable)
+                raise ConfigError([f"variant={name}: {self.name} has no such row.{hint} Valid: {', '.join(runnable)}"])
+            if name not in runnable:
+                raise ConfigError([f"variant={name} cannot be run: {self.table.variants[name].why}"])
+        return picked or runnable
+
+    def _cells_of(self, variant: str, several: bool) -> list[TableCell]:
+        """The variant's trainings with the chosen seeds and rates; a seed beyond the table's is no error."""
+        seeds = values_of(self.given, SEED)
+        again = self.table.aa_seeds if variant == self.table.baseline else []
+        known = [*self.table.seeds, *again]
+        mine = [int(seed) for seed in seeds] or known[: None if several else 1]
+        if seeds and several:  # of a whole table only the baseline has the A/A seeds
+            mine = [seed for seed in mine if seed in known or seed not in self.table.aa_seeds]
+        points = self.table.points(variant)
+        rates = [{key: value} for key in self.table.rates_of(variant) for value in values_of(self.given, key)]
+        return [TableCell(variant, seed, rate) for seed in mine for rate in rates or points[: None if several else 1]]
+
+    def line(self, cell: TableCell) -> list[str]:
+        """The command line of one training: the row's own overrides first, so that the user's win."""
+        row = self.table.variants[cell.variant].overrides or []
+        title = [] if values_of(self.given, "name") else [f"name={quoted(f'{self.name} {cell.variant}')}"]
+        rate = [f"{key}={value}" for key, value in cell.rate.items()]
+        return [*row, *title, *self.shared, f"{VARIANT}={cell.variant}", f"{SEED}={cell.seed}", *rate]
+
+    def configs(self) -> Iterator[tuple[TableCell, RunConfig]]:
+        """Every training of the table with its validated config."""
+        composer, every = Composer(), list(self.table.cells())
+        for cell, overrides in zip(every, parse_each([self.line(cell) for cell in every]), strict=True):
+            yield cell, validate(composer(overrides))
+
+    def record(self, config: RunConfig) -> Path:
+        """Write the manifest beside the runs, or leave the one that has this run's config and the same table."""
+        folder = Path(config.paths.runs, FOLDER)
+        mine, table = (config.signature, wanted_evaluation(config)), self.table.model_dump()
+        for path in sorted(folder.glob(f"{self.name}-*.json")):
+            known = json.loads(path.read_text(encoding="utf-8"))
+            cells = ((cell["signature"], cell.get("evaluation")) for cell in known["cells"])
+            if known["table"] == table and mine in cells:
+                return path
+        manifest = self.manifest()
+        digits = [manifest["study"][:8], *([mine[1]] if mine[1] else [])]
+        path = folder / f"{self.name}-{'-'.join(digits)}.json"
+        write_atomically(path, json.dumps(manifest, indent=1) + "\n")
+        return path
+
+    def manifest(self) -> dict[str, Any]:
+        """What analysis needs to know: the table, and which run and which evaluation each of its trainings has."""
+        rows = [
+            {
+                "variant": cell.variant,
+                "seed": cell.seed,
+                "rate": cell.rate,
+                "signature": config.signature,
+                "evaluation": wanted_evaluation(config),
+            }
+            for cell, config in self.configs()
+        ]
+        baseline = next(row for row in rows if row["variant"] == self.table.baseline)
+        scale = values_of(self.given, "scale")
+        return {
+            "experiment": self.name,
+            "scale": str(scale[-1]) if scale else None,
+            "study": baseline["signature"],
+            "overrides": [text for text in self.shared if not text.startswith(("experiment=", "scale="))],
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "table": self.table.model_dump(),
+            "cells": rows,
+        }

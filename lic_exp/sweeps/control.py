@@ -1,0 +1,121 @@
+"""Running the cells of a sweep, stopping, trying again and waiting, from any process that sees its folder."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from lic_exp import exit_codes
+from lic_exp.processes import ask_to_stop, is_here, lives
+from lic_exp.runs.removal import check_removable, remove_run
+from lic_exp.sweeps.folder import Cell, SweepFolder
+from lic_exp.sweeps.launcher import JobQueue, LauncherOptions, launcher_of, options_of
+from lic_exp.sweeps.messages import say
+from lic_exp.sweeps.states import (
+    ACTIVE,
+    FINISHED,
+    INTERRUPTED,
+    TROUBLE,
+    CellState,
+    at_work,
+    count_text,
+    exit_code,
+    governing_queue,
+    pool_lives,
+    states,
+)
+
+LOOK_EVERY_S = 0.5
+
+
+def run_sweep(sweep: SweepFolder, options: LauncherOptions, wanted: Sequence[Cell] | None = None) -> int:
+    """Run what is not done yet, or the `wanted` cells, wherever the options say. Returns the exit code."""
+    now = states(sweep)
+    chosen = list(sweep.cells if wanted is None else wanted)
+    asked = [cell for cell in chosen if now[cell.signature].state not in FINISHED] if wanted is None else chosen
+    if stale := sum(one.state == "stale" for one in now.values()):
+        say(
+            f"sweep {sweep.name}: {stale} cells are stale: made by other code than there is now, and kept. "
+            f"python -m lic_exp retry --stale {sweep.name} --runs {sweep.runs} makes them anew"
+        )
+    if not asked:
+        say(f"sweep {sweep.name}: all {len(sweep.cells)} cells are done; nothing was started.")
+        return exit_code(sweep, chosen)
+    for cell in asked:
+        sweep.cancelled(cell).unlink(missing_ok=True)
+    return launcher_of(options).run(sweep, options, asked)
+
+
+def cancel(sweep: SweepFolder, cells: Sequence[Cell]) -> list[str]:
+    """Mark these cells, so that no pool starts them, and ask those that run to stop. Returns a line on each."""
+    now = states(sweep)
+    lines: list[str] = []
+    jobs: dict[str, tuple[JobQueue, dict[str, Cell]]] = {}
+    for cell in cells:
+        state = now[cell.signature]
+        if state.state in FINISHED:
+            continue
+        sweep.cancelled(cell).touch()
+        queue = governing_queue(state.job, sweep.attempt(cell)) if state.state in ACTIVE else None
+        if queue is not None:
+            jobs.setdefault(state.job["launcher"], (queue, {}))[1][state.job["job"]] = cell
+        else:
+            lines.append(f"{cell.label}: {_stopped(sweep, state)}")
+    for queue, of_it in jobs.values():
+        lines += queue.cancel(of_it)
+    return lines or [f"sweep {sweep.name}: nothing is left to cancel"]
+
+
+def _stopped(sweep: SweepFolder, state: CellState) -> str:
+    """What becomes of a cancelled cell that no queue has, once its process has been asked to stop."""
+    record = sweep.attempt(state.cell)
+    if state.state not in ACTIVE:
+        return "will not start"
+    if lives(record):
+        ask_to_stop(record)
+        return "asked to stop; it writes its checkpoint first"
+    if record and not is_here(record) and pool_lives(sweep):
+        return f"its pool on {sweep.pool.get('host')} is asked to stop it"
+    return "runs outside of this sweep, and goes on"
+
+
+def retry(sweep: SweepFolder, cells: Sequence[Cell], *, stale: bool = False, **changes: Any) -> int:
+    """Run again what is in trouble or was stopped, and what waits for it. Returns the exit code.
+
+    stale: also what other code has made, from nothing. changes: options of the launcher that are to be others.
+    """
+    now = states(sweep)
+    again = [cell for cell in cells if now[cell.signature].state in (*TROUBLE, *INTERRUPTED)]
+    options = options_of(sweep, changes) if again or stale else None
+    if stale:
+        outdated = [cell for cell in cells if now[cell.signature].state == "stale"]
+        _remove(sweep, outdated)
+        again += outdated
+    chosen = {cell.signature for cell in again}
+    for cell in sweep.cells:  # in their order a chain's parents come first
+        if now[cell.signature].state == "blocked" and cell.parent in chosen:
+            chosen.add(cell.signature)
+            again.append(cell)
+    if not again or options is None:
+        say(f"sweep {sweep.name}: nothing to retry: {count_text(now.values())}")
+        return exit_code(sweep, cells)
+    return run_sweep(sweep, options, again)
+
+
+def _remove(sweep: SweepFolder, cells: Sequence[Cell]) -> None:
+    for cell in cells:
+        check_removable(sweep.run(cell))
+    for cell in cells:
+        remove_run(sweep.run(cell).folder)
+        say(f"{cell.label}: removed what other code had made")
+
+
+def wait(sweep: SweepFolder, timeout_s: float | None = None) -> int:
+    """Return once no pool and no cell of the sweep is at work. Returns its exit code, 75 after `timeout_s`."""
+    begun = time.monotonic()
+    while at_work(sweep):
+        if timeout_s is not None and time.monotonic() - begun > timeout_s:
+            say(f"sweep {sweep.name}: not done yet: {count_text(states(sweep).values())}")
+            return exit_codes.PREEMPTED
+        time.sleep(LOOK_EVERY_S)
+    say(f"sweep {sweep.name}: {count_text(states(sweep).values())}")
+    return exit_code(sweep, sweep.cells)

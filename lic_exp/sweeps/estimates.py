@@ -1,0 +1,64 @@
+"""How long cells will take: by finished runs of the same kind, or by a short measured probe."""
+
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from lic_exp.config.loading import with_values
+from lic_exp.config.schema import RunConfig
+from lic_exp.config.signing import steps_per_epoch
+from lic_exp.runs.run import Run
+from lic_exp.sweeps.cell_process import cell_command, python_path
+from lic_exp.sweeps.folder import SweepFolder
+from lic_exp.sweeps.launcher import Probe
+from lic_exp.sweeps.states import seconds_per_step
+
+
+def known_paces(runs: Path) -> dict[str, float]:
+    """{throughput key: median seconds per step} of the runs here that one attempt has done, and all that it did."""
+    found: dict[str, list[float]] = {}
+    for path in runs.glob("[!.]*/status.json"):
+        try:
+            status = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+        whole = status.get("state") == "done" and status.get("attempt") == 1 and status.get("max_steps")
+        like = status.get("throughput_key")
+        if whole and status.get("finished") and like:
+            found.setdefault(like, []).append((status["finished"] - status["started"]) / whole)
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def length(config: RunConfig) -> int:
+    """A run's length in steps, as it will be."""
+    return sum(
+        stage.max_steps or (stage.max_epochs or 0) * steps_per_epoch(stage.data) for stage in config.stage_configs
+    )
+
+
+def measured_pace(config: RunConfig, probe: Probe, sweep: SweepFolder) -> float | None:
+    """Seconds per step of a cell, over the probe's steps in a place of its own; None where they failed.
+
+    Neither its start nor its validations and evaluation are counted. sweep: where the code is found.
+    """
+    steps = probe.steps
+    with tempfile.TemporaryDirectory() as temporary:
+        elsewhere: dict[str, Any] = {"stages": [], "tracker": {}, "init_from": None, "paths.runs": temporary}
+        length = {"max_steps": steps, "max_epochs": None, "log_every_steps": 1, "validate_every_steps": steps}
+        trainer = {f"trainer.{key}": value for key, value in length.items()}
+        short = with_values(config, elsewhere | trainer | {"evaluation.enabled": False})
+        content: dict[str, Any] = {"signature": short.signature, "sweep": None, "given": [], "config": short.plain()}
+        frozen = Path(temporary, "cell.json")
+        frozen.write_text(json.dumps(content))
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(python_path(sweep))}
+        begun = time.monotonic()
+        done = subprocess.run(cell_command(frozen, probe.memory_gb), env=environment, capture_output=True, check=False)
+        took = time.monotonic() - begun
+        if done.returncode != 0:
+            return None
+        return seconds_per_step(Run(Path(temporary, short.signature))) or took / steps

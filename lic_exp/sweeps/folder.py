@@ -1,0 +1,205 @@
+"""A sweep on disk: `runs/.sweeps/<name>-<digits>/`, from which everything about it can be told.
+
+manifest.json             the cells: labels, roles, signatures, what each waits for
+cells/<signature>.json    a cell's frozen config: all that a launcher gets
+cells/<signature>.log     what its processes said, one attempt after another
+cells/<signature>.attempt the latest process: pid, host, when it began, how it ended and why
+cells/<signature>.job     the job that was submitted for it last, where its launcher has a queue
+cells/<signature>.exit    what that process itself wrote of its end, for a pool that did not see it
+cells/<signature>.cancelled  it shall not start, until the sweep's command or `retry` says so
+pool.json                 the pool that runs it, with its heartbeat; pool.log what it says when detached
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lic_exp.atomic import write_atomically
+from lic_exp.config.errors import ConfigError, did_you_mean
+from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.runs.run import Run
+from lic_exp.tracking.run_folder import SWEEPS
+
+FOLDER = SWEEPS
+
+CellRecord = Mapping[str, Any]
+"""What one of these files holds of a process or a job."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell as the manifest has it.
+
+    role: the values that tell it from the others. parent: the cell whose best weights it starts from. group, first: of
+    a screened sweep, what is compared, and whether the cell is of the screening; keep: how many groups go on.
+    evaluation: the name of the evaluation that it asks for; None: of none.
+    """
+
+    signature: str
+    label: str
+    role: Mapping[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+    group: str | None = None
+    first: bool = False
+    keep: int = 0
+    evaluation: str | None = None
+
+
+class SweepFolder:
+    """A sweep's folder, read on demand."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.runs = self.folder.parent.parent
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Raises ConfigError where it cannot be read."""
+        path = self.folder / "manifest.json"
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"{path} cannot be read: {error}; the sweep's command makes it anew"]) from error
+        return manifest
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        fields = Cell.__dataclass_fields__
+        return [Cell(**{key: value for key, value in one.items() if key in fields}) for one in self.manifest["cells"]]
+
+    @cached_property
+    def by_signature(self) -> dict[str, Cell]:
+        return {cell.signature: cell for cell in self.cells}
+
+    def run(self, cell: Cell) -> Run:
+        return Run(self.runs / cell.signature, evaluated_as=cell.evaluation)
+
+    def _file(self, cell: Cell, kind: str) -> Path:
+        return self.folder / "cells" / f"{cell.signature}.{kind}"
+
+    def frozen(self, cell: Cell) -> Path:
+        return self._file(cell, "json")
+
+    def log(self, cell: Cell) -> Path:
+        return self._file(cell, "log")
+
+    def cancelled(self, cell: Cell) -> Path:
+        return self._file(cell, "cancelled")
+
+    def attempt(self, cell: Cell) -> dict[str, Any]:
+        """The latest process of a cell, {} where there was none."""
+        return _read(self._file(cell, "attempt"))
+
+    def exit_file(self, cell: Cell) -> Path:
+        return self._file(cell, "exit")
+
+    def exit_of(self, cell: Cell) -> dict[str, Any]:
+        """What the latest process that ended by itself wrote of its end: pid, exit_code."""
+        return _read(self.exit_file(cell))
+
+    def record_attempt(self, cell: Cell, record: CellRecord) -> None:
+        write_atomically(self._file(cell, "attempt"), json.dumps(record, indent=1) + "\n")
+
+    def job(self, cell: Cell) -> dict[str, Any]:
+        """The job submitted last for a cell, {} where there was none: launcher, job (number), submitted [Unix s]."""
+        record = _read(self._file(cell, "job"))
+        return {"launcher": self.manifest.get("launched_by")} | record if record else {}
+
+    def record_job(self, cell: Cell, record: CellRecord) -> None:
+        _replace(self._file(cell, "job"), json.dumps(record) + "\n")
+
+    def forget_job(self, cell: Cell) -> None:
+        self._file(cell, "job").unlink(missing_ok=True)
+
+    @property
+    def pool(self) -> dict[str, Any]:
+        """The pool that runs it, or ran it last."""
+        return _read(self.folder / "pool.json")
+
+    def find(self, names: Iterable[str]) -> list[Cell]:
+        """The cells of these signatures, beginnings of signatures, or labels; all for none. Raises ConfigError."""
+        return [self._cell(name) for name in names] or self.cells
+
+    def _cell(self, name: str) -> Cell:
+        labelled = [cell for cell in self.cells if cell.label == name]
+        if len(labelled) == 1:
+            return labelled[0]
+        try:
+            found = unique_match(name, self.by_signature) if name else None
+        except AmbiguousNameError as error:
+            raise ConfigError([str(error)]) from error
+        if found is not None:
+            return self.by_signature[found]
+        hint = did_you_mean(name, [cell.label for cell in self.cells])
+        raise ConfigError([f"{self.name} has no cell {name!r}: give a signature or a label.{hint}"])
+
+
+def sweep_name(title: str, signatures: Sequence[str]) -> str:
+    """The same cells are the same sweep."""
+    digits = hashlib.sha256("\n".join(sorted(signatures)).encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', title).strip('._')[:40] or 'sweep'}-{digits}"
+
+
+def write_sweep(folder: Path, manifest: Mapping[str, Any], frozen: Mapping[str, Mapping[str, Any]]) -> SweepFolder:
+    """Make the folder, or renew what is in it. frozen: {signature: what its cell file holds}.
+
+    The cell itself checks that its file describes the run it is named after.
+    """
+    (folder / "cells").mkdir(parents=True, exist_ok=True)
+    for signature, content in frozen.items():
+        path, text = folder / "cells" / f"{signature}.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+            _replace(path, text)
+    write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    return SweepFolder(folder)
+
+
+def _replace(path: Path, text: str) -> None:
+    """As a whole, but not synced, which would take a thousand cells ten seconds."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # a job and its submitter may both write
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def sweeps(runs: str | Path) -> list[SweepFolder]:
+    """All sweeps beside these runs, the latest made last."""
+    found = [SweepFolder(path.parent) for path in Path(runs, FOLDER).glob("*/manifest.json")]
+    return sorted(found, key=lambda sweep: str(sweep.manifest.get("made", "")))
+
+
+def find_sweep(name: str | None, runs: str = "runs") -> SweepFolder:
+    """The sweep of this folder, name, or unique beginning of a name; of None the latest. Raises ConfigError."""
+    if name and (Path(name) / "manifest.json").is_file():
+        return SweepFolder(Path(os.path.abspath(name)))
+    known = sweeps(runs)
+    if not known:
+        raise ConfigError([f"there are no sweeps in {runs}: start one with python launch.py -m, or give --runs"])
+    if name is None:
+        return known[-1]
+    by_name = {sweep.name: sweep for sweep in known}
+    try:
+        found = unique_match(name, by_name)
+    except AmbiguousNameError as error:
+        raise ConfigError([str(error)]) from error
+    if found is None:
+        raise ConfigError([f"there is no sweep {name}. There are: {', '.join(by_name)}"])
+    return by_name[found]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record

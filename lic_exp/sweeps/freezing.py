@@ -1,0 +1,154 @@
+"""From a command line to frozen, signed cells: expand, compose once per choice of groups, set values, judge, sign."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lic_exp.config.composer import Composer
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.overrides import parsed, quoted, values_of
+from lic_exp.config.schema import RunConfig
+from lic_exp.config.signing import wanted_evaluation
+from lic_exp.config.validation import validate
+from lic_exp.runs.code_hash import code_hash
+from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, sweep_name, write_sweep
+from lic_exp.sweeps.trainings import Training
+
+MOST_MESSAGES = 20
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A sweep that is not on disk yet.
+
+    cells: each signed once. configs: {signature: validated config}. lines: {signature: the cell's own command line}.
+    merged: what to say of cells that are one run.
+    """
+
+    name: str
+    runs: Path
+    cells: list[Cell]
+    configs: dict[str, RunConfig]
+    lines: dict[str, list[str]]
+    manifest: dict[str, Any]
+    merged: list[str]
+
+    @property
+    def folder(self) -> Path:
+        return self.runs / FOLDER / self.name
+
+    def files(self, sweep: str) -> dict[str, dict[str, Any]]:
+        """{signature: what its cell file holds}; `overrides` is `given` taken apart."""
+        files: dict[str, dict[str, Any]] = {}
+        evaluations = {cell.signature: cell.evaluation for cell in self.cells}
+        for name, config in self.configs.items():
+            overrides = {one.key_or_group: one.value() for one in map(parsed, self.lines[name])}
+            files[name] = {"signature": name, "sweep": sweep, "given": self.lines[name], "overrides": overrides}
+            files[name] |= {"evaluation": evaluations[name], "config": config.plain()}
+        return files
+
+    def write(self) -> SweepFolder:
+        """Put it on disk, or renew what is there."""
+        frozen = self.files(self.name)
+        before = SweepFolder(self.folder).manifest if (self.folder / "manifest.json").is_file() else {}
+        kept = {key: before[key] for key in ("made", "snapshot") if key in before}
+        return write_sweep(self.folder, self.manifest | kept, frozen)
+
+
+def freeze(asked: Sequence[Training], given: Sequence[str], *, keep: int = 0) -> Frozen:
+    """Every training composed, validated and signed. Raises ConfigError with what is wrong in any of them.
+
+    keep: of a screened sweep, how many groups go on.
+    """
+    composer = Composer()
+    configs: dict[str, RunConfig] = {}
+    cells: dict[str, Cell] = {}
+    lines: dict[str, list[str]] = {}
+    signed: list[str] = []
+    errors: dict[str, str] = {}
+    merged = []
+    places: set[str] = set()
+    for training in asked:
+        label = str(training) or "the run"
+        parent = signed[training.after] if training.after is not None else None
+        try:
+            plain = composer(training.overrides)
+            config = validate(plain if parent is None else plain | {"init_from": parent})
+            name, evaluation = config.signature, wanted_evaluation(config)
+        except ConfigError as error:
+            errors = dict.fromkeys(error.messages, label) | errors
+            signed.append("")
+            continue
+        signed.append(name)
+        places.add(config.paths.runs)
+        if name in cells and cells[name].evaluation != evaluation:
+            text = f"{label} is the same training as {cells[name].label}, evaluated otherwise: give one after the other"
+            errors[text] = label
+            continue
+        if name in cells:
+            merged.append(f"{label} is the same run as {cells[name].label}")
+            continue
+        configs[name] = config
+        lines[name] = _line(training, parent)
+        cells[name] = Cell(name, label, dict(training.role), parent, training.group, training.first, keep, evaluation)
+    if errors:
+        raise ConfigError(
+            _limited([f"{message} (cell {label})" if len(asked) > 1 else message for message, label in errors.items()])
+        )
+    if len(places) > 1:
+        raise ConfigError(
+            [f"paths.runs: the cells of a sweep lie in one folder, not in {' and '.join(sorted(places))}"]
+        )
+    runs = Path(os.path.abspath(places.pop()))
+    study = asked[0].study
+    title = study.name if study else str((values_of(given, "experiment") or ["sweep"])[0])
+    name = sweep_name(title, [f"{cell.signature} {cell.evaluation or ''}".strip() for cell in cells.values()])
+    return Frozen(
+        name, runs, list(cells.values()), configs, lines, _manifest(name, title, asked, given, cells, configs), merged
+    )
+
+
+def _line(training: Training, parent: str | None) -> list[str]:
+    """The command line that makes this run alone."""
+    own = [text.lstrip("+") for text in training.overrides.arguments if not text.startswith("hydra.searchpath")]
+    return own if parent is None else [*own, f"init_from={quoted(parent)}"]
+
+
+def _manifest(
+    name: str,
+    title: str,
+    asked: Sequence[Training],
+    given: Sequence[str],
+    cells: Mapping[str, Cell],
+    configs: Mapping[str, RunConfig],
+) -> dict[str, Any]:
+    """What analysis and commands read. Of a table it has what the table's own manifest has, of the cells asked for."""
+    study = asked[0].study
+    scale = values_of(given, "scale")
+    plugins = next(iter(configs.values())).plugins
+    return {
+        "sweep": name,
+        "experiment": title,
+        "scale": str(scale[-1]) if scale else None,
+        "overrides": list(study.shared if study else given),
+        "given": list(given),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "folder": os.getcwd(),
+        "path": [os.path.abspath(place) for place in sys.path if place not in _STANDARD],
+        "plugins": list(plugins),
+        "code": code_hash(tuple(plugins)),
+        "table": study.table.model_dump() if study else None,
+        "cells": [asdict(cell) for cell in cells.values()],
+    }
+
+
+_STANDARD = frozenset(path for path in sys.path if path.startswith((f"{sys.base_prefix}/lib", f"{sys.prefix}/lib")))
+
+
+def _limited(messages: list[str]) -> list[str]:
+    left = len(messages) - MOST_MESSAGES
+    return messages if left <= 0 else [*messages[:MOST_MESSAGES], f"and {left} more"]

@@ -1,0 +1,5 @@
+"""Cells as processes of this machine."""
+
+from lic_exp.sweeps.launchers.local.launcher import LAUNCHER
+
+__all__ = ["LAUNCHER"]

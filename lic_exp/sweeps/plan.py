@@ -1,0 +1,142 @@
+"""`plan=true`: every cell with what differs from the baseline, its state, its minutes, and the total."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from lic_exp import exit_codes
+from lic_exp.config.differences import LABELS, differences
+from lic_exp.config.schema import RunConfig
+from lic_exp.config.signing import throughput_key
+from lic_exp.flat import component_label
+from lic_exp.runs.summary import console_for
+from lic_exp.sweeps.create import SweepRequest
+from lic_exp.sweeps.estimates import known_paces, length, measured_pace
+from lic_exp.sweeps.folder import Cell, SweepFolder
+from lic_exp.sweeps.states import FINISHED, CellState, states
+from lic_exp.text import shortened, visible
+
+Pace = tuple[float, str]
+"""Seconds per step, and how they are known."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell of a plan. minutes: of computing still to come; None where nothing is known of its like."""
+
+    now: CellState
+    differs: str
+    minutes: float | None
+    source: str
+
+
+def show_plan(request: SweepRequest) -> int:
+    """Print the plan; nothing is written. Returns the exit code: 1 over `hydra.launcher.budget_min`."""
+    frozen, console = request.frozen, console_for(sys.stdout)
+    budget = request.options.budget_min if request.launcher else None
+    planned = plan(request)
+    console.print(_table(planned))
+    for text in frozen.merged:
+        console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+    minutes = sum(one.minutes for one in planned if one.minutes is not None)
+    unknown = sum(one.minutes is None for one in planned if one.now.state not in FINISHED)
+    total = _total(request, planned, minutes, unknown)
+    console.print(f"sweep {frozen.name}: {total}", highlight=False, soft_wrap=True)
+    if budget is not None and (minutes > budget or unknown):
+        over = f"{minutes:.1f} min" if minutes > budget else "of unknown length"
+        console.print(f"over the budget: {over}, and hydra.launcher.budget_min={budget:g}", highlight=False)
+        return exit_codes.FAILED
+    return exit_codes.DONE
+
+
+def _table(planned: Sequence[Planned]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for title in ("cell", "run", "state", "minutes", "differs from the baseline in"):
+        table.add_column(title, justify="right" if title == "minutes" else "left", overflow="fold")
+    for one in planned:
+        minutes = "?" if one.minutes is None else f"{one.minutes:.1f}"
+        label = shortened(visible(one.now.cell.label or "the run"), 60)
+        table.add_row(*map(Text, (label, one.now.cell.signature, one.now.state, minutes, visible(one.differs))))
+    return table
+
+
+def _total(request: SweepRequest, planned: Sequence[Planned], minutes: float, unknown: int) -> str:
+    left = sum(one.now.state not in FINISHED for one in planned)
+    text = f"{len(planned)} cells, {left} to run: {minutes:.1f} min of computing"
+    if unknown:
+        can_measure = request.launcher is not None and "probe_steps" in request.launcher.options.model_fields
+        measures = " (hydra.launcher.probe_steps=20 measures)" if can_measure else ""
+        text += f", and {unknown} of unknown length{measures}"
+    sources = ", ".join(sorted({one.source for one in planned if one.source}))
+    return f"{text}; by {sources}" if sources else text
+
+
+def plan(request: SweepRequest) -> list[Planned]:
+    """Every cell, in order."""
+    frozen = request.frozen
+    sweep = _unwritten(request)
+    now = states(sweep)
+    base = frozen.configs[baseline(request).signature]
+    left = [name for name in frozen.configs if now[name].state not in FINISHED]
+    paces = _paces(request, left, sweep)
+    planned = []
+    for name, config in frozen.configs.items():
+        minutes, source = (None, "") if name in left else (0.0, "")
+        if name in paces:
+            seconds, source = paces[name]
+            minutes = max(0, length(config) - (now[name].step or 0)) * seconds / 60
+        planned.append(Planned(now[name], differs(config, base), minutes, source))
+    return planned
+
+
+def _paces(request: SweepRequest, left: Sequence[str], sweep: SweepFolder) -> dict[str, Pace]:
+    """{signature: pace} of these cells, as far as finished runs tell it, or measured where that is wanted."""
+    frozen, found = request.frozen, {}
+    known = {name: (seconds, "finished runs of the same kind") for name, seconds in known_paces(frozen.runs).items()}
+    probe = None if request.launcher is None else request.launcher.probe(request.options)
+    for name in left:
+        config = frozen.configs[name]
+        like = throughput_key(config)
+        if like not in known and probe and (seconds := measured_pace(config, probe, sweep)) is not None:
+            known[like] = seconds, "measured steps, without start and evaluation"
+        if like in known:
+            found[name] = known[like]
+    return found
+
+
+def baseline(request: SweepRequest) -> Cell:
+    """What the others are compared with: the cell that the sweep or table calls so, or the first."""
+    wanted: dict[str, Any] = {}
+    if request.spec is not None:
+        wanted = request.spec.baseline
+    elif request.study is not None:
+        wanted = {"variant": request.study.table.baseline}
+    cells = request.frozen.cells
+    return next((cell for cell in cells if wanted.items() <= cell.role.items()), cells[0])
+
+
+def differs(one: RunConfig, other: RunConfig) -> str:
+    """`key=value` of every key that differs; of a group with another component only that."""
+    config, base = one.plain(), other.plain()
+    chosen = {
+        group: component_label(node)
+        for group, node in config.items()
+        if isinstance(node, Mapping) and "_target_" in node and node["_target_"] != base[group]["_target_"]
+    }
+    found = [
+        f"{key}={here}"
+        for key, (here, _) in differences(config, base).items()
+        if key.split(".")[0] not in chosen and key not in LABELS and here is not None
+    ]
+    return ", ".join([*(f"{group}={name}" for group, name in chosen.items()), *found])
+
+
+def _unwritten(request: SweepRequest) -> SweepFolder:
+    """The sweep as its folder would be read, whether it is there or not."""
+    sweep = SweepFolder(request.frozen.folder)
+    sweep.__dict__["manifest"] = (sweep.manifest if sweep.folder.is_dir() else {}) | {**request.frozen.manifest}
+    return sweep

@@ -1,0 +1,180 @@
+"""Which cells a sweep has, where an experiment says so: products, pairs, exceptions, seeds, chains, screening.
+
+The node `sweep` of an experiment. Keys are those of overrides, groups included; values are plain.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from lic_exp.ablation_spec import Plain
+from lic_exp.config.errors import ConfigError
+
+SEED = "seed"
+
+Values = dict[str, Any]
+
+
+class Chain(Plain):
+    """Cells that differ in `key` alone start one from another's best weights, in the order of `order`.
+
+    order: values of the key; null: as the product, the pairs or the command line have them.
+    """
+
+    key: str
+    order: list[Any] | None = None
+
+
+class Screen(Plain):
+    """First every choice at one value of `key` alone; the other values follow for the best `keep` of them.
+
+    Choices are compared by their lowest `val/rd_loss`, the mean over seeds.
+    """
+
+    key: str
+    value: Any
+    keep: int = Field(ge=1)
+
+
+class Spec(Plain):
+    """A sweep: product x zip, without `exclude`, with `include`, each with every seed.
+
+    product: {key: values}. zip: one or several {key: values} whose values move together. include, exclude: {key:
+    value}; an exclusion holds for every cell that has all of its values. baseline: the values that `plan=true`
+    compares with; the first cell where there are none.
+    """
+
+    product: dict[str, list[Any]] = Field(default_factory=dict)
+    zip: list[dict[str, list[Any]]] = Field(default_factory=list)
+    include: list[Values] = Field(default_factory=list)
+    exclude: list[Values] = Field(default_factory=list)
+    seeds: list[int] = Field(default_factory=list)
+    chain: Chain | None = None
+    screen: Screen | None = None
+    baseline: Values = Field(default_factory=dict)
+
+    @field_validator("zip", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Spec":
+        for pairs in self.zip:
+            if len({len(values) for values in pairs.values()}) > 1:
+                lengths = ", ".join(f"{key} {len(values)}" for key, values in pairs.items())
+                raise ValueError(f"zip: keys that move together have as many values each: {lengths}")
+        axes = [*self.product, *(key for pairs in self.zip for key in pairs), *([SEED] if self.seeds else [])]
+        if twice := {key for key in axes if axes.count(key) > 1}:
+            raise ValueError(f"{', '.join(sorted(twice))}: a key has its values in one place")
+        for name in ("chain", "screen"):
+            part = getattr(self, name)
+            if part is not None and part.key not in axes:
+                raise ValueError(f"{name}.key: {part.key!r} has no values in product or zip")
+        if self.chain and self.screen:
+            raise ValueError("chain and screen: cells wait for one thing or the other")
+        for entry in self.exclude:
+            if unknown := sorted(set(entry) - {*axes, *(key for cell in self.include for key in cell)}):
+                raise ValueError(f"exclude: {unknown[0]!r} is no key of this sweep; it has {', '.join(axes)}")
+        return self
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that have values in it, seeds included."""
+        zipped = (key for pairs in self.zip for key in pairs)
+        included = (key for cell in self.include for key in cell)
+        return list(dict.fromkeys([*self.product, *zipped, *included, SEED]))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A cell: the values that tell it from the others.
+
+    after: the place of the cell whose best weights it starts from. group: of a screened sweep, what is compared.
+    first: whether it is of the screening itself.
+    """
+
+    values: Values
+    after: int | None = None
+    group: str | None = None
+    first: bool = False
+
+
+def parse_spec(node: Any, where: str) -> Spec:
+    """The sweep of a node of plain containers. Raises ConfigError with everything that is wrong in it."""
+    try:
+        return Spec.model_validate(node)
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".lstrip(": ") for fault in error.errors())
+        raise ConfigError(f"{where}: sweep: {fault}" for fault in faults) from error
+
+
+def points(spec: Spec, chosen: Mapping[str, Sequence[Any]]) -> list[Point]:
+    """The cells, in order. Raises ConfigError where none is left.
+
+    chosen: {key: values} of the command line. They take the place of a product's or the seeds', choose among cells
+    where the key is of a zip or an inclusion, and make a further axis where the sweep does not know the key.
+    """
+    product = {key: list(chosen.get(key, values)) for key, values in spec.product.items()}
+    product |= {key: list(values) for key, values in chosen.items() if key not in spec.keys}
+    seeds = list(chosen.get(SEED, spec.seeds))
+    axes = [[{key: value} for value in values] for key, values in product.items()]
+    axes += [[dict(zip(pairs, row, strict=True)) for row in zip(*pairs.values(), strict=True)] for pairs in spec.zip]
+    grid = [{k: v for part in parts for k, v in part.items()} for parts in itertools.product(*axes)]
+    grid = grid if axes or not spec.include else []
+    rows = [row for row in [*grid, *spec.include] if not any(_matches(row, entry) for entry in spec.exclude)]
+    if spec.chain and (order := spec.chain.order):
+        key = spec.chain.key
+        rows.sort(key=lambda row: order.index(row.get(key)) if row.get(key) in order else len(order))
+    every = [row | seed for row in rows for seed in ([{SEED: value} for value in seeds] or [{}])]
+    kept = [row for row in every if all(key not in row or row[key] in values for key, values in chosen.items())]
+    kept = [row for row in kept if not any(_matches(row, entry) for entry in spec.exclude)]
+    unique = list({label(row): row for row in kept}.values())
+    if not unique:
+        raise ConfigError(["sweep: these overrides and exclusions leave no cell"])
+    return _related([Point(row) for row in unique], spec)
+
+
+def _related(cells: list[Point], spec: Spec) -> list[Point]:
+    """The cells with what each waits for."""
+    if spec.chain:
+        last: dict[str, int] = {}
+        linked = []
+        for place, cell in enumerate(cells):
+            group = _label(cell.values, [spec.chain.key])
+            linked.append(replace(cell, after=last.get(group)))
+            last[group] = place
+        return linked
+    if spec.screen:
+        screen = spec.screen
+        if not any(cell.values.get(screen.key) == screen.value for cell in cells):
+            raise ConfigError([f"sweep: screen.value: no cell has {screen.key}={screen.value}"])
+        return [
+            replace(
+                cell, group=_label(cell.values, [screen.key, SEED]), first=cell.values.get(screen.key) == screen.value
+            )
+            for cell in cells
+        ]
+    return cells
+
+
+def _matches(row: Values, entry: Values) -> bool:
+    return all(key in row and row[key] == value for key, value in entry.items())
+
+
+def _label(values: Values, without: Sequence[str]) -> str:
+    return label({key: value for key, value in values.items() if key not in without})
+
+
+def label(values: Mapping[str, Any]) -> str:
+    """What to call a cell with these values."""
+    return ", ".join(f"{key}={_text(value)}" for key, value in values.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_text, value))}]"
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))

@@ -1,0 +1,35 @@
+"""How sizes, time spans and other people's words are written. Imports nothing."""
+
+
+def size_text(count: float) -> str:
+    """Bytes as people read them: 812 B, 5.4 MB."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.95:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} TB"
+
+
+def age_text(seconds: float) -> str:
+    """A time span in its largest whole unit: 50 s, 3 min, 7 h, 12 d."""
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def shortened(text: str, width: int) -> str:
+    """The text, cut to `width` characters where it is longer."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def first_line(text: str) -> str:
+    """Of a text of several lines."""
+    return text.strip().partition("\n")[0]
+
+
+def visible(text: str) -> str:
+    """Data on one line, its control characters shown and not obeyed."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

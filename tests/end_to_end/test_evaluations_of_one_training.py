@@ -1,0 +1,155 @@
+"""What is evaluated names the evaluation: the same training with another one is found, and only evaluated."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from commands import QUICK
+
+import lic_exp
+from lic_exp import exit_codes
+from lic_exp.cli.cell import checked
+from lic_exp.cli.launch import main
+from lic_exp.config.errors import ConfigError
+from lic_exp.runs.lock import run_is_held, run_lock
+from lic_exp.runs.run import Run
+
+TRAINED = (
+    "model=factorized_tiny",
+    "model.N=4",
+    "model.M=4",
+    *(text for text in QUICK if not text.startswith("evaluation")),
+    "data.height=64",
+    "data.width=64",
+    "data.val_images=2",
+    "data.val_limit=null",
+    "trainer.max_steps=2",
+    "evaluation.pictures=0",
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def launch(*overrides: str) -> int:
+    return main([*TRAINED, *overrides])
+
+
+def only_run(folder: Path) -> Run:
+    (run,) = folder.glob("runs/*/")
+    return Run(run)
+
+
+def standing(run: Run) -> dict[str, object]:
+    return {key: value for key, value in run.status.items() if key != "heartbeat"}
+
+
+def test_another_evaluation_trains_nothing_and_lies_beside_the_first(here, capfd):
+    assert launch() == exit_codes.DONE
+    run = only_run(here)
+    before, weights = standing(run), (run.folder / "checkpoints/best.pt").stat().st_mtime_ns
+
+    assert launch("evaluation.limit=1") == exit_codes.DONE
+
+    assert "is trained already; it is evaluated as asked for now" in capfd.readouterr().err
+    assert standing(only_run(here)) == before
+    assert (run.folder / "checkpoints/best.pt").stat().st_mtime_ns == weights
+    (other,) = (run.folder / "eval").glob("*/evaluation.json")
+    assert [len(json.loads(file.read_text())["rows"]) for file in (run.files.eval / "evaluation.json", other)] == [2, 1]
+    for again in ((), ("evaluation.limit=1",)):
+        assert launch(*again) == exit_codes.DONE
+        assert "is done already; nothing was started" in capfd.readouterr().err
+    assert len(lic_exp.run([*TRAINED, "evaluation.limit=1"], quiet=True).evaluation) == 1
+    assert len(lic_exp.run(TRAINED, quiet=True).evaluation) == 2
+
+
+def test_a_run_that_was_not_evaluated_is_when_that_is_asked_for(here, capfd):
+    assert launch("evaluation.enabled=false") == exit_codes.DONE
+    run = only_run(here)
+    assert run.evaluation.empty
+
+    assert launch() == exit_codes.DONE
+
+    assert len(run.evaluation) == 2
+    assert run.status["attempt"] == 1
+
+
+def test_a_sweeps_cells_are_done_once_they_are_evaluated(here, capfd):
+    assert launch("-m", "seed=0,1") == exit_codes.DONE
+    assert launch("-m", "seed=0,1", "evaluation.limit=1") == exit_codes.DONE
+    assert "2 of 2 cells to run" in capfd.readouterr().err
+
+    first, second = lic_exp.list_sweeps()
+
+    assert first.folder != second.folder
+    assert [len(run.evaluation) for sweep in (first, second) for run in sweep.runs.values()] == [2, 2, 1, 1]
+    assert {run.status["attempt"] for sweep in (first, second) for run in sweep.runs.values()} == {1}
+    assert launch("-m", "seed=0,1", "evaluation.limit=1") == exit_codes.DONE
+    assert "all 2 cells are done; nothing was started" in capfd.readouterr().err
+
+
+def test_one_sweep_cannot_evaluate_one_training_twice(here, capfd):
+    assert launch("-m", "evaluation.limit=1,2") == exit_codes.CONFIG
+    assert "is the same training as evaluation.limit=1, evaluated otherwise" in capfd.readouterr().err
+    assert not list(here.iterdir())
+
+
+def test_a_training_begun_anew_has_none(here):
+    assert launch() == exit_codes.DONE
+    run = only_run(here)
+    run.files.update_status(state="preempted")
+
+    assert launch("trainer.resume=never", "evaluation.enabled=false") == exit_codes.DONE
+
+    assert "evaluation" not in json.loads((run.files.eval / "evaluation.json").read_text())
+
+
+def test_only_a_runs_own_evaluation_is_the_one_that_tables_read(here):
+    """Else another would be taken for it where its own was lost."""
+    assert launch() == exit_codes.DONE
+    run = only_run(here)
+    (run.files.eval / "evaluation.json").unlink()
+
+    assert launch("evaluation.limit=1") == exit_codes.DONE
+
+    assert not (run.files.eval / "evaluation.json").exists()
+    assert launch() == exit_codes.DONE
+    assert (run.files.eval / "evaluation.json").exists()
+
+
+def test_images_that_were_trained_on_are_not_evaluated_afterwards(here, photos, capfd):
+    folders = (f"data.train=['{photos}/train']", f"data.val=['{photos}/val']", "data.crop_size=32")
+    own = [text for text in TRAINED if not text.startswith(("data", "evaluation.pictures"))]
+    mine = [*own, "data=folder", *folders, "data.batch_size=1", "data.num_workers=0", "data.steps_per_epoch=1"]
+    assert main([*mine, "evaluation.enabled=false"]) == exit_codes.DONE
+
+    assert main([*mine, f"evaluation.data='{photos}/train'"]) == exit_codes.CONFIG
+
+    assert "exact duplicate), whose result would be too good" in capfd.readouterr().err
+    assert not list(only_run(here).files.eval.rglob("evaluation.json"))
+    assert only_run(here).state == "done"
+
+
+def test_a_run_that_is_being_evaluated_is_said_to_be(here, capfd):
+    assert launch() == exit_codes.DONE
+    run = only_run(here)
+    with run_lock(run.files):
+        assert run_is_held(run.files)
+        assert launch("evaluation.limit=1") == exit_codes.BUSY
+    assert "is being evaluated by process" in capfd.readouterr().err
+    assert not run_is_held(run.files)
+
+
+def test_a_cell_whose_evaluation_images_changed_is_refused(here, photos):
+    own = shutil.copytree(photos / "val", here / "own")
+    assert launch("-m", "seed=0,1", f"evaluation.data='{own}'") == exit_codes.DONE
+    (sweep,) = lic_exp.list_sweeps()
+    frozen = json.loads(next(sweep.folder.glob("cells/*.json")).read_text())
+    assert checked(frozen).signature == frozen["signature"]
+    next(own.iterdir()).unlink()
+    with pytest.raises(ConfigError, match="its images changed since this cell was made"):
+        checked(frozen)

@@ -1,0 +1,87 @@
+"""`gc`."""
+
+import io
+import os
+import re
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from saying import said
+
+from lic_exp import exit_codes
+from lic_exp.__main__ import main
+from lic_exp.runs.listing import bytes_in
+from lic_exp.text import size_text
+
+
+@pytest.fixture
+def littered(make_run):
+    """Runs of every kind with something to remove, and something to keep."""
+    done = make_run("a" * 16)
+    (done / ".lock").touch()
+    (done / ".status.json.123.tmp").write_bytes(b"x" * 10)
+    make_run("b" * 16, "failed", files=())
+    make_run("c" * 16, "failed")
+    make_run("d" * 16, "preempted")
+    make_run("e" * 16, "running", files=("step_00000100.pt", ".step_00000200.pt.9.tmp"))
+    make_run("f" * 16, "created", files=())
+    old = Path("runs") / ("0" * 16)
+    (old / "checkpoints").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    (Path("runs") / ("1" * 16)).mkdir()
+    half = Path("runs/.dddd.removed")
+    half.mkdir()
+    (half / "file").write_bytes(b"x" * 7)
+    return Path("runs")
+
+
+def tree(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_gc_removes_what_nobody_needs_and_keeps_the_rest(littered, capsys):
+    before, size = tree(littered), bytes_in(littered)
+    out = said(capsys, "gc", "--yes")
+    a, b = "a" * 16, "b" * 16
+    gone = {f"{a}/.lock", f"{a}/.status.json.123.tmp", f"{a}/checkpoints/step_00000100.pt", ".dddd.removed/file"}
+    gone |= {f"{b}/config.yaml", f"{b}/status.json"}
+    assert before - tree(littered) == gone
+    assert not (littered / ("0" * 16)).exists()
+    assert (littered / ("1" * 16)).exists(), "a run may be about to begin there"
+    assert out.splitlines()[-1] == f"removed {size_text(size - bytes_in(littered))}"
+    assert said(capsys, "gc", "--yes") == "nothing to remove in runs\n"
+
+
+def test_gc_on_trial_removes_nothing(littered, capsys):
+    before = tree(littered)
+    out = said(capsys, "gc", "--dry-run")
+    assert tree(littered) == before
+    for kind in ("step checkpoints of a finished run", "left-over temporary files", "before its first checkpoint"):
+        assert kind in out
+    assert re.search(r"^total +6 +\d", out, flags=re.MULTILINE)
+
+
+def test_gc_without_a_terminal_needs_yes(littered, capsys, monkeypatch):
+    before = tree(littered)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert main(["gc"]) == exit_codes.CONFIG
+    assert "--yes" in capsys.readouterr().err
+    assert tree(littered) == before
+
+
+def test_gc_of_last_checkpoints_keeps_what_a_child_still_needs(make_run, capsys):
+    parent, other, lost = make_run("aaaa"), make_run("bbbb"), make_run("cccc", files=("step_00000100.pt",))
+    make_run("dddd", "preempted", parent="aaaa")
+    said(capsys, "gc", "--no-keep-last", "--yes")
+    assert [path.name for path in (parent / "checkpoints").glob("step*")] == ["step_00000200.pt"]
+    assert [path.name for path in (other / "checkpoints").iterdir()] == ["best.pt"]
+    assert [path.name for path in (lost / "checkpoints").iterdir()] == ["step_00000100.pt"], "its only weights"
+
+
+def test_gc_leaves_a_run_alone_that_has_just_begun(make_run, capsys):
+    folder = make_run("aaaa", "failed", files=())
+    with FileLock(folder / ".lock"):
+        assert main(["gc", "--yes"]) == exit_codes.DONE
+    assert "left alone: run aaaa is being trained" in capsys.readouterr().err
+    assert (folder / "config.yaml").exists()

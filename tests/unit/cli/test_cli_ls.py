@@ -1,0 +1,69 @@
+"""`ls`."""
+
+import time
+
+import pytest
+from made_runs import gone_process
+from saying import said
+
+from lic_exp import exit_codes
+from lic_exp.__main__ import main
+
+
+def test_ls_shows_runs_latest_last(make_run, capsys):
+    make_run("aaaaaaaaaaaaaaaa", name="newer", started=time.time() - 90)
+    make_run(
+        "bbbbbbbbbbbbbbbb",
+        "failed",
+        reason="RuntimeError: no\nsecond line",
+        started=time.time() - 7200,
+        best=float("inf"),
+    )
+    title, older, newer, why, total = said(capsys, "ls").splitlines()
+    assert older.split() == [
+        "bbbbbbbb",
+        "failed",
+        "200/500",
+        "MeanScaleHyperp…",
+        "IntraScale",
+        "2",
+        "h",
+        *older.split()[-2:],
+    ]
+    assert newer.split()[:5] == ["aaaaaaaa", "newer", "done", "200/500", "1.2500"]
+    assert "1 min" in newer
+    assert title.split() == ["run", "name", "state", "step", "rd_loss", "model", "reg", "age", "size"]
+    assert why == "bbbbbbbb failed: RuntimeError: no"
+    assert total.startswith("2 runs in runs, ")
+
+
+@pytest.mark.parametrize("width", [100, 160])
+def test_ls_fits_its_terminal(make_run, capsys, monkeypatch, width):
+    make_run("a" * 16, "preempted", name="a rather long label of a run", step=123456, max_steps=1500000, best=123.4567)
+    make_run("b" * 16, "preempted", name="another", step=1, max_steps=1500000)
+    out = said(capsys, "ls", width=width, monkeypatch=monkeypatch)
+    assert max(map(len, out.splitlines())) <= width
+    assert "123456/1500000" in out
+    assert "123.4567" in out
+    assert ("tries" in out) == (width == 160)
+
+
+def test_ls_gives_more_digits_where_runs_are_alike(make_run, capsys):
+    make_run("aaaaaaaaaa111111")
+    make_run("aaaaaaaaaa222222")
+    out = said(capsys, "ls")
+    assert "aaaaaaaaaa1 " in out
+    assert "aaaaaaaaaa2 " in out
+
+
+def test_ls_by_state(make_run, capsys):
+    make_run("aaaa")
+    make_run("bbbb", "failed")
+    make_run("cccc", "running", pid=gone_process())
+    out = said(capsys, "ls", "--state", "failed,dead")
+    assert "aaaa" not in out
+    assert "bbbb" in out
+    assert "cccc" in out
+    assert "2 of 3 runs in runs" in out
+    assert main(["ls", "--state", "finished"]) == exit_codes.CONFIG
+    assert "there is no state 'finished'" in capsys.readouterr().err

@@ -1,0 +1,44 @@
+"""`verify` with synthetic weights: what it shows, and what it refuses."""
+
+import pytest
+import torch
+
+import lic_exp
+from lic_exp import exit_codes
+from lic_exp.__main__ import main
+from lic_exp.cli import verify
+from lic_exp.cli.verify import published_of
+from lic_exp.config.errors import ConfigError
+
+
+def test_the_published_points_are_the_readmes():
+    plain, msssim = published_of("hpcm_base", "kodak")
+    assert plain.results["bpp"] == (0.1211, 0.1757, 0.2729, 0.4125, 0.5898, 0.8209)
+    assert plain.results["psnr"] == (29.4022, 30.7547, 32.4012, 34.2063, 36.0145, 37.7525)
+    assert set(msssim.results) == {"bpp", "ms-ssim-db"}
+    assert plain.about["source"]["repo"].endswith("LIC-HPCM")
+    assert published_of("hpcm_tiny", "kodak") == []
+    with pytest.raises(ConfigError, match=r"--published: .*kodac"):
+        published_of("hpcm_base", "kodac")
+
+
+def test_a_checkpoint_is_measured_and_compared(tmp_path, photos, capsys, monkeypatch):
+    """A tiny model stands for Base, whose points it is set beside: the parts are the same."""
+    curves = published_of("hpcm_base", "kodak")
+    monkeypatch.setattr(verify, "published_of", lambda model, dataset: curves)
+    torch.save({"state_dict": lic_exp.create_model("hpcm_tiny", compat=True).state_dict()}, tmp_path / "released.pth")
+    arguments = ["verify", str(tmp_path / "released.pth"), "--model", "hpcm_tiny", "--data", str(photos / "val")]
+    assert main([*arguments, "--device", "cpu", "--out", str(tmp_path / "out")]) == exit_codes.DONE
+    said = capsys.readouterr().out
+    for part in ("exact", "published: hpcm_base on Kodak", "0.1211", "measured PSNR dB", "LIC-HPCM", "c271cfe"):
+        assert part in said
+    assert (tmp_path / "out/images.csv").is_file()
+    assert main([*arguments, "--no-compat"]) == exit_codes.CONFIG
+    assert "use compat: true" in capsys.readouterr().err
+
+
+def test_a_folder_without_images(tmp_path, capsys):
+    torch.save(lic_exp.create_model("hpcm_tiny", compat=True).state_dict(), tmp_path / "released.pth")
+    arguments = ["verify", str(tmp_path / "released.pth"), "--model", "hpcm_tiny", "--data", str(tmp_path / "none")]
+    assert main(arguments) == exit_codes.CONFIG
+    assert "--data: " in capsys.readouterr().err

@@ -1,0 +1,227 @@
+import json
+
+import pytest
+import toy
+import yaml
+
+import lic_exp
+from lic_exp.ablation_spec import FOLDER, TableError, parse_table, read_table
+from lic_exp.config.compose import compose
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.signing import signature
+from lic_exp.config.validation import validate
+from lic_exp.sweeps.trainings import trainings
+
+TABLE = """# @package _global_
+table:
+  title: toys
+  paper: nobody's
+  baseline: plain
+  seeds: [3, 4]
+  aa_seeds: [5, 6]
+  rates:
+    criterion.lmbda: [0.01, 0.05]
+  variants:
+    plain: {label: plain, overrides: []}
+    wide: {label: wide, overrides: [model.channels=8, optimizer.lr=0.01]}
+    dream: {label: a dream, overrides: null, why: nobody wrote it}
+"""
+ROW = {"label": "a row", "overrides": []}
+PACKAGE = "toys_with_a_table"
+COMMON = (
+    f"plugins=[{toy.NAME},{PACKAGE}]",
+    *toy.SHORT_RUN,
+    "experiment=toys",
+)
+
+
+@pytest.fixture
+def toys(toy_folder, tmp_path, monkeypatch):
+    """The toys with a table, in an empty working folder."""
+    toy.write_package(tmp_path, PACKAGE, {"__init__.py": "", "conf/experiment/toys.yaml": TABLE})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+def cells(*given, several=True):
+    return [str(training) for training in trainings([*COMMON, *given], several=several)]
+
+
+def config(*given):
+    (training,) = trainings([*COMMON, *given], several=False)
+    return validate(compose(training.overrides))
+
+
+def messages(*given, several=False):
+    with pytest.raises(ConfigError) as error:
+        trainings([*COMMON, *given], several=several)
+    return error.value.messages
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_tables_name_stands_for_all_its_trainings():
+    every = cells()
+    assert len(every) == len(set(every)) == (4 + 2) * 2
+    assert every[0] == "plain, seed=3, criterion.lmbda=0.01"
+    assert "plain, seed=5, criterion.lmbda=0.05" in every
+    assert "wide, seed=5, criterion.lmbda=0.05" not in every
+
+
+@pytest.mark.usefixtures("toys")
+def test_row_seed_and_rate_choose_among_them():
+    assert cells("variant=wide", "seed=4") == [f"wide, seed=4, criterion.lmbda={rate}" for rate in (0.01, 0.05)]
+    assert cells("seed=3,5", "criterion.lmbda=0.05") == [
+        *(f"plain, seed={seed}, criterion.lmbda=0.05" for seed in (3, 5)),
+        "wide, seed=3, criterion.lmbda=0.05",
+    ]
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_single_run_names_its_row_and_takes_the_first_seed_and_rate():
+    assert cells("variant=wide", several=False) == ["wide, seed=3, criterion.lmbda=0.01"]
+    assert cells("variant=wide", "seed=9", several=False) == ["wide, seed=9, criterion.lmbda=0.01"]
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_rows_overrides_are_set_and_the_command_line_wins():
+    chosen = config("variant=wide")
+    assert (chosen.model.options["channels"], chosen.optimizer.options["lr"]) == (8, 0.01)
+    assert (chosen.variant, chosen.name, chosen.seed) == ("wide", "toys wide", 3)
+    assert config("variant=wide", "optimizer.lr=0.5").optimizer.options["lr"] == 0.5
+    assert config("variant=wide", "name=mine").name == "mine"
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_table_and_its_labels_change_no_signature():
+    mine = config("variant=wide")
+    plain = [text for text in COMMON if not text.startswith("experiment")]
+    (other,) = trainings(
+        [*plain, "model.channels=8", "optimizer.lr=0.01", "seed=3", "criterion.lmbda=0.01"], several=False
+    )
+    assert signature(mine) == signature(validate(compose(other.overrides)))
+    assert "table" not in mine
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "experiment=toys is a table: name a row, variant=plain|wide, or run all with -m"),
+        (["variant=wdie"], "variant=wdie: toys has no such row. Did you mean wide? Valid: plain, wide"),
+        (["variant=dream"], "variant=dream cannot be run: nobody wrote it"),
+        (["variant=plain,wide"], "experiment=toys: these overrides name 2 trainings; -m runs several"),
+        (["variant=plain", "optimizer.lr=1,2"], "optimizer.lr=1,2: with a table only variant, seed, criterion.lmbda"),
+        (
+            ["table.seeds=[1]", "variant=plain"],
+            "experiment=toys: table: aa_seeds: 2 for 1 seeds; give as many, or none",
+        ),
+        (["table.sed=[1]", "variant=plain"], "experiment=toys: table: sed: Extra inputs are not permitted"),
+    ],
+)
+def test_refusals(given, message):
+    (found,) = messages(*given)
+    assert found.replace("Value error, ", "").startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["variant=x"], "variant=x: only an experiment with a table has variants"),
+        (["table.seeds=[1]"], "table.seeds=[1]: only an experiment has a table"),
+    ],
+)
+def test_without_a_table_there_are_no_rows(given, message):
+    with pytest.raises(ConfigError) as error:
+        trainings(given, several=False)
+    assert error.value.messages[0].startswith(message)
+
+
+@pytest.mark.usefixtures("toys")
+def test_the_manifest_signs_every_cell_as_its_own_command_does(tmp_path):
+    lic_exp.run([*COMMON, "variant=wide", "seed=4"], quiet=True)
+    (path,) = (tmp_path / "work" / "runs" / FOLDER).iterdir()
+    manifest = json.loads(path.read_text())
+    assert path.name == f"toys-{manifest['study'][:8]}-{manifest['cells'][0]['evaluation']}.json"
+    assert len(manifest["cells"]) == 12
+    signed = {(cell["variant"], cell["seed"], *cell["rate"].values()): cell["signature"] for cell in manifest["cells"]}
+    assert len(set(signed.values())) == 12
+    for (variant, seed, rate), name in list(signed.items())[::5]:
+        assert signature(config(f"variant={variant}", f"seed={seed}", f"criterion.lmbda={rate}")) == name
+    assert manifest["study"] == signed["plain", 3, 0.01]
+    assert (tmp_path / "work" / "runs" / signed["wide", 4, 0.01]).is_dir()
+    assert "experiment=toys" not in manifest["overrides"]
+
+
+@pytest.mark.usefixtures("toys")
+def test_other_settings_are_another_study_and_the_same_are_the_same(tmp_path):
+    for given in (["variant=wide"], ["variant=plain", "seed=4"], ["variant=wide", "trainer.max_steps=3"]):
+        lic_exp.run([*COMMON, *given], quiet=True)
+    assert len(list((tmp_path / "work" / "runs" / FOLDER).iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"baseline": "dream"}, "baseline: 'dream' is none of the variants that can be run"),
+        ({"seeds": []}, "seeds: List should have at least 1 item"),
+        ({"aa_seeds": [3, 7]}, "a seed stands there twice"),
+        ({"rates": {"a": [1], "b": [1]}}, "one key makes the rates"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"variants": {"plain": {"label": "p", "overrides": None}}}, "overrides: null wants a `why`"),
+        (
+            {"variants": {"plain": ROW, "a": ROW | {"against": "b"}}},
+            "variants.a.against: 'b' is no row that others can",
+        ),
+        (
+            {"variants": {"plain": ROW, "a": ROW | {"against": "plain"}, "b": ROW | {"against": "a"}}},
+            "variants.b.against",
+        ),
+    ],
+)
+def test_what_a_table_must_be(change, message):
+    with pytest.raises(TableError, match=r"^here: table: ") as error:
+        parse_table(yaml.safe_load(TABLE)["table"] | change, "here")
+    assert message in str(error.value)
+
+
+def test_rows_compare_with_the_baseline_or_with_the_row_they_name():
+    rows = {"plain": ROW, "low": ROW, "low_too": ROW | {"against": "low"}, "other": ROW}
+    table = parse_table(yaml.safe_load(TABLE)["table"] | {"variants": rows}, "here")
+    assert {name: table.partner(name) for name in rows} == {
+        "plain": "plain",
+        "low": "low",
+        "low_too": "low",
+        "other": "plain",
+    }
+
+
+def test_an_experiment_without_a_table(tmp_path):
+    (tmp_path / "plain.yaml").write_text("# @package _global_\nseed: 1\n")
+    assert read_table(tmp_path / "plain.yaml") is None
+
+
+def test_a_row_with_rates_of_its_own(toys, tmp_path):
+    """A codec of one rate beside one that serves a range."""
+    own = TABLE.replace("  rates:\n    criterion.lmbda: [0.01, 0.05]\n", "").replace(
+        "lr=0.01]}", "lr=0.01], rates: {criterion.lmbda: [0.01, 0.05]}}"
+    )
+    (tmp_path / PACKAGE / "conf/experiment/toys.yaml").write_text(own)
+    assert cells("seed=3") == [
+        "plain, seed=3",
+        "wide, seed=3, criterion.lmbda=0.01",
+        "wide, seed=3, criterion.lmbda=0.05",
+    ]
+    assert cells("variant=wide", "seed=3", "criterion.lmbda=0.05") == ["wide, seed=3, criterion.lmbda=0.05"]
+    assert cells("variant=wide", several=False) == ["wide, seed=3, criterion.lmbda=0.01"]
+    table = parse_table(yaml.safe_load(own)["table"], "here")
+    assert [cell.rate for cell in table.cells() if cell.seed == 4] == [
+        {},
+        {"criterion.lmbda": 0.01},
+        {"criterion.lmbda": 0.05},
+    ]
+
+
+def test_an_interval_is_for_a_search():
+    with pytest.raises(ConfigError, match="an interval is for a search: hydra/sweeper=search"):
+        trainings(["optimizer.lr=interval(0.1,1)"], several=True)

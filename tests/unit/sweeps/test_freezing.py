@@ -1,0 +1,157 @@
+"""From a command line to frozen, signed cells and the sweep that they are."""
+
+import json
+
+import pytest
+import toy
+import yaml
+from checkout import ROOT
+
+from lic_exp.__main__ import main as verb
+from lic_exp.config.compose import compose
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.signing import signature
+from lic_exp.config.validation import validate
+from lic_exp.sweeps.create import sweep_request
+from lic_exp.sweeps.folder import FOLDER, SweepFolder, find_sweep
+from lic_exp.sweeps.freezing import freeze
+from lic_exp.sweeps.states import CELL_STATES
+from lic_exp.sweeps.trainings import trainings
+
+PACKAGE = "toys_with_a_sweep"
+COMMON = (f"plugins=[{toy.NAME},{PACKAGE}]", *toy.SHORT_RUN)
+EXPERIMENT = """# @package _global_
+sweep:
+  product: {spectral_reg: [none, intra], optimizer.lr: [0.01, 0.001]}
+  seeds: [3, 4]
+"""
+NASTY = ["a b", "$(touch x); `y` && z | w > v", 'it\'s "quoted"', "\u00e9\u4e2d", "two\nlines", "#,=[{"]
+
+
+@pytest.fixture
+def toys(toy_folder, tmp_path, monkeypatch):
+    """The toys with an experiment that is a sweep, in an empty working folder."""
+    toy.write_package(tmp_path, PACKAGE, {"__init__.py": "", "conf/experiment/swept.yaml": EXPERIMENT})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+def frozen(*given):
+    given = [*COMMON, *given]
+    return freeze(trainings(given, several=True), given)
+
+
+@pytest.mark.usefixtures("toys")
+def test_an_experiments_sweep_is_its_cells_each_signed_as_its_own_command_is():
+    found = frozen("experiment=swept")
+    assert len({cell.signature for cell in found.cells}) == len(found.cells) == 8
+    for cell in found.cells[::3]:
+        own = [f"{key}={value}" for key, value in cell.role.items()]
+        (alone,) = trainings([*COMMON, *own], several=False)
+        assert signature(validate(compose(alone.overrides))) == cell.signature
+    assert "sweep" not in next(iter(found.configs.values()))
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_sweep_asks_for_m():
+    with pytest.raises(ConfigError, match="experiment=swept is a sweep: run it with -m"):
+        trainings([*COMMON, "experiment=swept"], several=False)
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_chained_cell_is_signed_by_the_cell_it_starts_from():
+    found = frozen("experiment=swept", "sweep.chain={key:optimizer.lr}", "seed=3")
+    parents = {cell.signature: cell.parent for cell in found.cells}
+    assert sorted(parent is None for parent in parents.values()) == [False, False, True, True]
+    for name, parent in parents.items():
+        assert found.configs[name].init_from == parent
+    unchained = {cell.signature for cell in frozen("experiment=swept", "seed=3").cells}
+    assert {name for name, parent in parents.items() if parent is None} < unchained
+    assert not {name for name, parent in parents.items() if parent is not None} & unchained
+
+
+@pytest.mark.usefixtures("toys")
+def test_fifteen_hundred_cells_are_each_signed_once(monkeypatch):
+    signed = []
+    monkeypatch.setattr(
+        "lic_exp.config.validation.signature", lambda config: signed.append(signature(config)) or signed[-1]
+    )
+    found = frozen("seed=range(0,500)", "optimizer.lr=0.1,0.01,0.001")
+    assert len(found.cells) == len(set(signed)) == len(signed) == 1500
+    sweep = found.write()
+    assert len(list((sweep.folder / "cells").iterdir())) == 1500
+
+
+@pytest.mark.usefixtures("toys")
+def test_the_same_cells_are_the_same_sweep_and_other_cells_are_not():
+    assert frozen("seed=0,1").name == frozen("seed=1,0").name != frozen("seed=0,2").name
+    twice = frozen("seed=0,0")
+    assert len(twice.cells) == 1
+    assert twice.merged == ["seed=0 is the same run as seed=0"]
+
+
+@pytest.mark.usefixtures("toys")
+def test_the_manifest_says_which_cell_is_what(tmp_path):
+    sweep = sweep_request([*COMMON, "seed=0,1", "optimizer.lr=0.1,0.2", "hydra.launcher.slots=3"], several=True).write()
+    assert sweep.folder.parent == tmp_path / "work" / "runs" / FOLDER
+    manifest = json.loads((sweep.folder / "manifest.json").read_text())
+    assert [cell["role"] for cell in manifest["cells"]] == [
+        {"seed": seed, "optimizer.lr": lr} for seed in (0, 1) for lr in (0.1, 0.2)
+    ]
+    assert manifest["cells"][1]["label"] == "seed=0, optimizer.lr=0.2"
+    assert manifest["launcher"]["slots"] == 3
+    assert find_sweep(None).name == find_sweep(sweep.name[:9]).name == sweep.name
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize("text", NASTY)
+def test_what_means_something_to_a_shell_or_a_parser_arrives_as_data(text, tmp_path):
+    experiment = tmp_path / PACKAGE / "conf/experiment/swept.yaml"
+    node = {"product": {"name": [text, "other"]}, "seeds": [0]}
+    experiment.write_text("# @package _global_\n" + yaml.safe_dump({"sweep": node}, allow_unicode=True))
+    # The name is not signed, so that the two are one run.
+    assert [training.role["name"] for training in trainings([*COMMON, "experiment=swept"], several=True)] == [
+        text,
+        "other",
+    ]
+    found = frozen("experiment=swept")
+    (cell,) = found.cells
+    assert cell.label == f"name={text}, seed=0"
+    sweep = SweepFolder(found.write().folder)
+    assert json.loads(sweep.frozen(cell).read_text())["config"]["name"] == text
+    assert sweep.cells[0].label == cell.label
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["hydra.launcher.slots=0"], "hydra.launcher.slots=0: should be greater than or equal to 1"),
+        (["hydra.launcher.slot=2"], "hydra.launcher.slot: there is no such key. Did you mean hydra.launcher.slots?"),
+        (["optimizer.lr=1,-1"], "optimizer.lr=-1: should be greater than 0 (cell seed=0, optimizer.lr=-1)"),
+        (["paths.runs=a,b"], "paths.runs: the cells of a sweep lie in one folder, not in a and b"),
+    ],
+)
+def test_a_wrong_sweep_is_refused_before_anything_is_written(given, message, tmp_path):
+    with pytest.raises(ConfigError) as error:
+        sweep_request([*COMMON, "seed=0,1", *given], several=True)
+    assert any(found.startswith(message) for found in error.value.messages), error.value.messages
+    assert not list((tmp_path / "work").iterdir())
+
+
+@pytest.mark.usefixtures("toys")
+def test_explain_says_what_a_waiting_cell_differs_in(capsys):
+    sweep = sweep_request([*COMMON, "seed=0,7"], several=True).write()
+    first, second = (cell.signature for cell in sweep.cells)
+    assert verb(["explain", second[:10], first]) == 0
+    said = capsys.readouterr().out
+    assert f"run {second}\n  not begun\n  cell seed=7 of sweep {sweep.name}\n" in said
+    assert "  data.crop_size=32  (default: 128)\n" in said
+    assert said.endswith(f"differs from {first} in\n  seed=7  ({first[:8]}: 0)\n")
+    assert verb(["explain", "0000"]) == 2
+
+
+def test_every_state_of_a_cell_is_explained():
+    page = (ROOT / "docs" / "states.md").read_text()
+    assert [state for state in CELL_STATES if f"| `{state}` |" not in page] == []

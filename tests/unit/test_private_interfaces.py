@@ -1,0 +1,142 @@
+"""What other packages do not promise is used in one module, which does what its users need of it."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from checkout import ROOT
+from packaging.requirements import Requirement
+from torch import nn
+
+import lic_exp
+from lic_exp import private_interfaces
+
+HOME = "lic_exp/private_interfaces.py"
+PUBLIC = {"_fields", "_replace", "_asdict", "_make", "_exit"}
+"""Documented, for all their underscore: those of named tuples, and os._exit."""
+
+ACCESS = {"getattr", "setattr", "hasattr", "delattr"}
+
+
+def private(name):
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
+
+
+def own_names(tree):
+    """What a module defines itself: functions, classes, variables, attributes that it sets."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def names_used(node):
+    """Names of other modules and attributes of objects that a node of the tree refers to."""
+    if isinstance(node, ast.Attribute):
+        return [node.attr]
+    if isinstance(node, ast.Import):
+        return [part for alias in node.names for part in alias.name.split(".")]
+    if isinstance(node, ast.ImportFrom):
+        return [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ACCESS:
+        return [part.value for part in node.args[1:2] if isinstance(part, ast.Constant)]
+    return []
+
+
+def foreign(code):
+    """Private names that a module uses and does not define."""
+    tree = ast.parse(code)
+    own = set(own_names(tree))
+    return sorted({name for node in ast.walk(tree) for name in names_used(node) if private(name)} - own)
+
+
+def sources():
+    for package in ("lic_exp", "analysis"):
+        yield from sorted((ROOT / package).rglob("*.py"))
+
+
+def test_no_other_module_uses_what_is_private():
+    found = {str(path.relative_to(ROOT)): foreign(path.read_text(encoding="utf-8")) for path in sources()}
+    assert found.pop(HOME), "it is there for these"
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("from hydra._internal.utils import get_args_parser", ["_internal"]),
+        ("import torch._dynamo", ["_dynamo"]),
+        ("from lic_exp.runs.run import _alive", ["_alive"]),
+        ("def stop(it):\n    it._shutdown_workers()", ["_shutdown_workers"]),
+        ("def stop(it):\n    getattr(it, '_shutdown_workers')()", ["_shutdown_workers"]),
+        ("class A:\n    def _own(self): ...\n    def f(self, other): other._own()", []),
+        ("class A:\n    def __init__(self): self._x = 1\n    def f(self): return self._x, self.__dict__", []),
+    ],
+)
+def test_planted_uses_are_found(code, names):
+    assert foreign(code) == names
+
+
+def overridden(classes):
+    """Private methods of other packages' classes that ours replace."""
+    for kind in classes:
+        foreign_bases = [base for base in kind.__mro__ if base.__module__.partition(".")[0] != "lic_exp"]
+        for name, value in vars(kind).items():
+            replaces = any(name in vars(base) for base in foreign_bases)
+            if private(name) and replaces and (inspect.isfunction(value) or isinstance(value, property)):
+                yield f"{kind.__module__}.{kind.__qualname__}.{name}"
+
+
+def test_no_class_replaces_what_is_private():
+    """Which the text alone does not show."""
+    modules = [
+        found.name for found in pkgutil.walk_packages(lic_exp.__path__, "lic_exp.") if found.name != "lic_exp.conf"
+    ]
+    members = [vars(importlib.import_module(name)).values() for name in modules if not name.endswith("__main__")]
+    classes = {value for values in members for value in values if inspect.isclass(value)}
+    assert sorted(overridden(kind for kind in classes if kind.__module__.startswith("lic_exp."))) == []
+
+
+def test_a_planted_replacement_is_found():
+    class Planted(nn.Module):
+        def _load_from_state_dict(self, *arguments):
+            """As torch calls it."""
+
+    Planted.__module__ = "lic_exp.planted"
+    (found,) = overridden([Planted])
+    assert found.endswith("Planted._load_from_state_dict")
+
+
+def test_every_use_says_why():
+    functions = [value for name, value in vars(private_interfaces).items() if inspect.isfunction(value)]
+    own = [function for function in functions if function.__module__ == private_interfaces.__name__]
+    assert len(own) >= 10
+    assert [function.__name__ for function in own if "\n\nWhy: " not in inspect.getdoc(function)] == []
+
+
+def test_their_packages_are_bounded_both_ways():
+    project = tomllib.loads(Path(ROOT, "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    bounds = {found.name: found.specifier for found in map(Requirement, project["dependencies"])}
+    for package in ("torch", "compressai", "hydra-core", "submitit"):
+        operators = {part.operator for part in bounds[package]}
+        assert operators == {">=", "<"}, package
+
+
+def test_tensors_without_values_know_their_mode():
+    with private_interfaces.without_values() as mode:
+        tensor = torch.empty(2, 3)
+    assert private_interfaces.mode_of(tensor) is mode
+    assert private_interfaces.mode_of(torch.empty(1)) is None
+
+
+def test_submitits_job_starts_our_command(tmp_path):
+    executor = private_interfaces.slurm_executor(tmp_path, lambda python: f"{python} -m something")
+    assert executor._submitit_command_str == f"{executor.python} -m something"
