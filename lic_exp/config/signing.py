@@ -150,7 +150,10 @@ def _signed_model(model: ModelConfig, config: RunConfig) -> dict[str, Any]:
 
 
 def _signed_optimizer(optimizer: OptimizerConfig, config: RunConfig) -> dict[str, Any]:
-    """Without a rate for the regularizer's own weights where there are none, or where it is the rate of the others."""
+    """With a rate of the regularizer's own weights only where it has weights and a rate is given.
+
+    A rate that equals `lr` stays: an optimizer may have more than one, and null follows all of them.
+    """
     signed = _signed_node(optimizer) or {}
     own = signed.pop("reg_lr", None)
     chosen = config.spectral_reg.component

@@ -21,7 +21,7 @@ from lic_exp.divergence import DivergedError
 from lic_exp.runs import build as building
 from lic_exp.runs.code_hash import code_hash
 from lic_exp.runs.evaluate import evaluate_run
-from lic_exp.runs.lock import run_is_held, run_lock
+from lic_exp.runs.lock import RunBusyError, run_is_held, run_lock
 from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.provenance import record_environment
 from lic_exp.runs.run import Run
@@ -78,11 +78,13 @@ def _attempt(
 ) -> None:
     """What follows once all is built. said: what was logged meanwhile."""
     with run_lock(run), log_file(run, said):
-        prepare(config, run, arguments, sweep)
+        if run.status().get("state") == "done":
+            raise RunBusyError(f"run {run.signature} was finished by another process meanwhile: give the command again")
         tracker = None
         state, reason = "failed", ""
-        log.info("attempt %d begins", run.status()["attempt"])
         try:
+            prepare(config, run, arguments, sweep)
+            log.info("attempt %d begins", run.status()["attempt"])
             if tracker := building.build_tracker(config, run):
                 tracker.start()
             with _heartbeat(run) as pulse:

@@ -29,7 +29,7 @@ def code_hash(plugins: tuple[str, ...] = ()) -> str | None:
         return None
     theirs = packages(list(plugins))[1:]
     files = {path for place in theirs for path in (place.rglob("*.py") if place.is_dir() else [place])}
-    own = frozenset([OURS, *(plugin.split(".")[0] for plugin in plugins)])
+    own = frozenset([OURS, *(plugin for plugin in plugins if "." not in plugin)])
     meanings = sorted(text for path in _computing() | files for text in _read(path, own).meanings)
     return hashlib.sha256("\0".join(meanings).encode()).hexdigest()[:16]
 

@@ -17,6 +17,7 @@ from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.models.base import Codec
 from lic_exp.runs import build as building
+from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.run import Run
 from lic_exp.runs.signals import StopRequest
 from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY
@@ -54,7 +55,7 @@ def evaluate_run(
     config = config or run.config
     device = building.resolve_device(config.trainer.device)
     codec = load_codec(run, device)
-    images = evaluation_images(config, data)
+    images = evaluation_images(config, data, run)
     name = evaluation_name(config) if folder is None and data is None and qualities is None else None
     if folder is None:
         folder = run.evaluation_folder(name) if name else run.files.eval / Path(data or "").resolve().name
@@ -81,12 +82,16 @@ def _name(file: Path, name: str) -> None:
     write_json(file, content | {EVALUATION_KEY: name})
 
 
-def evaluation_images(config: RunConfig, data: str | None) -> FolderImages:
-    """Those in the folder `data`; of None the config's own choice."""
+def evaluation_images(config: RunConfig, data: str | None, run: Run) -> FolderImages:
+    """Those in the folder `data`; of None the config's own choice, as the run was validated on."""
     options = config.evaluation
     chosen = data or options.data
     own = config.data
-    images = folder_images(chosen) if chosen else building.build_validation_images(own, data_source(own))
+    if chosen:
+        images = folder_images(chosen)
+    else:
+        source = checked_source(config, own, run.files) if own.preflight == "skip" else data_source(own)
+        images = building.build_validation_images(own, source)
     return images[: options.limit] if options.limit is not None and data is None else images
 
 

@@ -14,12 +14,19 @@ from lic_exp.tracking.run_folder import is_run_folder
 
 STAGED = "a run with stages cannot be extended, since they say how long it is. Begin a new run from its weights"
 
+BEGUN = (
+    "a run that began from the weights of another (init_from) cannot be extended: a run has one beginning. "
+    "Begin a new run from its weights"
+)
+
 
 def extended(parent: Run, overrides: Sequence[str]) -> RunConfig:
     """The parent's config with these overrides and itself as `parent`. Raises ConfigError where one cannot be read."""
     config = _config_of(parent)
     if config.stages:
         raise ConfigError([STAGED])
+    if config.init_from is not None:
+        raise ConfigError([BEGUN])
     given = {override.lstrip("+").partition("=")[0] for override in overrides}
     new = {"parent": parent.signature}
     if "paths.runs" not in given:
@@ -67,7 +74,7 @@ def check_extension(config: RunConfig) -> None:
 def _parent(config: RunConfig) -> Run:
     runs, name = Path(config.paths.runs), str(config.parent)
     folder = runs / name
-    if folder.parent == runs and is_run_folder(folder):
+    if (folder.parent, folder.name) == (runs, name) and is_run_folder(folder):
         return Run(folder)
     known = [path.name for path in run_folders(runs)] if runs.is_dir() else []
     raise ConfigError([f"parent={name}: there is no run of this signature in {runs}.{did_you_mean(name, known)}"])

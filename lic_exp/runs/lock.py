@@ -9,6 +9,9 @@ from lic_exp.atomic import remove_leftovers
 from lic_exp.config.errors import ConfigError
 from lic_exp.tracking.run_folder import RunFolder
 
+PATIENCE_S = 0.5
+"""Who only asks whether a run is held has its lock for a moment."""
+
 
 class RunBusyError(RuntimeError):
     """Another process is training this run, or evaluating it."""
@@ -40,7 +43,7 @@ def run_lock(run: RunFolder) -> Iterator[None]:
     lock = FileLock(run.root / ".lock")
     try:
         run.root.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=PATIENCE_S)
     except Timeout:
         try:
             status = dict(run.status())

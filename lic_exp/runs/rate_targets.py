@@ -27,7 +27,7 @@ def find_targets(run: Run, targets: Sequence[Target], *, data: str | None, conso
     if not isinstance(criterion, VariableRate):
         raise ConfigError([f"run {run.signature}: its model has one rate, which cannot be made to meet a target"])
     device = building.resolve_device(config.trainer.device)
-    codec, images = load_codec(run, device), evaluation_images(config, data)
+    codec, images = load_codec(run, device), evaluation_images(config, data, run)
     found, errors = [], []
     for target in targets:
         try:

@@ -50,9 +50,12 @@ def _evaluate_missing(config: RunConfig, run: Run, console: Console, wanted: str
 
 def _check_beginning(config: RunConfig, files: RunFolder) -> None:
     """Raise ConfigError where a run that this one goes on or starts from is not there, or not done."""
-    if config.parent is not None and not any(files.checkpoints.glob("step_*.pt")):
+    anew = config.trainer.resume == "never" or not any(files.checkpoints.glob("step_*.pt"))
+    if config.parent is not None and anew:
         check_extension(config)
     if config.init_from is not None:
         first = Run(Path(config.paths.runs, config.init_from))
+        if (first.folder.parent, first.signature) != (Path(config.paths.runs), config.init_from):
+            raise ConfigError([f"init_from={config.init_from}: should be a run's signature, in {config.paths.runs}"])
         if first.state != "done" or not (first.folder / "checkpoints" / "best.pt").is_file():
             raise ConfigError([f"init_from={config.init_from}: run {first.folder} is {first.state}, not done"])

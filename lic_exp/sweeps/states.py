@@ -125,9 +125,9 @@ def is_evaluated(sweep: SweepFolder, cell: Cell) -> bool:
 
 
 def is_held(sweep: SweepFolder, cell: Cell) -> bool:
-    """Whether a process has the cell's run now, for its training or another evaluation."""
+    """Whether a process has the cell's run now, for its training or another evaluation; one that is stopped, too."""
     run = sweep.run(cell)
-    return run.state == "running" or (run.state == "done" and run_is_held(run.files))
+    return run.state == "running" or run_is_held(run.files)
 
 
 def is_done(sweep: SweepFolder, cell: Cell) -> bool:

@@ -12,6 +12,7 @@ from lic_exp import exit_codes
 from lic_exp.cli.cell import checked
 from lic_exp.cli.launch import main
 from lic_exp.config.errors import ConfigError
+from lic_exp.runs import build as building
 from lic_exp.runs.lock import run_is_held, run_lock
 from lic_exp.runs.run import Run
 
@@ -153,3 +154,30 @@ def test_a_cell_whose_evaluation_images_changed_is_refused(here, photos):
     next(own.iterdir()).unlink()
     with pytest.raises(ConfigError, match="its images changed since this cell was made"):
         checked(frozen)
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_not_begun_again(here, capfd, monkeypatch):
+    assert launch() == exit_codes.DONE
+    run = only_run(here)
+    run.files.update_status(state="preempted")
+    built = building.build_objective
+
+    def slow(*arguments):
+        run.files.update_status(state="done")
+        return built(*arguments)
+
+    monkeypatch.setattr(building, "build_objective", slow)
+    kept = sorted((run.folder / "checkpoints").iterdir())
+
+    assert launch("trainer.resume=never") == exit_codes.BUSY
+
+    assert "was finished by another process meanwhile" in capfd.readouterr().err
+    assert sorted((run.folder / "checkpoints").iterdir()) == kept
+
+
+@pytest.mark.parametrize("name", ["./{}", "../runs/{}", "{}/"])
+def test_a_beginning_is_named_by_its_signature(here, capfd, name):
+    assert launch() == exit_codes.DONE
+    first = only_run(here).signature
+    assert launch("seed=1", f"init_from='{name.format(first)}'") == exit_codes.CONFIG
+    assert "should be a run's signature" in capfd.readouterr().err

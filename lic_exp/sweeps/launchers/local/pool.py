@@ -197,7 +197,10 @@ class Pool:
 
     def _pending(self, signatures: set[str]) -> bool:
         """Whether one of these runs, or may yet."""
-        return any(one.signature in signatures for one in self.waiting) or bool(signatures & set(self._active))
+        if signatures & set(self._active):
+            return True
+        awaited = (one for one in self.waiting if one.signature in signatures)
+        return any(self._readiness(one) != "never" for one in awaited)
 
     def _attach_all(self) -> None:
         """Take over what runs already, before anything is started."""

@@ -302,3 +302,9 @@ def test_a_search_needs_a_pool_in_the_foreground():
     launcher = find_launcher("local")
     assert launcher.slots(options(slots=3)) == 3
     assert launcher.slots(options(slots=3, detach=True)) is None
+
+
+def test_a_chain_whose_first_cell_fails_ends(make):
+    sweep = make(a="raise", b=("done", {"parent": "a"}), c=("done", {"parent": "b"}), d=("done", {"parent": "c"}))
+    run(sweep)
+    assert shown(sweep) == {"a": "failed", "b": "blocked", "c": "blocked", "d": "blocked"}
