@@ -122,17 +122,29 @@ def test_only_a_runs_own_evaluation_is_the_one_that_tables_read(here):
     assert (run.files.eval / "evaluation.json").exists()
 
 
-def test_images_that_were_trained_on_are_not_evaluated_afterwards(here, photos, capfd):
+def on_photos(photos: Path) -> list[str]:
     folders = (f"data.train=['{photos}/train']", f"data.val=['{photos}/val']", "data.crop_size=32")
-    own = [text for text in TRAINED if not text.startswith(("data", "evaluation.pictures"))]
-    mine = [*own, "data=folder", *folders, "data.batch_size=1", "data.num_workers=0", "data.steps_per_epoch=1"]
-    assert main([*mine, "evaluation.enabled=false"]) == exit_codes.DONE
+    own = [text for text in TRAINED if not text.startswith("data")]
+    return [*own, "data=folder", *folders, "data.batch_size=1", "data.num_workers=0", "data.steps_per_epoch=1"]
 
-    assert main([*mine, f"evaluation.data='{photos}/train'"]) == exit_codes.CONFIG
+
+def test_images_that_were_trained_on_are_not_evaluated_afterwards(here, photos, capfd):
+    assert main([*on_photos(photos), "evaluation.enabled=false"]) == exit_codes.DONE
+
+    assert main([*on_photos(photos), f"evaluation.data='{photos}/train'"]) == exit_codes.CONFIG
 
     assert "exact duplicate), whose result would be too good" in capfd.readouterr().err
     assert not list(only_run(here).files.eval.rglob("evaluation.json"))
     assert only_run(here).state == "done"
+
+
+def test_what_training_left_out_is_not_evaluated(here, photos):
+    own = shutil.copytree(photos, here / "own")
+    (own / "val" / "broken.png").write_text("I am a text.")
+
+    assert main([*on_photos(own), "data.preflight=skip"]) == exit_codes.DONE
+
+    assert sorted(only_run(here).evaluation["image"]) == ["c.png", "odd.png"]
 
 
 def test_a_run_that_is_being_evaluated_is_said_to_be(here, capfd):
