@@ -1,6 +1,5 @@
 """Whole runs beside stores that are locked, broken or absent, and runs that are killed: nothing is lost or doubled."""
 
-import json
 import signal
 import sqlite3
 import time
@@ -10,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 from checkout import ROOT
 from commands import QUICK, finish, launch, lic_exp, start
 from stores import logged_points, mlflow_points, tensorboard_points, wandb_points
@@ -200,7 +200,7 @@ def test_several_trackers_at_once_without_network_or_login(tmp_path: Path, store
 
 def test_sync_says_what_it_cannot_read(tmp_path: Path, store: Path) -> None:
     elsewhere = load_config(RUN[:1]).plain() | {"tracker": {"mlflow": {"_target_": "elsewhere.Tracker"}}}
-    for name, config in (("aaaa", json.dumps(elsewhere)), ("bbbb", "[")):
+    for name, config in (("aaaa", yaml.safe_dump(elsewhere)), ("bbbb", "[")):
         run = RunFolder(tmp_path / "runs" / name)
         run.create()
         run.update_status(state="done")
@@ -216,6 +216,6 @@ def test_a_run_without_trackers_has_nothing_to_send(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "runs" / "aaaa")
     run.create()
     run.update_status(state="done")
-    run.config.write_text(json.dumps(load_config(["data=synthetic", "tracker=none"]).plain()))
+    run.config.write_text(yaml.safe_dump(load_config(["data=synthetic", "tracker=none"]).plain()))
     found = sync(tmp_path)
     assert (found.returncode, found.stdout.strip()) == (0, "no run names a store: nothing to send")
