@@ -75,7 +75,7 @@ def test_a_chained_cell_is_signed_by_the_cell_it_starts_from():
 def test_fifteen_hundred_cells_are_each_signed_once(monkeypatch):
     signed = []
     monkeypatch.setattr(
-        "lic_exp.config.validation.signature", lambda config: signed.append(signature(config)) or signed[-1]
+        "lic_exp.config.signing.signature", lambda config: signed.append(signature(config)) or signed[-1]
     )
     found = frozen("seed=range(0,500)", "optimizer.lr=0.1,0.01,0.001")
     assert len(found.cells) == len(set(signed)) == len(signed) == 1500
