@@ -1,5 +1,6 @@
 """Images of every kind: what can be trained on is, and what cannot is named before training."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -78,10 +79,15 @@ def too_small(path):
     photo(path.with_suffix(".png"), side=60)
 
 
+def another_format(path):
+    path.with_suffix(".png").write_bytes((b"DDS " + struct.pack("<I", 124)).ljust(128, b"\0"))
+
+
 BAD = {
     "text": (text_named_png, "bad.png is not an image, whatever its suffix says"),
     "truncated": (truncated_jpeg, "bad.jpg cannot be decoded: image file is truncated"),
     "small": (too_small, "bad.png is 60 x 60 pixels, smaller than the 64 needed"),
+    "another format": (another_format, "bad.png cannot be decoded: "),
 }
 
 

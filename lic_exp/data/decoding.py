@@ -1,0 +1,168 @@
+"""Image files decoded to 8-bit RGB: the pixels decide, whatever the metadata beside them say. Imports Pillow to decode.
+
+What Pillow reads of a file's metadata can fail where its pixels are whole: a chunk with a wrong checksum, a text that
+unpacks to megabytes. Such a file is decoded once more without them (`lic_exp.data.metadata`).
+"""
+
+import re
+import warnings
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from lic_exp.data.metadata import kind_of, without_metadata
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+ORIENTATION = 0x0112
+"""The tag of EXIF, which is also that of TIFF."""
+
+UPRIGHT = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+"""{orientation: whether to swap rows and columns, then to turn the order of rows, and of columns}."""
+
+BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, PLANES, SAMPLE_FORMAT = 258, 259, 262, 284, 339
+"""Tags of TIFF: how wide a sample is, whether zero is white (0) or black (1), whether there are signs, and so on."""
+
+ON_16_BITS = {("PNG", "I;16"), ("JPEG2000", "I;16"), ("PPM", "I")}
+"""Formats and modes in which Pillow hands over grey on a scale of its own, on which 65535 is white."""
+
+HUSHED = r"PIL\."
+
+
+class DamageError(ValueError):
+    """What a file holds is no whole image, or has no known white; the message is what can be said of the file."""
+
+
+def decode(path: Path) -> "NDArray[np.uint8]":
+    """The pixels of a file as RGB (H, W, 3), 8 bits, upright as its EXIF orientation says where that can be read.
+
+    Raises DamageError where its bytes cannot be decoded, and OSError where they cannot be read.
+    """
+    try:
+        return _decode(path)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Bad bytes make Pillow's plugins raise anything, NotImplementedError and errors of their own among them.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        content = path.read_bytes()  # what cannot be read says so now, whatever a decoder in C made of it
+        if not isinstance(error, DamageError):
+            for keep_exif in (True, False):
+                stripped = without_metadata(content, keep_exif=keep_exif)
+                if stripped is not None and (pixels := _decoded_or_none(stripped)) is not None:
+                    return pixels
+        raise DamageError(_reason(error, content)) from error
+
+
+def _decoded_or_none(content: bytes) -> "NDArray[np.uint8] | None":
+    try:
+        return _decode(BytesIO(content))
+    except (DamageError, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001 (what is told is the error of the file as it is)
+        return None
+
+
+def _reason(error: Exception, content: bytes) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, DamageError):
+        return str(error)
+    if not isinstance(error, UnidentifiedImageError):
+        return f"cannot be decoded: {str(error) or type(error).__name__}"
+    if kind := kind_of(content):
+        return f"cannot be decoded: its header is damaged, or it is a form of {kind} that Pillow does not know"
+    return "is not an image, whatever its suffix says"
+
+
+def _decode(file: Path | IO[bytes]) -> "NDArray[np.uint8]":
+    import numpy as np
+    from PIL import Image
+
+    _hush_pillow()
+    with Image.open(file) as image:
+        image.load()
+        swapped, rows, columns = _turns(image)
+        pixels = _to_rgb(image)
+    if swapped:
+        pixels = pixels.swapaxes(0, 1)
+    return np.ascontiguousarray(pixels[:: -1 if rows else 1, :: -1 if columns else 1])
+
+
+def _hush_pillow() -> None:
+    """It warns of metadata, and of large photographs that it decodes all the same: of nothing that pixels suffer from.
+
+    Once, since every change of the filters has the warnings of others shown again.
+    """
+    if ("ignore", None, Warning, re.compile(HUSHED), 0) not in warnings.filters:
+        warnings.filterwarnings("ignore", module=HUSHED)
+
+
+def _turns(image: "Image.Image") -> tuple[bool, bool, bool]:
+    """How to turn the pixels upright, as `UPRIGHT` has it; as they lie where nothing legible says otherwise."""
+    as_it_lies = (False, False, False)
+    try:
+        return UPRIGHT.get(image.getexif().get(ORIENTATION, 1), as_it_lies)
+    except Exception:  # noqa: BLE001 (broken EXIF raises anything, and is no reason to do without the picture)
+        return as_it_lies
+
+
+def _to_rgb(image: "Image.Image") -> "NDArray[np.uint8]":
+    import numpy as np
+
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    if image.mode == "F":
+        raise DamageError("cannot be decoded: its pixels are floating-point numbers, whose white is unknown")
+    if (tags.get(PLANES), tags.get(COMPRESSION)) == (2, 1) and max(tags.get(BITS_PER_SAMPLE, (1,))) > 8:
+        raise DamageError("cannot be decoded: Pillow takes its planes of 16 bits for planes of 8")
+    if image.mode.startswith("I") or (tags and image.mode in ("1", "L", "LA", "La")):
+        white, inverted = _scale(image, tags)
+        if image.mode.startswith("I"):
+            return np.stack([_to_eight_bits(np.asarray(image), white, inverted=inverted)] * 3, axis=-1)
+    if image.mode == "La":  # multiplied by its alpha, and known to few conversions
+        image = image.convert("LA")
+    if image.mode in ("P", "PA"):
+        # Straight to RGB, Pillow would warn about palettes with transparency.
+        image = image.convert("RGBA")
+    return np.array(image.convert("RGB"))
+
+
+def _scale(image: "Image.Image", tags: Mapping[int, Any]) -> tuple[int, bool]:
+    """The value of grey that is white, or black where the second is true. Raises DamageError where nothing says so.
+
+    tags: those of a TIFF, whose white-is-zero Pillow turns round itself where samples have 8 bits or fewer.
+    """
+    if (image.format, image.mode) in ON_16_BITS:
+        return 65535, False
+    (bits, *_), (sample_format, *_) = tags.get(BITS_PER_SAMPLE, (1,)), tags.get(SAMPLE_FORMAT, (1,))
+    sort = {1: "unsigned", 2: "signed"}.get(sample_format, "other")
+    if not tags or sort != "unsigned" or bits > 16:
+        what = f"{sort} integers of {bits} bits" if tags else f"integers of {image.format}"
+        raise DamageError(f"cannot be decoded: its pixels are {what}, not 16-bit grey: their white is unknown")
+    if tags.get(PHOTOMETRIC) not in (0, 1):
+        raise DamageError("cannot be decoded: its white is unknown, since nothing says whether zero is black or white")
+    return (1 << bits) - 1, tags[PHOTOMETRIC] == 0
+
+
+def _to_eight_bits(grey: "NDArray[np.generic]", white: int, *, inverted: bool) -> "NDArray[np.uint8]":
+    """Round 255 v / white; a shift by 8 bits would darken by up to a level."""
+    import numpy as np
+
+    wide = grey.astype(np.int64)
+    if wide.min() < 0 or wide.max() > white:
+        raise DamageError(f"cannot be decoded: its values {wide.min()}..{wide.max()} are not 16-bit grey")
+    scaled = (wide * 510 + white) // (2 * white)
+    return (255 - scaled if inverted else scaled).astype(np.uint8)
