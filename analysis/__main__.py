@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from analysis.errors import AnalysisError
+from lic_exp.command_parser import CommandParser
 
 FOLDER = Path(__file__).parent / "cli"
 """A command is a file here. Only the one that is asked for is imported."""
@@ -38,7 +39,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         hint = f" Did you mean {near[0]}?" if near else ""
         raise AnalysisError(f"there is no command {name}.{hint} Commands: {', '.join(known)}")
     command = import_module(f"analysis.cli.{name}")
-    parser = argparse.ArgumentParser(prog=f"python -m analysis {name}", description=command.__doc__)
+    parser = CommandParser(prog=f"python -m analysis {name}", description=command.__doc__)
     command.add_arguments(parser)
     code: int = command.run(parser.parse_args(arguments))
     return code

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
-from analysis.run_places import Place, find_runs
+from analysis.run_places import Place, find_runs, given_path
 from analysis.run_records import COMPLEXITY
 from lic_exp.evaluation.published import FOLDER
 
@@ -113,6 +113,8 @@ def find_costs(names: Sequence[str], runs_folder: str | None = None) -> list[Cod
     runs_folder: None is "runs", which need not be there where no run is named.
     Raises AnalysisError for a name that is neither, and for a folder without runs.
     """
+    for name in names:
+        given_path(name, "the name of a codec or run")
     if names:
         return [cost for name in names for cost in published_costs(name) or _named_costs(name, runs_folder)]
     if runs_folder is None and not any(Path("runs").glob("*/config.yaml")):

@@ -6,6 +6,7 @@ from pathlib import Path
 from analysis.curve_files import Curve, join, read_curve
 from analysis.errors import AnalysisError
 from analysis.published import has, nearest, path_of
+from analysis.run_places import given_path
 
 
 def load_curve(what: str | Path | Sequence[str | Path]) -> Curve:
@@ -19,7 +20,7 @@ def load_curve(what: str | Path | Sequence[str | Path]) -> Curve:
         return join([load_curve(part) for part in what])
     if isinstance(what, str) and has(what):
         return read_curve(path_of(what), name=what)
-    path = Path(what)
+    path = given_path(what, "the name of a curve")
     if path.is_dir():
         return _of_folder(path)
     if path.is_file():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from analysis.errors import AnalysisError
 from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import is_run_folder
 
 Place = str | Path
@@ -21,15 +22,23 @@ def find_runs(names: Iterable[str], runs: Place = "runs") -> list[Path]:
 
     Raises AnalysisError where a name means none or several.
     """
-    return [_find(name, Path(runs)) for name in names]
+    folder = given_path(runs)
+    return [_find(str(given_path(name, "the name of a run")), folder) for name in names]
+
+
+def given_path(place: Place, what: str = "the name of a folder") -> Path:
+    """The path. Raises AnalysisError where it is blank text, which would be the working directory."""
+    if is_blank(place):
+        raise AnalysisError(blank_message(what))
+    return Path(place)
 
 
 def _find(name: str, runs: Path) -> Path:
-    if name and is_run_folder(Path(name)):
+    if is_run_folder(Path(name)):
         return Path(name)
     known = {folder.name: folder for folder in run_folders(runs)}
     try:
-        found = unique_match(name, known) if name else None
+        found = unique_match(name, known)
     except AmbiguousNameError as error:
         raise AnalysisError(f"{error}: give more digits") from error
     if found is None:

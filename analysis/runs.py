@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from analysis import run_cache
 from analysis.errors import AnalysisError
-from analysis.run_places import Place, run_folders
+from analysis.run_places import Place, given_path, run_folders
 from analysis.run_records import RunRecord, files_of, read_files, read_record
 from analysis.run_tables import evaluation_table, metrics_table, runs_table
+from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import is_run_folder
 
 READERS, AT_ONCE = 4, 100
@@ -186,6 +187,8 @@ def load_runs(
         places = [places]
     if isinstance(metrics, str):
         metrics = [metrics]
+    if is_blank(code):
+        raise AnalysisError(blank_message("the commit that runs should be of"))
     records: dict[str, RunRecord] = {}
     for record in (record for place in places for record in _read_place(place, metrics, cache)):
         known = records.setdefault(record.signature, record)
@@ -202,7 +205,7 @@ def _read_place(place: Place, metrics: Collection[str] | None, cache: bool) -> I
         from analysis.mlflow_runs import read_store
 
         return read_store(str(place), metrics)
-    folder = Path(os.path.abspath(place))  # "." gets its name, symbolic links keep theirs
+    folder = Path(os.path.abspath(given_path(place)))  # "." gets its name, symbolic links keep theirs
     if is_run_folder(folder):
         return _read_folders([folder], metrics)
     if not folder.is_dir():

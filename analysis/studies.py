@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.run_places import Place
+from analysis.run_places import Place, given_path
 from lic_exp.ablation_spec import FOLDER, RateChoice, Table, TableCell, TableError, experiments, parse_table, read_table
 from lic_exp.tracking.run_folder import is_run_folder
 
@@ -76,9 +76,10 @@ def load_study(
     Of several the one launched last; scale, study (the beginning of its name) choose. Where nothing was launched the
     table is there without runs. code: as in `load_runs`. Raises AnalysisError.
     """
-    path = Path(experiment) if experiment.endswith(".yaml") else experiments() / f"{experiment}.yaml"
+    folder, wanted = given_path(runs), given_path(experiment, "the name of a table")
+    path = wanted if experiment.endswith(".yaml") else experiments() / f"{experiment}.yaml"
     name = path.stem
-    known = _manifests(Path(runs), name)
+    known = _manifests(folder, name)
     launched = [each for each in known if scale in (None, each["scale"]) and each["study"].startswith(study)]
     if known and not launched:
         said = ", ".join(map(_described, known))
@@ -91,7 +92,7 @@ def load_study(
     return StudyResults(
         name,
         table,
-        _load(Path(runs), _evaluations(chosen), code),
+        _load(folder, _evaluations(chosen), code),
         chosen["scale"],
         chosen["study"],
         tuple(chosen["overrides"]),

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError
-from analysis.run_places import Place
+from analysis.run_places import Place, given_path
 from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import SWEEPS
 
 
@@ -26,7 +27,9 @@ def find_sweep(name: str | None = None, runs: Place = "runs") -> SweepManifest:
 
     Raises AnalysisError where there is no such sweep, or several.
     """
-    known = {path.parent.name: path for path in sorted(Path(runs, SWEEPS).glob("*/manifest.json"))}
+    if is_blank(name):
+        raise AnalysisError(blank_message("the name of a sweep", "None is the latest"))
+    known = {path.parent.name: path for path in sorted((given_path(runs) / SWEEPS).glob("*/manifest.json"))}
     if name is None:
         manifests = {own: _read(path) for own, path in known.items()}
         found = max(manifests, key=lambda own: str(manifests[own].get("made", "")), default=None)

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from lic_exp import exit_codes
 from lic_exp.cli.commands import commands, find_command
+from lic_exp.command_parser import CommandParser
 from lic_exp.component_schema import ComponentError
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.runs.lock import RunBusyError
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if hasattr(module, "main"):
         code: int = module.main(rest)
         return code
-    parser = argparse.ArgumentParser(prog=f"lic_exp {name}", description=module.DESCRIPTION)
+    parser = CommandParser(prog=f"lic_exp {name}", description=module.DESCRIPTION)
     module.add_arguments(parser)
     return _run(module, parser.parse_args(rest))
 

@@ -40,6 +40,11 @@ class Neutral:
 
 
 @dataclass(frozen=True)
+class MayBeBlank:
+    """Marks an option whose text means something though nothing is in it; of any other a blank one is refused."""
+
+
+@dataclass(frozen=True)
 class Nested:
     """Marks an option that is a component of its own, with a `_target_` and options below it."""
 

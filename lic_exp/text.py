@@ -33,3 +33,13 @@ def first_line(text: str) -> str:
 def visible(text: str) -> str:
     """Data on one line, its control characters shown and not obeyed."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def is_blank(value: object) -> bool:
+    """Whether a value is a text without a visible character: what an unset shell variable leaves in a command."""
+    return isinstance(value, str) and not value.strip()
+
+
+def blank_message(what: str, instead: str = "") -> str:
+    """What to say where a path or a name is blank. instead: what would be right, where that is not plain."""
+    return f"{what} is empty, as an unset shell variable leaves it{instead and f'; {instead}'}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analysis.arguments import add_runs, console
 from analysis.errors import AnalysisError
+from lic_exp.text import blank_message, is_blank
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,5 +51,7 @@ def _choices(options: argparse.Namespace) -> dict[str, str]:
         key, equals, value = text.partition("=")
         if not equals or key not in ("scale", "study"):
             raise AnalysisError(f"{text}: choose with scale=... or study=...")
+        if is_blank(value):
+            raise AnalysisError(blank_message(text))
         chosen[key] = value
     return chosen

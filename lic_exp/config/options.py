@@ -6,6 +6,7 @@ from pathlib import Path
 from lic_exp.config.errors import ConfigError
 from lic_exp.places import conf_folder
 from lic_exp.source_text import source_file
+from lic_exp.text import blank_message, is_blank
 
 
 def conf_folders(plugins: Sequence[str]) -> list[Path]:
@@ -17,7 +18,9 @@ def conf_folders(plugins: Sequence[str]) -> list[Path]:
     folders, errors = [conf_folder()], []
     for plugin in dict.fromkeys(plugins):
         source = source_file(plugin)
-        if source is None:
+        if is_blank(plugin):
+            errors.append(blank_message("the name of a package in plugins"))
+        elif source is None:
             errors.append(
                 f"plugins={plugin}: there is no such package; install it, or start from the folder that holds it"
             )

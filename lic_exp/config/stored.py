@@ -5,6 +5,7 @@ from typing import Any
 
 from lic_exp.config.schema import SCHEMA_VERSION, RunConfig
 from lic_exp.config.validation import validate
+from lic_exp.text import is_blank
 
 RENAMED = {"judged_weights": "eval_weights"}
 """Keys of `trainer` that had other names in schema 1."""
@@ -16,7 +17,30 @@ def stored_config(plain: Mapping[str, Any]) -> RunConfig:
     Today's signature of an earlier schema's config is not the name of that run. Raises ConfigError where this version
     of the package cannot read it.
     """
-    return validate(plain if plain.get("schema_version") == SCHEMA_VERSION else _upgraded(plain), rules_too=False)
+    newest = plain if plain.get("schema_version") == SCHEMA_VERSION else _upgraded(plain)
+    return validate(_filled(newest), rules_too=False)
+
+
+def _filled(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """With what blank texts meant while they were taken: nothing, or the working directory."""
+    found: dict[str, Any] = dict(plain)
+    for key in ("name", "variant"):
+        found[key] = None if is_blank(found.get(key)) else found.get(key)
+    found["tags"] = [tag for tag in found.get("tags") or [] if not is_blank(tag)]
+    for group, key, meant in BLANK:
+        node = found.get(group)
+        if isinstance(node, Mapping) and key in node:
+            value = node[key]
+            whole = [meant if is_blank(part) else part for part in value] if isinstance(value, list) else value
+            found[group] = {**node, key: meant if is_blank(value) else whole}
+    return found
+
+
+BLANK = (
+    *(("evaluation", "data", None), ("paths", "runs", ".")),
+    *(("data", "train", "."), ("data", "val", ".")),
+)
+"""Group, key, and what a blank path in it meant."""
 
 
 def _upgraded(plain: Mapping[str, Any]) -> dict[str, Any]:

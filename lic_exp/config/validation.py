@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from lic_exp.capabilities import TrackerNeeds
 from lic_exp.component_schema import ComponentError, ComponentSchema, describe
 from lic_exp.config import rules
+from lic_exp.config.blanks import blank_values
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.messages import not_chosen, unknown_key, value_messages
 from lic_exp.config.read_only import ReadOnly
@@ -152,15 +153,20 @@ class _Judgement:
         self.errors += self.missing[len(self.missing) - len(missing) :]
         unknown = sorted(set(values) - set(valid))
         self.errors += [unknown_key(key, path, _keys(schema), self._known, self.plain) for key in unknown]
+        blank = dict(blank_values(prefix, values, schema))
         for attempt in ("as given", "with whole floats as integers"):
             try:
                 given = {key: value for key, value in values.items() if key not in (*unknown, *missing)}
-                return schema.model_validate(given).model_dump(by_alias=True)
+                checked = schema.model_validate(given).model_dump(by_alias=True)
+                self.errors += blank.values()
+                return None if blank else checked
             except ValidationError as error:
                 details = [one for one in error.errors() if one["type"] != "missing" or len(one["loc"]) > 1]
                 if attempt == "as given" and _integers(values, details):
                     continue
+                wrong = {str(one["loc"][0]) for one in details}
                 self.errors += value_messages(prefix, details)
+                self.errors += [text for key, text in blank.items() if key not in wrong]
                 return None
         return None
 

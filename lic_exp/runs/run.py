@@ -14,6 +14,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.stored import stored_config
 from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY, STATES, RunFolder, is_run_folder, is_silent
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ SHOWN_STATES = (*STATES, "dead", "unreadable")
 
 GROUPS = ("model", "spectral_reg", "optimizer", "scheduler", "criterion", "data", "evaluation", "trainer", "paths")
 """Nodes that every run's config has had; a file that lost its end lacks some."""
+
+OF_THE_RUNS = "the name of the folder of runs"
 
 KINDS: dict[str, Any] = {
     **dict.fromkeys(("state", "host"), str),
@@ -163,6 +166,8 @@ def _alive(status: Mapping[str, Any]) -> bool:
 
 def run_folders(runs: str | Path) -> list[Path]:
     """The run folders in `runs`, by signature. Raises ConfigError where there is no such folder."""
+    if is_blank(runs):
+        raise ConfigError([blank_message(OF_THE_RUNS)])
     if not Path(runs).is_dir():
         raise ConfigError([f"there is no folder {runs}: name the one that holds the run folders with --runs"])
     return sorted(path.parent for path in Path(runs).glob("[!.]*/config.yaml"))
@@ -170,12 +175,15 @@ def run_folders(runs: str | Path) -> list[Path]:
 
 def find_run(name: str, runs: str = "runs") -> Run:
     """The run with this folder, signature, or unique beginning of a signature. Raises ConfigError otherwise."""
+    for text, what in ((name, "the name of a run"), (runs, OF_THE_RUNS)):
+        if is_blank(text):
+            raise ConfigError([blank_message(what)])
     path = Path(os.path.abspath(name))  # gives "." and ".." their names, and leaves symbolic links theirs
-    if name and is_run_folder(path):
+    if is_run_folder(path):
         return Run(path)
     known = run_folders(runs) if Path(runs).is_dir() else []
     try:
-        found = unique_match(name, (folder.name for folder in known)) if name else None
+        found = unique_match(name, (folder.name for folder in known))
     except AmbiguousNameError as error:
         raise ConfigError([f"{error}: give more digits"]) from error
     if found is not None:

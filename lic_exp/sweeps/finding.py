@@ -8,6 +8,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.runs.run import find_run, run_folders
 from lic_exp.sweeps.folder import sweeps
+from lic_exp.text import blank_message, is_blank
 
 
 class Signed(NamedTuple):
@@ -20,6 +21,8 @@ class Signed(NamedTuple):
 
 def find_config(name: str, runs: str) -> Signed:
     """The run, or the cell of a sweep, whose signature begins so. Raises ConfigError."""
+    if is_blank(name):
+        raise ConfigError([blank_message("the signature")])
     cells = [(sweep, cell) for sweep in sweeps(runs) for cell in sweep.cells if cell.signature.startswith(name)]
     folders = run_folders(runs) if Path(runs).is_dir() else []
     known = {cell.signature for _, cell in cells} | {path.name for path in folders if path.name.startswith(name)}

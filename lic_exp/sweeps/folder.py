@@ -25,6 +25,7 @@ from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.runs.run import Run
+from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import SWEEPS
 
 FOLDER = SWEEPS
@@ -174,12 +175,16 @@ def _replace(path: Path, text: str) -> None:
 
 def sweeps(runs: str | Path) -> list[SweepFolder]:
     """All sweeps beside these runs, the latest made last."""
+    if is_blank(runs):
+        raise ConfigError([blank_message("the name of the folder of runs")])
     found = [SweepFolder(path.parent) for path in Path(runs, FOLDER).glob("*/manifest.json")]
     return sorted(found, key=lambda sweep: str(sweep.manifest.get("made", "")))
 
 
 def find_sweep(name: str | None, runs: str = "runs") -> SweepFolder:
     """The sweep of this folder, name, or unique beginning of a name; of None the latest. Raises ConfigError."""
+    if is_blank(name):
+        raise ConfigError([blank_message("the name of a sweep", "None is the latest")])
     if name and (Path(name) / "manifest.json").is_file():
         return SweepFolder(Path(os.path.abspath(name)))
     known = sweeps(runs)

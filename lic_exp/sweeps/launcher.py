@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from lic_exp.config.blanks import blank_values
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.option_types import PositiveFloat
 from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
@@ -138,6 +139,8 @@ def launcher_options(kind: str, node: CellRecord) -> LauncherOptions:
         options: LauncherOptions = launcher.options.model_validate(dict(node))
     except ValidationError as error:
         raise ConfigError(dict.fromkeys(_message(launcher.options, fault, node) for fault in error.errors())) from error
+    if blank := dict(blank_values(f"{PREFIX}.", node, launcher.options)):
+        raise ConfigError(blank.values())
     return options
 
 

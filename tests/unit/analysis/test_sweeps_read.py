@@ -64,7 +64,7 @@ def test_the_command_prints_it(runs, capsys):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("nothing", "no sweep nothing; it has grid-1234, other-9"), ("", "could be any of grid-1234, other-9")],
+    [("nothing", "no sweep nothing; it has grid-1234, other-9"), ("", "the name of a sweep is empty")],
 )
 def test_names_that_mean_none_or_several(runs, name, message):
     with pytest.raises(AnalysisError, match=message):

@@ -125,7 +125,7 @@ def test_what_needs_no_weights_loads_nothing_heavy(make_run, tmp_path):
 @pytest.mark.parametrize(
     "words", ["show RUN", "eval RUN", "export RUN", "extend RUN trainer.max_steps=9", "rm RUN --yes"]
 )
-@pytest.mark.parametrize("run", ["nosuch", "/nosuch/run", "[x", ""])
+@pytest.mark.parametrize("run", ["nosuch", "/nosuch/run", "[x"])
 def test_a_wrong_run_is_one_line_and_exit_code_2(make_run, words, run, capsys):
     make_run("abcd")
     assert main([word.replace("RUN", run) if word == "RUN" else word for word in words.split()]) == exit_codes.CONFIG

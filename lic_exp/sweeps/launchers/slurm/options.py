@@ -4,11 +4,11 @@ Names and meaning of a job's request are those of Hydra's submitit plugin, which
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
-from lic_exp.option_types import NonNegativeInt, PositiveFloat, PositiveInt
+from lic_exp.option_types import MayBeBlank, NonNegativeInt, PositiveFloat, PositiveInt
 from lic_exp.sweeps.launcher import LauncherOptions
 
 
@@ -39,8 +39,8 @@ class JobRequest(Strict):
     nodelist: str | None
     exclude: str | None
     exclusive: bool | str | None
-    comment: str | None
-    setup: list[str]
+    comment: Annotated[str | None, MayBeBlank()]
+    setup: Annotated[list[str], MayBeBlank()]
     srun_args: list[str]
     use_srun: bool
     additional_parameters: dict[str, str | int | float | bool]

@@ -81,7 +81,7 @@ def python(copy, tmp_path):
     return run
 
 
-def test_it_gets_the_cells_and_every_verb_knows_of_its_queue(copy, python):
+def test_it_gets_the_cells_and_every_verb_knows_of_its_queue(copy, python, tmp_path):
     launch = str(copy / "launch.py")
     done = python(launch, *SWEEP, "hydra/launcher=paper", "hydra.launcher.colour=green")
     assert done.returncode == 7, done.stderr
@@ -95,7 +95,8 @@ def test_it_gets_the_cells_and_every_verb_knows_of_its_queue(copy, python):
     table = " ".join(python("-m", "lic_exp", "status").stdout.split())
     assert "2 queued; run by a notebook" in table
     assert "a notebook could not be asked, and this is from files alone: its pencil is blunt" in table
-    assert "as read from the notebook" in python("-m", "lic_exp", "logs", "", "seed=0").stdout
+    sweep = next(path.parent.name for path in tmp_path.glob("runs/.sweeps/*/manifest.json"))
+    assert "as read from the notebook" in python("-m", "lic_exp", "logs", sweep, "seed=0").stdout
 
     assert python("-m", "lic_exp", "cancel").stdout == "seed=0: line 0 is struck out\nseed=1: line 1 is struck out\n"
     waited = python("-m", "lic_exp", "wait")

@@ -1,0 +1,33 @@
+"""Parsing what follows a command's name: argparse, but that no argument may be blank."""
+
+import argparse
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from lic_exp.text import blank_message, is_blank
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Refuses blank text whatever an argument means by it: as a path, "" would be the working directory.
+
+    That is done where an argument is added, so that a new one cannot forget it.
+    """
+
+    def add_argument(self, *names: Any, **given: Any) -> argparse.Action:
+        action = super().add_argument(*names, **given)
+        if action.nargs != 0:  # else a flag, which has no text
+            action.type = _visible(action.type or str)
+        return action
+
+
+def _visible(kind: Any) -> Callable[[str], Any]:
+    """The argument type `kind` for text that is not blank."""
+
+    @wraps(kind, updated=())
+    def typed(text: str) -> Any:
+        if is_blank(text):
+            raise argparse.ArgumentTypeError(blank_message("it"))
+        return kind(text)
+
+    return typed
