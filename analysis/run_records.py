@@ -203,13 +203,11 @@ def _points(entries: list[dict[str, Any]], wanted: Collection[str] | None) -> Me
 def _bad_line(lines: Sequence[bytes]) -> str:
     for line in lines:
         try:
-            entry = decode_metrics(line.decode())
-            missing = [key for key in POSITION if key not in entry]
-            bad = [key for key, value in entry.items() if not isinstance(value, int | float)]
-        except (ValueError, AttributeError):
-            return f"{line[:80]!r} is no JSON object"
-        if missing or bad:
-            return f"{line[:80]!r} has {'no ' + missing[0] if missing else f'{entry[bad[0]]!r} as {bad[0]}'}"
+            entry = decode_metrics(line)
+        except ValueError as error:
+            return f"{line[:80]!r} has {error}"
+        if missing := [key for key in POSITION if key not in entry]:
+            return f"{line[:80]!r} has no {missing[0]}"
     return ""
 
 

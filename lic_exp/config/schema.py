@@ -26,8 +26,6 @@ from lic_exp.option_types import (
     Unsigned,
 )
 
-SCHEMA_VERSION = 2
-
 
 @dataclass(frozen=True)
 class IdleWhen:

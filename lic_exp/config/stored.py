@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lic_exp.config.schema import SCHEMA_VERSION, RunConfig
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.schema import RunConfig
 from lic_exp.config.validation import validate
+from lic_exp.records import SCHEMA_VERSION
 from lic_exp.text import is_blank
 
 RENAMED = {"judged_weights": "eval_weights"}
@@ -15,9 +17,13 @@ def stored_config(plain: Mapping[str, Any]) -> RunConfig:
     """The config of a run folder, of any schema version, in today's form.
 
     Today's signature of an earlier schema's config is not the name of that run. Raises ConfigError where this version
-    of the package cannot read it.
+    of the package cannot read it, or a newer one wrote it.
     """
-    newest = plain if plain.get("schema_version") == SCHEMA_VERSION else _upgraded(plain)
+    version = plain.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        newer = f"a newer version of this package made this config, with schema {version}"
+        raise ConfigError([f"{newer}: this one knows {SCHEMA_VERSION}"])
+    newest = plain if version == SCHEMA_VERSION else _upgraded(plain)
     return validate(_filled(newest), rules_too=False)
 
 
@@ -26,7 +32,8 @@ def _filled(plain: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = dict(plain)
     for key in ("name", "variant"):
         found[key] = None if is_blank(found.get(key)) else found.get(key)
-    found["tags"] = [tag for tag in found.get("tags") or [] if not is_blank(tag)]
+    tags = found.get("tags") or []
+    found["tags"] = [tag for tag in tags if not is_blank(tag)] if isinstance(tags, list) else tags
     for group, key, meant in BLANK:
         node = found.get(group)
         if isinstance(node, Mapping) and key in node:

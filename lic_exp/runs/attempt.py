@@ -14,16 +14,18 @@ from rich.console import Console
 
 from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.schema import SCHEMA_VERSION, RunConfig
+from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import data_source, throughput_key, wanted_evaluation
 from lic_exp.data.unchanged import files_unchanged
 from lic_exp.divergence import DivergedError
+from lic_exp.records import SCHEMA_VERSION, RecordError
 from lic_exp.runs import build as building
 from lic_exp.runs.code_hash import code_hash
 from lic_exp.runs.evaluate import evaluate_run
 from lic_exp.runs.lock import RunBusyError, run_is_held, run_lock
 from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.provenance import record_environment
+from lic_exp.runs.recovery import set_aside_damaged
 from lic_exp.runs.run import Run
 from lic_exp.runs.signals import StopRequest
 from lic_exp.runs.train import train, with_first_weights
@@ -78,6 +80,7 @@ def _attempt(
 ) -> None:
     """What follows once all is built. said: what was logged meanwhile."""
     with run_lock(run), log_file(run, said):
+        set_aside_damaged(run)
         if run.status().get("state") == "done":
             raise RunBusyError(f"run {run.signature} was finished by another process meanwhile: give the command again")
         tracker = None
@@ -217,7 +220,8 @@ def _heartbeat(run: RunFolder) -> Iterator[dict[str, Any]]:
         while not ended.wait(HEARTBEAT_EVERY_S):
             try:
                 run.update_status(**pulse)
-            except OSError as error:  # a full disk must not go unnoticed, but the next beat may work
+            # A full disk, or who else writes there, must not go unnoticed, but the next beat may work.
+            except (OSError, RecordError) as error:
                 log.warning("the heartbeat could not be written: %s", error)
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)

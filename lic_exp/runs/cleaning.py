@@ -46,7 +46,7 @@ def _find(runs: Path, *, keep_last: bool) -> Iterator[Litter]:
     known = summaries(runs)
     needed = {run.parent for run in known if run.state != "done"}
     for run in known:
-        if run.state != "running":
+        if run.state not in ("running", "newer"):
             yield from _of_run(run, keep_last=keep_last or run.signature in needed)
     for path in sorted(runs.glob(".*.tmp")):
         if _old(path):
@@ -54,8 +54,7 @@ def _find(runs: Path, *, keep_last: bool) -> Iterator[Litter]:
     for path in sorted(runs.glob(".*.removed")):
         yield Litter(REMOVED, path, bytes_in(path), None)
     for path in sorted(runs.iterdir()):
-        # A process that was killed before it wrote its config.
-        if re.fullmatch(r"[0-9a-f]{16}", path.name) and not (path / "config.yaml").exists() and _old(path):
+        if re.fullmatch(r"[0-9a-f]{16}", path.name) and _is_unbegun(path) and _old(path):
             yield Litter(FAILED, path, bytes_in(path), path)
 
 
@@ -74,6 +73,11 @@ def _of_run(run: RunSummary, *, keep_last: bool) -> Iterator[Litter]:
         if (folder / ".lock").exists():
             # Whoever evaluates it once more makes it anew.
             yield Litter(LOCKS, folder / ".lock", bytes_in(folder / ".lock"), folder)
+
+
+def _is_unbegun(folder: Path) -> bool:
+    """Left by a process that was killed before it wrote its config; a run that lost its own has checkpoints."""
+    return not (folder / "config.yaml").exists() and not any((folder / "checkpoints").glob("*.pt"))
 
 
 def _old(path: Path) -> bool:

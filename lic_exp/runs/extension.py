@@ -1,15 +1,16 @@
 """Continuing a finished run as a new one: a greater length, and otherwise unsigned keys."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.config.loading import overridden, with_values
-from lic_exp.config.schema import SCHEMA_VERSION, RunConfig
+from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import signed_part
 from lic_exp.flat import flatten
+from lic_exp.records import SCHEMA_VERSION, RecordError, read_record
 from lic_exp.runs.run import Run, run_folders
+from lic_exp.tracking.kinds import Environment
 from lic_exp.tracking.run_folder import is_run_folder
 
 STAGED = "a run with stages cannot be extended, since they say how long it is. Begin a new run from its weights"
@@ -37,9 +38,8 @@ def extended(parent: Run, overrides: Sequence[str]) -> RunConfig:
 def command_line(parent: Run, overrides: Sequence[str]) -> list[str]:
     """The overrides that make the same run: the parent's, its signature, and what differs."""
     try:
-        environment = json.loads(parent.files.environment.read_text(encoding="utf-8"))
-        given = list(environment.get("overrides", []))
-    except (OSError, ValueError, TypeError, AttributeError):
+        given = read_record(parent.files.environment, Environment).get("overrides", [])
+    except (FileNotFoundError, RecordError):
         given = []
     return [*given, f"parent='{parent.signature}'", *overrides]
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lic_exp.config.errors import ConfigError
-from lic_exp.config.schema import SCHEMA_VERSION
-from lic_exp.runs.run import Run, run_folders, shown_state
+from lic_exp.records import SCHEMA_VERSION, RecordError, read_file
+from lic_exp.runs.run import Run, run_folders, shown_state, unread_state
 from lic_exp.tracking.logged import logged
 from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.yaml_files import MOST_BYTES
 
 # A frozen config is written in block style, a group's `_target_` first: reading all of it would take ten times as long.
 CHOICE = re.compile(r"^(\w+):\n  _target_: (\S+)$", re.MULTILINE)
+PARENT = re.compile(r"^parent: '?([0-9a-f]+)'?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,14 @@ def summarise(folder: Path) -> RunSummary:
     run, reason = Run(folder), ""
     status: dict[str, Any] = {}
     try:
-        status = run.status
+        status = run.files.status()
         state = shown_state(status)
-    except ConfigError as error:
-        state, reason = "unreadable", str(error)
+    except RecordError as error:
+        state, reason = unread_state(error), str(error)
     step, best = progress(run.files, status, state)
-    choices = dict(CHOICE.findall(_text_of(run.files.config)))
+    config = _text_of(run.files.config)
+    choices = dict(CHOICE.findall(config))
+    parent = PARENT.search(config)
     return RunSummary(
         signature=run.signature,
         name=status.get("name"),
@@ -72,7 +75,7 @@ def summarise(folder: Path) -> RunSummary:
         attempts=status.get("attempt", 0),
         bytes=bytes_in(folder),
         reason=reason or _first_line(status.get("reason")) or _age(status),
-        parent=status.get("parent"),
+        parent=status.get("parent") or (parent[1] if parent else None),
         folder=str(folder),
         schema_version=status.get("schema_version"),
     )
@@ -87,8 +90,8 @@ def _age(status: Mapping[str, Any]) -> str:
 def _text_of(path: Path) -> str:
     """Empty where it cannot be read: the run may be removed just now."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        return read_file(path, MOST_BYTES).decode(errors="replace")
+    except (OSError, RecordError):
         return ""
 
 
@@ -129,6 +132,6 @@ def progress(run: RunFolder, status: Mapping[str, Any], state: str) -> tuple[int
         return status.get("step"), best if best is None or math.isfinite(best) else None
     try:
         now = logged(run.metrics_file)
-    except OSError:
+    except (OSError, RecordError):
         return None, None
     return now.step, now.best

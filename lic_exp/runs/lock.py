@@ -7,6 +7,7 @@ from filelock import FileLock, Timeout
 
 from lic_exp.atomic import remove_leftovers
 from lic_exp.config.errors import ConfigError
+from lic_exp.records import RecordError
 from lic_exp.tracking.run_folder import RunFolder
 
 PATIENCE_S = 0.5
@@ -47,7 +48,7 @@ def run_lock(run: RunFolder) -> Iterator[None]:
     except Timeout:
         try:
             status = dict(run.status())
-        except (TypeError, ValueError, OSError):  # damaged, but held nevertheless
+        except RecordError:  # damaged, but held nevertheless
             status = {}
         doing = "evaluated" if status.get("state") == "done" else "trained"
         raise RunBusyError(

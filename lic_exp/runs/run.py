@@ -1,42 +1,31 @@
 """A run as people handle it: its folder, state, metrics and evaluation. Imports no torch."""
 
-import json
 import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from lic_exp.atomic import process_exists, write_json
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.stored import stored_config
 from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.records import NewerError, RecordError, read_record
 from lic_exp.text import blank_message, is_blank
-from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY, STATES, RunFolder, is_run_folder, is_silent
+from lic_exp.tracking.kinds import STATES, EvaluationResults
+from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY, RunFolder, is_run_folder, is_silent
+from lic_exp.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN_STATES = (*STATES, "dead", "unreadable")
+SHOWN_STATES = (*STATES, "dead", "unreadable", "newer")
 
 GROUPS = ("model", "spectral_reg", "optimizer", "scheduler", "criterion", "data", "evaluation", "trainer", "paths")
 """Nodes that every run's config has had; a file that lost its end lacks some."""
 
 OF_THE_RUNS = "the name of the folder of runs"
-
-KINDS: dict[str, Any] = {
-    **dict.fromkeys(("state", "host"), str),
-    **dict.fromkeys(("reason", "name", "parent", "sweep", "device"), str | None),
-    **dict.fromkeys(("pid", "attempt"), int),
-    **dict.fromkeys(("step", "max_steps"), int | None),
-    "heartbeat": int | float,
-    **dict.fromkeys(("best", "started", "finished"), int | float | None),
-    **dict.fromkeys(("code", "skipped"), list),
-}
-"""What a status holds under these keys, where it has them."""
 
 
 class Run:
@@ -57,24 +46,26 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """status.json: state, step, attempt, host, heartbeat, reason. Raises ConfigError where it is damaged."""
+        """status.json: state, step, attempt, host, heartbeat, reason.
+
+        Raises ConfigError where it is damaged, or written by a newer version of this package.
+        """
         try:
-            status = self.files.status()
-            _check_status(status)
-        except (ValueError, OSError) as error:
-            raise ConfigError([f"{self.files.status_file} cannot be read: {error}"]) from error
-        return status
+            return self.files.status()
+        except RecordError as error:
+            raise ConfigError([str(error)]) from error
 
     @property
     def state(self) -> str:
         """The state as people should see it: one of SHOWN_STATES.
 
-        "dead" where status.json says running and nobody runs it, "created" where there is none yet.
+        "dead" where status.json says running and nobody runs it, "created" where there is none yet, "newer" where
+        another version wrote what this one does not know.
         """
         try:
-            return shown_state(self.status)
-        except ConfigError:
-            return "unreadable"
+            return shown_state(self.files.status())
+        except RecordError as error:
+            return unread_state(error)
 
     @property
     def config(self) -> RunConfig:
@@ -85,8 +76,10 @@ class Run:
     def plain_config(self) -> dict[str, Any]:
         """config.yaml as it stands there. Raises ConfigError where it cannot be read."""
         try:
-            config = yaml.safe_load(self.files.config.read_text(encoding="utf-8"))
-        except (ValueError, OSError, yaml.YAMLError) as error:
+            config = read_yaml(self.files.config)
+        except RecordError as error:
+            raise ConfigError([str(error)]) from error
+        except FileNotFoundError as error:
             raise ConfigError([f"{self.files.config} cannot be read: {error}"]) from error
         if not isinstance(config, dict):
             raise ConfigError([f"{self.files.config} holds no config"])
@@ -96,7 +89,10 @@ class Run:
 
     @property
     def metrics(self) -> "pd.DataFrame":
-        """One row per logged entry: step, epoch, time [Unix s] and the metrics, NaN where not logged."""
+        """One row per logged entry: step, epoch, time [Unix s] and the metrics, NaN where not logged.
+
+        A warning names the lines of metrics.jsonl that are damaged. Raises RecordError where it cannot be read.
+        """
         import pandas as pd
 
         return pd.DataFrame(list(self.files.metrics()))
@@ -127,29 +123,24 @@ class Run:
         """Of a training that begins anew: what was evaluated before is of other weights, and no longer counts."""
         for file in [self.files.eval / EVALUATION_FILE, *self.files.eval.glob(f"*/{EVALUATION_FILE}")]:
             if self._evaluation_in(file.parent) is not None:
-                content = json.loads(file.read_text(encoding="utf-8"))
+                content = read_record(file, EvaluationResults)
                 write_json(file, {key: value for key, value in content.items() if key != EVALUATION_KEY})
 
     def _evaluation_in(self, folder: Path) -> str | None:
         """The name of the evaluation whose results are in a folder; None where there is none of a name."""
         try:
-            found = json.loads((folder / EVALUATION_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_record(folder / EVALUATION_FILE, EvaluationResults).get("evaluation")
+        except (FileNotFoundError, RecordError):
             return None
-        return found.get(EVALUATION_KEY) if isinstance(found, dict) else None
 
     def __repr__(self) -> str:
         state = self.state if self.files.status_file.exists() else "missing"
         return f"Run({str(self.folder)!r}, state={state!r})"
 
 
-def _check_status(status: Any) -> None:
-    """Raise ValueError where what status.json holds was not written as a status."""
-    if not isinstance(status, dict):
-        raise ValueError("it holds no status")
-    for key, kind in KINDS.items():
-        if key in status and not isinstance(status[key], kind):
-            raise ValueError(f"{key} is {status[key]!r}")
+def unread_state(error: RecordError) -> str:
+    """The state to show of a run whose status.json gave this error."""
+    return "newer" if isinstance(error, NewerError) else "unreadable"
 
 
 def shown_state(status: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.runs.extension import check_extension
+from lic_exp.runs.recovery import known_status
 from lic_exp.runs.run import Run
 from lic_exp.runs.summary import announce, conclude
 from lic_exp.tracking.run_folder import RunFolder
@@ -20,12 +21,12 @@ def start_run(
 
     A run that is done, but was never evaluated as the config says, is only evaluated. given: the command line. console:
     for progress; results: for what was found, unless it is quiet. sweep: the name of the sweep that it is a cell of.
-    Raises ConfigError, and what the run itself raises.
+    Raises ConfigError, and what the run itself raises. Of a damaged status.json see `lic_exp.runs.recovery`.
     """
     files = RunFolder(Path(config.paths.runs, config.signature))
     wanted = wanted_evaluation(config)
     run = Run(files.root, evaluated_as=wanted)
-    if run.status.get("state") == "done":
+    if known_status(config, files).get("state") == "done":
         _evaluate_missing(config, run, console, wanted)
     else:
         _check_beginning(config, files)

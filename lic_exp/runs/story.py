@@ -1,6 +1,7 @@
 """Everything that is known of a run, as lines for people: section by section, from its files alone."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -9,15 +10,15 @@ from typing import Any
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import load_config
 from lic_exp.flat import flatten
+from lic_exp.records import RecordError, open_file, read_record
 from lic_exp.runs.listing import bytes_in, children, summarise
 from lic_exp.runs.run import Run
 from lic_exp.text import age_text, size_text
+from lic_exp.tracking.kinds import Environment, EvaluationResults
+from lic_exp.tracking.run_folder import Damaged, damage_text
 
-LOG_LINES = 15
-TROUBLE = ("failed", "diverged", "dead", "unreadable")
-
-DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OSError)
-"""What reading a file raises that is not what it should be; the section says so, and the others are shown."""
+LOG_LINES, LOG_BYTES = 15, 20_000
+TROUBLE = ("failed", "diverged", "dead", "unreadable", "newer")
 
 Line = tuple[str, str]
 """A key and its text; without a key a plain line."""
@@ -42,16 +43,17 @@ def story(run: Run) -> Iterator[tuple[str, list[Line]]]:
 def _status(run: Run) -> Iterator[Line]:
     """State and progress, then whatever else status.json holds."""
     summary = summarise(run.folder)
-    yield "state", run.state
+    yield "state", summary.state
+    known = summary.state not in ("unreadable", "newer")
+    status = run.status if known else {}
     if summary.reason:
-        yield "reason", str(run.status["reason"]).strip() if run.state != "unreadable" else summary.reason
+        yield "reason", str(status.get("reason") or "").strip() or summary.reason
     if summary.step is not None:
         yield "step", f"{summary.step} of {summary.max_steps or '?'}"
     if summary.best is not None:
         yield "best val/rd_loss", f"{summary.best:.6g}"
-    if run.state == "unreadable":
+    if not known:
         return
-    status = run.status
     for key, text in (("name", summary.name), ("attempts", summary.attempts), ("device", status.get("device"))):
         if text:
             yield key, str(text)
@@ -85,11 +87,14 @@ def _differences(run: Run) -> Iterator[Line]:
 
 def _last_metrics(run: Run) -> Iterator[Line]:
     last: dict[str, tuple[Any, int]] = {}
+    damaged: list[Damaged] = []
     try:
-        for entry in run.files.metrics():
+        for entry in run.files.metrics(damaged):
             last |= {name: (value, entry["step"]) for name, value in entry.items()}
-    except DAMAGED as error:
-        yield "", f"{run.files.metrics_file} is damaged: {error}"
+    except (RecordError, OSError) as error:
+        yield "", str(error)
+    if damaged:
+        yield "", damage_text(run.files.metrics_file, damaged)
     for name, (value, step) in last.items():
         if name not in ("step", "epoch", "time"):
             yield name, f"{_plain(value)}  (step {step})"
@@ -99,12 +104,12 @@ def _evaluations(run: Run) -> Iterator[Line]:
     for path in sorted(run.files.eval.rglob("evaluation.json")):
         place = path.parent.relative_to(run.folder)
         try:
-            evaluation = json.loads(path.read_text(encoding="utf-8"))
-            points = [_point(point) for point in evaluation.get("points") or [evaluation["mean"]]]
-            decoding = "exact" if evaluation["exact"] else f"DIFFERS on {len(evaluation['mismatches'])} images"
-        except DAMAGED as error:
-            yield str(place), f"{path} is damaged: {error}"
+            evaluation = read_record(path, EvaluationResults)
+        except (FileNotFoundError, RecordError) as error:
+            yield str(place), str(error)
             continue
+        points = [_point(point) for point in evaluation.get("points") or [evaluation["mean"]]]
+        decoding = "exact" if evaluation["exact"] else f"DIFFERS on {len(evaluation.get('mismatches', ()))} images"
         for i, point in enumerate(points):
             # A key without text would be taken for a plain line.
             yield " " if i else str(place), point if i < len(points) - 1 else f"{point}  decoding {decoding}"
@@ -128,15 +133,13 @@ def _files(run: Run) -> Iterator[Line]:
 
 
 def _environment(run: Run) -> Iterator[Line]:
-    if not run.files.environment.exists():
-        return
     try:
-        yield from list(_environment_rows(json.loads(run.files.environment.read_text(encoding="utf-8"))))
-    except DAMAGED as error:
-        yield "", f"{run.files.environment} is damaged: {error}"
-
-
-def _environment_rows(environment: Mapping[str, Any]) -> Iterator[Line]:
+        environment = read_record(run.files.environment, Environment)
+    except FileNotFoundError:
+        return
+    except RecordError as error:
+        yield "", str(error)
+        return
     commit = environment.get("git_commit")
     dirty = ", with uncommitted changes: git.diff" if environment.get("git_dirty") else ""
     packages = environment.get("packages", {})
@@ -151,7 +154,13 @@ def _environment_rows(environment: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def _log_end(run: Run) -> list[str]:
-    return run.files.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+    """The last lines, of a log that may be of any length."""
+    try:
+        with open_file(run.files.log) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
+            return file.read().decode(errors="replace").splitlines()[-LOG_LINES:]
+    except (RecordError, OSError) as error:
+        return [str(error)]
 
 
 def _plain(value: Any) -> str:

@@ -20,7 +20,7 @@ from lic_exp.sweeps.launcher import JobQueue, queue_of
 from lic_exp.tracking.logged import logged
 
 ACTIVE = ("queued", "starting", "running")
-TROUBLE = ("failed", "diverged", "out_of_memory", "killed", "time_limit", "refused", "dead", "unreadable")
+TROUBLE = ("failed", "diverged", "out_of_memory", "killed", "time_limit", "refused", "dead", "unreadable", "newer")
 INTERRUPTED = ("preempted", "cancelled")
 UNBEGUN = ("waiting", "blocked", "created")
 FINISHED = ("done", "stale", "screened_out")
@@ -70,7 +70,7 @@ def state_of(sweep: SweepFolder, cell: Cell) -> CellState:
     try:
         status = run.status
     except ConfigError as error:
-        return CellState(cell, "unreadable", str(error), job=job)
+        return CellState(cell, run.state, str(error), job=job)
     state, reason = _state(sweep, cell, status, attempt, job)
     trained = state == "done" or (state == "waiting" and status.get("state") == "done")
     if trained and _is_stale(sweep, status):

@@ -37,7 +37,7 @@ class Logged:
 
 
 def logged(metrics_file: Path) -> Logged:
-    """What is in the file by now. A damaged line says nothing. Raises OSError where it cannot be read."""
+    """What is in the file by now. A damaged line says nothing. Raises UnreadableError."""
     return _file(os.path.abspath(metrics_file)).look()
 
 
@@ -87,8 +87,6 @@ def _entries(lines: Iterable[bytes]) -> Iterable[dict[str, Any]]:
     """What is no entry, such as zeros after a power cut, is passed over."""
     for line in lines:
         try:
-            entry = decode_metrics(line.decode())
-        except (ValueError, AttributeError):
+            yield decode_metrics(line)
+        except ValueError:
             continue
-        if "step" in entry:
-            yield entry

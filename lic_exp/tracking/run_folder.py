@@ -10,6 +10,7 @@ checkpoints/ eval/ artifacts/
 """
 
 import json
+import logging
 import math
 import os
 import socket
@@ -20,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from lic_exp.atomic import write_json
-
-STATES = ("created", "running", "done", "failed", "diverged", "preempted")
+from lic_exp.records import NewerError, RecordError, open_file, plain_json, read_record
+from lic_exp.tracking.kinds import STATES, Status
 
 SWEEPS = ".sweeps"
 """The folder beside run folders where sweeps keep their manifests."""
@@ -31,6 +32,14 @@ EVALUATION_FILE, EVALUATION_KEY = "evaluation.json", "evaluation"
 
 DEAD_AFTER_S = 120.0
 """A running run renews its heartbeat every 10 s; after so much silence nobody is taken to run it."""
+
+SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+"""How `metrics.jsonl` has the numbers that JSON has not."""
+
+Damaged = tuple[int, str]
+"""A line of a file that is passed over: its number, from 1, and what is wrong with it."""
+
+_log = logging.getLogger("lic_exp.tracking")
 
 
 def is_run_folder(folder: Path) -> bool:
@@ -53,11 +62,38 @@ def encode_metrics(metrics: Mapping[str, Any]) -> str:
     return json.dumps({name: plain(value) for name, value in metrics.items()}, allow_nan=False) + "\n"
 
 
-def decode_metrics(line: str) -> dict[str, Any]:
-    """Inverse of `encode_metrics`. Raises ValueError on a torn line."""
-    special = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-    entries: dict[str, Any] = json.loads(line)
-    return {name: special.get(value, value) if isinstance(value, str) else value for name, value in entries.items()}
+def decode_metrics(line: str | bytes) -> dict[str, Any]:
+    """Inverse of `encode_metrics`. Raises ValueError for what is no entry: an object with a step, and only numbers."""
+    try:
+        entry = plain_json(line)
+    except ValueError as error:
+        raise ValueError(f"no JSON: {str(error).partition(' at line ')[0]}") from error
+    if not isinstance(entry, dict):
+        raise ValueError("no JSON object")
+    for name, value in entry.items():
+        kind = type(value)
+        if kind is str and value in SPECIAL:
+            entry[name] = SPECIAL[value]
+        elif kind is not float and not (kind is int and abs(value) < 2**63):
+            raise ValueError(f"{json.dumps(value)[:40]} as {name[:80]}")
+    step = entry.get("step")
+    if not isinstance(step, int) or step < 0:
+        raise ValueError("no step" if step is None else f"{step} as step")
+    for name in ("epoch", "time"):
+        if not math.isfinite(entry.get(name, 0)):
+            raise ValueError(f"{entry[name]} as {name}")
+    return entry
+
+
+def damage_text(path: Path, damaged: list[Damaged]) -> str:
+    """What to say of a file with such lines."""
+    said = [f"line {number} ({reason})" for number, reason in damaged[:MOST_NAMED]]
+    more = len(damaged) - MOST_NAMED
+    count = "1 damaged line is" if len(damaged) == 1 else f"{len(damaged)} damaged lines are"
+    return f"{path}: {count} passed over: {', '.join([*said, *([f'and {more} more'] if more > 0 else [])])}"
+
+
+MOST_NAMED = 5
 
 
 class RunFolder:
@@ -75,6 +111,7 @@ class RunFolder:
         self.eval = self.root / "eval"
         self.artifacts = self.root / "artifacts"
         self._status_lock = threading.Lock()
+        self._written: Mapping[str, Any] = {}
 
     @property
     def signature(self) -> str:
@@ -85,31 +122,61 @@ class RunFolder:
             folder.mkdir(parents=True, exist_ok=True)
 
     def status(self) -> dict[str, Any]:
-        """The last written status, or {} where the run was never started."""
+        """The last written status, or {} where the run was never started.
+
+        Raises RecordError where it is damaged, NewerError where a newer version of this package has written it.
+        """
         try:
-            status: dict[str, Any] = json.loads(self.status_file.read_text())
-        except (FileNotFoundError, NotADirectoryError):
+            return dict(read_record(self.status_file, Status))
+        except FileNotFoundError:
             return {}
-        return status
 
     def update_status(self, **changes: Any) -> dict[str, Any]:
         """Merge `changes` into status.json, with host, pid and heartbeat [Unix s] of this process.
 
-        A number that is not finite, such as the best of a run that was not validated yet, becomes null.
+        A number that is not finite, such as the best of a run that was not validated yet, becomes null. Who has written
+        it before writes it anew where it was damaged since; others get RecordError.
         """
         own = {"host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time()}
         with self._status_lock:
-            status = self.status() | own | changes
+            status = self._status_to_update() | own | changes
             if status.get("state") not in STATES:
                 raise ValueError(f"state {status.get('state')!r} is none of {', '.join(STATES)}")
             write_json(self.status_file, status)
+            self._written = status
         return status
 
-    def metrics(self) -> Iterator[dict[str, Any]]:
-        """The logged entries in order; an unfinished last line is not yet an entry."""
-        if not self.metrics_file.exists():
+    def _status_to_update(self) -> dict[str, Any]:
+        try:
+            return self.status()
+        except NewerError:
+            raise
+        except RecordError as error:
+            if not self._written:
+                raise
+            _log.warning("%s; it is written anew", error)
+            return dict(self._written)
+
+    def metrics(self, damaged: list[Damaged] | None = None) -> Iterator[dict[str, Any]]:
+        """The logged entries in order; an unfinished last line is not yet an entry.
+
+        Lines that are none are passed over and appended to `damaged`; without such a list a warning names them.
+        Raises RecordError where the file itself cannot be read.
+        """
+        found: list[Damaged] = [] if damaged is None else damaged
+        try:
+            file = open_file(self.metrics_file)
+        except FileNotFoundError:
             return
-        with open(self.metrics_file) as file:
-            for line in file:
-                if line.endswith("\n"):
-                    yield decode_metrics(line)
+        with file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    entry = decode_metrics(line)
+                except ValueError as error:
+                    found.append((number, str(error)))
+                else:
+                    yield entry
+        if found and damaged is None:
+            _log.warning("%s", damage_text(self.metrics_file, found))

@@ -96,7 +96,7 @@ def test_an_unfinished_last_line_is_no_entry(study):
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("metrics.jsonl", '{"step": 1, "epoch"\n', "no JSON object"),
+        ("metrics.jsonl", '{"step": 1, "epoch"\n', "no JSON"),
         ("metrics.jsonl", '{"step": 1, "epoch": 0, "val/rd_loss": 3}\n', "no time"),
         ("metrics.jsonl", '{"step": 1, "epoch": 0, "time": 1, "val/rd_loss": [3]}\n', "[3] as val/rd_loss"),
         ("status.json", "{", "status.json is damaged"),

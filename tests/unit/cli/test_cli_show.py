@@ -58,7 +58,8 @@ def test_show_of_a_run_whose_files_are_damaged(make_run, capsys):
         (folder / name).write_text("{\n")
     out = said(capsys, "show", "aaaa")
     assert "unreadable" in out
-    assert out.count("is damaged") == 2
+    assert out.count("cannot be read") == 2
+    assert "metrics.jsonl: 1 damaged line is passed over: line 1 (no JSON: " in out
     (folder / "config.yaml").write_text("a: [")
     assert main(["show", "aaaa"]) == exit_codes.CONFIG
 

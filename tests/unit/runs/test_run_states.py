@@ -16,7 +16,8 @@ from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
 from lic_exp.runs.listing import summaries, summarise
 from lic_exp.runs.run import SHOWN_STATES, find_run, shown_state
-from lic_exp.tracking.run_folder import DEAD_AFTER_S, STATES, encode_metrics
+from lic_exp.tracking.kinds import STATES
+from lic_exp.tracking.run_folder import DEAD_AFTER_S, encode_metrics
 
 
 def test_a_running_run_is_dead_once_its_process_is_gone(make_run):
@@ -54,7 +55,7 @@ def documented(heading):
 
 def test_the_documented_states_are_those_that_are_shown():
     assert sorted(documented("States")) == sorted(SHOWN_STATES)
-    assert set(SHOWN_STATES) == {*STATES, "dead", "unreadable"}
+    assert set(SHOWN_STATES) == {*STATES, "dead", "unreadable", "newer"}
 
 
 def test_the_documented_exit_codes_are_those_that_there_are():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from damage import DAMAGED_LINES
 
 from lic_exp.flat import component_label, flatten
 from lic_exp.tracking.base import MetricsWriter, without_password
@@ -328,11 +329,18 @@ def test_reader_reads_each_line_once_and_starts_over_after_a_rewrite(tmp_path):
     assert reader.new_entries() == [{"step": 1}]
 
 
-def test_reader_names_a_broken_line(tmp_path):
+@pytest.mark.parametrize("line", DAMAGED_LINES)
+def test_reader_names_a_broken_line_once_and_reads_the_others(tmp_path, caplog, line):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\n{"st{"step": 2}\n')
-    with pytest.raises(ValueError, match=r"metrics\.jsonl: the line .* is no JSON object"):
-        JsonlReader(path).new_entries()
+    path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 3}\n')
+    reader = JsonlReader(path)
+    assert reader.new_entries() == [{"step": 1}, {"step": 3}]
+    with open(path, "ab") as file:
+        file.write(b'{"step": 4}\n' + line + b"\n")
+    assert reader.new_entries() == [{"step": 4}]
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith(f"{path}: 1 damaged line is passed over: line 2 (")
+    assert second.startswith(f"{path}: 1 damaged line is passed over: line 5 (")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from lic_exp.sweeps.launchers.slurm.options import JobRequest, SlurmOptions
 from lic_exp.sweeps.launchers.slurm.queue import JobView, Queue, SlurmError, ask, ended, exit_code, parse_listing
 from lic_exp.sweeps.launchers.slurm.submit import levels, submit
 from lic_exp.sweeps.states import states
+from lic_exp.tracking.kinds import STATES
 
 
 def options(**changes):
@@ -67,7 +68,7 @@ def sweep(tmp_path):
 def begin(sweep, name, **more):
     """As a job does that starts on another machine; more: of its record."""
     status = {
-        "state": more.get("state", "running"),
+        "state": more["state"] if more.get("state") in STATES else "running",
         "pid": 9,
         "host": "far",
         "heartbeat": time.time(),

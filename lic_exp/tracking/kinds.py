@@ -1,0 +1,76 @@
+"""What the small files of a run folder hold, as `lic_exp.records` reads them. Imports no torch.
+
+Of each, the keys that are read back; none is required but where that is said, since earlier versions had fewer.
+"""
+
+from typing import Any, Literal, Required, get_args
+
+from pydantic import with_config
+from typing_extensions import TypedDict
+
+from lic_exp.records import RECORD, Amount, Count, Instant, Pid
+
+State = Literal["created", "running", "done", "failed", "diverged", "preempted"]
+
+STATES: tuple[str, ...] = get_args(State)
+
+
+@with_config(RECORD)
+class Status(TypedDict, total=False):
+    """status.json. best: an infinity was written before schema 2."""
+
+    schema_version: Count
+    state: State
+    reason: str | None
+    host: str
+    pid: Pid
+    heartbeat: Instant
+    attempt: Count
+    started: Instant | None
+    finished: Instant | None
+    step: Count | None
+    max_steps: Count | None
+    best: float | None
+    skipped: list[Count]
+    name: str | None
+    parent: str | None
+    sweep: str | None
+    device: str | None
+    code: list[str | None]
+    throughput_key: str | None
+    evaluation: str | None
+
+
+@with_config(RECORD)
+class EvaluationResults(TypedDict, total=False):
+    """evaluation.json. evaluation: its name; those of schema 1 have none."""
+
+    mean: Required[dict[str, Any]]
+    points: list[dict[str, Any]] | None
+    exact: Required[bool]
+    mismatches: list[Any]
+    evaluation: str | None
+
+
+@with_config(RECORD)
+class Environment(TypedDict, total=False):
+    """environment.json."""
+
+    command: list[str]
+    overrides: list[str]
+    python: str
+    platform: str
+    cpu_count: Count | None
+    git_commit: str | None
+    git_dirty: bool | None
+    packages: dict[str, str]
+
+
+@with_config(RECORD)
+class ComplexityNumbers(TypedDict):
+    """complexity.json, but for its parts."""
+
+    parameters: Amount
+    macs_per_pixel: Amount
+    encode_macs_per_pixel: Amount
+    decode_macs_per_pixel: Amount

@@ -1,0 +1,50 @@
+"""What happens to files that lie on a disk for years."""
+
+DAMAGED_LINES = (
+    b"",
+    b"\0" * 20,
+    b"\xff\xfe",
+    b'{"step": 2, "train/loss": "\xff"}',
+    b"nonsense",
+    b"[]",
+    b"null",
+    b'"x"',
+    b"{}",
+    b'{"st{"step": 2}',
+    b'{"step": 2}{"step": 3}',
+    b'{"step": "2"}',
+    b'{"step": -2}',
+    b'{"step": 2.5}',
+    b'{"step": true}',
+    b'{"step": null}',
+    b'{"step": 2, "time": "inf"}',
+    b'{"step": 2, "train/loss": null}',
+    b'{"step": 2, "train/loss": "low"}',
+    b'{"step": 2, "train/loss": [1]}',
+    b'{"step": 2, "train/loss": true}',
+    b'{"step": ' + b"9" * 400 + b"}",
+    b'{"step": 2, "train/loss": ' + b"9" * 400 + b"}",
+    b'{"step": 2, "train/loss": ' + b"9" * 5000 + b"}",
+    b'{"step": 2, "train/loss": ' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+)
+"""Lines that are no entries of a metrics.jsonl, for the most without epoch and time, which do not matter there."""
+
+OTHER_JSON = {
+    "a list": b"[]",
+    "a list of lists": b"[[1], {}]",
+    "null": b"null",
+    "a word": b'"x"',
+    "a number": b"3",
+    "a truth": b"true",
+    "nothing": b"",
+    "zeros": b"\0" * 100,
+    "no text": b"\xff\xfe\x00",
+    "half": b'{"state": "done", "st',
+    "two": b"{}{}",
+    "deep": b'{"a":' * 50_000,
+    "deep lists": b"[" * 100_000,
+    "a long number": b'{"step": ' + b"9" * 400 + b', "cpu_count": ' + b"9" * 400 + b"}",
+    "a longer number": b'{"step": ' + b"9" * 5000 + b"}",
+    "half a character": b'{"reason": "\\ud800"}',
+}
+"""What stands in a JSON file that something else wrote, or a crash."""
