@@ -118,4 +118,4 @@ def _package_files(package: str) -> Iterator[Path]:
     if spec and not folders and spec.origin:
         yield Path(spec.origin)
     for folder in folders:
-        yield from sorted(Path(folder).rglob("*.py"))
+        yield from sorted(path for path in Path(folder).rglob("*.py") if path.is_file())

@@ -3,9 +3,11 @@
 Imports no torch and no NumPy, and SQLite only when there is a file to be identified.
 """
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,7 +73,7 @@ _WHOLE = _Digest("whole", _of_all)
 
 def _digests(paths: Sequence[str], digest: _Digest) -> list[bytes]:
     """The digest of every file, opened only where it is not known of the file as it is now. Raises OSError."""
-    keys = [_key(path, os.stat(path), digest) for path in paths]
+    keys = [_key(path, _status(path), digest) for path in paths]
     found = {key: _memory[key] for key in keys if key in _memory}
     if missing := {key: path for key, path in zip(keys, paths, strict=True) if key not in found}:
         from lic_exp.data import digest_store  # SQLite takes as long to import as a small data set to be listed
@@ -85,6 +87,14 @@ def _digests(paths: Sequence[str], digest: _Digest) -> list[bytes]:
         digest_store.write(fresh)
         _keep_in_memory(kept | fresh)
     return [found[key] for key in keys]
+
+
+def _status(path: str) -> os.stat_result:
+    """Raises OSError also of what is no file, such as a pipe that would be waited for without end."""
+    status = os.stat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # folders say so themselves when opened
+        raise OSError(errno.EINVAL, "Not a regular file", path)
+    return status
 
 
 def _key(path: str, status: os.stat_result, digest: _Digest) -> bytes:

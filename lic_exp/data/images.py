@@ -1,18 +1,24 @@
 """Image files: found and decoded to 8-bit RGB. Imports no torch, and NumPy and Pillow only to decode."""
 
 import difflib
+import logging
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from lic_exp.data.walking import SUFFIXES, FolderWalk
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
-"""What is taken for an image when a folder is searched, in either case."""
+WILD = re.compile(r"[*?]")
+
+_log = logging.getLogger("lic_exp.data")
+_said: set[str] = set()
 
 
 class ImageError(ValueError):
@@ -69,36 +75,59 @@ class ImageRef:
             raise UnreadableError(f"{self.path} cannot be read: {error.strerror or error}") from error
 
 
+@dataclass(frozen=True)
+class Search:
+    """What was found in a place: its images in order, and a line for each sort of thing that was passed over."""
+
+    images: list[ImageRef]
+    notes: list[str]
+
+
 def list_images(place: str | Path, prefix: str = "") -> list[ImageRef]:
+    """The images of `search`; what was passed over is said once per process, as a warning."""
+    found = search(place, prefix)
+    say_once(found.notes)
+    return found.images
+
+
+def search(place: str | Path, prefix: str = "") -> Search:
     """The image files under a folder, recursively, sorted by relative path; or the one file that `place` is.
 
-    Names are `prefix` and the relative path. `~` is expanded; a relative path is relative to the working directory.
-    Hidden files and folders (`.name`, which archives from macOS are full of) are passed over.
+    A pattern in the place of a file's name, "/photos/*.gif", takes the files under /photos that are called so, and no
+    others. Names are `prefix` and the relative path. `~` is expanded; a relative path is relative to the working
+    directory. Hidden files and folders (`.name`, which archives from macOS are full of) are passed over, and all that
+    is no regular file. Links are followed: a file counts under each of its names, as a copy would; a folder under one,
+    of several the shortest, of equally short ones the first.
     Raises ImageError, with what there is instead, if `place` does not exist or holds no image.
     """
     root = Path(os.path.abspath(os.path.expanduser(place)))
     if root.is_file():
-        return [ImageRef(root, prefix + root.name)]
+        return Search([ImageRef(root, prefix + root.name)], [])
+    pattern = ""
+    if not os.path.lexists(root) and WILD.search(root.name):
+        root, pattern = root.parent, root.name
     if not root.is_dir():
+        if os.path.lexists(root):
+            what = "neither a folder nor a regular file" if root.exists() else "a link that leads nowhere"
+            raise ImageError(f"{root} is {what}")
         raise ImageError(f"{root} does not exist; {_what_is_near(root)}")
-    found = sorted(_walk(root))
-    if not found:
-        raise ImageError(f"{root} holds no image ({' '.join(SUFFIXES)}); {_contents(root)}")
-    return [ImageRef(Path(path), prefix + name) for name, path in found]
-
-
-def _walk(root: Path) -> Iterator[tuple[str, str]]:
-    """Relative and absolute path of every image; as text, for a `Path` each would take longer than the walk."""
-
-    def unreadable(error: OSError) -> NoReturn:
+    try:
+        walk = FolderWalk(root, pattern)
+    except OSError as error:
         raise ImageError(f"{error.filename} cannot be listed: {error.strerror}") from error
+    if not walk.found:
+        notes = "".join(f"; {note}" for note in walk.notes())
+        raise ImageError(f"{root} holds no image ({pattern or ' '.join(SUFFIXES)}); {_contents(root)}{notes}")
+    images = [ImageRef(Path(path), prefix + name) for name, path in sorted(walk.found)]
+    return Search(images, walk.notes())
 
-    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=unreadable):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        within = "" if folder == str(root) else os.path.relpath(folder, root).replace(os.sep, "/") + "/"
-        for name in files:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield within + name, os.path.join(folder, name)
+
+def say_once(notes: Iterable[str]) -> None:
+    """Warn of each that was not said before in this process."""
+    for note in notes:
+        if note not in _said:
+            _said.add(note)
+            _log.warning("%s", note)
 
 
 def _what_is_near(missing: Path) -> str:

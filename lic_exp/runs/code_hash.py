@@ -28,7 +28,9 @@ def code_hash(plugins: tuple[str, ...] = ()) -> str | None:
     if any(source_file(plugin) is None for plugin in plugins):
         return None
     theirs = packages(list(plugins))[1:]
-    files = {path for place in theirs for path in (place.rglob("*.py") if place.is_dir() else [place])}
+    files = {
+        path for place in theirs for path in (place.rglob("*.py") if place.is_dir() else [place]) if path.is_file()
+    }
     own = frozenset([OURS, *(plugin for plugin in plugins if "." not in plugin)])
     meanings = sorted(text for path in _computing() | files for text in _read(path, own).meanings)
     return hashlib.sha256("\0".join(meanings).encode()).hexdigest()[:16]

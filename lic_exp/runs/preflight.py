@@ -8,9 +8,9 @@ from lic_exp.capabilities import CriterionFacts
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import Component, DataConfig, RunConfig
 from lic_exp.config.signing import data_source
-from lic_exp.data.images import list_images
+from lic_exp.data.images import list_images, search
 from lic_exp.data.preflight import Report, Survey, Without, survey
-from lic_exp.data.sources import ImageSource
+from lic_exp.data.sources import Folder, ImageSource
 from lic_exp.data.unchanged import remembered
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.objective import Objective
@@ -32,6 +32,7 @@ def checked_source(config: RunConfig, data: DataConfig, run: RunFolder) -> Image
     Within `files_unchanged`, stages that have the same images are looked at together.
     """
     source: ImageSource = data_source(data)
+    notes = _passed_over(config, source)
     if data.preflight == "off":
         return source
     report = _survey(config, source, run).report(
@@ -39,12 +40,27 @@ def checked_source(config: RunConfig, data: DataConfig, run: RunFolder) -> Image
         val_crop_size=data.val_crop_size or _least_side(config.criterion.component),
     )
     messages = report.messages()
+    if messages or notes:
+        write_json(run.artifacts / "preflight.json", vars(report) | {"passed_over": notes})
     if not messages:
         return source
-    write_json(run.artifacts / "preflight.json", vars(report))
     if data.preflight == "fail":
         raise ConfigError([*messages[:MOST_MESSAGES], _advice(len(messages))])
     return _left(source, report)
+
+
+def _passed_over(config: RunConfig, source: ImageSource) -> list[str]:
+    """What was passed over in folders of images, said in the run's log, and once where that is remembered."""
+    folder = config.evaluation.data
+    notes = source.notes() if isinstance(source, Folder) else []
+    notes += search(folder).notes if folder and config.evaluation.enabled else []
+
+    def say() -> None:
+        for note in notes:
+            log.warning("%s", note)
+
+    remembered(("passed over", tuple(notes)), say)
+    return notes
 
 
 def _survey(config: RunConfig, source: ImageSource, run: RunFolder) -> Survey:

@@ -1,5 +1,6 @@
 """Images of every kind: what can be trained on is, and what cannot is named before training."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -132,3 +133,20 @@ def test_pixels_of_every_kind_are_trained_on(data, tmp_path):
     losses = [entry["train/loss"] for entry in only_run().metrics() if "train/loss" in entry]
     assert len(losses) == STEPS
     assert all(np.isfinite(losses))
+
+
+def test_links_pipes_and_other_suffixes_beside_the_images(data, tmp_path):
+    """Each image once; what is passed over is in the log and the artifacts, and a pattern has it read."""
+    train = tmp_path / "images" / "train"
+    photo(train / "sub" / "more.gif", "P")
+    (train / "sub" / "up").symlink_to("..")
+    os.mkfifo(train / "pipe.png")
+    assert go(*data) == exit_codes.DONE
+    run = only_run()
+    for place in (run.log.read_text(), (run.artifacts / "preflight.json").read_text()):
+        assert place.count("were passed over: 1 .gif; name ") == 1
+        assert place.count("1 folders were passed over, which links give another name: sub/up (is train)") == 1
+        assert place.count("1 files were passed over that are no regular ones: pipe.png") == 1
+    assert go(*data, f"data.train=[{train},'{train}/*.gif']", "paths.runs=more") == exit_codes.DONE
+    assert only_run("more").signature != run.signature
+    assert "passed over: 1 .gif" in only_run("more").log.read_text(), "the folder itself still has them"
