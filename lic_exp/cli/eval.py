@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SUMMARY = "code images to real bitstreams with a run's best weights"
 DESCRIPTION = (
     "Code images to real bitstreams with a run's best weights by val/rd_loss, and decode them again. "
-    f"Exit code {exit_codes.FAILED}: a decoder came to another picture than its encoder."
+    f"Exit code {exit_codes.FAILED}: a decoder came to another picture than its encoder, or images changed meanwhile."
 )
 
 
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         console=console_for(sys.stderr),
     )
     console_for(sys.stdout).print(evaluation_table(evaluation))
-    return exit_codes.FAILED if evaluation.mismatches else exit_codes.DONE
+    return exit_codes.FAILED if evaluation.mismatches or evaluation.images_changed else exit_codes.DONE
 
 
 def _check(qualities: list[float] | None, targets: list[float]) -> None:

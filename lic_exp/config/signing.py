@@ -47,7 +47,19 @@ def signature(config: RunConfig) -> str:
     Raises ConfigError where data or weights that belong to the identity cannot be read.
     """
     with files_unchanged():
-        return _digest(signed_part(config), SIGNATURE_DIGITS)
+        name = _digest(signed_part(config), SIGNATURE_DIGITS)
+        images_of[name] = {label: data_fingerprint(data) for label, data in image_sets(config).items()}
+        return name
+
+
+images_of: dict[str, dict[str, str]] = {}
+"""{name of a run or an evaluation: {what its images are called: their fingerprint when the name was made}}."""
+
+
+def image_sets(config: RunConfig) -> dict[str, DataConfig]:
+    """The images of a run and its stages, by what they are called in messages."""
+    stages = {f"stages[{place}].data": stage.data for place, stage in enumerate(config.stage_configs) if config.stages}
+    return {"data": config.data} | stages
 
 
 def evaluation_name(config: RunConfig) -> str:
@@ -58,7 +70,9 @@ def evaluation_name(config: RunConfig) -> str:
     chosen = config.evaluation
     images = None if chosen.data is None else folder_fingerprint(chosen.data)
     rates = None if chosen.qualities is None else [_form(rate) for rate in sorted(set(chosen.qualities))]
-    return _digest({"images": images, "limit": chosen.limit, "qualities": rates}, EVALUATION_DIGITS)
+    name = _digest({"images": images, "limit": chosen.limit, "qualities": rates}, EVALUATION_DIGITS)
+    images_of[name] = {} if images is None else {"evaluation.data": images}
+    return name
 
 
 def wanted_evaluation(config: RunConfig) -> str | None:

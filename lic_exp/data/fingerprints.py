@@ -23,6 +23,28 @@ _MOST_IN_MEMORY = 100_000
 _memory: dict[bytes, bytes] = {}
 
 
+_DIGEST_BYTES = 32
+
+_MOST_TAKEN = 16
+"""Fingerprints of which a process knows what they are of: those of a run and its stages many times over."""
+
+
+class _Taken(NamedTuple):
+    """What a fingerprint was taken of. files: set and image; digests: of each, one after another."""
+
+    files: list[tuple[int, ImageRef]]
+    digests: bytes
+
+    def by_name(self) -> dict[tuple[int, str], tuple[Path, bytes]]:
+        return {
+            (number, image.name): (image.path, self.digests[place * _DIGEST_BYTES : (place + 1) * _DIGEST_BYTES])
+            for place, (number, image) in enumerate(self.files)
+        }
+
+
+_taken: dict[str, _Taken] = {}
+
+
 class _Digest(NamedTuple):
     """How a file is digested. Change the name with the function, or digests of before would still be found."""
 
@@ -45,7 +67,26 @@ def fingerprint(*sets: Sequence[ImageRef]) -> str:
     whole = hashlib.sha256()
     for (number, image), content in zip(listed, contents, strict=True):
         whole.update(json.dumps([number, image.name]).encode() + content)
-    return whole.hexdigest()
+    taken = whole.hexdigest()
+    _taken.pop(taken, None)
+    _taken[taken] = _Taken(listed, b"".join(contents))
+    for oldest in list(_taken)[:-_MOST_TAKEN]:
+        del _taken[oldest]
+    return taken
+
+
+def differences(before: str, after: str) -> list[str]:
+    """Which files make two fingerprints differ that were taken in this process: a text each, by path.
+
+    Nothing where one of them was not, or so long ago that what it was of is forgotten.
+    """
+    if before not in _taken or after not in _taken:
+        return []
+    old, new = _taken[before].by_name(), _taken[after].by_name()
+    found = [f"{old[key][0]} is gone" for key in old.keys() - new.keys()]
+    found += [f"{new[key][0]} is new" for key in new.keys() - old.keys()]
+    found += [f"{new[key][0]} changed" for key in old.keys() & new.keys() if old[key][1] != new[key][1]]
+    return sorted(found)
 
 
 def file_sha256(path: str | Path) -> str:

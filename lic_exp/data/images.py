@@ -75,34 +75,28 @@ class ImageRef:
             raise UnreadableError(f"{self.path} cannot be read: {error.strerror or error}") from error
 
 
-@dataclass(frozen=True)
-class Search:
-    """What was found in a place: its images in order, and a line for each sort of thing that was passed over."""
+class Listed(list[ImageRef]):
+    """The images of a place, in order; notes: a line for each sort of thing that was passed over there."""
 
-    images: list[ImageRef]
-    notes: list[str]
-
-
-def list_images(place: str | Path, prefix: str = "") -> list[ImageRef]:
-    """The images of `search`; what was passed over is said once per process, as a warning."""
-    found = search(place, prefix)
-    say_once(found.notes)
-    return found.images
+    def __init__(self, images: Iterable[ImageRef], notes: list[str]) -> None:
+        super().__init__(images)
+        self.notes = notes
 
 
-def search(place: str | Path, prefix: str = "") -> Search:
+def list_images(place: str | Path, prefix: str = "") -> Listed:
     """The image files under a folder, recursively, sorted by relative path; or the one file that `place` is.
 
     A pattern in the place of a file's name, "/photos/*.gif", takes the files under /photos that are called so, and no
     others. Names are `prefix` and the relative path. `~` is expanded; a relative path is relative to the working
     directory. Hidden files and folders (`.name`, which archives from macOS are full of) are passed over, and all that
     is no regular file. Links are followed: a file counts under each of its names, as a copy would; a folder under one,
-    of several the shortest, of equally short ones the first.
+    of several the shortest, of equally short ones the first. What was passed over is said as a warning, once per
+    process.
     Raises ImageError, with what there is instead, if `place` does not exist or holds no image.
     """
     root = Path(os.path.abspath(os.path.expanduser(place)))
     if root.is_file():
-        return Search([ImageRef(root, prefix + root.name)], [])
+        return Listed([ImageRef(root, prefix + root.name)], [])
     pattern = ""
     if not os.path.lexists(root) and WILD.search(root.name):
         root, pattern = root.parent, root.name
@@ -118,11 +112,12 @@ def search(place: str | Path, prefix: str = "") -> Search:
     if not walk.found:
         notes = "".join(f"; {note}" for note in walk.notes())
         raise ImageError(f"{root} holds no image ({pattern or ' '.join(SUFFIXES)}); {_contents(root)}{notes}")
-    images = [ImageRef(Path(path), prefix + name) for name, path in sorted(walk.found)]
-    return Search(images, walk.notes())
+    images = Listed((ImageRef(Path(path), prefix + name) for name, path in sorted(walk.found)), walk.notes())
+    _say_once(images.notes)
+    return images
 
 
-def say_once(notes: Iterable[str]) -> None:
+def _say_once(notes: Iterable[str]) -> None:
     """Warn of each that was not said before in this process."""
     for note in notes:
         if note not in _said:

@@ -187,6 +187,11 @@ class FolderImages(Sequence[tuple[str, Tensor]]):
         self._images = images
         self._crop_size = crop_size
 
+    @property
+    def sources(self) -> Sequence[SourceImage]:
+        """The images that they are made from."""
+        return self._images
+
     def __len__(self) -> int:
         return len(self._images)
 

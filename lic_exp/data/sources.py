@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 from lic_exp.capabilities import signed_as
 from lic_exp.data.fingerprints import fingerprint
-from lic_exp.data.images import ImageError, ImageRef, Search, SourceImage, list_images, say_once, search
+from lic_exp.data.images import ImageError, ImageRef, Listed, SourceImage, list_images
 from lic_exp.option_types import NonNegativeInt, PositiveFloat, PositiveInt, Unsigned
 
 __all__ = [
@@ -129,16 +129,9 @@ class Folder:
         self._weights = None if train_weights is None else list(train_weights)
 
     @cached_property
-    def _searched(self) -> dict[str, list[Search]]:
-        """{set: what was found per folder}, searched once and not before it is needed."""
-        found = {option: _search_all(places) for option, places in self._places.items()}
-        say_once(note for searches in found.values() for one in searches for note in one.notes)
-        return found
-
-    @cached_property
-    def _found(self) -> dict[str, list[list[ImageRef]]]:
-        """{set: one list of images per folder}"""
-        found = {option: [one.images for one in searches] for option, searches in self._searched.items()}
+    def _found(self) -> dict[str, list[Listed]]:
+        """{set: one list of images per folder}, searched once and not before it is needed."""
+        found = {option: _find_all(places) for option, places in self._places.items()}
         train, val = ({image.path for images in found[option] for image in images} for option in ("train", "val"))
         if both := sorted(train & val):
             raise ImageError(f"data.train and data.val share {len(both)} images, {both[0]} among them")
@@ -157,14 +150,14 @@ class Folder:
 
     def notes(self) -> list[str]:
         """What was passed over in the folders, a line for each sort of thing."""
-        return [note for searches in self._searched.values() for one in searches for note in one.notes]
+        return [note for folders in self._found.values() for images in folders for note in images.notes]
 
     def fingerprint(self) -> str:
         return fingerprint(self._all("train"), self._all("val"))
 
 
-def _search_all(places: list[str]) -> list[Search]:
-    return [search(place, f"{i}/" if len(places) > 1 else "") for i, place in enumerate(places)]
+def _find_all(places: list[str]) -> list[Listed]:
+    return [list_images(place, f"{i}/" if len(places) > 1 else "") for i, place in enumerate(places)]
 
 
 @dataclass(frozen=True)

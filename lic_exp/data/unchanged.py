@@ -27,6 +27,16 @@ def files_unchanged() -> Iterator[None]:
         _known.reset(token)
 
 
+@contextmanager
+def looked_at_anew() -> Iterator[None]:
+    """Within, nothing holds that was found out before, also where this is within `files_unchanged`."""
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
 def remembered(key: Hashable, find_out: Callable[[], T]) -> T:
     """What `find_out` returns, called once per key within `files_unchanged` and each time without it.
 

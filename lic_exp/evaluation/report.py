@@ -56,11 +56,14 @@ class Evaluation:
         encode_s, decode_s    [s]
         exact                 the decoder's picture equals the encoder's, bit for bit
         max_abs_difference    between those two, on the scale [0, 1]
+
+    images_changed: files that changed while they were evaluated; its numbers are then of nobody knows what.
     """
 
     name: str
     rows: pd.DataFrame
     device: torch.device
+    images_changed: Sequence[str] = ()
 
     @property
     def points(self) -> "list[Evaluation]":

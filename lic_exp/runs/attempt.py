@@ -20,6 +20,7 @@ from lic_exp.data.unchanged import files_unchanged
 from lic_exp.divergence import DivergedError
 from lic_exp.records import SCHEMA_VERSION, RecordError
 from lic_exp.runs import build as building
+from lic_exp.runs.changed_images import check_beginning, check_evaluated, check_trained
 from lic_exp.runs.code_hash import code_hash
 from lic_exp.runs.evaluate import evaluate_run
 from lic_exp.runs.lock import RunBusyError, run_is_held, run_lock
@@ -30,7 +31,7 @@ from lic_exp.runs.run import Run
 from lic_exp.runs.signals import StopRequest
 from lic_exp.runs.train import train, with_first_weights
 from lic_exp.tracking.base import forget
-from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.tracking.run_folder import EVALUATION_KEY, RunFolder
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.objective import Objective
 from lic_exp.training.trainer import Preempted
@@ -94,6 +95,7 @@ def _attempt(
                 train(config, objective, run, device, tracker, console, stop, pulse)
                 if config.evaluation.enabled:
                     evaluate_run(Run(run.root), config=config, console=console, stop=stop)
+                check_trained(config, run, run.status().get(EVALUATION_KEY))
             state = "done"
         except Preempted as error:
             state, reason = "preempted", str(error)
@@ -120,6 +122,7 @@ def evaluate_only(config: RunConfig, run: RunFolder, console: Console) -> None:
     Trackers get it by the next `sync`. Raises as `execute`.
     """
     torch.set_num_threads(config.trainer.threads or torch.get_num_threads())
+    wanted = wanted_evaluation(config)
     with StopRequest() as stop, run_lock(run), log_file(run):
         log.info("another evaluation begins")
         run.update_status()  # says whose heartbeat this is
@@ -127,7 +130,8 @@ def evaluate_only(config: RunConfig, run: RunFolder, console: Console) -> None:
             with _heartbeat(run):
                 if config.evaluation.data is not None:
                     checked_source(config, config.data, run)
-                evaluate_run(Run(run.root), config=config, console=console, stop=stop)
+                found = evaluate_run(Run(run.root), config=config, console=console, stop=stop)
+                check_evaluated(config, run, wanted, found.images_changed)
         except BaseException:
             log.exception("the evaluation ended early")
             raise
@@ -147,6 +151,7 @@ def prepare(config: RunConfig, run: RunFolder, arguments: list[str], sweep: str 
     run.create()
     checkpoints = Checkpoints(run.checkpoints, run.signature)
     anew = config.trainer.resume == "never" or not checkpoints.steps()
+    check_beginning(run, anew=anew)
     if anew:
         # Starting over: what an earlier attempt logged would otherwise stand there twice.
         checkpoints.clear()

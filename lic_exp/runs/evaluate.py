@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.models.base import Codec
 from lic_exp.runs import build as building
+from lic_exp.runs.changed_images import mark_changed, seen_before
 from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.run import Run
 from lic_exp.runs.signals import StopRequest
@@ -56,6 +57,7 @@ def evaluate_run(
     device = building.resolve_device(config.trainer.device)
     codec = load_codec(run, device)
     images = evaluation_images(config, data, run)
+    before = seen_before(images.sources)
     name = evaluation_name(config) if folder is None and data is None and qualities is None else None
     if folder is None:
         folder = run.evaluation_folder(name) if name else run.files.eval / Path(data or "").resolve().name
@@ -73,7 +75,7 @@ def evaluate_run(
     )
     if name:
         _name(folder / EVALUATION_FILE, name)
-    return found
+    return replace(found, images_changed=mark_changed(images.sources, before, folder))
 
 
 def _name(file: Path, name: str) -> None:

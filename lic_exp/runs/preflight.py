@@ -8,7 +8,7 @@ from lic_exp.capabilities import CriterionFacts
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import Component, DataConfig, RunConfig
 from lic_exp.config.signing import data_source
-from lic_exp.data.images import list_images, search
+from lic_exp.data.images import list_images
 from lic_exp.data.preflight import Report, Survey, Without, survey
 from lic_exp.data.sources import Folder, ImageSource
 from lic_exp.data.unchanged import remembered
@@ -53,7 +53,7 @@ def _passed_over(config: RunConfig, source: ImageSource) -> list[str]:
     """What was passed over in folders of images, said in the run's log, and once where that is remembered."""
     folder = config.evaluation.data
     notes = source.notes() if isinstance(source, Folder) else []
-    notes += search(folder).notes if folder and config.evaluation.enabled else []
+    notes += list_images(folder).notes if folder and config.evaluation.enabled else []
 
     def say() -> None:
         for note in notes:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lic_exp.data import images
 from lic_exp.data.fingerprints import file_sha256, fingerprint
-from lic_exp.data.images import ImageError, list_images, search
+from lic_exp.data.images import ImageError, list_images
 from lic_exp.data.sources import Folder
 
 
@@ -54,8 +54,8 @@ def test_each_real_folder_once_whatever_links_there_are(folder: Path, links: str
     made, expected, notes = LINKS[links]
     for name, target in made.items():
         (folder / name).symlink_to(target)
-    found = search(folder)
-    assert [image.name for image in found.images] == (expected or ["a.png", "sub/b.png", "sub/up/c.png"])
+    found = list_images(folder)
+    assert [image.name for image in found] == (expected or ["a.png", "sub/b.png", "sub/up/c.png"])
     assert all(any(part in note for note in found.notes) for part in notes), found.notes
     assert len(found.notes) == bool(notes)
 
@@ -80,8 +80,8 @@ def test_only_regular_files_are_images(folder: Path) -> None:
     (folder / "device.png").symlink_to("/dev/zero")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(os.path.relpath(folder / "socket.png"))
-    found = search(folder)
-    assert [image.name for image in found.images] == ["a.png", "sub/b.png"]
+    found = list_images(folder)
+    assert [image.name for image in found] == ["a.png", "sub/b.png"]
     (note,) = found.notes
     assert note.endswith(
         "4 files were passed over that are no regular ones: device.png, pipe.png, pipe_linked.png, socket.png"
@@ -117,7 +117,7 @@ def test_images_of_other_suffixes_are_counted_and_said_once(folder: Path, caplog
 def test_files_that_are_no_images_are_nobodys_business(folder: Path) -> None:
     for name in ("notes.txt", "labels.json", "a.png.part", "README", "Thumbs.db"):
         (folder / name).touch()
-    assert search(folder).notes == []
+    assert list_images(folder).notes == []
 
 
 def test_a_folder_of_nothing_but_other_suffixes_says_so(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_pattern_takes_files_of_any_suffix(folder: Path) -> None:
     assert names(f"{folder}/*.gif") == ["sub/y.GIF", "x.gif"]
     assert names(f"{folder}/*") == ["a.png", "sub/b.png", "sub/y.GIF", "sub/z.png", "x.gif"]
     assert names(f"{folder}/?.png") == ["a.png", "sub/b.png", "sub/z.png"]
-    assert search(f"{folder}/*.gif").notes == []
+    assert list_images(f"{folder}/*.gif").notes == []
     with pytest.raises(ImageError, match=r"photos holds no image \(\*\.jfif\)"):
         list_images(f"{folder}/*.jfif")
     with pytest.raises(ImageError, match=r"photo does not exist; did you mean .*/photos\?"):

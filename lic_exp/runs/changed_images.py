@@ -1,0 +1,134 @@
+"""Images that change while a run works with them: it bears the name of those that there were. Imports no torch."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from lic_exp.atomic import write_json
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.schema import RunConfig
+from lic_exp.config.signing import data_fingerprint, evaluation_name, folder_fingerprint, image_sets, images_of
+from lic_exp.data.fingerprints import differences, fingerprint
+from lic_exp.data.images import ImageError, ImageRef, SourceImage
+from lic_exp.data.unchanged import looked_at_anew
+from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY, RunFolder
+
+log = logging.getLogger("lic_exp.runs")
+
+MOST_NAMED = 20
+
+RECORD = "images_changed.json"
+"""In a run's artifacts: which images changed while it trained."""
+
+MARK = "images_changed"
+"""The key of the same in the results of an evaluation."""
+
+
+def check_trained(config: RunConfig, run: RunFolder, wanted: str | None) -> None:
+    """Raise ImageError, naming them, where images are no longer those that a run got its name from.
+
+    wanted: the name of the evaluation that it has just had too, or None; of either's results the images are marked.
+    Only files are opened whose size, times or inode differ, and one that was touched but holds what it held is no
+    change.
+    """
+    with looked_at_anew():
+        signed = _changes(
+            config.signature, {label: partial(data_fingerprint, data) for label, data in image_sets(config).items()}
+        )
+        evaluated, names = _of_evaluation(config, wanted)
+    if not (changed := [*signed, *evaluated]):
+        return
+    if signed:
+        write_json(run.artifacts / RECORD, signed)
+    _mark_named(run, names, changed)
+    advice = _advice(run) if signed else "Put them back, or give the command again to evaluate what is there now"
+    raise ImageError(f"images changed while the run worked with them: {_some(changed)}. {advice}")
+
+
+def check_evaluated(config: RunConfig, run: RunFolder, wanted: str | None, seen: Sequence[str]) -> None:
+    """The same after an evaluation alone. seen: what changed of the very images that were evaluated."""
+    with looked_at_anew():
+        evaluated, names = _of_evaluation(config, wanted)
+    if changed := list(dict.fromkeys([*seen, *evaluated])):
+        _mark_named(run, names, changed)
+        raise ImageError(f"images changed while they were evaluated: {_some(changed)}. Give the command again")
+
+
+def _of_evaluation(config: RunConfig, wanted: str | None) -> tuple[list[str], set[str]]:
+    """What is no longer as it was in `evaluation.data`, and the names that results may have got meanwhile."""
+    if wanted is None:
+        return [], set()
+    changed = _changes(wanted, {"evaluation.data": partial(folder_fingerprint, str(config.evaluation.data))})
+    try:
+        return changed, {wanted, evaluation_name(config)}
+    except ConfigError:  # they are gone
+        return changed, {wanted}
+
+
+def _mark_named(run: RunFolder, names: set[str], changed: list[str]) -> None:
+    for file in [run.eval / EVALUATION_FILE, *run.eval.glob(f"*/{EVALUATION_FILE}")]:
+        if file.is_file() and json.loads(file.read_text(encoding="utf-8")).get(EVALUATION_KEY) in names:
+            _mark(file, changed)
+
+
+def check_beginning(run: RunFolder, *, anew: bool) -> None:
+    """Of a run that begins anew forget which images changed before; raise ImageError where one goes on that did."""
+    record = run.artifacts / RECORD
+    if anew:
+        record.unlink(missing_ok=True)
+    elif record.exists():
+        changed = json.loads(record.read_text(encoding="utf-8"))
+        raise ImageError(f"images changed while it trained earlier: {_some(changed)}. {_advice(run)}")
+
+
+def seen_before(images: Iterable[SourceImage]) -> str:
+    """The fingerprint of those images that are files, to be given to `mark_changed`."""
+    return fingerprint([image for image in images if isinstance(image, ImageRef) and os.path.isfile(image.path)])
+
+
+def mark_changed(images: Iterable[SourceImage], before: str, folder: Path) -> list[str]:
+    """What changed of images since `seen_before`; where anything did, the results in the folder are marked."""
+    there = [image for image in images if isinstance(image, ImageRef) and os.path.isfile(image.path)]
+    after = fingerprint(there)
+    if after == before:
+        return []
+    changed = differences(before, after)
+    _mark(folder / EVALUATION_FILE, changed)
+    log.warning("images changed while they were evaluated: %s", _some(changed))
+    return changed
+
+
+def _changes(name: str | None, now: Mapping[str, Callable[[], str]]) -> list[str]:
+    """What is no longer as it was when a name was made. now: {what the images are called: their fingerprint}."""
+    found: list[str] = []
+    for label, before in images_of.get(name or "", {}).items():
+        try:
+            after = now[label]()
+        except ConfigError as error:
+            found += error.messages
+            continue
+        if after != before:
+            found += differences(before, after) or [f"{label}: not what it was"]
+    return list(dict.fromkeys(found))
+
+
+def _mark(file: Path, changed: list[str]) -> None:
+    """Write into the results that their images changed; they count as nobody's."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    kept = {key: value for key, value in content.items() if key != EVALUATION_KEY}
+    write_json(file, kept | {MARK: sorted({*content.get(MARK, []), *changed})})
+
+
+def _some(changed: list[str]) -> str:
+    more = f", and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
+    return ", ".join(changed[:MOST_NAMED]) + more
+
+
+def _advice(run: RunFolder) -> str:
+    return (
+        f"Its checkpoints are kept in {run.checkpoints}. Put the images back and begin it anew with "
+        "trainer.resume=never; as they are now, they are another run's"
+    )
