@@ -70,6 +70,7 @@ def save(file: Path, records: Sequence[RunRecord]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, buffer.getvalue())
     except OSError as error:
         _log.info("%s could not be written: %s", file, error)

@@ -31,8 +31,10 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file to be written that takes the place of `path` once it is whole and on disk; after an error, never."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A file to be written that takes the place of `path` once it is whole and on disk; after an error, never.
+
+    Its folder must be there: what somebody deleted meanwhile does not come back in part.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}@{socket.gethostname()}.tmp")
     try:
         with open(temporary, "wb") as file:

@@ -19,6 +19,11 @@ def is_here(record: Mapping[str, Any]) -> bool:
     return record.get("host") == socket.gethostname()
 
 
+def is_own(record: Mapping[str, Any]) -> bool:
+    """Whether an `identity` is that of the process that asks."""
+    return is_here(record) and record.get("pid") == os.getpid()
+
+
 def lives(record: Mapping[str, Any]) -> bool:
     """Whether the process of an `identity` runs, on this machine; a zombie does not."""
     pid = int(record.get("pid", 0))

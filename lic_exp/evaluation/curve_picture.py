@@ -33,5 +33,4 @@ def write_curve(path: Path, name: str, points: Sequence[Mapping[str, float]]) ->
     axes.set_ylabel("PSNR [dB, 8-bit RGB]")
     axes.set_title(f"{name}, means of {points[0]['images']} images at {len(points)} rates", parse_math=False)
     axes.grid(alpha=0.3)
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)

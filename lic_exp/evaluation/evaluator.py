@@ -54,8 +54,9 @@ def evaluate(
     name: str | None = None,
     rates: Sequence[Rate] | None = None,
 ) -> Evaluation:
-    """Code every image of `images` to bytes and back, and write the results and pictures under `folder`.
+    """Code every image of `images` to bytes and back, and write the results and pictures into `folder`.
 
+    folder: made here and now where it is missing, and not once more where it vanishes meanwhile.
     images: (name, x) with x (1, 3, H, W) in [0, 1], of any size: padded for the codec, cropped afterwards.
     pictures: how many of the first images are drawn; of several rates at the lowest and the highest.
     device: where to code; the codec is moved there and stays.
@@ -68,6 +69,7 @@ def evaluate(
     without images, and `EvaluationError` naming the image where one cannot be coded.
     """
     rows: list[dict[str, Any]] = []
+    folder.mkdir(parents=True, exist_ok=True)
     todo: list[Rate | None] = [*sorted(rates or [], key=lambda rate: rate.quality)] or [None]
     with as_deployed(codec, device):
         for index, (image, original) in enumerate(watch(images, progress)):

@@ -33,7 +33,6 @@ def write_picture(path: Path, x: Tensor, x_hat: Tensor, row: Mapping[str, Any]) 
     _show(middle, "reconstruction", decoded / 255, {})
     _show_error(figure, right, error)
     figure.suptitle(describe(row), color="black" if row["exact"] else "red", parse_math=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 

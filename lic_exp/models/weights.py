@@ -102,4 +102,5 @@ def matching(codec: nn.Module, pattern: str) -> list[str]:
 def export_weights(codec: Codec, path: Path) -> None:
     """Write the codec's plain state dict with its entropy tables, as CompressAI and `model.weights` read it."""
     codec.update(force=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     save_whole(codec.state_dict(), path)

@@ -1,12 +1,9 @@
 """One attempt at a run: its folder, its status, and what is done in between."""
 
 import logging
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from logging.handlers import MemoryHandler
-from typing import Any
 
 import torch
 import yaml
@@ -18,15 +15,17 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import data_source, throughput_key, wanted_evaluation
 from lic_exp.data.unchanged import files_unchanged
 from lic_exp.divergence import DivergedError
-from lic_exp.records import SCHEMA_VERSION, RecordError
+from lic_exp.records import SCHEMA_VERSION
 from lic_exp.runs import build as building
 from lic_exp.runs.changed_images import check_beginning, check_evaluated, check_trained
 from lic_exp.runs.code_hash import code_hash
 from lic_exp.runs.evaluate import evaluate_run
-from lic_exp.runs.lock import RunBusyError, run_is_held, run_lock
+from lic_exp.runs.heartbeat import Heartbeat
+from lic_exp.runs.lock import Hold, LockLostError, RunBusyError, run_is_held, run_lock
+from lic_exp.runs.log_file import held_back, log_file
 from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.provenance import record_environment
-from lic_exp.runs.recovery import set_aside_damaged
+from lic_exp.runs.recovery import known_status, set_aside_damaged
 from lic_exp.runs.run import Run
 from lic_exp.runs.signals import StopRequest
 from lic_exp.runs.train import train, with_first_weights
@@ -38,19 +37,18 @@ from lic_exp.training.trainer import Preempted
 
 log = logging.getLogger("lic_exp.runs")
 
-HEARTBEAT_EVERY_S = 10.0
-
 
 def execute(
     config: RunConfig, run: RunFolder, arguments: list[str], console: Console, *, sweep: str | None = None
-) -> Run:
+) -> bool:
     """Train and evaluate `config` in the folder `run`, from its newest checkpoint where there is one.
 
-    sweep: the name of the sweep that this is a cell of.
+    sweep: the name of the sweep that this is a cell of. Returns False, and has done nothing, where another process has
+    finished the run before it could be taken.
 
     Everything is built before the folder is made, so that what cannot be built leaves nothing behind. From then on,
     whatever happens, status.json says it; errors are re-raised. Raises ConfigError, RunBusyError where another process
-    has the run, and Preempted where a signal asked to stop.
+    has the run, RunGoneError where its folder was deleted, and Preempted where a signal asked to stop.
     """
     with StopRequest() as stop:
         if run_is_held(run):
@@ -60,41 +58,47 @@ def execute(
             raise ConfigError([f"trainer.resume=must: run {run.signature} has no checkpoint to go on from"])
         torch.set_num_threads(config.trainer.threads or torch.get_num_threads())
         device = building.resolve_device(config.trainer.device)
-        with _held_back() as said, files_unchanged():
+        with held_back() as said, files_unchanged():
             objective = _built(config, run, device)
         if stop():
             raise Preempted(f"{stop()}: stopped before its training began")
-        _attempt(config, objective, run, device, arguments, console, sweep, stop, said)
-    return Run(run.root)
+        return Attempt(config, run, objective, device, arguments, console, sweep).make(stop, said)
 
 
-def _attempt(
-    config: RunConfig,
-    objective: Objective,
-    run: RunFolder,
-    device: torch.device,
-    arguments: list[str],
-    console: Console,
-    sweep: str | None,
-    stop: StopRequest,
-    said: MemoryHandler,
-) -> None:
-    """What follows once all is built. said: what was logged meanwhile."""
-    with run_lock(run), log_file(run, said):
-        set_aside_damaged(run)
-        if run.status().get("state") == "done":
-            raise RunBusyError(f"run {run.signature} was finished by another process meanwhile: give the command again")
-        tracker = None
+@dataclass(frozen=True)
+class Attempt:
+    """What an attempt is made with. objective: built for the device. arguments, sweep: as `execute` takes them."""
+
+    config: RunConfig
+    run: RunFolder
+    objective: Objective
+    device: torch.device
+    arguments: list[str]
+    console: Console
+    sweep: str | None
+
+    def make(self, stop: StopRequest, said: MemoryHandler) -> bool:
+        """What follows once all is built, as `execute`. said: what was logged meanwhile."""
+        with run_lock(self.run) as hold:
+            if known_status(self.config, self.run).get("state") == "done":
+                return False
+            with log_file(self.run, said):
+                set_aside_damaged(self.run)
+                self._go_through(hold, stop)
+        return True
+
+    def _go_through(self, hold: Hold, stop: StopRequest) -> None:
+        config, run, tracker = self.config, self.run, None
         state, reason = "failed", ""
         try:
-            prepare(config, run, arguments, sweep)
+            prepare(config, hold, self.arguments, self.sweep)
             log.info("attempt %d begins", run.status()["attempt"])
             if tracker := building.build_tracker(config, run):
                 tracker.start()
-            with _heartbeat(run) as pulse:
-                train(config, objective, run, device, tracker, console, stop, pulse)
+            with Heartbeat(hold, stop) as heart:
+                train(config, self.objective, run, self.device, tracker, self.console, heart)
                 if config.evaluation.enabled:
-                    evaluate_run(Run(run.root), config=config, console=console, stop=stop)
+                    evaluate_run(Run(run.root), config=config, console=self.console, stop=heart.asked_to_stop)
                 check_trained(config, run, run.status().get(EVALUATION_KEY))
             state = "done"
         except Preempted as error:
@@ -109,7 +113,7 @@ def _attempt(
             raise
         finally:
             try:
-                run.update_status(state=state, reason=reason, finished=time.time())
+                conclude(hold, state, reason)
                 log.info("the attempt ends: %s", f"{state}, {reason}" if reason else state)
             finally:  # also where the disk is full
                 if tracker:
@@ -119,22 +123,26 @@ def _attempt(
 def evaluate_only(config: RunConfig, run: RunFolder, console: Console) -> None:
     """Evaluate a finished run as `config` says, beside what has been evaluated of it before.
 
-    Trackers get it by the next `sync`. Raises as `execute`.
+    Does nothing where another process has done so before the run could be taken. Trackers get it by the next `sync`.
+    Raises as `execute`.
     """
     torch.set_num_threads(config.trainer.threads or torch.get_num_threads())
     wanted = wanted_evaluation(config)
-    with StopRequest() as stop, run_lock(run), log_file(run):
-        log.info("another evaluation begins")
-        run.update_status()  # says whose heartbeat this is
-        try:
-            with _heartbeat(run):
-                if config.evaluation.data is not None:
-                    checked_source(config, config.data, run)
-                found = evaluate_run(Run(run.root), config=config, console=console, stop=stop)
-                check_evaluated(config, run, wanted, found.images_changed)
-        except BaseException:
-            log.exception("the evaluation ended early")
-            raise
+    with StopRequest() as stop, run_lock(run) as hold:
+        if wanted is not None and Run(run.root).is_evaluated(wanted):
+            return
+        with log_file(run):
+            log.info("another evaluation begins")
+            hold.update_status()  # says whose heartbeat this is
+            try:
+                with Heartbeat(hold, stop) as heart:
+                    if config.evaluation.data is not None:
+                        checked_source(config, config.data, run)
+                    found = evaluate_run(Run(run.root), config=config, console=console, stop=heart.asked_to_stop)
+                    check_evaluated(config, run, wanted, found.images_changed)
+            except BaseException:
+                log.exception("the evaluation ended early")
+                raise
 
 
 def _built(config: RunConfig, run: RunFolder, device: torch.device) -> Objective:
@@ -146,8 +154,9 @@ def _built(config: RunConfig, run: RunFolder, device: torch.device) -> Objective
     return objective
 
 
-def prepare(config: RunConfig, run: RunFolder, arguments: list[str], sweep: str | None) -> None:
-    """Make the run folder ready for an attempt."""
+def prepare(config: RunConfig, hold: Hold, arguments: list[str], sweep: str | None) -> None:
+    """Make the folder of the run that is held ready for an attempt."""
+    run = hold.run
     run.create()
     checkpoints = Checkpoints(run.checkpoints, run.signature)
     anew = config.trainer.resume == "never" or not checkpoints.steps()
@@ -162,7 +171,7 @@ def prepare(config: RunConfig, run: RunFolder, arguments: list[str], sweep: str 
     before = run.status()
     # Of a run that goes on by other code than it was begun with, both are kept.
     made_by = [] if anew else before.get("code", [])
-    run.update_status(
+    hold.update_status(
         state="running",
         attempt=before.get("attempt", 0) + 1,
         sweep=sweep or before.get("sweep"),
@@ -179,60 +188,18 @@ def prepare(config: RunConfig, run: RunFolder, arguments: list[str], sweep: str 
     record_environment(run, arguments)
 
 
-@contextmanager
-def log_file(run: RunFolder, earlier: MemoryHandler | None = None) -> Iterator[None]:
-    """Sends the platform's log records to run.log while inside, first those that were held back before."""
-    handler = logging.FileHandler(run.log, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    if earlier is not None:
-        earlier.setTarget(handler)
-        earlier.flush()
-    with _listening(handler):
-        yield
+def conclude(hold: Hold, state: str, reason: str) -> None:
+    """Write how an attempt ended, while the run is still this process's; else raise why it is not.
 
-
-@contextmanager
-def _held_back() -> Iterator[MemoryHandler]:
-    """Keeps what is logged while there is no run folder yet."""
-    handler = MemoryHandler(capacity=1000, flushLevel=logging.CRITICAL + 1)
-    with _listening(handler):
-        yield handler
-
-
-@contextmanager
-def _listening(handler: logging.Handler) -> Iterator[None]:
-    logger = logging.getLogger("lic_exp")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        if not isinstance(handler, MemoryHandler):
-            handler.close()
-
-
-@contextmanager
-def _heartbeat(run: RunFolder) -> Iterator[dict[str, Any]]:
-    """Renews status.json's heartbeat while inside, also during long validations and evaluations.
-
-    Yields what else each beat writes, to be filled.
+    Where only the lock file is gone, and nobody else has taken the run, it is said nevertheless.
     """
-    ended = threading.Event()
-    pulse: dict[str, Any] = {}
-
-    def beat() -> None:
-        while not ended.wait(HEARTBEAT_EVERY_S):
-            try:
-                run.update_status(**pulse)
-            # A full disk, or who else writes there, must not go unnoticed, but the next beat may work.
-            except (OSError, RecordError) as error:
-                log.warning("the heartbeat could not be written: %s", error)
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
+    ending = {"state": state, "reason": reason, "finished": time.time()}
     try:
-        yield pulse
-    finally:
-        ended.set()
-        thread.join()
+        hold.update_status(**ending)
+    except LockLostError as lost:
+        try:
+            with run_lock(hold.run) as again:
+                again.update_status(**ending | {"state": "failed", "reason": str(lost)})
+        except RunBusyError:
+            log.info("another process has the run by now")
+        raise

@@ -1,7 +1,7 @@
 """The evaluation of one run: its best weights, real bitstreams, on images of its own choice or others."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from lic_exp.runs import build as building
 from lic_exp.runs.changed_images import mark_changed, seen_before
 from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.run import Run
-from lic_exp.runs.signals import StopRequest
 from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 from lic_exp.training.trainer import Preempted
@@ -42,7 +41,7 @@ def evaluate_run(
     folder: Path | None = None,
     qualities: Sequence[float] | None = None,
     console: Console | None = None,
-    stop: StopRequest | None = None,
+    stop: Callable[[], str | None] | None = None,
 ) -> Evaluation:
     """Real bitstreams of the run's best weights.
 
@@ -61,6 +60,8 @@ def evaluate_run(
     name = evaluation_name(config) if folder is None and data is None and qualities is None else None
     if folder is None:
         folder = run.evaluation_folder(name) if name else run.files.eval / Path(data or "").resolve().name
+    if folder.is_relative_to(run.folder):
+        run.files.make(folder)  # or an error, where the run folder is gone
     found = evaluate(
         codec,
         _UntilStopped(images, stop) if stop else images,
@@ -102,13 +103,14 @@ class _UntilStopped:
     """Images that end in Preempted once a stop was asked for."""
 
     images: FolderImages
-    stop: StopRequest
+    stop: Callable[[], str | None]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
         for image in self.images:
-            if self.stop():
-                raise Preempted(f"{self.stop()}: stopped in the evaluation, which starts anew next time")
+            if reason := self.stop():
+                raise Preempted(f"{reason}: stopped in the evaluation, which starts anew next time")
             yield image
+        self.stop()  # too late for a reason; but it raises where the results have nowhere to go

@@ -28,13 +28,14 @@ def _outcome(error: Exception, console: Console) -> int:
     from lic_exp.data.images import ImageError
     from lic_exp.divergence import DivergedError
     from lic_exp.models.files import CheckpointError
-    from lic_exp.runs.lock import RunBusyError
+    from lic_exp.runs.lock import RunBusyError, RunGoneError
     from lic_exp.training.trainer import Preempted
 
     for kind, code in (
         (Preempted, exit_codes.PREEMPTED),
         (DivergedError, exit_codes.DIVERGED),
         (RunBusyError, exit_codes.BUSY),
+        (RunGoneError, exit_codes.FAILED),
         (CheckpointError, exit_codes.FAILED),
         (ImageError, exit_codes.FAILED),
     ):

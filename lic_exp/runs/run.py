@@ -1,7 +1,6 @@
 """A run as people handle it: its folder, state, metrics and evaluation. Imports no torch."""
 
 import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.stored import stored_config
 from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.processes import is_here, lives
 from lic_exp.records import NewerError, RecordError, read_record
 from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.kinds import STATES, EvaluationResults
@@ -152,7 +152,10 @@ def shown_state(status: Mapping[str, Any]) -> str:
 def _alive(status: Mapping[str, Any]) -> bool:
     if is_silent(status):
         return False
-    return status.get("host") != socket.gethostname() or process_exists(int(status.get("pid", 0)))
+    if not is_here(status):
+        return True
+    # Without its start, as earlier versions wrote it, another process that was given the same pid is taken for it.
+    return lives(status) if "ticks" in status else process_exists(int(status.get("pid", 0)))
 
 
 def run_folders(runs: str | Path) -> list[Path]:

@@ -26,16 +26,19 @@ def start_run(
     files = RunFolder(Path(config.paths.runs, config.signature))
     wanted = wanted_evaluation(config)
     run = Run(files.root, evaluated_as=wanted)
-    if known_status(config, files).get("state") == "done":
+    if known_status(config, files).get("state") == "done" or not _trained(config, files, given, console, sweep):
         _evaluate_missing(config, run, console, wanted)
-    else:
-        _check_beginning(config, files)
-        announce(config, files, console)
-        from lic_exp.runs.attempt import execute
-
-        execute(config, files, given, console, sweep=sweep)
     conclude(run, results)
     return run
+
+
+def _trained(config: RunConfig, files: RunFolder, given: list[str], console: Console, sweep: str | None) -> bool:
+    """Train and evaluate the run; False where another process has finished it before it could be taken."""
+    _check_beginning(config, files)
+    announce(config, files, console)
+    from lic_exp.runs.attempt import execute
+
+    return execute(config, files, given, console, sweep=sweep)
 
 
 def _evaluate_missing(config: RunConfig, run: Run, console: Console, wanted: str | None) -> None:

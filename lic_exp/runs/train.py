@@ -13,8 +13,8 @@ from lic_exp.data.unchanged import files_unchanged
 from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.runs import build as building
 from lic_exp.runs.complexity import record_complexity
+from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.preflight import check_disk, checked_source
-from lic_exp.runs.signals import StopRequest
 from lic_exp.tracking import names
 from lic_exp.tracking.base import MetricsWriter, Tracker
 from lic_exp.tracking.run_folder import RunFolder
@@ -71,8 +71,7 @@ def train(
     device: torch.device,
     tracker: Tracker | None,
     console: Console,
-    stop: StopRequest,
-    pulse: dict[str, Any],
+    heart: Heartbeat,
 ) -> None:
     """Train to the last step, and leave checkpoints, metrics and the regularizer's pictures."""
     record_rates(run, objective)
@@ -81,23 +80,23 @@ def train(
     with files_unchanged():
         stages = building.build_stages(config, objective, lambda data: checked_source(config, data, run), device)
         max_steps = sum(stage.steps for stage in stages)
-        run.update_status(device=_device_name(device), max_steps=max_steps)
+        heart.hold.update_status(device=_device_name(device), max_steps=max_steps)
         images = building.build_validation_images(config.data, checked_source(config, config.data, run))
     for regularizer in objective.spectral_regularizers():
         regularizer.write_pictures(images[0][1][0], run.artifacts)
     with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console) as display:
-        reporter = RunReporter(writer, tracker, display, pulse)
+        reporter = RunReporter(writer, tracker, display, heart.pulse)
         trainer = Trainer(
             objective,
             stages,
             Validation(objective.criterion, images, device),
             names.VAL_RD_LOSS,
-            Checkpoints(run.checkpoints, run.signature),
+            Checkpoints(run.checkpoints, run.signature, before_writing=heart.hold.check),
             reporter,
             building.options_of(StepOptions, config.trainer),
             building.options_of(TrainerOptions, config.trainer),
             device,
-            stop,
+            heart.asked_to_stop,
         )
         if config.trainer.try_step:
             trainer.rehearse()
@@ -105,7 +104,7 @@ def train(
         try:
             trainer.fit()
         finally:
-            run.update_status(step=trainer.step, best=trainer.best, skipped=sorted(trainer.skipped))
+            heart.hold.update_status(step=trainer.step, best=trainer.best, skipped=sorted(trainer.skipped))
 
 
 def record_rates(run: RunFolder, objective: Objective) -> None:

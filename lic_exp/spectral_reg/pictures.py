@@ -80,7 +80,7 @@ def write_pictures(truncation: Truncation, photo: Tensor, folder: Path) -> list[
         "radial_masks.png": radial_masks_figure(truncation),
         "frequency_truncation_progression.png": progression_figure(truncation, photo),
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=120)
     return [folder / name for name in figures]

@@ -108,6 +108,7 @@ class AblationStudy:
         manifest = self.manifest()
         digits = [manifest["study"][:8], *([mine[1]] if mine[1] else [])]
         path = folder / f"{self.name}-{'-'.join(digits)}.json"
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(manifest, indent=1) + "\n")
         return path
 

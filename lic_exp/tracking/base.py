@@ -62,7 +62,7 @@ def claim(run: RunFolder, store: str) -> Iterator[None]:
     The operating system releases it when its holder dies.
     """
     digest = hashlib.sha256(store.encode()).hexdigest()[:12]
-    tracking_folder(run).mkdir(parents=True, exist_ok=True)
+    run.make(tracking_folder(run))
     lock = FileLock(tracking_folder(run) / f".{digest}.lock")
     try:
         lock.acquire(timeout=0)

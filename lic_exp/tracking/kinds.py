@@ -17,13 +17,18 @@ STATES: tuple[str, ...] = get_args(State)
 
 @with_config(RECORD)
 class Status(TypedDict, total=False):
-    """status.json. best: an infinity was written before schema 2."""
+    """status.json. best: an infinity was written before schema 2. ticks: when the process began.
+
+    lock: the number of the lock file by which the process holds the run, null where none does.
+    """
 
     schema_version: Count
     state: State
     reason: str | None
     host: str
     pid: Pid
+    ticks: Count | None
+    lock: int | None
     heartbeat: Instant
     attempt: Count
     started: Instant | None

@@ -112,6 +112,7 @@ def _record(run: RunFolder) -> dict[str, str]:
         record: dict[str, str] = json.loads(record_file(run).read_text())
     except FileNotFoundError:
         record = {"key": uuid.uuid4().hex}
+        run.make(tracking_folder(run))
         write_json(record_file(run), record)
     return record
 

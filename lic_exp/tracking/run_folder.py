@@ -9,11 +9,11 @@ run.log          what the run said
 checkpoints/ eval/ artifacts/
 """
 
+import errno
 import json
 import logging
 import math
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lic_exp.atomic import write_json
+from lic_exp.processes import identity
 from lic_exp.records import NewerError, RecordError, open_file, plain_json, read_record
 from lic_exp.tracking.kinds import STATES, Status
 
@@ -30,8 +31,11 @@ SWEEPS = ".sweeps"
 EVALUATION_FILE, EVALUATION_KEY = "evaluation.json", "evaluation"
 """The results of an evaluation, and the key of its name in them; those of schema 1 have none."""
 
+HEARTBEAT_EVERY_S = 10.0
+"""How often a run that is at work says so in status.json."""
+
 DEAD_AFTER_S = 120.0
-"""A running run renews its heartbeat every 10 s; after so much silence nobody is taken to run it."""
+"""After so much silence nobody is taken to run a run."""
 
 SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 """How `metrics.jsonl` has the numbers that JSON has not."""
@@ -118,8 +122,15 @@ class RunFolder:
         return self.root.name
 
     def create(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
         for folder in (self.checkpoints, self.eval, self.artifacts):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
+
+    def make(self, folder: Path) -> None:
+        """Make a folder in the run folder, which must be there: once it was deleted, no part of it comes back."""
+        inner = folder.relative_to(self.root)
+        for part in [*reversed(inner.parents), inner][1:]:
+            (self.root / part).mkdir(exist_ok=True)
 
     def status(self) -> dict[str, Any]:
         """The last written status, or {} where the run was never started.
@@ -132,13 +143,16 @@ class RunFolder:
             return {}
 
     def update_status(self, **changes: Any) -> dict[str, Any]:
-        """Merge `changes` into status.json, with host, pid and heartbeat [Unix s] of this process.
+        """Merge `changes` into status.json, with this process's `lic_exp.processes.identity` and heartbeat [Unix s].
 
         A number that is not finite, such as the best of a run that was not validated yet, becomes null. Who has written
-        it before writes it anew where it was damaged since; others get RecordError.
+        it before writes it anew where it was damaged or deleted since; others get RecordError. Raises FileNotFoundError
+        where there is no folder, which is not made anew.
         """
-        own = {"host": socket.gethostname(), "pid": os.getpid(), "heartbeat": time.time()}
+        own = identity(os.getpid()) | {"heartbeat": time.time()}
         with self._status_lock:
+            if not self.root.is_dir():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root))
             status = self._status_to_update() | own | changes
             if status.get("state") not in STATES:
                 raise ValueError(f"state {status.get('state')!r} is none of {', '.join(STATES)}")
@@ -148,7 +162,7 @@ class RunFolder:
 
     def _status_to_update(self) -> dict[str, Any]:
         try:
-            return self.status()
+            return self.status() or dict(self._written)
         except NewerError:
             raise
         except RecordError as error:

@@ -32,6 +32,7 @@ class EventFiles:
     """The event file of one opening, in place of all earlier ones. A `base.Projection`."""
 
     def __init__(self, run: RunFolder) -> None:
+        self._run = run
         self._folder = run.root / "tensorboard"
         self._reader = JsonlReader(run.metrics_file)
         self._writer = self._begin()
@@ -59,6 +60,7 @@ class EventFiles:
 
         for former in self._folder.glob("events.out.tfevents.*"):
             former.unlink()
+        self._run.make(self._folder)
         writer = EventFileWriter(str(self._folder))
         # A TensorBoard that is watching drops what it has read from the former file.
         writer.add_event(Event(step=0, session_log=SessionLog(status=SessionLog.START)))

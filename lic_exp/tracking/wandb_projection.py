@@ -158,6 +158,7 @@ def _run_id(run: RunFolder) -> str:
     """The run's name in wandb's world, chosen once and kept in the run folder."""
     file = tracking_folder(run) / "wandb.json"
     if not file.exists():
+        run.make(tracking_folder(run))
         write_json(file, {"id": uuid.uuid4().hex[:16]})
     return str(json.loads(file.read_text())["id"])
 

@@ -1,6 +1,7 @@
 """Checkpoint files: written atomically, checked before they are believed, executing nothing when read."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ class Checkpoints:
     """`step_00000100.pt` for the last `keep` saved steps, and `best.pt`, in one folder.
 
     identity: stored in every file and compared on reading, so that a foreign checkpoint is never resumed from.
+    before_writing: called before every write, which does not take place where it raises.
     """
 
-    def __init__(self, folder: Path, identity: str, keep: int = 2) -> None:
+    def __init__(
+        self, folder: Path, identity: str, keep: int = 2, before_writing: Callable[[], None] = lambda: None
+    ) -> None:
         self.folder = folder
         self.identity = identity
         self.keep = keep
+        self._before_writing = before_writing
 
     @property
     def best(self) -> Path:
@@ -72,6 +77,8 @@ class Checkpoints:
             )
 
     def _write(self, path: Path, state: dict[str, Any]) -> None:
+        self._before_writing()
+        self.folder.mkdir(exist_ok=True)
         save_whole({"format": FORMAT, "identity": self.identity, **state}, path)
 
 

@@ -9,12 +9,14 @@ from commands import QUICK
 
 import lic_exp
 from lic_exp import exit_codes
-from lic_exp.cli.cell import checked
+from lic_exp.cli.cell import checked, run_frozen
 from lic_exp.cli.launch import main
 from lic_exp.config.errors import ConfigError
+from lic_exp.runs import attempt
 from lic_exp.runs import build as building
 from lic_exp.runs.lock import run_is_held, run_lock
 from lic_exp.runs.run import Run
+from lic_exp.sweeps.create import sweep_request
 
 TRAINED = (
     "model=factorized_tiny",
@@ -168,11 +170,23 @@ def test_a_cell_whose_evaluation_images_changed_is_refused(here, photos):
         checked(frozen)
 
 
-def test_a_run_that_another_process_finished_meanwhile_is_not_begun_again(here, capfd, monkeypatch):
+def launched(*overrides: str) -> int:
+    return launch(*overrides)
+
+
+def as_a_cell(*overrides: str) -> int:
+    """As a pool starts a cell, of a sweep with two more."""
+    sweep = sweep_request([*TRAINED, *overrides, "seed=0,1,2"], several=True).write()
+    return run_frozen(sweep.frozen(sweep.cells[0]))
+
+
+@pytest.mark.parametrize("start", [launched, as_a_cell])
+@pytest.mark.parametrize("overrides", [(), ("trainer.resume=never",), ("evaluation.limit=1",)])
+def test_a_run_that_another_process_finished_meanwhile_is_shown(here, capfd, monkeypatch, start, overrides):
     assert launch() == exit_codes.DONE
     run = only_run(here)
     run.files.update_status(state="preempted")
-    built = building.build_objective
+    built, before = building.build_objective, standing(run) | {"state": "done"}
 
     def slow(*arguments):
         run.files.update_status(state="done")
@@ -180,11 +194,33 @@ def test_a_run_that_another_process_finished_meanwhile_is_not_begun_again(here, 
 
     monkeypatch.setattr(building, "build_objective", slow)
     kept = sorted((run.folder / "checkpoints").iterdir())
+    log = run.files.log.read_text()
 
-    assert launch("trainer.resume=never") == exit_codes.BUSY
+    assert start(*overrides) == exit_codes.DONE
 
-    assert "was finished by another process meanwhile" in capfd.readouterr().err
+    evaluated = "evaluation.limit=1" in overrides
+    found = capfd.readouterr().err
+    assert ("evaluated as asked for now" if evaluated else "is done already; nothing was started") in found
     assert sorted((run.folder / "checkpoints").iterdir()) == kept
+    assert standing(run) == before
+    assert run.status["attempt"] == 1
+    assert (run.files.log.read_text() == log) != evaluated
+
+
+def test_an_evaluation_that_another_process_made_meanwhile_is_not_made_again(here, monkeypatch):
+    assert launch() == exit_codes.DONE
+    run, lock = only_run(here), attempt.run_lock
+
+    def patient(files):
+        monkeypatch.setattr(attempt, "run_lock", lock)
+        assert launch("evaluation.limit=1") == exit_codes.DONE
+        return lock(files)
+
+    monkeypatch.setattr(attempt, "run_lock", patient)
+
+    assert launch("evaluation.limit=1") == exit_codes.DONE
+
+    assert run.files.log.read_text().count("another evaluation begins") == 1
 
 
 @pytest.mark.parametrize("name", ["./{}", "../runs/{}", "{}/"])

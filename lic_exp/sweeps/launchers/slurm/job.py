@@ -22,9 +22,10 @@ from typing import Any
 from lic_exp import exit_codes
 from lic_exp.processes import ask_to_stop, identity, out_of_memory_kills
 from lic_exp.runs.listing import bytes_in
+from lic_exp.runs.lock import run_is_held
 from lic_exp.sweeps.cell_process import cell_command, start_cell, thread_environment
 from lic_exp.sweeps.control import cancel
-from lic_exp.sweeps.exit_status import exit_of, outcome, status_of
+from lic_exp.sweeps.exit_status import exit_of, is_of, outcome, status_of
 from lic_exp.sweeps.folder import Cell, SweepFolder
 from lic_exp.sweeps.launchers.slurm.arrays import job_log, job_record
 from lic_exp.sweeps.launchers.slurm.options import SlurmOptions
@@ -146,16 +147,25 @@ class Job:
         """Run the cell, once an older copy is gone. Returns its exit code; None where it did not start."""
         code: int | None = exit_codes.BUSY
         while code == exit_codes.BUSY and self._heard is None and self._is_ours():
-            if not is_held(self.sweep, self.cell):
+            if not self._is_taken():
                 code = self._train()
             if code == exit_codes.BUSY:
                 time.sleep(MARK_EVERY_S)
         return code if code != exit_codes.BUSY else None
 
+    def _is_taken(self) -> bool:
+        """Whether another process still has the run.
+
+        SLURM gives a job one turn at a time: what this job's former turn said is no sign of life, however fresh, so
+        that a requeued job goes on at once, on whatever node. A lock that is held counts.
+        """
+        run = self.sweep.run(self.cell)
+        own = self._before.get("job") == self.number and is_of(status_of(run), self._before)
+        return run_is_held(run.files) if own else is_held(self.sweep, self.cell)
+
     def _train(self) -> int:
         kills = out_of_memory_kills()
         command, environment = cell_command(self.sweep.frozen(self.cell)), self._cell_environment()
-        # Safe here: this process has one thread.
         self._process = start_cell(self.sweep, self.cell, command, environment, preexec_fn=_prepare_process)
         if self._heard is not None:  # while there was no process yet to tell
             self._process.send_signal(END)
@@ -273,7 +283,7 @@ class Job:
 
 
 def _prepare_process() -> None:
-    """In the cell's process before it begins.
+    """In the cell's process before it begins; safe, since the job's has one thread.
 
     Where its job's process is killed, it writes its checkpoint and ends. SLURM's warning also reaches it directly, and
     must not end it before it listens.

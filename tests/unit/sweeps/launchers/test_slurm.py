@@ -10,10 +10,11 @@ import yaml
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.places import conf_folder
+from lic_exp.runs.lock import run_lock
 from lic_exp.sweeps.folder import FOLDER, Cell, write_sweep
 from lic_exp.sweeps.launcher import launcher_options
 from lic_exp.sweeps.launchers.slurm.arrays import adopt, array_folder, job_log, own_environment
-from lic_exp.sweeps.launchers.slurm.job import job_number
+from lic_exp.sweeps.launchers.slurm.job import Job, job_number
 from lic_exp.sweeps.launchers.slurm.options import JobRequest, SlurmOptions
 from lic_exp.sweeps.launchers.slurm.queue import JobView, Queue, SlurmError, ask, ended, exit_code, parse_listing
 from lic_exp.sweeps.launchers.slurm.submit import levels, submit
@@ -368,6 +369,17 @@ def test_sbatch_hears_only_the_defaults_that_the_options_leave_open(monkeypatch)
         assert "SLURM_MEM_PER_NODE" not in os.environ, "the shape of the job that the sweep is made in"
         assert os.environ["SLURM_CONF"] == "1"
     assert os.environ["SLURM_JOB_ID"] == "3"
+
+
+@pytest.mark.parametrize(("job", "waits"), [("7_0", False), ("8_0", True)], ids=["requeued", "another job's"])
+def test_a_requeued_job_goes_on_at_once_and_waits_for_no_copy_of_its_own(commands, sweep, job, waits):
+    """The copy says that it ran on another node a moment ago."""
+    commands(scontrol=("", 1))
+    begin(sweep, "a")
+    copy = Job(sweep, sweep.by_signature["a"], options(), {"SLURM_JOB_ID": job})
+    assert copy._is_taken() == waits
+    with run_lock(sweep.run(sweep.by_signature["a"]).files):
+        assert copy._is_taken()
 
 
 def test_the_number_of_a_job_is_the_one_that_squeue_shows():

@@ -1,0 +1,41 @@
+"""What the platform logs of an attempt, in the run's own file."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import MemoryHandler
+
+from lic_exp.tracking.run_folder import RunFolder
+
+
+@contextmanager
+def log_file(run: RunFolder, earlier: MemoryHandler | None = None) -> Iterator[None]:
+    """Sends the platform's log records to run.log while inside, first those that were held back before."""
+    handler = logging.FileHandler(run.log, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    if earlier is not None:
+        earlier.setTarget(handler)
+        earlier.flush()
+    with _listening(handler):
+        yield
+
+
+@contextmanager
+def held_back() -> Iterator[MemoryHandler]:
+    """Keeps what is logged while there is no run folder yet."""
+    handler = MemoryHandler(capacity=1000, flushLevel=logging.CRITICAL + 1)
+    with _listening(handler):
+        yield handler
+
+
+@contextmanager
+def _listening(handler: logging.Handler) -> Iterator[None]:
+    logger = logging.getLogger("lic_exp")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        if not isinstance(handler, MemoryHandler):
+            handler.close()
