@@ -8,6 +8,10 @@ from typing import Any
 import torch
 
 from lic_exp.atomic import open_atomically
+from lic_exp.models.file_digest import DigestingFile, is_as_written
+
+MSDOS_FOLDER = 0x10
+"""The attribute by which torch takes a part of an archive for a folder."""
 
 
 class CheckpointError(ValueError):
@@ -17,15 +21,16 @@ class CheckpointError(ValueError):
 def load_safely(path: Path) -> Any:
     """What `torch.save` wrote to `path`, as CPU tensors and plain containers.
 
-    Every part's checksum is compared first, which torch does not do. Nothing in the file is executed. Raises
-    CheckpointError for a damaged file, one that would need code to be run, or one that is something else.
+    The digest of the whole file is compared first, or of a file without one every part's checksum, which torch does not
+    do. Nothing in the file is executed. Raises CheckpointError for a damaged file, one that would need code to be run,
+    or one that is something else.
     """
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-            if damaged:
-                raise CheckpointError(f"{path} is damaged: the checksum of its part {damaged} is wrong")
+        whole = is_as_written(path)
+        if not whole and zipfile.is_zipfile(path):
+            _check_parts(path)
+        if whole is False:
+            raise CheckpointError(f"{path} is damaged: its digest is wrong")
         return torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
@@ -37,14 +42,27 @@ def load_safely(path: Path) -> Any:
         raise CheckpointError(f"{path} is damaged, no checkpoint, or holds code that would be run: {reason}") from error
 
 
+def _check_parts(path: Path) -> None:
+    """Raise CheckpointError where a part of the archive is damaged, or torch would pass it over in silence."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+        folders = [part.filename for part in archive.infolist() if part.external_attr & MSDOS_FOLDER]
+    if damaged:
+        raise CheckpointError(f"{path} is damaged: the checksum of its part {damaged} is wrong")
+    if folders:
+        raise CheckpointError(f"{path} is damaged: its part {folders[0]} is marked as a folder")
+
+
 def save_whole(content: Any, path: Path) -> None:
-    """`torch.save` that replaces `path` once everything is on disk.
+    """`torch.save` that replaces `path` once everything is on disk, with a digest of the whole file at its end.
 
     Raises OSError, naming the file, where it cannot be written; what was there before stays.
     """
     try:
         with open_atomically(path) as file:
-            torch.save(content, file)
+            digesting = DigestingFile(file)
+            torch.save(content, digesting)  # type: ignore[arg-type] # it asks for no more than `write`
+            digesting.close_archive()
     except (OSError, RuntimeError) as error:
         # torch's writer tries to finish its archive after a failed write, and complains of that instead.
         reason = error if isinstance(error, OSError) else error.__context__

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lic_exp.models.file_digest import is_as_written
 from lic_exp.models.files import CheckpointError, load_safely, save_whole
 
 log = logging.getLogger("lic_exp.training")
@@ -79,12 +80,14 @@ class Checkpoints:
     def _write(self, path: Path, state: dict[str, Any]) -> None:
         self._before_writing()
         self.folder.mkdir(exist_ok=True)
-        save_whole({"format": FORMAT, "identity": self.identity, **state}, path)
+        save_whole({"format": FORMAT, "digested": True, "identity": self.identity, **state}, path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read one of our checkpoints to CPU tensors. Raises CheckpointError with what is wrong with the file."""
     state = load_safely(path)
+    if isinstance(state, dict) and state.get("digested") and is_as_written(path) is None:
+        raise CheckpointError(f"{path} is damaged: it has lost its digest")
     if not isinstance(state, dict) or "codec" not in state or "identity" not in state:
         raise CheckpointError(f"{path} is no checkpoint of this platform")
     if state.get("format") != FORMAT:

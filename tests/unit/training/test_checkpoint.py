@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import random
+import zipfile
 from functools import partial
 
 import pytest
@@ -11,7 +12,8 @@ import torch
 from training_parts import Gain, everything, objective, stage, trainer, unequal
 
 from lic_exp import atomic
-from lic_exp.models.files import CheckpointError, load_safely
+from lic_exp.models.file_digest import COMMENT_BYTES, MARK, is_as_written
+from lic_exp.models.files import CheckpointError, load_safely, save_whole
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 
 STATE = {"step": 1, "codec": {"weight": torch.arange(2000.0)}}
@@ -56,20 +58,89 @@ def test_clear_starts_over(checkpoints):
     assert names(checkpoints) == []
 
 
-def test_every_flipped_bit_is_noticed_or_means_nothing(checkpoints):
-    """A flip in the padding between a zip archive's parts changes nothing that is read."""
-    newest, rng, noticed = checkpoints.steps()[-1], random.Random(0), 0
-    whole, expected = newest.read_bytes(), load_checkpoint(newest)
-    for _ in range(300):
-        flip(newest, rng.randrange(len(whole)))
+def sampled_bits(path):
+    """A bit of every byte of the archive's directory and of what follows it, and some 200 before."""
+    content, rng = path.read_bytes(), random.Random(0)
+    with zipfile.ZipFile(path) as archive:
+        begin = archive.start_dir
+    places = [*rng.sample(range(begin), 200), *range(begin, len(content))]
+    return [(place, rng.randrange(8)) for place in places]
+
+
+def outcomes(path, load, flipped):
+    """How often a file is refused with a bit flipped; where it is read, it must be read as it was."""
+    whole, expected, refused = path.read_bytes(), load(path), 0
+    for place, bit in flipped:
+        content = bytearray(whole)
+        content[place] ^= 1 << bit
+        path.write_bytes(content)
         try:
-            found = load_checkpoint(newest)
+            found = load(path)
         except CheckpointError:
-            noticed += 1
+            refused += 1
         else:
-            assert unequal(found, expected) == []
-        newest.write_bytes(whole)
-    assert noticed > 200
+            assert unequal(found, expected) == [], (place, bit)
+    path.write_bytes(whole)
+    return refused
+
+
+@pytest.mark.parametrize("best", [False, True], ids=["step", "best"])
+def test_a_flipped_bit_is_noticed_wherever_it_is(checkpoints, best):
+    path = checkpoints.best if best else checkpoints.steps()[-1]
+    bits = sampled_bits(path)
+    assert outcomes(path, load_checkpoint, bits) == len(bits)
+
+
+def test_in_weights_it_is_noticed_or_means_nothing(tmp_path):
+    """Of a file that cannot say that it should have a digest, the mark before it can be damaged."""
+    path = tmp_path / "weights.pt"
+    save_whole(STATE["codec"], path)
+    bits = sampled_bits(path)
+    assert outcomes(path, load_safely, bits) == len(bits) - len(MARK)
+
+
+def without_digest(path, content):
+    """As they were written before there was one."""
+    with open(path, "wb") as file:
+        torch.save({"format": 1, "identity": "me", **content}, file)
+
+
+def test_in_an_earlier_checkpoint_too(tmp_path):
+    """Bit 4 is the one that marks a folder, in one byte of each part's entry."""
+    path = tmp_path / "step_00000001.pt"
+    without_digest(path, STATE)
+    bits = {place: 4 for place, _ in sampled_bits(path)}
+    assert outcomes(path, load_checkpoint, list(bits.items())) > 200
+
+
+def test_a_part_that_would_not_be_read_at_all_is_named(checkpoints, caplog):
+    for path in checkpoints.steps():
+        without_digest(path, STATE)
+    newest = checkpoints.steps()[-1]
+    content = bytearray(newest.read_bytes())
+    entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"archive/data/0"))
+    content[entry + 38] ^= 0x10
+    newest.write_bytes(content)
+
+    assert unequal(checkpoints.load_newest()["codec"], STATE["codec"]) == []
+
+    assert f"{newest} is damaged: its part archive/data/0 is marked as a folder" in caplog.text
+
+
+def test_a_digest_is_passed_over_by_whoever_does_not_know_it(checkpoints):
+    """So that weights can be read without this package."""
+    for path in (checkpoints.best, checkpoints.steps()[-1]):
+        assert is_as_written(path)
+        for mapped in (False, True):
+            assert torch.equal(torch.load(path, mmap=mapped)["codec"]["weight"], STATE["codec"]["weight"])
+
+
+@pytest.mark.parametrize("cut", [1, 64, 70, COMMENT_BYTES])
+def test_a_checkpoint_that_has_lost_its_digest_is_refused(checkpoints, caplog, cut):
+    newest = checkpoints.steps()[-1]
+    newest.write_bytes(newest.read_bytes()[:-cut])
+    assert checkpoints.load_newest()["step"] == 20
+    assert f"{newest} is damaged" in caplog.text
 
 
 @pytest.mark.parametrize("left", [0, 1, 100, 4000, -1])
