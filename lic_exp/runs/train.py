@@ -1,7 +1,6 @@
 """The training of one run: builds its parts, and leaves checkpoints, metrics and pictures in its folder."""
 
 import logging
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -38,14 +37,14 @@ SHOWN = {
 class RunReporter:
     """Sends the loop's numbers to the run folder, the trackers and the display.
 
-    pulse: what the next heartbeat says, kept up to date here.
+    heart: its pulse, what the next heartbeat says, is kept up to date here.
     """
 
-    def __init__(self, writer: MetricsWriter, tracker: Tracker | None, display: Display, pulse: dict[str, Any]) -> None:
+    def __init__(self, writer: MetricsWriter, tracker: Tracker | None, display: Display, heart: Heartbeat) -> None:
         self.writer = writer
         self.tracker = tracker
         self.display = display
-        self.pulse = pulse
+        self.heart = heart
 
     def log(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
         self.writer.write(metrics, step=step, epoch=epoch)
@@ -54,14 +53,17 @@ class RunReporter:
             self.tracker.poke()
 
     def advance(self, step: int) -> None:
-        self.pulse["step"] = step
+        self.heart.pulse["step"] = step
         self.display.advance(step)
 
-    def position(self) -> int:
+    def position(self) -> dict[str, int]:
+        self.heart.hold.check()
         return self.writer.position()
 
-    def rewind(self, position: int) -> None:
-        self.writer.rewind(position)
+    def rewind(self, position: dict[str, int] | int) -> None:
+        if lost := self.writer.rewind(position):
+            log.warning(lost)
+            self.display.console.print(lost, markup=False, highlight=False, soft_wrap=True)
 
 
 def train(
@@ -85,7 +87,7 @@ def train(
     for regularizer in objective.spectral_regularizers():
         regularizer.write_pictures(images[0][1][0], run.artifacts)
     with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console) as display:
-        reporter = RunReporter(writer, tracker, display, heart.pulse)
+        reporter = RunReporter(writer, tracker, display, heart)
         trainer = Trainer(
             objective,
             stages,

@@ -1,6 +1,6 @@
 """What the loop tells of itself, and to whom it does not care."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Reporter(Protocol):
@@ -12,8 +12,8 @@ class Reporter(Protocol):
     def advance(self, step: int) -> None:
         """Show that `step` steps are done; called every step."""
 
-    def position(self) -> int:
-        """How much has been recorded, to be given to `rewind` on resume."""
+    def position(self) -> Any:
+        """How much has been recorded, lastingly, to be given to `rewind` on resume: plain numbers and containers."""
 
-    def rewind(self, position: int) -> None:
+    def rewind(self, position: Any) -> None:
         """Drop what was recorded after `position`."""

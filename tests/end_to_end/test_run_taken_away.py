@@ -1,6 +1,12 @@
-"""A run whose folder or lock file is taken away while it is at work ends, and nothing of it is made anew."""
+"""What is taken away from a run: its folder, its lock file, its metrics.
 
+Where its folder or lock file goes while it is at work it ends, and nothing of the folder is made anew. What its metrics
+have lost is said.
+"""
+
+import os
 import shutil
+import signal
 
 import pytest
 import toy_attempts
@@ -85,8 +91,20 @@ def test_the_folder_while_it_is_evaluated(here, monkeypatch, capfd, fate):
     assert befallen[0].exists() == (fate is replace)
 
 
-def test_the_lock_file(here, monkeypatch, capfd):
-    assert go("paths.runs=undisturbed") == exit_codes.DONE
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, toy_folder):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert go(f"paths.runs={folder}") == exit_codes.DONE
+    return only_run(folder)
+
+
+def assert_same_end(run, undisturbed):
+    for name in (f"step_{toy_attempts.STEPS:08d}.pt", "best.pt"):
+        states = [load_checkpoint(each.checkpoints / name) for each in (run, undisturbed)]
+        assert [path for path in unequal(*states) if not path.startswith("/recorded")] == []
+
+
+def test_the_lock_file(here, monkeypatch, capfd, undisturbed):
     with monkeypatch.context() as patch:
         after_step(3, lambda folder: (folder / ".lock").unlink(), patch)
         assert go() == exit_codes.BUSY
@@ -98,5 +116,42 @@ def test_the_lock_file(here, monkeypatch, capfd):
 
     assert go() == exit_codes.DONE
 
-    ends = [load_checkpoint(each.checkpoints / "step_00000006.pt") for each in (run, only_run("undisturbed"))]
-    assert [path for path in unequal(*ends) if path != "/recorded"] == []
+    assert_same_end(run, undisturbed)
+
+
+def cut(file):
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def fill_with_zeros(file):
+    """As a file system may after a power cut."""
+    content = file.read_bytes()
+    file.write_bytes(content[:100] + bytes(len(content) - 200) + content[-100:])
+
+
+def write_over(file):
+    content = file.read_bytes()
+    file.write_bytes(b"garbage" + content[7:])
+
+
+@pytest.mark.parametrize("befalls", [os.remove, cut, fill_with_zeros, write_over, lambda file: os.truncate(file, 0)])
+def test_metrics_before_a_resume(here, monkeypatch, capfd, undisturbed, befalls):
+    with monkeypatch.context() as patch:
+        after_step(4, lambda folder: signal.raise_signal(signal.SIGUSR2), patch)
+        assert go() == exit_codes.PREEMPTED
+    run = only_run()
+    before = sum(1 for _ in run.metrics())
+    befalls(run.metrics_file)
+    capfd.readouterr()
+
+    assert go() == exit_codes.DONE
+
+    said = capfd.readouterr().err
+    entries = list(run.metrics())
+    kept = sum(entry["step"] <= 4 for entry in entries)
+    assert f"it has {kept} of {before} entries" in said
+    assert "It should have reached step 4. What is missing is lost" in said
+    assert "is not what it was when the checkpoint was written" in run.log.read_text()
+    assert b"\0" not in run.metrics_file.read_bytes()
+    assert [entry["step"] for entry in entries if entry["step"] > 4] == [5, 6, 6]
+    assert_same_end(run, undisturbed)

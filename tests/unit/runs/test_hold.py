@@ -197,6 +197,17 @@ def test_who_was_not_kept_out_by_a_lock_of_another_machine_is_found_by_the_statu
     assert run.status()["host"] == "n7"
 
 
+@pytest.mark.parametrize("damage", [None, "", "[]", "\0\0\0", '{"state": "run'])
+def test_a_status_that_somebody_spoils_is_written_anew(run, caplog, damage):
+    with run_lock(run) as hold:
+        hold.update_status(state="running", attempt=3, step=1)
+        run.status_file.unlink() if damage is None else run.status_file.write_text(damage)
+        hold.update_status(step=2)
+        found = run.status()
+    assert {"state": "running", "attempt": 3, "step": 2, "pid": os.getpid()}.items() <= found.items()
+    assert "status.json was deleted or damaged, and is written anew" in caplog.text
+
+
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(heartbeat, "HEARTBEAT_EVERY_S", 0.01)
