@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lic_exp.fault_points import reached
+
 TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)@(?P<host>.+)\.tmp")
 """The name of a file that is being written, and by whom."""
 
@@ -41,6 +43,7 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        reached("file.written")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import data_source, throughput_key, wanted_evaluation
 from lic_exp.data.unchanged import files_unchanged
 from lic_exp.divergence import DivergedError
+from lic_exp.fault_points import reached
 from lic_exp.records import SCHEMA_VERSION
 from lic_exp.runs import build as building
 from lic_exp.runs.changed_images import check_beginning, check_evaluated, check_trained
@@ -92,6 +93,7 @@ class Attempt:
         state, reason = "failed", ""
         try:
             prepare(config, hold, self.arguments, self.sweep)
+            reached("attempt.prepared")
             log.info("attempt %d begins", run.status()["attempt"])
             if tracker := building.build_tracker(config, run):
                 tracker.start()

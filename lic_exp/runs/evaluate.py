@@ -15,6 +15,7 @@ from lic_exp.config.signing import data_source, evaluation_name
 from lic_exp.data.loading import FolderImages, folder_images
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
+from lic_exp.fault_points import reached
 from lic_exp.models.base import Codec
 from lic_exp.runs import build as building
 from lic_exp.runs.changed_images import mark_changed, seen_before
@@ -74,6 +75,7 @@ def evaluate_run(
             building.build_criterion(config), codec, config.evaluation.qualities if qualities is None else qualities
         ),
     )
+    reached("evaluation.written")
     if name:
         _name(folder / EVALUATION_FILE, name)
     return replace(found, images_changed=mark_changed(images.sources, before, folder))
@@ -113,4 +115,5 @@ class _UntilStopped:
             if reason := self.stop():
                 raise Preempted(f"{reason}: stopped in the evaluation, which starts anew next time")
             yield image
+            reached("evaluation.coded")
         self.stop()  # too late for a reason; but it raises where the results have nowhere to go

@@ -23,6 +23,7 @@ from typing import Any
 
 from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError, did_you_mean
+from lic_exp.fault_points import reached
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.runs.run import Run
 from lic_exp.text import blank_message, is_blank
@@ -162,6 +163,7 @@ def write_sweep(folder: Path, manifest: Mapping[str, Any], frozen: Mapping[str, 
         path, text = folder / "cells" / f"{signature}.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
             _replace(path, text)
+        reached("sweep.frozen")
     write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     return SweepFolder(folder)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
+from lic_exp.fault_points import reached
 from lic_exp.tracking.base import BusyError, Projection, Tracker, claim, without_password
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -122,7 +123,9 @@ class BackgroundSync:
         projection.send_state("running")
         while True:
             finishing = self._finishing.is_set()  # read before sending: what came before `finish` is then sent
+            reached("tracker.sending")
             projection.send_metrics()
+            reached("tracker.sent")
             self._failures = 0
             if finishing:
                 projection.send_state(self._final_state)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from filelock import FileLock, Timeout
 
 from lic_exp.atomic import write_atomically
+from lic_exp.fault_points import reached
 from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import RunFolder, decode_metrics, encode_metrics
 
@@ -123,12 +124,14 @@ class MetricsWriter:
         left = memoryview(encode_metrics(entry).encode())
         while left:
             left = left[self._file.write(left) :]
+        reached("metrics.written")
         self._entries, self._last_step = self._entries + 1, step
 
     def position(self) -> dict[str, int]:
         """What is written so far, on the disk by now: bytes, entries, and the step of the last one, -1 for none."""
         self._keep_in_place()
         os.fsync(self._file.fileno())
+        reached("metrics.durable")
         size = self._file.seek(0, os.SEEK_END)
         return {"bytes": size, "entries": self._entries, "step": self._last_step}
 

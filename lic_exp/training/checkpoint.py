@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lic_exp.fault_points import reached
 from lic_exp.models.file_digest import is_as_written
 from lic_exp.models.files import CheckpointError, load_safely, save_whole
 
@@ -39,6 +40,7 @@ class Checkpoints:
     def save_step(self, step: int, state: dict[str, Any]) -> None:
         """Save, then drop what is older than the last `keep`. A failure leaves the former files as they were."""
         self._write(self.folder / f"step_{step:08d}.pt", state)
+        reached("checkpoint.written")
         for old in self.steps()[: -self.keep]:
             old.unlink()
 

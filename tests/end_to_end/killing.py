@@ -82,10 +82,13 @@ def disturb(runs: Path, overrides: list[str], signal_number: int, rng: random.Ra
     return newest_step(runs), process.wait(timeout=120)
 
 
-def differences(reference: Path, other: Path) -> list[str]:
-    """Where two run folders differ: every tensor of the last checkpoint and of the best, and every logged number."""
+def differences(reference: Path, other: Path, steps: int = MAX_STEPS) -> list[str]:
+    """Where two run folders differ: every tensor of the last checkpoint and of the best, and every logged number.
+
+    steps: how many both have.
+    """
     found = []
-    for name in (f"step_{MAX_STEPS:08d}.pt", "best.pt"):
+    for name in (f"step_{steps:08d}.pt", "best.pt"):
         one, two = (load_checkpoint(folder / "checkpoints" / name) for folder in (reference, other))
         found += [f"{name}{path}" for path in _unequal(one, two)]
     logged = [
