@@ -157,7 +157,9 @@ class Folder:
 
 
 def _find_all(places: list[str]) -> list[Listed]:
-    return [list_images(place, f"{i}/" if len(places) > 1 else "") for i, place in enumerate(places)]
+    # As wide as the last one's number, so that names are in the order of the folders, as those of one folder would be.
+    width = len(str(len(places) - 1))
+    return [list_images(place, f"{i:0{width}}/" if len(places) > 1 else "") for i, place in enumerate(places)]
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,17 @@ def test_folder_with_weights_is_one_group_per_folder(tmp_path: Path) -> None:
     assert [(len(group.images), group.weight) for group in groups] == [(2, 1.0), (1, 3.0)]
 
 
+@pytest.mark.parametrize("count", [2, 10, 11, 101])
+def test_folders_that_sign_as_one_with_such_subfolders_are_drawn_from_as_it_is(tmp_path: Path, count: int) -> None:
+    width = len(str(count - 1))
+    places = [fill(tmp_path / "all" / f"{i:0{width}}", "x.png") for i in range(count)]
+    val = [fill(tmp_path / "v", "x.png")]
+    several = Folder(train=places, val=val, train_weights=None)
+    one = Folder(train=[str(tmp_path / "all")], val=val, train_weights=None)
+    assert several.fingerprint() == one.fingerprint()
+    assert names(several, "train") == names(one, "train")
+
+
 def test_folder_fingerprint_ignores_location_and_sees_the_split(tmp_path: Path) -> None:
     def made(root: str, train: str, val: str) -> str:
         places = [fill(tmp_path / root / name, "x.png") for name in (train, val)]
