@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.run_records import COMPLEXITY, NO_POINTS, RunRecord
 from lic_exp.flat import component_label, leaves
-from lic_exp.tracking.run_folder import is_silent
+from lic_exp.tracking.run_folder import RunFolder, is_silent
 
 NUMBERS = ("step", "max_steps", "attempt", "started", "finished")
 """What of the status is a number, NaN where the run has not said it."""
@@ -30,7 +30,7 @@ def _run_row(record: RunRecord, code: str | None) -> dict[str, Any]:
     facts = {
         "signature": record.signature,
         "folder": record.folder,
-        "state": "unreadable" if record.problem else _state(status),
+        "state": "unreadable" if record.problem else _state(record),
         "reason": record.problem or status.get("reason") or "",
         **{key: np.nan if status.get(key) is None else status[key] for key in NUMBERS},
         **{key: status.get(key) for key in ("device", "host")},
@@ -47,9 +47,10 @@ def _run_row(record: RunRecord, code: str | None) -> dict[str, Any]:
     return facts | {"lmbda": flat.get("criterion.lmbda")} | labels | flat
 
 
-def _state(status: Mapping[str, Any]) -> str:
-    state = str(status.get("state", "created"))
-    return "silent" if state == "running" and is_silent(status) else state
+def _state(record: RunRecord) -> str:
+    state = str(record.status.get("state", "created"))
+    file = RunFolder(record.folder).status_file if record.files else None
+    return "silent" if state == "running" and is_silent(record.status, file) else state
 
 
 def _has_component(node: Any) -> bool:

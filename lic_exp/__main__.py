@@ -47,6 +47,9 @@ def _run(module: ModuleType, options: argparse.Namespace) -> int:
     except RunBusyError as error:
         print(error, file=sys.stderr)
         return exit_codes.BUSY
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return exit_codes.INTERRUPTED
     except BrokenPipeError:
         # The reader, say `head`, has seen enough; what is still buffered must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -49,6 +49,12 @@ def kill(record: Mapping[str, Any]) -> None:
             os.killpg(int(record["pid"]), signal.SIGKILL)
 
 
+def kill_group(leader: int) -> None:
+    """SIGKILL to what a process that is gone left behind in its group, such as data loaders."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
 def out_of_memory_kills() -> int | None:
     """How often the kernel has killed for memory in this process's control group; None where it does not say."""
     with suppress(OSError, ValueError):

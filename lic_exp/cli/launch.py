@@ -28,7 +28,14 @@ BEYOND = ("hydra.", "hydra/", "experiment=", "variant=")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (None: the process's own). Returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _launch(sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return exit_codes.INTERRUPTED
+
+
+def _launch(arguments: list[str]) -> int:
     options = parse_arguments(arguments)
     flags = _without(arguments, options.overrides)
     showing = bool(options.cfg or options.info or options.help or options.hydra_help or options.shell_completion)

@@ -55,7 +55,7 @@ def summarise(folder: Path) -> RunSummary:
     status: dict[str, Any] = {}
     try:
         status = run.files.status()
-        state = shown_state(status)
+        state = shown_state(status, run.files.status_file)
     except RecordError as error:
         state, reason = unread_state(error), str(error)
     step, best = progress(run.files, status, state)

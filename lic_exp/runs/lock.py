@@ -25,6 +25,9 @@ from lic_exp.tracking.run_folder import HEARTBEAT_EVERY_S, RunFolder, is_silent
 
 log = logging.getLogger("lic_exp.runs")
 
+LOCK = ".lock"
+"""The file in a run's folder, or a sweep's, that whoever is at work on it has locked."""
+
 PATIENCE_S = 0.5
 """Who only asks whether a run is held has its lock for a moment."""
 
@@ -66,7 +69,7 @@ class Hold:
                 f"the run folder {root} is gone: it was deleted, moved or replaced while this process was at work on "
                 "it. Nothing is written there any more"
             )
-        if _place(root / ".lock") != self.lock:
+        if _place(root / LOCK) != self.lock:
             raise LockLostError(
                 f"the lock file of run {self.run.signature} was removed or replaced while this process held it. "
                 "Another may have taken the run, so this one ends; the same command goes on from the newest checkpoint"
@@ -94,9 +97,12 @@ class Hold:
 
 def run_is_held(run: RunFolder) -> bool:
     """Whether another process holds the run now; makes no folder, and says no where none can be asked."""
-    if _holder_lives_here(_status(run)):
-        return True
-    path = run.root / ".lock"
+    return _holder_lives_here(_status(run)) or is_locked(run.root)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another process has the lock of this folder, a run's or a sweep's; as `run_is_held`."""
+    path = folder / LOCK
     if not path.exists():
         return False
     lock = FileLock(path)
@@ -117,7 +123,7 @@ def run_lock(run: RunFolder) -> Iterator[Hold]:
     What a killed process left half-written is removed, and nothing of those that live: an evaluation or a sync may go
     on beside it. Raises ConfigError where the folder cannot be made or written to.
     """
-    lock = FileLock(run.root / ".lock")
+    lock = FileLock(run.root / LOCK)
     try:
         run.root.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=PATIENCE_S)
@@ -146,7 +152,7 @@ def _hold(run: RunFolder) -> Iterator[Hold]:
     """Open, the folder keeps its number from being given to another one."""
     folder = os.open(run.root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        lock = _place(run.root / ".lock")
+        lock = _place(run.root / LOCK)
         if lock is None:
             raise LockLostError(f"the lock file of run {run.signature} was removed just now: give the command again")
         yield Hold(run, folder, lock)
@@ -174,7 +180,8 @@ def _is_at_work(run: RunFolder, hold: Hold) -> bool:
         return False
     if is_here(status):
         return _holder_lives_here(status)
-    if status["lock"] == hold.lock[1] or is_silent(status):
+    # Its lock cannot be asked for any more; of a clock that is quite wrong, the next heartbeat is to tell.
+    if status["lock"] == hold.lock[1] or is_silent(status, run.status_file, held=lambda: True):
         return False
     heard, deadline = status.get("heartbeat"), time.monotonic() + LISTEN_S
     while time.monotonic() < deadline:

@@ -12,9 +12,17 @@ from lic_exp.config.stored import stored_config
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.processes import is_here, lives
 from lic_exp.records import NewerError, RecordError, read_record
+from lic_exp.runs.lock import is_locked
 from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.kinds import STATES, EvaluationResults
-from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY, RunFolder, is_run_folder, is_silent
+from lic_exp.tracking.run_folder import (
+    DEAD_AFTER_S,
+    EVALUATION_FILE,
+    EVALUATION_KEY,
+    RunFolder,
+    is_run_folder,
+    is_silent,
+)
 from lic_exp.yaml_files import read_yaml
 
 if TYPE_CHECKING:
@@ -63,7 +71,7 @@ class Run:
         another version wrote what this one does not know.
         """
         try:
-            return shown_state(self.files.status())
+            return shown_state(self.files.status(), self.files.status_file)
         except RecordError as error:
             return unread_state(error)
 
@@ -143,19 +151,27 @@ def unread_state(error: RecordError) -> str:
     return "newer" if isinstance(error, NewerError) else "unreadable"
 
 
-def shown_state(status: Mapping[str, Any]) -> str:
-    """One of STATES, or "dead" for a running run whose process is gone or has been silent for too long."""
+def shown_state(status: Mapping[str, Any], file: Path | None = None) -> str:
+    """One of STATES, or "dead" for a running run whose process is gone or has been silent for too long.
+
+    file: that the status was read from.
+    """
     state = str(status.get("state", "created"))
-    return "dead" if state == "running" and not _alive(status) else state
+    return "dead" if state == "running" and not shows_life(status, file) else state
 
 
-def _alive(status: Mapping[str, Any]) -> bool:
-    if is_silent(status):
+def shows_life(record: Mapping[str, Any], file: Path | None = None, *, after_s: float = DEAD_AFTER_S) -> bool:
+    """Whether the process that renews the heartbeat of this record is there.
+
+    On this machine its number and start tell, elsewhere how long it has been silent. file: that the record was read
+    from, in a folder whose lock that process holds.
+    """
+    if is_here(record) and record.get("ticks") is not None:
+        return lives(record)
+    if is_silent(record, file, after_s=after_s, held=lambda: file is not None and is_locked(file.parent)):
         return False
-    if not is_here(status):
-        return True
     # Without its start, as earlier versions wrote it, another process that was given the same pid is taken for it.
-    return lives(status) if "ticks" in status else process_exists(int(status.get("pid", 0)))
+    return not is_here(record) or process_exists(int(record.get("pid", 0)))
 
 
 def run_folders(runs: str | Path) -> list[Path]:

@@ -127,7 +127,11 @@ class SweepFolder:
     @property
     def pool(self) -> dict[str, Any]:
         """The pool that runs it, or ran it last."""
-        return _read(self.folder / "pool.json")
+        return _read(self.pool_file)
+
+    @property
+    def pool_file(self) -> Path:
+        return self.folder / "pool.json"
 
     def find(self, names: Iterable[str]) -> list[Cell]:
         """The cells of these signatures, beginnings of signatures, or labels; all for none. Raises ConfigError."""

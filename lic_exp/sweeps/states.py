@@ -1,19 +1,18 @@
 """Where every cell of a sweep stands, from files alone: whoever asks, on whatever machine sees the folder."""
 
 import math
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
-from lic_exp.processes import is_here, lives
+from lic_exp.processes import lives
 from lic_exp.runs.code_hash import code_hash
 from lic_exp.runs.listing import progress
 from lic_exp.runs.lock import run_is_held
-from lic_exp.runs.run import Run, shown_state
+from lic_exp.runs.run import Run, shown_state, shows_life
 from lic_exp.sweeps.exit_status import is_of, outcome, status_of
 from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
 from lic_exp.sweeps.launcher import JobQueue, queue_of
@@ -54,14 +53,33 @@ def states(sweep: SweepFolder) -> dict[str, CellState]:
     """{signature: its state} of all cells, in their order."""
     found = {cell.signature: state_of(sweep, cell) for cell in sweep.cells}
     lost = losers(found.values())
+    coming = set(sweep.pool.get("waiting", ())) if pool_lives(sweep) else set()
+    blocked = {}
     for signature, one in found.items():
         cell = one.cell
         if one.state in UNBEGUN and cell.group in lost and not cell.first:
             found[signature] = replace(one, state="screened_out", reason="others were better at the first rate")
-        elif one.state in UNBEGUN and cell.parent and found[cell.parent].state in (*TROUBLE, "blocked"):
-            reason = f"it starts from {found[cell.parent].cell.label}, which is {found[cell.parent].state}"
-            found[signature] = replace(one, state="blocked", reason=reason)
-    return found
+        elif one.state in UNBEGUN and (blocker := _blocker(found, cell, coming)):
+            parent = found[cell.parent or ""]
+            shown = parent.state if parent is blocker else "blocked"
+            blocked[signature] = replace(
+                one, state="blocked", reason=f"it starts from {parent.cell.label}, which is {shown}"
+            )
+    return found | blocked
+
+
+def _blocker(found: Mapping[str, CellState], cell: Cell, coming: Collection[str] = ()) -> CellState | None:
+    """What keeps a cell from beginning until a command says otherwise: of what it starts from, the first that ended.
+
+    coming: what a pool is about to run.
+    """
+    while cell.parent is not None:
+        parent = found[cell.parent]
+        if parent.state not in UNBEGUN:
+            ended = parent.state in (*TROUBLE, *INTERRUPTED) and cell.parent not in coming
+            return parent if ended else None
+        cell = parent.cell
+    return None
 
 
 def state_of(sweep: SweepFolder, cell: Cell) -> CellState:
@@ -95,7 +113,7 @@ def state_of(sweep: SweepFolder, cell: Cell) -> CellState:
 def _state(  # noqa: PLR0911 (one return per state)
     sweep: SweepFolder, cell: Cell, status: CellRecord, attempt: CellRecord, job: CellRecord
 ) -> tuple[str, str]:
-    shown = shown_state(status) if status else "waiting"
+    shown = shown_state(status, sweep.run(cell).files.status_file) if status else "waiting"
     said = str(status.get("reason") or "").strip()
     if shown == "done" and is_evaluated(sweep, cell):
         return shown, ""
@@ -211,8 +229,9 @@ def seconds_per_step(run: Run) -> float | None:
 def exit_code(sweep: SweepFolder, cells: Iterable[Cell]) -> int:
     """0 where all of these are done, 1 where one failed or cannot start, 75 where one was stopped."""
     now = states(sweep)
-    found = {now[cell.signature].state for cell in cells}
-    if found & {*TROUBLE, "blocked"}:
+    asked = (now[cell.signature] for cell in cells)
+    found = {one.state if one.state != "blocked" else getattr(_blocker(now, one.cell), "state", "") for one in asked}
+    if found & {*TROUBLE}:
         return exit_codes.FAILED
     return exit_codes.PREEMPTED if found & {*INTERRUPTED, *UNBEGUN, *ACTIVE} else exit_codes.DONE
 
@@ -238,9 +257,7 @@ def logs_of(sweep: SweepFolder, cell: Cell) -> list[Path]:
 def pool_lives(sweep: SweepFolder) -> bool:
     """Whether a pool is at work on the sweep; on another machine: whether its heartbeat is fresh."""
     pool = sweep.pool
-    if not pool or pool.get("ended"):
-        return False
-    return lives(pool) if is_here(pool) else time.time() - pool.get("heartbeat", 0.0) < POOL_SILENT_S
+    return bool(pool) and not pool.get("ended") and shows_life(pool, sweep.pool_file, after_s=POOL_SILENT_S)
 
 
 POOL_SILENT_S = 60.0

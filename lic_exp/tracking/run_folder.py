@@ -14,9 +14,10 @@ import json
 import logging
 import math
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ HEARTBEAT_EVERY_S = 10.0
 DEAD_AFTER_S = 120.0
 """After so much silence nobody is taken to run a run."""
 
+APART_S = 600.0
+"""No two clocks are taken to be further apart than this."""
+
+CLOCK_KEPT_S = 60.0
+"""So long a file system's clock is known once it has been asked."""
+
 SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 """How `metrics.jsonl` has the numbers that JSON has not."""
 
@@ -52,9 +59,53 @@ def is_run_folder(folder: Path) -> bool:
     return run.config.is_file() and (run.status_file.is_file() or run.checkpoints.is_dir())
 
 
-def is_silent(status: Mapping[str, Any]) -> bool:
-    """Whether the last heartbeat in status.json lies longer back than DEAD_AFTER_S."""
-    return time.time() - float(status.get("heartbeat", 0.0)) > DEAD_AFTER_S
+def is_silent(
+    record: Mapping[str, Any],
+    file: Path | None = None,
+    *,
+    after_s: float = DEAD_AFTER_S,
+    held: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Whether whoever renews the heartbeat of this record has not done so for `after_s`.
+
+    file: that the record was read from. When it was written tells, by the clock of the file system that it lies on:
+    clocks of two machines may differ, and one that is ahead must not make a heartbeat last. Without a file, as of a
+    record from a store, this machine's clock tells.
+    held: whether a process has the lock that the writer holds; asked where the file is new and the heartbeat of quite
+    another time, as in a copy, or by a clock that is wrong by more than APART_S.
+    """
+    heartbeat = float(record.get("heartbeat", 0.0))
+    try:
+        written = None if file is None else file.stat().st_mtime
+    except OSError:
+        written = None
+    if file is None or written is None:
+        return not -APART_S <= time.time() - heartbeat <= after_s
+    if file_system_time(file.parent) - written > after_s:
+        return True
+    return min(written, time.time()) - heartbeat > APART_S and not held()
+
+
+def file_system_time(folder: Path) -> float:
+    """Now, by the clock that dates the files of this folder, which may be a server's [Unix s].
+
+    By this machine's where the folder cannot be written to.
+    """
+    device = folder.stat().st_dev
+    then, asked = _clocks.get(device, (0.0, -CLOCK_KEPT_S))
+    if time.monotonic() - asked >= CLOCK_KEPT_S:
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                then = os.fstat(file.fileno()).st_mtime
+        except OSError:
+            then = time.time()
+        asked = time.monotonic()
+        _clocks[device] = then, asked
+    return then + time.monotonic() - asked
+
+
+_clocks: dict[int, tuple[float, float]] = {}
+"""{device: (its time, this machine's monotonic clock then)}"""
 
 
 def encode_metrics(metrics: Mapping[str, Any]) -> str:

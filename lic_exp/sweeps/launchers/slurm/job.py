@@ -202,7 +202,7 @@ class Job:
 
     def _settle(self, code: int | None) -> int:
         """Write down how the cell ended, and ask for another turn where it shall have one."""
-        code = exit_of(self.sweep, self.cell, self._record, code)
+        code = code if code is None else exit_of(self.sweep, self.cell, self._record, code)
         asked = None
         if self._heard is not None:
             asked = self._why()

@@ -20,21 +20,22 @@ def state_of_job(
         return str(written), attempt["reason"]
     latest = max(attempt.get("started", 0.0), attempt.get("ended", 0.0), job["submitted"])
     view = QUEUE.view(job["job"], since=latest)
+    shown = shown_state(status, sweep.run(cell).files.status_file) if status else None
     if view is None:
-        return _from_files(job, attempt, status)
+        return _from_files(job, attempt, status, shown)
     if view.over:
         view = QUEUE.end(view)
     if lasting and view.state != "OUT_OF_MEMORY":
         return str(written), attempt["reason"]
     if view.over:
         return _over(sweep, cell, view, attempt, status)
-    return _in_queue(view, bool(written), status)
+    return _in_queue(view, bool(written), shown)
 
 
-def _in_queue(view: JobView, written: bool, status: CellRecord) -> tuple[str, str]:
+def _in_queue(view: JobView, written: bool, shown: str | None) -> tuple[str, str]:
     """Of a job that is there; written: it has ended a turn, and its next one has not begun."""
     if view.works and not written:
-        at_work = bool(status) and shown_state(status) in ("running", "done")  # done: it is evaluated
+        at_work = shown in ("running", "done")  # done: it is evaluated
         return ("running" if at_work else "starting"), ""
     if view.held:
         return "killed", f"job {view.job}: {view.reason}: its node could not begin it, and SLURM will not try again"
@@ -47,14 +48,14 @@ def _may_be_memory(attempt: CellRecord) -> bool:
     return attempt.get("state") == "killed" and attempt.get("exit_code") == -signal.SIGKILL
 
 
-def _from_files(job: CellRecord, attempt: CellRecord, status: CellRecord) -> tuple[str, str]:
+def _from_files(job: CellRecord, attempt: CellRecord, status: CellRecord, shown: str | None) -> tuple[str, str]:
     """Where SLURM cannot be asked, as on a machine outside of the cluster."""
     if attempt.get("state") == "preempted" or attempt.get("again"):
         return "queued", f"job {job['job']}: {attempt['reason']}; {QUEUE.trouble}"
     if attempt.get("state"):
         return attempt["state"], attempt["reason"]
-    if status:
-        return shown_state(status), str(status.get("reason") or "")
+    if shown is not None:
+        return shown, str(status.get("reason") or "")
     return ("starting" if attempt else "queued"), f"job {job['job']}: {QUEUE.trouble}"
 
 

@@ -9,99 +9,16 @@ import sys
 import time
 
 import pytest
+from pool_fakes import FAKE, begun, options, run, shown
 
 from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
-from lic_exp.places import conf_folder
 from lic_exp.processes import identity, lives
 from lic_exp.sweeps.control import cancel, run_sweep, wait
 from lic_exp.sweeps.display import failure_lines
-from lic_exp.sweeps.folder import FOLDER, write_sweep
-from lic_exp.sweeps.launcher import find_launcher, launcher_options
+from lic_exp.sweeps.launcher import find_launcher
 from lic_exp.sweeps.launchers.local.options import slot_environment, slots
-from lic_exp.sweeps.launchers.local.pool import Pool
 from lic_exp.sweeps.states import exit_code, states
-
-FAKE = """
-import json, os, pathlib, signal, socket, sys, time
-path = pathlib.Path(sys.argv[1])
-cell = json.loads(path.read_text())
-run = path.parents[3] / cell["signature"]
-run.mkdir(exist_ok=True)
-def say(state, reason="", best=None):
-    status = {"state": state, "reason": reason, "best": best, "pid": os.getpid(), "host": socket.gethostname()}
-    (run / "status.json").write_text(json.dumps(status | {"heartbeat": time.time(), "started": time.time()}))
-def stop(*_):
-    say("preempted", "SIGTERM")
-    os._exit(75)
-signal.signal(signal.SIGTERM, stop)
-with open(run / "begun", "a") as file:
-    file.write(f"{time.time()} {os.environ.get('CUDA_VISIBLE_DEVICES')}\\n")
-say("running")
-does = cell["does"]
-if does == "wait":
-    while not (run.parent / "go").exists():
-        time.sleep(0.01)
-if does == "damage":
-    (run / "status.json").write_text('{"state": "run')
-    sys.exit(1)
-if does == "kill":
-    os.kill(os.getpid(), signal.SIGKILL)
-if does == "raise" or (does == "once" and len((run / "begun").read_text().splitlines()) == 1):
-    say("failed", "RuntimeError: broke")
-    sys.exit(1)
-say("done", best=cell["best"])
-(run / "ended").write_text(str(time.time()))
-"""
-
-
-def options(**changes):
-    import yaml
-
-    node = yaml.safe_load((conf_folder() / "hydra/launcher/local.yaml").read_text())
-    node.pop("kind")
-    return launcher_options("local", node | {"grace_s": 5} | changes)
-
-
-@pytest.fixture
-def make(tmp_path, monkeypatch):
-    """What makes a sweep of fakes, given what each does: a="done", b=("raise", {"parent": "a"})."""
-    fake = tmp_path / "fake.py"
-    fake.write_text(FAKE)
-    monkeypatch.setattr(
-        "lic_exp.sweeps.launchers.local.pool.cell_command", lambda path, _: [sys.executable, str(fake), str(path)]
-    )
-
-    def made(**cells):
-        entries, frozen = [], {}
-        for name, what in cells.items():
-            does, more = what if isinstance(what, tuple) else (what, {})
-            best = more.pop("best", 1.0)
-            entries.append({"signature": name, "label": f"cell {name}", "role": {}} | more)
-            frozen[name] = {"signature": name, "does": does, "best": best}
-        folder = tmp_path / "runs" / FOLDER / "fakes"
-        manifest = {"sweep": "fakes", "folder": str(tmp_path), "path": [], "made": "now", "cells": entries}
-        return write_sweep(folder, manifest, frozen)
-
-    return made
-
-
-def run(sweep, stop=lambda: None, **changes):
-    """Run it; what was told."""
-    told = []
-    Pool(sweep, sweep.cells, options(**changes), stop, told.append).run()
-    return told
-
-
-def shown(sweep):
-    return {name: one.state for name, one in states(sweep).items()}
-
-
-def begun(sweep, name):
-    """When its attempts began, and with which GPU."""
-    path = sweep.runs / name / "begun"
-    lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
-    return [(float(when), gpu) for when, gpu in lines]
 
 
 def test_a_failure_is_one_cells_own(make):
