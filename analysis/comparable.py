@@ -142,10 +142,18 @@ def check_done(runs: Runs) -> None:
 
 def code_flags(*arms: Runs) -> list[str]:
     """What is to be said where the runs were not all made by one committed state of the code."""
-    commits = {str(commit) for arm in arms for commit in arm.runs["git_commit"]}
-    dirty = any(value is True for arm in arms for value in arm.runs["git_dirty"].tolist())
-    flags = [f"the runs were made by different code: {', '.join(sorted(commits))}"] if len(commits) > 1 else []
-    return flags + (["some runs were made by code with uncommitted changes"] if dirty else [])
+    made = [
+        (commit if isinstance(commit, str) else None, dirty)
+        for arm in arms
+        for commit, dirty in zip(arm.runs["git_commit"], arm.runs["git_dirty"].tolist(), strict=True)
+    ]
+    commits = sorted({commit or "unknown code" for commit, _ in made})
+    flags = [f"the runs were made by different code: {', '.join(commits)}"] if len(commits) > 1 else []
+    if any(dirty is True for _, dirty in made):
+        flags.append("some runs were made by code with uncommitted changes")
+    if any(commit is None or not isinstance(dirty, bool) for commit, dirty in made):
+        flags.append("of some runs it is not known which code made them, or whether that had uncommitted changes")
+    return flags
 
 
 def same_macs(baseline: Runs, test: Runs) -> bool:

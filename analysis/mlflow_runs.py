@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.run_records import NO_POINTS, MetricPoints, RunRecord, parse_table
-from lic_exp.tracking.mlflow_store import STATE_TAG, connect
+from lic_exp.tracking.mlflow_store import DIRTY_TAG, STATE_TAG, connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,7 +67,10 @@ def _record(client: "MlflowClient", uri: str, signature: str, run: "Run", wanted
         uri,
         _nested({name: _value(text) for name, text in run.data.params.items()}),
         status,
-        {"git_commit": tags.get("mlflow.source.git.commit")},
+        {
+            "git_commit": tags.get("mlflow.source.git.commit"),
+            "git_dirty": {"true": True, "false": False}.get(tags.get(DIRTY_TAG, "")),
+        },
         evaluation=_tables(client, run),
         points=points,
     )

@@ -187,7 +187,7 @@ def prepare(config: RunConfig, hold: Hold, arguments: list[str], sweep: str | No
         evaluation=wanted_evaluation(config),
         schema_version=SCHEMA_VERSION,
     )
-    record_environment(run, arguments)
+    record_environment(run, arguments, config.plugins)
 
 
 def conclude(hold: Hold, state: str, reason: str) -> None:

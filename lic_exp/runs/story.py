@@ -14,7 +14,7 @@ from lic_exp.records import RecordError, open_file, read_record
 from lic_exp.runs.listing import bytes_in, children, summarise
 from lic_exp.runs.run import Run
 from lic_exp.text import age_text, size_text
-from lic_exp.tracking.kinds import Environment, EvaluationResults
+from lic_exp.tracking.kinds import CodeFacts, Environment, EvaluationResults
 from lic_exp.tracking.run_folder import Damaged, damage_text
 
 LOG_LINES, LOG_BYTES = 15, 20_000
@@ -140,10 +140,10 @@ def _environment(run: Run) -> Iterator[Line]:
     except RecordError as error:
         yield "", str(error)
         return
-    commit = environment.get("git_commit")
-    dirty = ", with uncommitted changes: git.diff" if environment.get("git_dirty") else ""
+    yield "git commit", _commit_text(environment)
+    for name, facts in environment.get("plugins", {}).items():
+        yield f"git commit of {name}", _commit_text(facts)
     packages = environment.get("packages", {})
-    yield "git commit", f"{commit}{dirty}" if commit else "none: not run from a checkout"
     cores = environment.get("cpu_count")
     yield "python", f"{environment.get('python')} on {environment.get('platform')}, {cores} cores"
     for name in ("torch", "torchvision", "compressai", "mlflow", "lic-exp"):
@@ -151,6 +151,18 @@ def _environment(run: Run) -> Iterator[Line]:
             yield name, str(packages[name])
     yield "overrides", " ".join(environment.get("overrides", [])) or "none"
     yield "command", " ".join(environment.get("command", []))
+
+
+def _commit_text(facts: CodeFacts) -> str:
+    """Of a package: its commit, and whether that is all; runs of earlier versions do not say why it is not known."""
+    why = facts.get("git_problem") or "not run from a checkout"
+    if not facts.get("git_commit"):
+        return f"not known: {why}"
+    dirty = facts.get("git_dirty")
+    text = f"{facts['git_commit']}{', with uncommitted changes: git.diff' if dirty else ''}"
+    if dirty is None:
+        text += f", uncommitted changes not known: {why}"
+    return text + (f", without {', '.join(left)}" if (left := facts.get("git_left_out")) else "")
 
 
 def _log_end(run: Run) -> list[str]:

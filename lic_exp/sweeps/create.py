@@ -12,6 +12,7 @@ from lic_exp.config.overrides import values_of
 from lic_exp.config.request import LaunchRequest
 from lic_exp.data.unchanged import files_unchanged
 from lic_exp.runs.code_hash import packages
+from lic_exp.runs.provenance import record_origin
 from lic_exp.sweeps.ablation_study import AblationStudy
 from lic_exp.sweeps.control import run_sweep
 from lic_exp.sweeps.folder import SweepFolder
@@ -92,7 +93,7 @@ def sweep_request(given: Sequence[str], *, several: bool, request: LaunchRequest
 
 
 def _with_snapshot(sweep: SweepFolder) -> SweepFolder:
-    """Copy this package and the user's own into the sweep, and have its cells run the copy."""
+    """Copy this package and the user's own into the sweep, and have its cells run the copy; note where it is from."""
     for source in packages(sweep.manifest["plugins"]):
         target = sweep.folder / "code" / source.name
         if source.is_dir():
@@ -100,6 +101,7 @@ def _with_snapshot(sweep: SweepFolder) -> SweepFolder:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+    record_origin(sweep.folder / "code", sweep.manifest["plugins"])
     manifest = sweep.manifest | {"snapshot": sweep.manifest["code"]}
     write_atomically(sweep.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     return SweepFolder(sweep.folder)

@@ -8,7 +8,7 @@ from typing import Any, Literal, Required, get_args
 from pydantic import with_config
 from typing_extensions import TypedDict
 
-from lic_exp.records import RECORD, Amount, Count, Instant, Pid
+from lic_exp.records import RECORD, Amount, Count, FileName, Instant, Pid
 
 State = Literal["created", "running", "done", "failed", "diverged", "preempted"]
 
@@ -58,7 +58,25 @@ class EvaluationResults(TypedDict, total=False):
 
 
 @with_config(RECORD)
-class Environment(TypedDict, total=False):
+class CodeFacts(TypedDict, total=False):
+    """What is known of the code of a package. git_dirty: null where that is not known; then git_problem says why."""
+
+    git_commit: str | None
+    git_dirty: bool | None
+    git_problem: str | None
+    git_left_out: list[str]
+
+
+@with_config(RECORD)
+class CodeRecord(CodeFacts, total=False):
+    """The same of all packages that take part in a run. git_diffs: the files beside it that hold what was changed."""
+
+    git_diffs: list[FileName]
+    plugins: dict[str, CodeFacts]
+
+
+@with_config(RECORD)
+class Environment(CodeRecord, total=False):
     """environment.json."""
 
     command: list[str]
@@ -66,8 +84,6 @@ class Environment(TypedDict, total=False):
     python: str
     platform: str
     cpu_count: Count | None
-    git_commit: str | None
-    git_dirty: bool | None
     packages: dict[str, str]
 
 

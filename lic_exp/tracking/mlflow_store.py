@@ -28,6 +28,7 @@ KEY_TAG = "lic_exp.key"
 SWEEP_TAG = "lic_exp.sweep"
 PARENT_TAG = "mlflow.parentRunId"
 STATE_TAG = "lic_exp.state"
+DIRTY_TAG = "lic_exp.git_dirty"
 FIRST_MADE = ["attributes.start_time ASC"]
 PARAMS_PER_BATCH = 100
 PARAM_LENGTH = 6000
@@ -197,6 +198,7 @@ def run_tags(run: RunFolder) -> dict[str, str]:
     config = _config(run)
     seeds = (value for name, value in flatten(config).items() if name.split(".")[-1] == "seed")
     environment = json.loads(run.environment.read_text()) if run.environment.exists() else {}
+    dirty = environment.get("git_dirty")
     tags = {
         "lic_exp.signature": run.signature,
         SWEEP_TAG: run.status().get("sweep"),
@@ -205,6 +207,7 @@ def run_tags(run: RunFolder) -> dict[str, str]:
         "lic_exp.seed": next(seeds, None),
         "lic_exp.host": run.status().get("host"),
         "mlflow.source.git.commit": environment.get("git_commit"),
+        DIRTY_TAG: str(dirty).lower() if environment.get("git_commit") and isinstance(dirty, bool) else None,
     }
     return {name: value for name, value in tags.items() if value is not None}
 

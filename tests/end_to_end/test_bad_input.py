@@ -26,7 +26,7 @@ from lic_exp.training.trainer import Trainer
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch, toy_folder):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(execute, "record_environment", lambda run, arguments: {})  # half of the time it takes
+    monkeypatch.setattr(execute, "record_environment", lambda *arguments: {})  # half of the time it takes
 
 
 def go_until(step, monkeypatch, *overrides):

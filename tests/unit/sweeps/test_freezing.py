@@ -12,6 +12,7 @@ from lic_exp.config.compose import compose
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.signing import signature
 from lic_exp.config.validation import validate
+from lic_exp.runs.provenance import ORIGIN, code_state, origin
 from lic_exp.sweeps.create import sweep_request
 from lic_exp.sweeps.folder import FOLDER, SweepFolder, find_sweep
 from lic_exp.sweeps.freezing import freeze
@@ -155,3 +156,16 @@ def test_explain_says_what_a_waiting_cell_differs_in(capsys):
 def test_every_state_of_a_cell_is_explained():
     page = (ROOT / "docs" / "states.md").read_text()
     assert [state for state in CELL_STATES if f"| `{state}` |" not in page] == []
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_snapshot_says_which_code_it_is_a_copy_of():
+    given = [*COMMON, "seed=0,1", "hydra.launcher.snapshot=true"]
+    sweep = sweep_request(given, several=True).write()
+    assert (sweep.folder / "code" / "lic_exp" / "api.py").is_file()
+    facts = origin(sweep.folder / "code").facts
+    assert facts == code_state([toy.NAME, PACKAGE]).facts
+    assert list(facts["plugins"]) == [toy.NAME, PACKAGE]
+    before = (sweep.folder / "code" / ORIGIN).stat().st_mtime_ns
+    sweep_request(given, several=True).write()
+    assert (sweep.folder / "code" / ORIGIN).stat().st_mtime_ns == before, "the copy is not made anew either"
