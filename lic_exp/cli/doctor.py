@@ -12,7 +12,7 @@ from lic_exp.cli.arguments import add_runs
 from lic_exp.runs import machine
 from lic_exp.runs.summary import console_for
 
-SUMMARY = "check torch, devices, compiler, store, SLURM, disk, locks"
+SUMMARY = "check torch, devices, compiler, store, SLURM, disk, locks, clock, git"
 DESCRIPTION = f"Check what runs need. Exit code {exit_codes.FAILED}: something they cannot do without is broken."
 
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}

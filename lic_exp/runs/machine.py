@@ -4,41 +4,19 @@ import fcntl
 import importlib
 import os
 import shutil
-import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple
 
-from lic_exp.places import PACKAGE
+from lic_exp.runs.findings import Finding, ok, problem, warning
+from lic_exp.runs.machine_places import check_clock, check_git, check_leftovers, check_limits, check_store
 from lic_exp.text import first_line, size_text
 
 LEAST_TORCH = (2, 6)
-LITTLE_DISK, TOO_LITTLE_DISK = 5e9, 2e8
+LITTLE_DISK, TOO_LITTLE_DISK, LITTLE_FILES = 5e9, 2e8, 10_000
 NMS_MISMATCH = "operator torchvision::nms does not exist"
-
-
-class Finding(NamedTuple):
-    """What a check found. A problem breaks runs; a warning only what it names."""
-
-    verdict: Literal["ok", "warning", "problem"]
-    text: str
-
-
-def ok(text: str) -> Finding:
-    return Finding("ok", text)
-
-
-def warning(text: str) -> Finding:
-    return Finding("warning", text)
-
-
-def problem(text: str) -> Finding:
-    return Finding("problem", text)
 
 
 def checks(runs: Path) -> dict[str, Callable[[], Finding]]:
@@ -59,6 +37,9 @@ def checks(runs: Path) -> dict[str, Callable[[], Finding]]:
         "SLURM": check_slurm,
         "disk": lambda: check_disk(place),
         "locks": lambda: check_locks(place),
+        "clock": lambda: check_clock(place),
+        "leftovers": lambda: check_leftovers(runs),
+        "limits": check_limits,
         "git": check_git,
     }
 
@@ -170,34 +151,6 @@ def check_mlflow() -> Finding:
     return ok(version("mlflow"))
 
 
-def check_store(path: Path) -> Finding:
-    """The runs' sqlite store. A run does without it: what is wrong with it is a warning."""
-    if not path.exists():
-        return ok(f"none at {path} yet: the first run with tracker=mlflow makes it")
-    found = f"{path}, {size_text(path.stat().st_size)}"
-    advice = "training goes on without it; `python -m lic_exp sync` brings it up to date afterwards"
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1)) as store:
-            revision = store.execute("SELECT version_num FROM alembic_version").fetchone()[0]
-            runs = store.execute("SELECT count(*) FROM runs").fetchone()[0]
-    except sqlite3.OperationalError as error:
-        return warning(f"{found}: {error}; {advice}")
-    except (sqlite3.DatabaseError, TypeError) as error:
-        return warning(f"{found}: damaged, or no store of MLflow ({error}). Move it away; {advice}")
-    if not _known(revision):
-        return warning(f"{found}: written by a newer MLflow than {version('mlflow')} (version {revision}); {advice}")
-    return ok(f"{found}, {runs} MLflow runs, version {revision}")
-
-
-def _known(revision: str) -> bool:
-    """Whether the installed MLflow knows this version of the store; looked up in its files, importing nothing."""
-    spec = find_spec("mlflow")
-    if spec is None or spec.origin is None:
-        return True
-    migrations = Path(spec.origin).parent / "store" / "db_migrations" / "versions"
-    return not migrations.is_dir() or any(migrations.glob(f"{revision}_*.py"))
-
-
 def check_optional() -> Finding:
     texts = []
     for package in ("tensorboard", "wandb"):
@@ -222,6 +175,9 @@ def check_disk(folder: Path) -> Finding:
         return problem(f"{folder} cannot be written to")
     if free < TOO_LITTLE_DISK:
         return problem(f"{found}: too little for checkpoints; `python -m lic_exp gc` may help")
+    files = os.statvfs(folder).f_favail
+    if os.statvfs(folder).f_files and files < LITTLE_FILES:  # some file systems do not count
+        return warning(f"{found}, but only {files} more files can be made there: remove some")
     return warning(f"{found}: `python -m lic_exp gc` shows what can go") if free < LITTLE_DISK else ok(found)
 
 
@@ -240,17 +196,3 @@ def check_locks(folder: Path) -> Finding:
         return problem(f"no locks at {folder}: {error.strerror}. Choose another file system with paths.runs")
     finally:
         path.unlink(missing_ok=True)
-
-
-def check_git() -> Finding:
-    if shutil.which("git") is None:
-        return warning("no git on the PATH: runs do not record the commit they were made with")
-    checkout = PACKAGE.parent
-    if not (checkout / ".git").exists():
-        return ok("installed as a package: runs record its version")
-    command = ["git", "-C", str(checkout), "diff", "HEAD", "--name-only"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    if done.returncode:
-        return warning(f"git cannot read {checkout}: {done.stderr.strip()}; runs do not record their commit")
-    changed = len(done.stdout.splitlines())
-    return ok(f"{checkout}, {f'{changed} files with uncommitted changes' if changed else 'clean'}")

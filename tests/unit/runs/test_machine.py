@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from lic_exp.runs import machine
+from lic_exp.runs.machine_places import _revisions
 
 
 @pytest.fixture
@@ -60,8 +61,13 @@ def test_the_store_is_looked_at_from_outside(tmp_path):
     assert "written by a newer MLflow" in machine.check_store(path).text
     store.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
     store.commit()
+    assert machine.check_store(path).verdict == "warning"
+    assert "written by an older MLflow" in machine.check_store(path).text
+    (newest,) = set(_revisions()) - {name for before in _revisions().values() for name in before}
+    store.execute("UPDATE alembic_version SET version_num = ?", (newest,))
+    store.commit()
     assert machine.check_store(path).verdict == "ok"
-    assert "1 MLflow runs, version 451aebb31d03" in machine.check_store(path).text
+    assert f"1 MLflow runs, version {newest}" in machine.check_store(path).text
     store.execute("BEGIN EXCLUSIVE")
     assert "locked" in machine.check_store(path).text
     store.close()
