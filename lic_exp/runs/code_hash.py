@@ -79,7 +79,8 @@ def _read(path: Path, own: frozenset[str]) -> _Source:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [statement for statement in body if not _says_nothing(statement, own)]  # type: ignore[attr-defined]
+            told = (_without_places(statement, own) for statement in body)
+            node.body = [statement for statement in told if not _says_nothing(statement)]  # type: ignore[attr-defined]
     return _Source(imports, tuple(ast.dump(statement) for statement in tree.body))
 
 
@@ -92,8 +93,16 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _says_nothing(statement: ast.stmt, own: frozenset[str]) -> bool:
-    """Whether it is a docstring, or an import of what is hashed where it is defined."""
+def _without_places(statement: ast.stmt, own: frozenset[str]) -> ast.stmt:
+    """Of an import of what is hashed where it is defined, only what it calls by another name."""
+    if isinstance(statement, ast.ImportFrom) and (statement.level > 0 or (statement.module or "").split(".")[0] in own):
+        renamed = [alias for alias in statement.names if alias.asname not in (None, alias.name)]
+        return ast.ImportFrom(module=None, names=renamed, level=0)
+    return statement
+
+
+def _says_nothing(statement: ast.stmt) -> bool:
+    """Whether it is a docstring, or an import that was left with nothing."""
     if isinstance(statement, ast.ImportFrom):
-        return statement.level > 0 or (statement.module or "").split(".")[0] in own
+        return not statement.names
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

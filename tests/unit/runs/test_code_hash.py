@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from checkout import copy_checkout
 
+from lic_exp.runs.code_hash import _read
+
 HASH = "from lic_exp.runs.code_hash import code_hash; print(code_hash())"
 
 
@@ -61,3 +63,27 @@ def test_what_starts_and_shows_runs_is_not(checkout: Path, changed: Path, file: 
     path.write_text(path.read_text() + "\n\nADDED = 1\n")
 
     assert hash_of(changed) == hash_of(checkout)
+
+
+IMPORTS = {
+    "another definition by the same name": ("from .parts import one as part", "from .parts import two as part", False),
+    "within a function": (
+        "def f():\n    from mine.parts import one as p",
+        "def f():\n    from mine.parts import two as p",
+        False,
+    ),
+    "the same from elsewhere": ("from .parts import one as part", "from mine.moved.parts import one as part", True),
+    "a further name": ("from .parts import one", "from .parts import one, two", True),
+    "a name for itself": ("from .parts import one", "from .parts import one as one", True),
+}
+
+
+@pytest.mark.parametrize("what", IMPORTS)
+def test_what_an_import_calls_otherwise_counts_and_its_place_does_not(tmp_path: Path, what: str) -> None:
+    before, after, same = IMPORTS[what]
+    path, other = tmp_path / "a.py", tmp_path / "b.py"
+    path.write_text(f"{before}\n")
+    other.write_text(f"{after}\n")
+    own = frozenset(["lic_exp", "mine"])
+
+    assert (_read(path, own).meanings == _read(other, own).meanings) is same
