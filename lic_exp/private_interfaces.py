@@ -50,6 +50,14 @@ def mode_of(tensor: "Tensor") -> AbstractContextManager[Any] | None:
     return tensor.fake_mode if isinstance(tensor, FakeTensor) else None
 
 
+def times_written(tensor: "Tensor") -> int:
+    """A number that grows whenever a tensor is written to; 0 where torch does not count.
+
+    Why: comparing values would take longer than what is saved by it, and nothing public tells.
+    """
+    return 0 if tensor.is_inference() else int(tensor._version)
+
+
 def can_skip_on_device(optimizer: "torch.optim.Optimizer") -> bool:
     """Whether `step_unless` works.
 

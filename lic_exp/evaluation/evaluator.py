@@ -17,7 +17,8 @@ from lic_exp.evaluation.rates import Rate
 from lic_exp.evaluation.report import Evaluation, watch
 from lic_exp.metrics import MIN_MS_SSIM_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr, to_8bit
 from lic_exp.models.base import Codec, Compressed
-from lic_exp.ops.precision import exact_float32
+from lic_exp.models.coding import coding_device
+from lic_exp.ops.precision import exact_float32, repeatable_kernels
 from lic_exp.tracking import names
 
 T = TypeVar("T")
@@ -53,16 +54,18 @@ def evaluate(
     progress: Console | None = None,
     name: str | None = None,
     rates: Sequence[Rate] | None = None,
+    before_each: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Code every image of `images` to bytes and back, and write the results and pictures into `folder`.
 
     folder: made here and now where it is missing, and not once more where it vanishes meanwhile.
     images: (name, x) with x (1, 3, H, W) in [0, 1], of any size: padded for the codec, cropped afterwards.
     pictures: how many of the first images are drawn; of several rates at the lowest and the highest.
-    device: where to code; the codec is moved there and stays.
+    device: where to code, but for a codec that codes on the CPU alone; the codec is moved there and stays.
     progress: where to say how far it is; None says nothing.
     name: of the results; the codec's class name where None.
     rates: of a variable-rate codec, one or more; None for any other.
+    before_each: called before an image is coded, at each rate; may raise to end it there.
 
     Runs in float32 without autocast and TF32. The codec's tables are updated; every module is left in the mode it
     was in. The first image is coded once more beforehand, so that no timing pays for start-up. Raises ValueError
@@ -74,6 +77,7 @@ def evaluate(
     with as_deployed(codec, device):
         for index, (image, original) in enumerate(watch(images, progress)):
             for rate in todo:
+                before_each()
                 with _named(image, original, rate):
                     x = original.to(device, torch.float32)
                     if not rows:
@@ -87,7 +91,7 @@ def evaluate(
     table = pd.DataFrame(rows)
     if rates:
         table = table.sort_values("rate", kind="stable", ignore_index=True)
-    evaluation = Evaluation(name or type(codec).__name__, table, device)
+    evaluation = Evaluation(name or type(codec).__name__, table, coding_device(codec))
     evaluation.write(folder)
     return evaluation
 
@@ -190,7 +194,7 @@ def as_deployed(codec: Codec, device: torch.device) -> Iterator[None]:
     """Eval mode, fresh tables, full float32 and repeatable kernels; modes and switches are restored afterwards."""
     modes = {module: module.training for module in codec.modules()}
     # Not inference_mode: tables and caches made in it could not be used by training that goes on afterwards.
-    with torch.no_grad(), exact_float32(), _repeatable_kernels():
+    with torch.no_grad(), exact_float32(), repeatable_kernels():
         try:
             codec.to(device).eval()
             codec.update(force=True)
@@ -198,15 +202,3 @@ def as_deployed(codec: Codec, device: torch.device) -> Iterator[None]:
         finally:
             for module, training in modes.items():
                 module.training = training
-
-
-@contextmanager
-def _repeatable_kernels() -> Iterator[None]:
-    """No algorithm search: encoder and decoder must compute the same entropy parameters to the last bit."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.benchmark, cudnn.deterministic
-    try:
-        cudnn.benchmark, cudnn.deterministic = False, True
-        yield
-    finally:
-        cudnn.benchmark, cudnn.deterministic = before

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.capabilities import CodecFacts
+from lic_exp.models.coding import settle
 from lic_exp.ops.padding import pad_to_multiple
 
 
@@ -76,13 +77,26 @@ class CodingPart:
 class Codec(nn.Module):
     """A learned image codec.
 
-    Subclasses state `facts`, take their options as keyword-only constructor parameters, and give the four
+    Subclasses state `facts`, take their options as keyword-only constructor parameters, and give the five
     methods below. Nobody but the evaluator and the exporter calls `update`.
+
+    `compress`, `decompress`, `reconstruct` and `update` of a subclass run as `lic_exp.models.coding.settle` says, one
+    image at a time and in one arithmetic, whoever calls: a decoder follows its encoder without having to see to it.
     """
 
     facts: ClassVar[CodecFacts]
+    codes_on_cpu: ClassVar[bool] = False
+    """Whether it codes on the CPU wherever its weights are: on a GPU its decoder would not follow its encoder."""
     coding_parts: ClassVar[tuple[CodingPart, ...]] = ()
     """The first that names a module has it. Modules that none names are told by their top-level child."""
+
+    tables_made_of: tuple[int, ...] | None = None
+    """What `lic_exp.models.coding` knows of the weights that `update` has seen last."""
+    told_where_it_codes = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        settle(cls)
 
     def forward(self, x: Tensor) -> CodecOutput:
         """Estimate: x (B, 3, H, W) in [0, 1], sides multiples of `facts.downsampling_factor`.

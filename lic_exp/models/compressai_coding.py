@@ -19,6 +19,14 @@ PRECISION = 16
 LARGEST_SYMBOL = 2**26
 """CompressAI's coder shifts the rest of an escaped symbol by up to 32 bits, and at 2^27 never ends."""
 
+MOST_SYMBOLS = 2**28
+"""In one string. While the coder is at work, some 0.2 us a symbol, no other thread is, the heartbeat's neither."""
+
+LONGEST_ROW = 2**15
+"""Symbols of one distribution. Its frequencies have 16 bits, none is 0, and making them takes their number's square."""
+
+DIVERGED = "have the weights diverged?"
+
 
 class CodingError(ValueError):
     """A string that this decoder does not read as its encoder meant it."""
@@ -62,13 +70,33 @@ def quantized_cdf(masses: Sequence[float]) -> list[int]:
     return private_interfaces.quantized_cdf(masses, PRECISION)
 
 
+def check_ranges(symbols: Tensor, what: str) -> None:
+    """Raise CodingError where distributions have more symbols (n,), a number each, than can be coded."""
+    if not (symbols <= LONGEST_ROW).all():  # NaN is not either
+        most = symbols.max().item()
+        raise CodingError(f"{what} asks for tables of {most:g} symbols, but {LONGEST_ROW} are the most: {DIVERGED}")
+
+
+def check_symbols(symbols: Tensor) -> None:
+    """Raise CodingError for symbols of one image, whole numbers of any dtype, with which the coder would not end."""
+    if symbols.numel() > MOST_SYMBOLS:
+        raise CodingError(f"{symbols.numel()} symbols of one image cannot be coded, 2^28 at most: cut it into parts")
+    if symbols.numel() and not (symbols.abs() <= LARGEST_SYMBOL).all():
+        raise CodingError(f"symbols that are not finite or beyond 2^26 cannot be coded: {DIVERGED}")
+
+
+def check_moments(values: Tensor, what: str) -> None:
+    """Raise CodingError for scales or means, whose name `what` is, that are not finite."""
+    if not values.isfinite().all():
+        raise CodingError(f"{what} that are not finite code nothing: {DIVERGED}")
+
+
 def encode(symbols: Tensor, indexes: Tensor, tables: Tables) -> bytes:
     """Code integer symbols (any shape), each by the table row that `indexes` (same shape) names.
 
     Raises CodingError for symbols that are not finite or beyond 2^26.
     """
-    if symbols.numel() and not (symbols.abs() <= LARGEST_SYMBOL).all():
-        raise CodingError("symbols that are not finite or beyond 2^26 cannot be coded: have the weights diverged?")
+    check_symbols(symbols)
     coder = _compressai()[0].RansEncoder()
     string: bytes = coder.encode_with_indexes(_listed(symbols), _listed(indexes), *_rows(tables))
     return string
@@ -77,8 +105,17 @@ def encode(symbols: Tensor, indexes: Tensor, tables: Tables) -> bytes:
 def decode(string: bytes, indexes: Tensor, tables: Tables) -> Tensor:
     """The symbols that `encode` coded with the same indexes and tables: int32, of their shape and on their device."""
     coder = _compressai()[0].RansDecoder()
-    symbols = coder.decode_with_indexes(string, _listed(indexes), *_rows(tables))
+    padded = with_margin(string, indexes.numel())
+    symbols = coder.decode_with_indexes(padded, _listed(indexes), *_rows(tables))
     return torch.tensor(symbols, dtype=torch.int32, device=indexes.device).reshape(indexes.shape)
+
+
+def with_margin(string: bytes, symbols: int) -> bytes:
+    """The string with what its decoder may read beyond its end, where it looks for so many symbols and finds others.
+
+    CompressAI's decoder does not look where the string ends. An escape of four bits may announce 15 more such.
+    """
+    return string + bytes(16 * len(string) + 8 * symbols + 64)
 
 
 class StepwiseDecoder:
@@ -95,8 +132,7 @@ class StepwiseDecoder:
         self._symbols: list[int] = []
         self._indexes: list[int] = []
         self._decoder = _compressai()[0].RansDecoder()
-        # CompressAI's decoder does not look where the string ends. What decodes it wrongly may read further.
-        self._decoder.set_stream(string + bytes(8 * symbols + 64))
+        self._decoder.set_stream(with_margin(string, symbols))
 
     def decode(self, indexes: Tensor) -> Tensor:
         """The next symbols, int32, by the table rows that `indexes` names; of their shape and on their device."""

@@ -6,7 +6,9 @@ that run in float32 under autocast.
 """
 
 import warnings
-from typing import ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +17,13 @@ from torch import Tensor, nn
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*torch.jit.*")
     from compressai import models as zoo
-    from compressai.entropy_models import EntropyBottleneck, GaussianConditional
+    from compressai.entropy_models import EntropyBottleneck, EntropyModel, GaussianConditional
+    from compressai.layers import MaskedConv2d
     from compressai.models.base import CompressionModel
 
 from lic_exp.capabilities import CodecFacts, signed_as
 from lic_exp.models.base import Codec, CodecOutput, CodingPart, Compressed
+from lic_exp.models.compressai_coding import check_moments, check_ranges, check_symbols, with_margin
 from lic_exp.option_types import PositiveInt
 from lic_exp.private_interfaces import serially_coded
 
@@ -27,6 +31,51 @@ from lic_exp.private_interfaces import serially_coded
 def bits_of(likelihoods: Tensor) -> Tensor:
     """-log2 of probabilities; CompressAI bounds them below by 1e-9."""
     return -torch.log2(likelihoods.float())
+
+
+@contextmanager
+def _refusing_what_never_ends(codec: nn.Module) -> Iterator[None]:
+    """Inside, the entropy models of a codec raise CodingError instead of handing such to CompressAI's coder.
+
+    As floating-point numbers: those beyond int32 become any symbols, and NaN becomes one that passes for a finite one.
+    """
+    models = [module for module in codec.modules() if isinstance(module, EntropyModel)]
+    try:
+        for model in models:
+            _check_what_is_coded(model)
+        yield
+    finally:
+        for model in models:
+            for name in ("quantize", "dequantize", "build_indexes"):
+                vars(model).pop(name, None)
+
+
+def _check_what_is_coded(model: Any) -> None:
+    """Let one entropy model, until its attributes are removed, check what goes into symbols and table rows."""
+    quantize, dequantize = model.quantize, model.dequantize
+
+    def checked(inputs: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
+        if mode == "symbols":
+            check_symbols(inputs if means is None else inputs - means)
+        symbols: Tensor = quantize(inputs, mode, means)
+        return symbols
+
+    def restored(inputs: Tensor, means: Tensor | None = None, dtype: torch.dtype = torch.float) -> Tensor:
+        if means is not None:
+            check_moments(means, "means")
+        values: Tensor = dequantize(inputs, means, dtype)
+        return values
+
+    model.quantize, model.dequantize = checked, restored
+    if isinstance(model, GaussianConditional):
+        build_indexes: Any = model.build_indexes
+
+        def rows(scales: Tensor) -> Tensor:
+            check_moments(scales, "scales")
+            indexes: Tensor = build_indexes(scales)
+            return indexes
+
+        model.build_indexes = rows
 
 
 class ZooCodec(Codec):
@@ -50,7 +99,7 @@ class ZooCodec(Codec):
     h_s: nn.Module
     entropy_bottleneck: EntropyBottleneck
     gaussian_conditional: GaussianConditional
-    context_prediction: nn.Module
+    context_prediction: MaskedConv2d
     entropy_parameters: nn.Module
 
     def estimate(self, y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -65,11 +114,20 @@ class ZooCodec(Codec):
         return CodecOutput(x_hat, {name: bits_of(p) for name, p in likelihoods.items()}, (y_hat,))
 
     def compress(self, x: Tensor) -> Compressed:
-        coded = self.zoo.compress(self, x)
+        """`Codec.compress`. Raises CodingError for latents, scales or means that CompressAI's coder would hang on."""
+        with _refusing_what_never_ends(self):
+            coded = self.zoo.compress(self, x)
         return Compressed(coded["strings"], tuple(coded["shape"]), state=x)
 
     def decompress(self, compressed: Compressed) -> Tensor:
-        decoded: Tensor = self.zoo.decompress(self, compressed.strings, compressed.shape)["x_hat"]
+        """`Codec.decompress`. Raises CodingError for scales or means that are not finite."""
+        height, width = compressed.shape
+        # The coarsest latent has a stride that divides the codec's factor, others are finer; they are 16 at least.
+        positions = (self.facts.downsampling_factor // 16) ** 2 * height * width
+        most = positions * self.entropy_bottleneck.channels + positions * getattr(self, "M", 0)
+        strings = [[with_margin(string, most) for string in kind] for kind in compressed.strings]
+        with _refusing_what_never_ends(self):
+            decoded: Tensor = self.zoo.decompress(self, strings, compressed.shape)["x_hat"]
         return decoded
 
     def reconstruct(self, compressed: Compressed) -> Tensor:
@@ -77,6 +135,9 @@ class ZooCodec(Codec):
         return output.x_hat.clamp(0, 1)
 
     def update(self, force: bool = True) -> None:
+        """`Codec.update`. Raises CodingError where quantiles are not finite or too far apart for tables."""
+        quantiles = self.entropy_bottleneck.quantiles.detach()
+        check_ranges(quantiles[:, 0, 2].ceil() - quantiles[:, 0, 0].floor() + 1, "entropy_bottleneck.quantiles")
         self.zoo.update(self, force=force)
 
     def aux_loss(self) -> Tensor:
@@ -158,6 +219,8 @@ class AutoregressiveCodec(ZooCodec):
     estimate and the decoded image differ slightly; `reconstruct` therefore uses the y_hat that the coder has made.
     """
 
+    codes_on_cpu = True
+
     def estimate(self, y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         z_hat, z_likelihoods = self.entropy_bottleneck(self.h_a(y))
         y_hat = self.gaussian_conditional.quantize(y, "noise" if self.training else "dequantize")
@@ -167,10 +230,15 @@ class AutoregressiveCodec(ZooCodec):
         return y_hat, {"y": y_likelihoods, "z": z_likelihoods}
 
     def compress(self, x: Tensor) -> Compressed:
-        with serially_coded(self) as images:
+        with _refusing_what_never_ends(self), serially_coded(self) as images:
             coded = self.zoo.compress(self, x)
         y_hat = torch.cat([F.pad(padded, (-padding,) * 4) for padded, padding in images])
         return Compressed(coded["strings"], tuple(coded["shape"]), state=y_hat)
+
+    def decompress(self, compressed: Compressed) -> Tensor:
+        # CompressAI's decoder relies on a forward pass to have masked what the last update has written.
+        self.context_prediction.weight.data.mul_(self.context_prediction.mask)
+        return super().decompress(compressed)
 
     def reconstruct(self, compressed: Compressed) -> Tensor:
         x_hat: Tensor = self.g_s(compressed.state)

@@ -1,9 +1,17 @@
 """Arithmetic modes."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+ATTENTION = [
+    *(SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION),
+    *(SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH),
+]
+"""All that torch chooses from unless told otherwise."""
 
 
 @contextmanager
@@ -13,27 +21,94 @@ def exact_float32() -> Iterator[None]:
         for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
             stack.enter_context(torch.autocast(device, enabled=False))
         stack.enter_context(_highest_matmul_precision())
-        convolution = torch.backends.cudnn.allow_tf32
+        stack.enter_context(_exact_convolutions())
+        yield
+
+
+@contextmanager
+def repeatable_kernels() -> Iterator[None]:
+    """No algorithm search: encoder and decoder must compute the same entropy parameters to the last bit."""
+    with _set(torch.backends.cudnn, "benchmark", False), _set(torch.backends.cudnn, "deterministic", True):
+        yield
+
+
+@contextmanager
+def one_arithmetic() -> Iterator[None]:
+    """Inside, what an operation computes depends on its operands and the machine, not on what a caller has set.
+
+    Besides `exact_float32` and `repeatable_kernels`: no gradients and no inference mode, float32 and the CPU for
+    tensors that name neither, torch's usual kernels, and one thread, since more of them sum in another order. All is
+    put back afterwards.
+    """
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(exact_float32())
+        stack.enter_context(repeatable_kernels())
+        stack.enter_context(_set(torch.backends.mkldnn, "enabled", True))
+        stack.enter_context(sdpa_kernel(ATTENTION))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
         try:
-            torch.backends.cudnn.allow_tf32 = False
+            torch.set_num_threads(1)
+            torch.set_default_dtype(torch.float32)
             yield
         finally:
-            torch.backends.cudnn.allow_tf32 = convolution
+            torch.set_default_dtype(dtype)
+            torch.set_num_threads(threads)
+
+
+@contextmanager
+def _set(place: Any, name: str, value: object) -> Iterator[None]:
+    """A setting of torch's, put back afterwards."""
+    before = getattr(place, name)
+    try:
+        setattr(place, name, value)
+        yield
+    finally:
+        setattr(place, name, before)
+
+
+# Since torch 2.9 precision is told by backend and kind of operation. The former, common settings can be neither read
+# nor written where a caller has set the kinds differently.
+
+
+@contextmanager
+def _exact_convolutions() -> Iterator[None]:
+    cudnn = torch.backends.cudnn
+    with ExitStack() as stack:
+        with suppress(RuntimeError):
+            stack.enter_context(_set(cudnn, "allow_tf32", False))
+        for kind in _kinds((torch.backends.mkldnn, "conv"), (cudnn, "conv"), (cudnn, "rnn")):
+            if kind.fp32_precision not in ("none", "ieee"):
+                stack.enter_context(_set(kind, "fp32_precision", "ieee"))
+        yield
 
 
 @contextmanager
 def _highest_matmul_precision() -> Iterator[None]:
-    """The global setting, which since torch 2.9 also writes the CPU's own; that one is put back by itself."""
-    cpu = getattr(torch.backends.mkldnn, "matmul", None)
-    on_cpu = cpu and cpu.fp32_precision
+    kinds = _kinds((torch.backends.mkldnn, "matmul"), (torch.backends.cuda, "matmul"))
+    before = [kind.fp32_precision for kind in kinds]
     try:
-        before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # set differently for CPU and CUDA, which torch does not read as one value
-        before = "high" if torch.backends.cuda.matmul.allow_tf32 else "highest"
+        common = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        common = None
     try:
-        torch.set_float32_matmul_precision("highest")
+        if common:
+            torch.set_float32_matmul_precision("highest")  # writes the kinds too
+        else:
+            for kind in kinds:
+                kind.fp32_precision = "ieee"
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
-        if cpu:
-            cpu.fp32_precision = on_cpu
+        if common:
+            torch.set_float32_matmul_precision(common)
+        for kind, value in zip(kinds, before, strict=True):
+            kind.fp32_precision = value
+
+
+def _kinds(*places: tuple[Any, str]) -> list[Any]:
+    """Those of the kinds of operations, (backend, name), that have a precision of their own."""
+    found = (getattr(backend, name, None) for backend, name in places)
+    return [kind for kind in found if hasattr(kind, "fp32_precision")]

@@ -27,6 +27,8 @@ def _outcome(error: Exception, console: Console) -> int:
     # Whatever raised one of these has loaded torch already.
     from lic_exp.data.images import ImageError
     from lic_exp.divergence import DivergedError
+    from lic_exp.evaluation.evaluator import EvaluationError
+    from lic_exp.models.compressai_coding import CodingError
     from lic_exp.models.files import CheckpointError
     from lic_exp.runs.lock import RunBusyError, RunGoneError
     from lic_exp.training.trainer import Preempted
@@ -38,6 +40,8 @@ def _outcome(error: Exception, console: Console) -> int:
         (RunGoneError, exit_codes.FAILED),
         (CheckpointError, exit_codes.FAILED),
         (ImageError, exit_codes.FAILED),
+        (EvaluationError, exit_codes.FAILED),
+        (CodingError, exit_codes.FAILED),
     ):
         if isinstance(error, kind):
             console.print(str(error), markup=False, highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lic_exp.models.compressai_coding import Tables, decode, encode, gaussian_tables
+from lic_exp.models.compressai_coding import Tables, check_moments, decode, encode, gaussian_tables
 from lic_exp.ops.bounds import Bound, lower_bound
 
 SCALE_FLOOR, PROBABILITY_FLOOR = 0.11, 1e-9
@@ -97,7 +97,8 @@ class DiscreteGaussian(nn.Module):
         return k
 
     def _indexes(self, scale: Tensor) -> Tensor:
-        """The smallest scale of the table that is no smaller, or its last."""
+        """The smallest scale of the table that is no smaller, or its last. Raises CodingError for one not finite."""
+        check_moments(scale, "scales")
         return torch.bucketize(scale.contiguous(), _scale_table()[:-1].to(scale))
 
     def _tables(self) -> Tables:

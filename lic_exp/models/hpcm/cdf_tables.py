@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from lic_exp.models.compressai_coding import Tables, quantized_cdf
+from lic_exp.models.compressai_coding import Tables, check_ranges, quantized_cdf
 from lic_exp.models.hpcm.likelihood import SCALE_FLOOR, distribution, survival
 
 LEVELS, LARGEST_SCALE = 60, 64.0
@@ -30,13 +30,14 @@ def coding_tables(scales: Tensor, compat: bool) -> Tables:
     """The tables of scales (n,), float32 or wider, on the CPU.
 
     compat: as the released models make them, in float32; all rows but the widest leave out their upper tail. Raises
-    ValueError for scales that are not positive numbers.
+    ValueError for scales that are not positive numbers or too large.
     """
     scales = scales.detach().cpu().to(torch.float32 if compat else torch.float64)
     if not (scales.isfinite() & (scales > 0)).all():
         worst = scales[~(scales > 0) | ~scales.isfinite()][0].item()
         raise ValueError(f"a scale of {worst:g} has no coding table: scales must be positive numbers")
     centers = (scales * QUANTILE).ceil()
+    check_ranges(2 * centers + 1, f"a scale of {scales.max().item():g}")
     lengths = (2 * centers + 1).int()
     symbols = torch.arange(int(lengths.max())) - centers[:, None]
     upper, lower = (symbols + 0.5) / scales[:, None], (symbols - 0.5) / scales[:, None]

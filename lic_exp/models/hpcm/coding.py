@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lic_exp.models.compressai_coding import StepwiseDecoder, Tables, encode
+from lic_exp.models.compressai_coding import StepwiseDecoder, Tables, check_moments, encode
 from lic_exp.models.hpcm.partition import PARTS, chosen
 
 
@@ -69,8 +69,10 @@ def packed(x: Tensor, mask: Tensor, scale: int) -> Tensor:
 
 
 def _indexes(scales: Tensor, mask: Tensor, scale: int, boundaries: Tensor) -> Tensor:
-    """The table rows that a step's symbols are coded by."""
-    return torch.bucketize(packed(scales, mask, scale).contiguous(), boundaries.to(scales))
+    """The table rows that a step's symbols are coded by. Raises CodingError for scales that are not finite."""
+    own = packed(scales, mask, scale).contiguous()
+    check_moments(own, "scales")
+    return torch.bucketize(own, boundaries.to(scales))
 
 
 def rounded(y: Tensor, means: Tensor) -> Tensor:

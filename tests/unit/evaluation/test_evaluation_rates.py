@@ -163,3 +163,17 @@ def printed(evaluation: Evaluation) -> str:
     console.print(evaluation_table(evaluation))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
+
+
+def test_who_may_end_it_is_asked_before_each_rate(codec: VariableRateCodec, tmp_path: Path) -> None:
+    asked: list[int] = []
+    rates = [RANGE.at(0), RANGE.at(63)]
+
+    def stop() -> None:
+        asked.append(len(asked))
+        if len(asked) == 2:
+            raise KeyboardInterrupt("asked to stop")
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(codec, IMAGES, folder=tmp_path, pictures=0, device=CPU, rates=rates, before_each=stop)
+    assert asked == [0, 1], "between two rates of the first image"

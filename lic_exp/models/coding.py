@@ -1,0 +1,240 @@
+"""Coding in one way, whoever calls: a decoder may see the bytes, their shape and the weights, and nothing else.
+
+What a kernel computes, to the last bit, hangs on the layout of its operands in memory, on the number of images and of
+threads, on autocast and other switches; and one bit of a predicted scale is enough for a decoder to read all that
+follows wrongly. So the methods by which any codec codes run inside those of `settle`, and no codec has to think of it.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import wraps
+from itertools import chain
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lic_exp.ops.precision import one_arithmetic
+from lic_exp.private_interfaces import times_written
+
+CodingMethod = Callable[..., Any]
+
+log = logging.getLogger("lic_exp.models")
+
+_coding: ContextVar[frozenset[int]] = ContextVar("coding", default=frozenset())
+"""The codecs, by id, that code just now: what they call of themselves is not settled again."""
+
+
+class Coder(Protocol):
+    """What is used here of a codec; what it returns and takes is a `lic_exp.models.base.Compressed`."""
+
+    codes_on_cpu: ClassVar[bool]
+    tables_made_of: tuple[int, ...] | None
+    told_where_it_codes: bool
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def buffers(self) -> Iterator[Tensor]: ...
+    def modules(self) -> Iterator[nn.Module]: ...
+    def eval(self) -> Any: ...
+    def update(self, force: bool = True) -> None: ...
+
+
+class ByImage(tuple[Any, ...]):
+    """What the encoder knows of several images, one entry for each."""
+
+
+def settle(kind: type[Coder]) -> None:
+    """Give a class of codecs, in place, methods that code one image at a time in one arithmetic.
+
+    `compress`, `decompress` and `reconstruct` get each image as a tensor of its own in torch's usual order, of the
+    weights' kind and on their device; the weights in that order too; eval mode; and the tables of the present weights
+    where the weights have changed since `update`. What a caller had is put back.
+    """
+    for name, settled in _SETTLED.items():
+        method = getattr(kind, name)
+        if getattr(method, "settled", None) is not method:
+            now = settled(method)
+            now.settled = now  # type: ignore[attr-defined]
+            setattr(kind, name, now)
+
+
+def coding_device(codec: Coder) -> torch.device:
+    """Where a codec codes: where its weights are, or on the CPU where it can do so only there."""
+    return torch.device("cpu") if codec.codes_on_cpu else _home(codec).device
+
+
+def _compress(own: CodingMethod) -> CodingMethod:
+    @wraps(own)
+    def compress(self: Coder, x: Tensor, *args: Any, **options: Any) -> Any:
+        if _is_coding(self):
+            return own(self, x, *args, **options)
+        with _in_one_way(self):
+            return _joined([own(self, image, *args, **options) for image in _images(self, x)])
+
+    return compress
+
+
+def _decompress(own: CodingMethod) -> CodingMethod:
+    @wraps(own)
+    def decompress(self: Coder, compressed: Any, *args: Any, **options: Any) -> Tensor:
+        if _is_coding(self):
+            found: Tensor = own(self, compressed, *args, **options)
+            return found
+        with _in_one_way(self):
+            pictures = [own(self, image, *args, **options) for image in _parts(compressed)]
+        return _shown(pictures, self)
+
+    return decompress
+
+
+def _reconstruct(own: CodingMethod) -> CodingMethod:
+    decompress = _decompress(own)
+
+    @wraps(own)
+    def reconstruct(self: Coder, compressed: Any, *args: Any, **options: Any) -> Tensor:
+        picture: Tensor = decompress(self, compressed, *args, **options)
+        return picture
+
+    return reconstruct
+
+
+def _update(own: CodingMethod) -> CodingMethod:
+    @wraps(own)
+    def update(self: Coder, *args: Any, **options: Any) -> None:
+        if _is_coding(self):
+            own(self, *args, **options)
+            return
+        with one_arithmetic(), _as_coding(self):
+            own(self, *args, **options)
+        self.tables_made_of = _written(self)
+
+    return update
+
+
+_SETTLED: dict[str, Callable[[CodingMethod], CodingMethod]] = {
+    "compress": _compress,
+    "decompress": _decompress,
+    "reconstruct": _reconstruct,
+    "update": _update,
+}
+
+
+def _is_coding(codec: Coder) -> bool:
+    return id(codec) in _coding.get()
+
+
+@contextmanager
+def _as_coding(codec: Coder) -> Iterator[None]:
+    token = _coding.set(_coding.get() | {id(codec)})
+    try:
+        yield
+    finally:
+        _coding.reset(token)
+
+
+@contextmanager
+def _in_one_way(codec: Coder) -> Iterator[None]:
+    made_of = codec.tables_made_of
+    if made_of and made_of[0] == id(codec) and made_of != _written(codec):
+        codec.update()
+    modes = {module: module.training for module in codec.modules()}
+    with one_arithmetic(), _uncompiled(), _weights_in_order(codec), _as_coding(codec):
+        try:
+            codec.eval()
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Compiled modules, if there can be any, run as they were written."""
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return eager
+
+
+@contextmanager
+def _weights_in_order(codec: Coder) -> Iterator[None]:
+    """Weights and buffers as they are right after building: in torch's usual order, on the device that codes."""
+    device, before = coding_device(codec), []
+    if device != _home(codec).device:
+        _tell(codec)
+    try:
+        for tensor in (*codec.parameters(), *codec.buffers()):
+            if tensor.device != device or tensor.stride() != _usual_strides(tensor.shape):
+                before.append((tensor, tensor.data))
+                tensor.data = torch.empty(tensor.shape, dtype=tensor.dtype, device=device).copy_(tensor.data)
+        yield
+    finally:
+        for tensor, data in before:
+            tensor.data = data
+
+
+def _tell(codec: Coder) -> None:
+    if not codec.told_where_it_codes:
+        codec.told_where_it_codes = True
+        name, home = type(codec).__name__, _home(codec).device
+        log.warning("%s codes on the CPU, not on %s: there its decoder would not follow its encoder", name, home)
+
+
+def _usual_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Of a new tensor. `is_contiguous` does not look at sides of 1, by whose strides kernels are chosen too."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))
+
+
+def _home(codec: Coder) -> Tensor:
+    """A tensor of the kind and on the device of the weights."""
+    floating = (tensor for tensor in (*codec.parameters(), *codec.buffers()) if tensor.is_floating_point())
+    return next(floating, torch.empty(0, device="cpu"))
+
+
+def _written(codec: Coder) -> tuple[int, ...]:
+    """Changes where a weight is written to. Its first number tells a codec from its copies, which count anew."""
+    return id(codec), *(times_written(parameter) for parameter in codec.parameters())
+
+
+def _images(codec: Coder, x: Tensor) -> list[Tensor]:
+    """The images of x (B, 3, H, W), each a new tensor (1, 3, H, W). Raises ValueError for whole numbers."""
+    if not x.is_floating_point():
+        raise ValueError(f"x has {x.dtype}, but a codec takes images in [0, 1], floating-point numbers")
+    if x.dim() != 4 or not len(x):
+        return [x]  # the codec knows what to say
+    dtype, device = _home(codec).dtype, coding_device(codec)
+    return [torch.empty(image.shape, dtype=dtype, device=device).copy_(image) for image in x.split(1)]
+
+
+def _joined(images: list[Any]) -> Any:
+    first, *others = images
+    if not others:
+        return first
+    kinds = zip(*(image.strings for image in images), strict=True)
+    strings = [list(chain.from_iterable(kind)) for kind in kinds]
+    return replace(first, strings=strings, state=ByImage(image.state for image in images))
+
+
+def _parts(compressed: Any) -> list[Any]:
+    """Image by image; all as one where what the encoder knows of them is not told apart."""
+    state = compressed.state
+    count = len(compressed.strings[0]) if compressed.strings else 1
+    if count == 1 or not (state is None or isinstance(state, ByImage)):
+        return [compressed]
+    states = state or (None,) * count
+    return [
+        replace(compressed, strings=[[string] for string in strings], state=own)
+        for *strings, own in zip(*compressed.strings, states, strict=True)
+    ]
+
+
+def _shown(pictures: list[Tensor], codec: Coder) -> Tensor:
+    picture = pictures[0] if len(pictures) == 1 else torch.cat(pictures)
+    return picture.to(_home(codec).device)
