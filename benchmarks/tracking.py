@@ -39,8 +39,9 @@ from lic_exp.tracking import names
 from lic_exp.tracking.base import MetricsWriter, Tracker
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints
+from lic_exp.training.options import TrainerOptions
 from lic_exp.training.stepper import StepOptions
-from lic_exp.training.trainer import Trainer, TrainerOptions
+from lic_exp.training.trainer import Trainer
 from lic_exp.training.validation import Validation
 
 COMMON = ("data.batch_size=8", "data.crop_size=128", "data.val_limit=1", "trainer.device=cpu", "trainer.threads=1")

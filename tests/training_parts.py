@@ -24,10 +24,11 @@ from lic_exp.tracking import names
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.criterion import MSE
 from lic_exp.training.objective import Objective
+from lic_exp.training.options import TrainerOptions
 from lic_exp.training.rng import rng_state, seed_everything
 from lic_exp.training.stages import Setup, Stage
 from lic_exp.training.stepper import StepOptions
-from lic_exp.training.trainer import Trainer, TrainerOptions
+from lic_exp.training.trainer import Trainer
 from lic_exp.training.validation import Validation
 from lic_exp.training.variable_rate import VariableRate
 

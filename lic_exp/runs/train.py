@@ -20,8 +20,9 @@ from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.display import Display
 from lic_exp.training.objective import Objective
+from lic_exp.training.options import TrainerOptions
 from lic_exp.training.stepper import StepOptions
-from lic_exp.training.trainer import Trainer, TrainerOptions
+from lic_exp.training.trainer import Trainer
 from lic_exp.training.validation import Validation
 
 log = logging.getLogger("lic_exp.runs")

@@ -25,6 +25,17 @@ class SkippedSteps:
             raise error
         if len(steps) > self.budget:
             budget = f"more than trainer.nonfinite_budget={self.budget} updates were skipped"
-            raise NonFiniteError(f"{budget}; the last: {error}", error.step) from error
+            raise NonFiniteError(f"{budget}{self._in_a_row(error.step)}; the last: {error}", error.step) from error
         log.warning("%s; skipped (%d of at most %d)", error, len(steps), self.budget)
         self.steps = steps
+
+    def _in_a_row(self, step: int) -> str:
+        """What to say of the steps skipped right before this one: weights that none of them changed."""
+        first = step
+        while first - 1 in self.steps:
+            first -= 1
+        if self.policy != "skip" or first == step:
+            return ""
+        return (
+            f", all {step - first + 1} since step {first}: skipping leaves the weights, and from these none is finite"
+        )

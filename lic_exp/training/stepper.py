@@ -16,6 +16,11 @@ Precision = Literal["float32", "bf16", "fp16"]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+DROPPED_IN_A_ROW = 40
+"""Updates that the loss scaler may drop one after the other: it halves its scale each time, and 2^40 it never reaches.
+Whose gradients are not finite then, their own they are."""
+
+
 class NonFiniteError(DivergedError):
     """The loss or a gradient is NaN or infinite; the update was not made."""
 
@@ -53,6 +58,8 @@ class Stepper:
     On the CPU the check comes before every update. On a GPU looking at a value stops the queue, so there the update
     is gated on the device (optimizers that support it skip it when told that it is not finite) and `take_pending`
     tells what was skipped when a log is due anyway. A skipped step leaves weights, moments and buffers as they were.
+
+    dropped: how many updates the loss scaler of fp16 has dropped, because what it had scaled was not finite.
     """
 
     def __init__(
@@ -64,6 +71,7 @@ class Stepper:
         self.device = device
         self.gated = device.type != "cpu" and optimizers.can_skip
         self.scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
+        self.dropped = self._dropped_in_a_row = torch.zeros((), dtype=torch.long)
         self._pending: list[tuple[Tensor, int, str]] = []
 
     def step(self, batch: Batch, progress: Progress) -> Done:
@@ -79,6 +87,8 @@ class Stepper:
         checked |= {f"gradient norm of {group}": norm for group, norm in norms.items() if group not in own}
         finite = _all_finite(checked)
         updated = finite & _all_finite(norms)
+        if own:
+            finite = finite & self._count_dropped(finite & ~updated)
         if self.gated:
             text = f"{' or '.join(checked)} not finite {_where(batch, progress)}"
             self._pending.append((finite, progress.step, text))
@@ -91,16 +101,24 @@ class Stepper:
         self.scaler.update()
         if not self.gated and not finite:
             bad = [name for name, value in checked.items() if not torch.isfinite(value)]
+            bad = bad or [f"gradients of {DROPPED_IN_A_ROW} steps in a row, at any loss scale,"]
             raise NonFiniteError(f"{' and '.join(bad)} not finite {_where(batch, progress)}", progress.step)
         return Done(terms, norms, updated)
 
-    def try_out(self, batch: Batch) -> None:
-        """Forward and backward of a batch, leaving nothing behind."""
+    def _count_dropped(self, dropped: Tensor) -> Tensor:
+        """Whether the scaler may go on like this, a bool scalar. dropped: whether it has dropped this update."""
+        self.dropped = self.dropped + dropped
+        self._dropped_in_a_row = (self._dropped_in_a_row + 1) * dropped
+        return self._dropped_in_a_row < DROPPED_IN_A_ROW
+
+    def try_out(self, batch: Batch) -> Tensor:
+        """Forward and backward of a batch, leaving nothing behind; its loss."""
         former = self._buffers()
         self.objective.set_progress(Progress(0, 0, 0.0))
-        self._backward(batch.x)
+        loss = self._backward(batch.x)["loss"]
         self._restore(former)
         self.optimizers.zero_grad()
+        return loss
 
     def _buffers(self) -> list[Tensor]:
         """Copies of the running averages and the like, which a forward pass may change."""

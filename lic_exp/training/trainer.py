@@ -3,47 +3,31 @@
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from lic_exp.data.loading import Batch
 from lic_exp.divergence import DivergedError
 from lic_exp.models.base import Codec
+from lic_exp.models.files import CheckpointError
 from lic_exp.progress import Progress
 from lic_exp.tracking import names
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 from lic_exp.training.clock import Clock
 from lic_exp.training.ema import EMA
+from lic_exp.training.finite import FiniteWeights
 from lic_exp.training.objective import Objective
+from lic_exp.training.options import TrainerOptions
 from lic_exp.training.reporter import Reporter
 from lic_exp.training.rng import rng_state, set_rng_state
-from lic_exp.training.skipping import Policy, SkippedSteps
+from lic_exp.training.skipping import SkippedSteps
 from lic_exp.training.stages import Course, Setup, Stage
 from lic_exp.training.stepper import Done, NonFiniteError, StepOptions, Stepper
 
 
 class Preempted(Exception):  # noqa: N818 (a state, not an error)
     """Training stopped at a step boundary because it was asked to, and its checkpoint is written."""
-
-
-@dataclass(frozen=True)
-class TrainerOptions:
-    """How often the loop does what [steps], and what it does when a number is not finite.
-
-    on_nonfinite: "fail"; "skip" the update; "rollback" to the last checkpoint and skip it there.
-    nonfinite_budget: how many updates may be skipped in the whole run.
-    ema_decay: of the averaged weights, None for none. eval_weights: which give validation, best and evaluation.
-    """
-
-    log_every_steps: int
-    validate_every_steps: int
-    checkpoint_every_steps: int
-    on_nonfinite: Policy
-    nonfinite_budget: int
-    ema_decay: float | None
-    eval_weights: Literal["raw", "ema"]
 
 
 class Trainer:
@@ -80,6 +64,8 @@ class Trainer:
         self.best = float("inf")
         self.skips = SkippedSteps(options.on_nonfinite, options.nonfinite_budget)
         self.ema = EMA(objective.codec, options.ema_decay) if options.ema_decay is not None else None
+        self.weights = FiniteWeights({"objective": objective, "average": self.ema})
+        self.dropped_before = 0
         self.course = Course(stages)
         self.max_steps = self.course.max_steps
         self.stepper = self._new_stepper(self.setup)
@@ -94,38 +80,52 @@ class Trainer:
         """Steps whose updates were left out."""
         return self.skips.steps
 
+    @property
+    def dropped(self) -> int:
+        """How many updates fp16's loss scaler has dropped. Waits for the device."""
+        return self.dropped_before + int(self.stepper.dropped)
+
     def _new_stepper(self, setup: Setup) -> Stepper:
         return Stepper(self.objective, setup.optimizers, self.step_options, self.device)
 
     def rehearse(self) -> None:
         """A step of every stage without its update, so that what does not work or fit fails now and not in days.
 
-        Random states are put back; gradients are dropped.
+        Random states are put back; gradients are dropped. Raises DivergedError where nothing finite can come of it.
         """
+        self.weights.check(self.step)
         before = rng_state()
         self.objective.train()
         for stage in self.course.stages:
             setup = stage.build()
             with contextlib.closing(setup.loader.batches(0)) as batches:
-                self._new_stepper(setup).try_out(next(batches))
+                loss = self._new_stepper(setup).try_out(next(batches))
+            if self.options.on_nonfinite == "fail" and not loss.isfinite():
+                raise DivergedError(f"the loss of a step that was tried beforehand is {loss.item()}", self.step)
         set_rng_state(before)
 
     def fit(self) -> None:
         """Train from `self.step` to the last step.
 
-        Raises DivergedError before an update that would spoil the weights, or after a validation that shows them
-        spoilt, and Preempted when asked to stop.
+        Raises DivergedError before an update that would spoil the weights, or where they are spoilt: seen before the
+        first step and at every validation and checkpoint; Preempted when asked to stop; CheckpointError where there
+        are no best weights in the end.
         """
         self.objective.train()
+        with self._marking_divergence():
+            self.weights.check(self.step)
         if self.options.on_nonfinite == "rollback" and not self.checkpoints.steps():
             self.save()
         while self.step < self.max_steps:
             if self.step == self.course.end_step:
+                self.dropped_before = self.dropped
                 self.course.advance()
                 self.stepper = self._new_stepper(self.setup)
             # Ends before the stage does only after a rollback, which starts the batches anew.
             with contextlib.suppress(_RolledBack), self._marking_divergence():
                 self._run_stage()
+        if not self.checkpoints.best.is_file():
+            raise CheckpointError(f"{self.checkpoints.best} is gone: trainer.resume=never starts the run anew")
 
     @contextlib.contextmanager
     def _marking_divergence(self) -> Iterator[None]:
@@ -190,6 +190,8 @@ class Trainer:
     def _skip(self, error: NonFiniteError) -> None:
         """Accept a skipped update within the budget, going back to the last checkpoint if so configured; or raise."""
         self.skips.accept(error)
+        if self.options.on_nonfinite == "skip":
+            self.weights.check(error.step, "which no skipping mends")
         if self.options.on_nonfinite == "rollback":
             skipped = self.skipped
             self.resume()
@@ -207,10 +209,12 @@ class Trainer:
         metrics: dict[str, float] = {}
         if done is not None:
             metrics |= {names.train(term): float(value) for term, value in done.terms.items()}
-            metrics |= {names.train_grad_norm(group): float(norm) for group, norm in done.norms.items()}
+            # Those of an update that fp16's scaler has dropped are of its scale, not of the loss.
+            norms = done.norms if done.updated else {}
+            metrics |= {names.train_grad_norm(group): float(norm) for group, norm in norms.items()}
         metrics[names.TRAIN_LR] = self.setup.optimizers.net.param_groups[0]["lr"]
         metrics[names.TRAIN_IMAGES_PER_S] = images_per_s
-        metrics[names.TRAIN_SKIPPED_STEPS] = float(len(self.skipped))
+        metrics[names.TRAIN_SKIPPED_STEPS] = float(len(self.skipped) + self.dropped)
         self.reporter.log(metrics | self.objective.scalars(), step=self.step, epoch=epoch)
 
     def _validate(self, epoch: int) -> None:
@@ -223,6 +227,7 @@ class Trainer:
                 f"{self.monitor} is {monitored} in the validation after step {self.step}: the weights are spoilt",
                 self.step,
             )
+        self.weights.check(self.step)
         self.setup.schedule.after_validation(monitored)
         if monitored < self.best:
             self.best = monitored
@@ -232,7 +237,8 @@ class Trainer:
         return self.ema.codec if self.ema is not None and self.options.eval_weights == "ema" else self.objective.codec
 
     def save(self) -> None:
-        """Write a checkpoint of this step boundary."""
+        """Write a checkpoint of this step boundary. Raises DivergedError, and writes none, where weights are spoilt."""
+        self.weights.check(self.step)
         self.checkpoints.save_step(self.step, self.state_dict())
 
     def resume(self) -> bool:
@@ -262,6 +268,7 @@ class Trainer:
             "stage": self.course.index,
             "first_epoch": self.course.first_epoch,
             "skipped": sorted(self.skipped),
+            "dropped": self.dropped,
             "recorded": self.reporter.position(),
             "codec": self.objective.codec.state_dict(),
             "ema": None if self.ema is None else self.ema.state_dict(),
@@ -278,6 +285,7 @@ class Trainer:
         self.stepper = self._new_stepper(self.setup)
         self.step, self.best = state["step"], state["best"]
         self.skips.steps = set(state["skipped"])
+        self.dropped_before = state.get("dropped", 0)  # which the checkpoints of earlier versions do not say
         self.objective.codec.load_state_dict(state["codec"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
