@@ -51,12 +51,15 @@ def list_regularizers(plugins: Sequence[str] = ()) -> list[str]:
 def create_model(name: str, *, plugins: Sequence[str] = (), seed: int = 0, **overrides: Any) -> "Codec":
     """The codec that `model=name` with these options builds, weights included; in train mode, on the CPU.
 
-    Raises ConfigError, with the nearest valid names, for a name or option that there is not.
+    The caller's random states stay as they are. Raises ConfigError, with the nearest valid names, for a name or option
+    that there is not, and RunBusyError while a run trains in another thread.
     """
     config = with_values(load_part("model", name, plugins=plugins, options=overrides), {"seed": seed})
     from lic_exp.runs.build import build_codec
+    from lic_exp.runs.one_at_a_time import one_at_a_time
 
-    return build_codec(config)
+    with one_at_a_time("makes a model", nested=True, long=False):
+        return build_codec(config)
 
 
 def complexity(
@@ -74,11 +77,13 @@ def complexity(
 
 
 def create_regularizer(name: str, *, plugins: Sequence[str] = (), **overrides: Any) -> "SpectralRegularizer | None":
-    """The regularizer that `spectral_reg=name` with these options builds; None for "none". Raises ConfigError."""
+    """The regularizer that `spectral_reg=name` with these options builds; None for "none". As `create_model`."""
     config = load_part("spectral_reg", name, plugins=plugins, options=overrides)
     from lic_exp.config.instantiation import instantiate
+    from lic_exp.runs.one_at_a_time import one_at_a_time
 
-    regularizer: SpectralRegularizer | None = instantiate(config.spectral_reg.component, "spectral_reg")
+    with one_at_a_time("makes a regularizer", nested=True, long=False):
+        regularizer: SpectralRegularizer | None = instantiate(config.spectral_reg.component, "spectral_reg")
     return regularizer
 
 
@@ -96,7 +101,9 @@ def list_runs(runs: str | Path = "runs") -> "pd.DataFrame":
 def run(overrides: Sequence[str] = (), *, quiet: bool = False) -> Run:
     """Train and evaluate as `python launch.py OVERRIDES` does, or find that run done.
 
-    Raises ConfigError before anything starts where an override is wrong, and what the run itself raises.
+    The caller's random states and number of threads are as before when it returns. Raises ConfigError before anything
+    starts where an override is wrong, RunBusyError where another thread of this process trains or evaluates, and what
+    the run itself raises.
     """
     training = one_training(overrides)
     config = load(training.overrides)

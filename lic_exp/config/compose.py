@@ -1,5 +1,6 @@
 """From overrides to a plain, resolved config, by Hydra; its refusals name the override."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,8 @@ from lic_exp.places import conf_folder
 
 # Setting a key of a list is a bare ValueError of OmegaConf.
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
+
+_session = threading.RLock()
 
 
 def compose(overrides: Overrides) -> dict[str, Any]:
@@ -73,14 +76,18 @@ def wanted_criterion(arguments: Sequence[str], config: Any) -> list[str]:
 
 @contextmanager
 def hydra_session() -> Iterator[None]:
-    """Leave a Hydra that is running already (a job of it may call `lic_exp.run`) as it was."""
-    before = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="lic_exp"):
-            yield
-    finally:
-        GlobalHydra.instance().hydra = before
+    """Leave a Hydra that is running already (a job of it may call `lic_exp.run`) as it was.
+
+    There is one in a process: other threads wait.
+    """
+    with _session:
+        before = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        try:
+            with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3", job_name="lic_exp"):
+                yield
+        finally:
+            GlobalHydra.instance().hydra = before
 
 
 def composed(arguments: Sequence[str], **options: Any) -> DictConfig:

@@ -24,6 +24,7 @@ from lic_exp.runs.evaluate import evaluate_run
 from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.lock import Hold, LockLostError, RunBusyError, run_is_held, run_lock
 from lic_exp.runs.log_file import held_back, log_file
+from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.provenance import record_environment
 from lic_exp.runs.recovery import known_status, set_aside_damaged
@@ -49,9 +50,10 @@ def execute(
 
     Everything is built before the folder is made, so that what cannot be built leaves nothing behind. From then on,
     whatever happens, status.json says it; errors are re-raised. Raises ConfigError, RunBusyError where another process
-    has the run, RunGoneError where its folder was deleted, and Preempted where a signal asked to stop.
+    has the run or this one another run, RunGoneError where its folder was deleted, and Preempted where a signal asked
+    to stop.
     """
-    with StopRequest() as stop:
+    with one_at_a_time(f"trains run {run.signature}"), StopRequest() as stop:
         if run_is_held(run):
             with run_lock(run):  # says by whom
                 pass
@@ -128,9 +130,9 @@ def evaluate_only(config: RunConfig, run: RunFolder, console: Console) -> None:
     Does nothing where another process has done so before the run could be taken. Trackers get it by the next `sync`.
     Raises as `execute`.
     """
-    torch.set_num_threads(config.trainer.threads or torch.get_num_threads())
     wanted = wanted_evaluation(config)
-    with StopRequest() as stop, run_lock(run) as hold:
+    with one_at_a_time(f"evaluates run {run.signature}"), StopRequest() as stop, run_lock(run) as hold:
+        torch.set_num_threads(config.trainer.threads or torch.get_num_threads())
         if wanted is not None and Run(run.root).is_evaluated(wanted):
             return
         with log_file(run):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,21 +20,26 @@ from lic_exp.fault_points import reached
 from lic_exp.models.base import Codec
 from lic_exp.runs import build as building
 from lic_exp.runs.changed_images import mark_changed, seen_before
+from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.run import Run
 from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
+from lic_exp.training.finite import FiniteWeights
 from lic_exp.training.trainer import Preempted
 
 
+@one_at_a_time("loads a codec", nested=True, long=False)
 def load_codec(run: Run, device: torch.device) -> Codec:
-    """The run's codec with its best weights by `val/rd_loss`, in eval mode."""
+    """The run's codec with its best weights by `val/rd_loss`, in eval mode. Raises DivergedError for spoilt ones."""
     codec = building.build_codec(with_values(run.config, {"model.weights": None})).to(device)
-    best = Checkpoints(run.folder / "checkpoints", run.signature).best
-    codec.load_state_dict(load_checkpoint(best)["codec"])
+    best = load_checkpoint(Checkpoints(run.folder / "checkpoints", run.signature).best)
+    codec.load_state_dict(best["codec"])
+    FiniteWeights({"best.pt": codec}).check(best["step"])
     return codec.eval()
 
 
+@one_at_a_time("evaluates a run", nested=True)
 def evaluate_run(
     run: Run,
     *,
@@ -51,7 +57,7 @@ def evaluate_run(
     folder: where the results go; None is `eval/<name of data>` when data is given. Else it is `eval`, or
         `eval/<name>` for another evaluation than the one that is there (`lic_exp.config.signing.evaluation_name`).
     qualities: of a variable-rate codec; None takes the config's choice. Raises ConfigError where it has no such.
-    stop: asked before every image; raises Preempted where it has a reason.
+    stop: asked before every image, at each rate; raises Preempted where it has a reason.
     """
     config = config or run.config
     device = building.resolve_device(config.trainer.device)
@@ -74,6 +80,7 @@ def evaluate_run(
         rates=building.evaluation_rates(
             building.build_criterion(config), codec, config.evaluation.qualities if qualities is None else qualities
         ),
+        before_each=partial(_check_stop, stop),
     )
     reached("evaluation.written")
     if name:
@@ -112,8 +119,12 @@ class _UntilStopped:
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
         for image in self.images:
-            if reason := self.stop():
-                raise Preempted(f"{reason}: stopped in the evaluation, which starts anew next time")
+            _check_stop(self.stop)
             yield image
             reached("evaluation.coded")
         self.stop()  # too late for a reason; but it raises where the results have nowhere to go
+
+
+def _check_stop(stop: Callable[[], str | None] | None) -> None:
+    if stop and (reason := stop()):
+        raise Preempted(f"{reason}: stopped in the evaluation, which starts anew next time")

@@ -8,6 +8,7 @@ from lic_exp.models.base import Codec
 from lic_exp.models.files import CheckpointError
 from lic_exp.models.weights import export_weights
 from lic_exp.runs.build import build_codec
+from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.run import Run
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 from lic_exp.training.ema import EMA
@@ -26,6 +27,7 @@ def export_run(run: Run, out: Path, *, last: bool) -> int:
     return step
 
 
+@one_at_a_time("loads a codec", nested=True, long=False)
 def export_codec(run: Run, *, last: bool) -> tuple[Codec, int]:
     """The run's codec on the CPU and the step that its weights are of. Raises ConfigError where there are none yet.
 

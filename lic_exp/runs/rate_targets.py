@@ -10,6 +10,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.evaluation.search import TOLERANCE_BPP, TOLERANCE_PSNR, Found, OutOfReachError, Target, search
 from lic_exp.runs import build as building
 from lic_exp.runs.evaluate import evaluation_images, load_codec
+from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.run import Run
 from lic_exp.training.variable_rate import VariableRate
 
@@ -17,6 +18,7 @@ UNITS = {"bpp": "bpp", "psnr": "dB"}
 TOLERANCES = {"bpp": f"{100 * TOLERANCE_BPP:g} %", "psnr": f"{TOLERANCE_PSNR:g} dB"}
 
 
+@one_at_a_time("evaluates a run", nested=True)
 def find_targets(run: Run, targets: Sequence[Target], *, data: str | None, console: Console) -> list[Found]:
     """Search each target on the run's best weights and images, those of `data` where given; say what was found.
 

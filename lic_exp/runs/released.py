@@ -13,8 +13,10 @@ from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.models.base import Codec
 from lic_exp.runs.build import build_codec, resolve_device
+from lic_exp.runs.one_at_a_time import one_at_a_time
 
 
+@one_at_a_time("evaluates a released checkpoint", nested=True)
 def measure_released(
     checkpoint: Path, model: str, *, compat: bool, data: str, folder: Path, device: str, console: Console
 ) -> Evaluation:
