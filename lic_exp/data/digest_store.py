@@ -1,7 +1,7 @@
-"""Digests of files, kept on disk between processes. Losing them, or having no place for them, costs time alone.
+"""What was found of files, kept on disk between processes. Losing it, or having no place for it, costs time alone.
 
-One SQLite file in the user's cache folder. Its rows are keyed by hashes, and each carries a checksum, so a damaged one
-is no answer instead of a wrong one. The oldest rows leave first.
+One SQLite file, of digests in the user's cache folder. Its rows are keyed by hashes, and each carries a checksum, so a
+damaged one is no answer instead of a wrong one. The oldest rows leave first.
 """
 
 import logging
@@ -40,8 +40,8 @@ def cache_folder() -> Path:
     return Path(chosen if os.path.isabs(chosen) else Path.home() / ".cache", "lic_exp")
 
 
-def read(keys: Collection[bytes]) -> dict[bytes, bytes]:
-    """{key: digest} of those keys that are known."""
+def read(keys: Collection[bytes], *, file: Path | None = None) -> dict[bytes, bytes]:
+    """{key: digest} of those keys that are known. file: another than that of digests, for values of any kind."""
 
     def select(connection: sqlite3.Connection) -> dict[bytes, bytes]:
         known: dict[bytes, bytes] = {}
@@ -51,11 +51,11 @@ def read(keys: Collection[bytes]) -> dict[bytes, bytes]:
             known |= {key: sealed[:-4] for key, sealed in rows if _is_whole(key, sealed)}
         return known
 
-    return _tried(select, {})
+    return _tried(select, {}, file)
 
 
-def write(digests: Mapping[bytes, bytes]) -> None:
-    """Keep them, in place of what was known of the same keys."""
+def write(digests: Mapping[bytes, bytes], *, file: Path | None = None) -> None:
+    """Keep them, in place of what was known of the same keys. file: as above."""
     for some in _chunks(digests.items(), _TRANSACTION):
         rows = [(key, digest + _checksum(key, digest)) for key, digest in some]
 
@@ -63,7 +63,7 @@ def write(digests: Mapping[bytes, bytes]) -> None:
             connection.executemany("INSERT OR REPLACE INTO digests (key, digest) VALUES (?, ?)", rows)
             connection.execute("DELETE FROM digests WHERE number <= (SELECT MAX(number) FROM digests) - ?", (MOST,))
 
-        _tried(insert, None)
+        _tried(insert, None, file)
 
 
 def _chunks(items: Collection[T], size: int) -> Iterator[Sequence[T]]:
@@ -80,15 +80,14 @@ def _is_whole(key: bytes, sealed: object) -> bool:
     return isinstance(sealed, bytes) and sealed[-4:] == _checksum(key, sealed[:-4])
 
 
-def _tried(act: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+def _tried(act: Callable[[sqlite3.Connection], T], otherwise: T, file: Path | None) -> T:
     """What `act` makes of the file in one transaction; `otherwise` where the file is of no use.
 
     A damaged file is removed, so that the next writer makes it anew. After any other trouble (no right to write, a full
     disk, a lock that nobody gives back) this process does without it.
     """
-    file = None
     try:
-        file = cache_folder() / FILE
+        file = cache_folder() / FILE if file is None else file
         if file in _given_up:
             return otherwise
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +98,7 @@ def _tried(act: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
     except (sqlite3.Error, OSError, RuntimeError) as error:
         _log.info("%s is not used: %s", file or "a cache of digests", error)
         if file is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-            for damaged in (file, file.with_name(f"{FILE}-journal")):
+            for damaged in (file, file.with_name(f"{file.name}-journal")):
                 with suppress(OSError):
                     damaged.unlink(missing_ok=True)
         elif file is not None:

@@ -114,7 +114,7 @@ _WHOLE = _Digest("whole", _of_all)
 
 def _digests(paths: Sequence[str], digest: _Digest) -> list[bytes]:
     """The digest of every file, opened only where it is not known of the file as it is now. Raises OSError."""
-    keys = [_key(path, _status(path), digest) for path in paths]
+    keys = [file_key(path, _status(path), digest.name) for path in paths]
     found = {key: _memory[key] for key in keys if key in _memory}
     if missing := {key: path for key, path in zip(keys, paths, strict=True) if key not in found}:
         from lic_exp.data import digest_store  # SQLite takes as long to import as a small data set to be listed
@@ -138,13 +138,13 @@ def _status(path: str) -> os.stat_result:
     return status
 
 
-def _key(path: str, status: os.stat_result, digest: _Digest) -> bytes:
-    """What tells a file, as it is now, from others and from itself before.
+def file_key(path: str, status: os.stat_result, what: str) -> bytes:
+    """What tells a file, as it is now, from others and from itself before. what: is known of it.
 
     The time of change tells also where size and time of modification were put back: no program can set it. The device
     is left out, since the same network folder has another number on every machine and after every mount.
     """
-    facts = (digest.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    facts = (what, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
     return hashlib.blake2b(repr(facts).encode() + os.fsencode(os.path.abspath(path)), digest_size=16).digest()
 
 
@@ -153,7 +153,7 @@ def _read(path: str, digest: _Digest) -> tuple[bytes, dict[bytes, bytes]]:
     with open(path, "rb") as file:
         status, now = os.fstat(file.fileno()), time.time_ns()
         content = digest.of(file)
-    return content, {_key(path, status, digest): content} if _has_settled(status.st_ctime_ns, now) else {}
+    return content, {file_key(path, status, digest.name): content} if _has_settled(status.st_ctime_ns, now) else {}
 
 
 def _has_settled(changed: int, now: int) -> bool:

@@ -1,28 +1,34 @@
 """A look at every image before training: what cannot be read, is too small, or stands on both sides of the split.
 
 Imports no torch. What was seen of a file is kept in a cache beside the runs, so that a second run of the same data set
-starts at once.
+starts at once. Of a million images half a kilobyte each is held in memory.
 """
 
-import json
+import hashlib
+import os
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from lic_exp.atomic import write_atomically
-from lic_exp.data.images import ImageError, ImageRef, SourceImage
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from lic_exp.data import digest_store
+from lic_exp.data.duplicates import PIXELS, THUMBNAIL, first_matches
+from lic_exp.data.fingerprints import file_key
+from lic_exp.data.images import ImageError, ImageRef, SourceImage, UnreadableError
 from lic_exp.data.sources import Group, ImageSource
 
-THUMBNAIL = 16
-"""Side of the grey thumbnails that are compared [pixels]."""
+SEEN_AS = f"thumbnail of {THUMBNAIL}, decoding 2, Pillow {PIL.__version__}"
+"""What is remembered of a file. Count up when `ImageRef.load` makes something else of files than before."""
 
-SAME = 0.995
-"""Correlation of two thumbnails above which their photos count as the same: survives recompression and resizing."""
+AT_ONCE = 4096
+"""Images that are looked at before what was seen is written down and handed on."""
 
-FLAT = 2.0
-"""Standard deviation [8-bit levels] below which a thumbnail says too little to be compared."""
+_FACTS = struct.Struct(f"<II32s{PIXELS}s")
 
 
 @dataclass
@@ -50,35 +56,57 @@ class Report:
         return bad + twice
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """What is remembered of an image: its error, or its size, the hash of its pixels, and its thumbnail in hex."""
+    """What is remembered of an image: its error, or its size, the SHA-256 of its pixels, and its thumbnail.
+
+    lasting: whether it is so as long as the file is the same; an error of reading may be gone the next time.
+    """
 
     error: str | None
     height: int = 0
     width: int = 0
-    pixels: str = ""
-    thumbnail: str = ""
+    pixels: bytes = b""
+    thumbnail: bytes = b""
+    lasting: bool = True
+
+    def packed(self) -> bytes:
+        """For the cache."""
+        if self.error is not None:
+            return os.fsencode(self.error)
+        return b"\0" + _FACTS.pack(self.height, self.width, self.pixels, self.thumbnail)
+
+    @staticmethod
+    def unpacked(packed: bytes) -> "Seen | None":
+        """None where the bytes are no such."""
+        if packed[:1] != b"\0":
+            return Seen(os.fsdecode(packed))
+        return Seen(None, *_FACTS.unpack(packed[1:])) if len(packed) == 1 + _FACTS.size else None
 
 
 def look(images: Sequence[SourceImage], cache: Path | None) -> Iterator[tuple[SourceImage, Seen]]:
     """Decode every image once, in threads, but for files that the cache knows (same size, times and inode)."""
-    known = _read_cache(cache)
     with ThreadPoolExecutor() as pool:
-        keys = [_key(image) for image in images]
-        seen = pool.map(lambda pair: known.get(pair[1]) or _look_at(pair[0]), zip(images, keys, strict=True))
-        found = list(seen)
-    fresh = {key: entry for key, entry in zip(keys, found, strict=True) if key and key not in known}
-    if cache is not None and fresh:
-        write_atomically(cache, json.dumps({key: vars(entry) for key, entry in (known | fresh).items()}))
-    yield from zip(images, found, strict=True)
+        for start in range(0, len(images), AT_ONCE):
+            some = images[start : start + AT_ONCE]
+            keys = list(pool.map(_key, some))
+            known = _read_cache([key for key in keys if key], cache)
+            found = list(pool.map(lambda image, seen: seen or _look_at(image), some, map(known.get, keys)))
+            fresh = {
+                key: seen.packed()
+                for key, seen in zip(keys, found, strict=True)
+                if key and key not in known and seen.lasting
+            }
+            if cache is not None and fresh:
+                digest_store.write(fresh, file=cache)
+            yield from zip(some, found, strict=True)
 
 
 @dataclass(frozen=True)
 class Survey:
     """What a look at all images of a source found, for whatever sizes will be asked of them.
 
-    train, val, evaluation: each image with its error or its size, pixels and thumbnail forgotten.
+    train, val, evaluation: each image with its error or its size.
     """
 
     train: list[tuple[SourceImage, Seen]]
@@ -100,16 +128,36 @@ class Survey:
 
 def survey(source: ImageSource, evaluation: Iterable[SourceImage], *, cache: Path | None) -> Survey:
     """Look at all images of a source and at those of a separate evaluation set, which are evaluated whole."""
-    train = list(look([image for group in source.train() for image in group.images], cache))
-    val = list(look(source.val(), cache))
-    separate = list(look(list(evaluation), cache))
-    twice = _duplicates(train, val)
-    only_separate = {name: other for name, other in _duplicates(train, separate).items() if name not in twice}
-    return Survey(_small(train), _small(val), _small(separate), twice, only_separate)
+    train = _Looked(look([image for group in source.train() for image in group.images], cache))
+    val = _Looked(look(source.val(), cache))
+    separate = _Looked(look(list(evaluation), cache))
+    twice = _twice(train, val)
+    only_separate = {name: other for name, other in _twice(train, separate).items() if name not in twice}
+    return Survey(train.small, val.small, separate.small, twice, only_separate)
 
 
-def _small(images: Iterable[tuple[SourceImage, Seen]]) -> list[tuple[SourceImage, Seen]]:
-    return [(image, replace(seen, pixels="", thumbnail="")) for image, seen in images]
+class _Looked:
+    """Images that were looked at. small: each, its pixels and thumbnail forgotten; of the good ones these are arrays.
+
+    names: of the good ones; pixels: their SHA-256; thumbnails: (N, PIXELS).
+    """
+
+    def __init__(self, images: Iterable[tuple[SourceImage, Seen]]) -> None:
+        self.small: list[tuple[SourceImage, Seen]] = []
+        self.names: list[str] = []
+        self.pixels: list[bytes] = []
+        thumbnails = bytearray()
+        sizes: dict[tuple[int, int], Seen] = {}
+        for image, seen in images:
+            if seen.error is not None:
+                self.small.append((image, seen))
+                continue
+            size = (seen.height, seen.width)
+            self.small.append((image, sizes.setdefault(size, Seen(None, *size))))
+            self.names.append(image.name)
+            self.pixels.append(seen.pixels)
+            thumbnails += seen.thumbnail
+        self.thumbnails: NDArray[np.uint8] = np.frombuffer(thumbnails, np.uint8).reshape(-1, PIXELS)
 
 
 def _unusable(images: Iterable[tuple[SourceImage, Seen]], least: int = 1) -> dict[str, str]:
@@ -145,65 +193,50 @@ class Without:
 
 
 def _look_at(image: SourceImage) -> Seen:
-    import hashlib
-
     from PIL import Image
 
     try:
         pixels = image.load()
     except ImageError as error:
-        return Seen(str(error))
+        return Seen(str(error), lasting=not isinstance(error, UnreadableError))
     grey = Image.fromarray(pixels).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return Seen(
         None,
         height=pixels.shape[0],
         width=pixels.shape[1],
-        pixels=hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
-        thumbnail=grey.tobytes().hex(),
+        pixels=hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest(),
+        thumbnail=grey.tobytes(),
     )
 
 
-def _duplicates(train: list[tuple[SourceImage, Seen]], held_out: list[tuple[SourceImage, Seen]]) -> dict[str, Any]:
-    import numpy as np
+def _duplicates(
+    train: Iterable[tuple[SourceImage, Seen]], held_out: Iterable[tuple[SourceImage, Seen]]
+) -> dict[str, tuple[str, str]]:
+    return _twice(_Looked(train), _Looked(held_out))
 
-    by_pixels = {seen.pixels: image.name for image, seen in held_out if not seen.error}
-    found = {i.name: (by_pixels[s.pixels], "exact") for i, s in train if not s.error and s.pixels in by_pixels}
-    left, left_names = _normalised((i.name, s) for i, s in train if i.name not in found)
-    right, right_names = _normalised((i.name, s) for i, s in held_out)
-    if len(left_names) and len(right_names):
-        for row, column in np.argwhere(left @ right.T > SAME):
-            found.setdefault(left_names[row], (right_names[column], "perceptual"))
+
+def _twice(train: _Looked, held_out: _Looked) -> dict[str, tuple[str, str]]:
+    """{training image: (image held out, "exact" or "perceptual")}, exact ones first."""
+    by_pixels = dict(zip(held_out.pixels, held_out.names, strict=True))
+    exact = [pixels in by_pixels for pixels in train.pixels]
+    found = {train.names[i]: (by_pixels[train.pixels[i]], "exact") for i in np.flatnonzero(exact)}
+    rest = np.flatnonzero(~np.array(exact, dtype=bool))
+    for row, column in sorted(first_matches(train.thumbnails[rest], held_out.thumbnails).items()):
+        found[train.names[rest[row]]] = (held_out.names[column], "perceptual")
     return found
 
 
-def _normalised(images: Iterable[tuple[str, Seen]]) -> tuple[Any, list[str]]:
-    """Thumbnails with mean 0 and norm 1 (N, THUMBNAIL^2), and their names; flat ones are left out."""
-    import numpy as np
-
-    pairs = [
-        (name, np.frombuffer(bytes.fromhex(seen.thumbnail), np.uint8).astype(float))
-        for name, seen in images
-        if not seen.error
-    ]
-    kept = [(name, thumbnail) for name, thumbnail in pairs if thumbnail.std() > FLAT]
-    rows = [(thumbnail - thumbnail.mean()) / (thumbnail.std() * THUMBNAIL) for _, thumbnail in kept]
-    return np.asarray(rows).reshape(len(rows), THUMBNAIL**2), [name for name, _ in kept]
-
-
-def _key(image: SourceImage) -> str:
-    """What tells a file on disk, as it is now, from another; nothing for an image that is no file."""
+def _key(image: SourceImage) -> bytes:
+    """What tells a file on disk, as it is now, from another; nothing for what is no file, or none that can be read."""
     if not isinstance(image, ImageRef):
-        return ""
-    status = image.path.stat()
-    facts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-    return ":".join([str(image.path.resolve()), *map(str, facts)])
-
-
-def _read_cache(cache: Path | None) -> dict[str, Seen]:
-    if cache is None or not cache.exists():
-        return {}
+        return b""
     try:
-        entries = json.loads(cache.read_text())
-        return {key: Seen(**entry) for key, entry in entries.items()}
-    except (ValueError, TypeError, AttributeError):
-        return {}  # a damaged cache costs time, nothing else
+        return file_key(os.fspath(image.path), image.path.stat(), SEEN_AS)
+    except OSError:
+        return b""
+
+
+def _read_cache(keys: Sequence[bytes], cache: Path | None) -> dict[bytes, Seen]:
+    packed = digest_store.read(keys, file=cache) if cache is not None and cache.exists() else {}
+    unpacked = {key: Seen.unpacked(value) for key, value in packed.items()}
+    return {key: seen for key, seen in unpacked.items() if seen is not None}

@@ -17,6 +17,9 @@ from lic_exp.training.objective import Objective
 
 log = logging.getLogger("lic_exp.runs")
 
+SEEN = ".preflight.sqlite"
+"""Beside the runs: what was seen of images (`lic_exp.data.preflight`)."""
+
 MOST_MESSAGES = 20
 FILES_AT_ONCE = 4
 """Checkpoints that lie on the disk at the worst moment: two of steps, the best, and the one being written."""
@@ -68,9 +71,8 @@ def _survey(config: RunConfig, source: ImageSource, run: RunFolder) -> Survey:
     evaluation = list_images(folder) if folder and config.evaluation.enabled else []
     train = [image for group in source.train() for image in group.images]
     images = (tuple(train), tuple(source.val()), tuple(evaluation))
-    found: Survey = remembered(
-        ("survey", images), lambda: survey(source, evaluation, cache=run.root.parent / ".preflight.json")
-    )
+    (run.root.parent / ".preflight.json").unlink(missing_ok=True)  # what earlier versions kept there
+    found: Survey = remembered(("survey", images), lambda: survey(source, evaluation, cache=run.root.parent / SEEN))
     return found
 
 

@@ -200,7 +200,7 @@ def decoded(monkeypatch):
 
 
 def test_a_second_look_decodes_nothing_and_finds_the_same(folders, decoded):
-    cache = folders / "runs" / ".preflight.json"
+    cache = folders / "runs" / ".preflight.sqlite"
     (folders / "train" / "text.png").write_text("I am a text.")
     put(folders / "train" / "copy.jpg", Image.open(folders / "val" / "c.png"), quality=80)
     first = report(folders, cache=cache)
@@ -213,7 +213,7 @@ def test_a_second_look_decodes_nothing_and_finds_the_same(folders, decoded):
 
 
 def test_a_changed_file_is_looked_at_again(folders, decoded):
-    cache = folders / ".preflight.json"
+    cache = folders / ".preflight.sqlite"
     bad = folders / "train" / "text.png"
     bad.write_text("I am a text.")
     assert report(folders, cache=cache).bad_train
@@ -223,17 +223,20 @@ def test_a_changed_file_is_looked_at_again(folders, decoded):
     assert decoded == ["text.png"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 1}', '{"a": {"error": null, "colour": 1}}', "\ufffd"])
-def test_a_damaged_cache_is_made_anew(folders, content):
-    cache = folders / ".preflight.json"
+@pytest.mark.parametrize("content", ["", "{", '{"a": {"error": null}}', "SQLite format 3\0 and then nothing", "\ufffd"])
+def test_a_damaged_cache_is_made_anew(folders, decoded, content):
+    cache = folders / ".preflight.sqlite"
     cache.write_text(content)
     assert report(folders, cache=cache).messages() == []
-    assert len(json.loads(cache.read_text())) == 4
+    report(folders, cache=cache)
+    decoded.clear()
+    assert report(folders, cache=cache).messages() == []
+    assert decoded == []
 
 
 def test_a_file_changed_behind_the_clocks_back_is_looked_at_again(folders, decoded):
     """Of the same size, and with the time of modification put back."""
-    cache, path = folders / ".preflight.json", folders / "train" / "a.bmp"
+    cache, path = folders / ".preflight.sqlite", folders / "train" / "a.bmp"
     for level in (80, 160):
         before = path.stat() if path.exists() else None
         put(path, Image.new("RGB", (64, 64), (level, level, level)))
