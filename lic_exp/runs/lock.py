@@ -6,12 +6,11 @@ again and again whether the folder and the lock file are still those that it too
 """
 
 import errno
-import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,6 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.processes import is_here, is_own, lives
 from lic_exp.records import RecordError
 from lic_exp.tracking.run_folder import HEARTBEAT_EVERY_S, RunFolder, is_silent
-
-log = logging.getLogger("lic_exp.runs")
 
 LOCK = ".lock"
 """The file in a run's folder, or a sweep's, that whoever is at work on it has locked."""
@@ -53,13 +50,13 @@ class RunGoneError(RuntimeError):
 class Hold:
     """A run that this process holds.
 
-    folder: its descriptor, open. lock: device and number of the lock file. status: as this process wrote it last.
+    folder: its descriptor, open. lock: device and number of the lock file. said: whether status.json says so.
     """
 
     run: RunFolder
     folder: int
     lock: tuple[int, int]
-    status: dict[str, Any] = field(default_factory=dict)
+    said: bool = False
 
     def check(self) -> None:
         """Raise RunGoneError, or LockLostError, where the run is no longer this process's."""
@@ -83,16 +80,13 @@ class Hold:
         """
         self.check()
         status = _status(self.run)
-        if self.status and status.get("lock") is not None and not is_own(status):
+        if self.said and status.get("lock") is not None and not is_own(status):
             raise LockLostError(
                 f"run {self.run.signature} was taken by process {status.get('pid')} on {status.get('host')} while this "
                 "process held it, and this one ends"
             )
-        if self.status and not status:
-            log.warning("%s was deleted or damaged, and is written anew", self.run.status_file)
-            self.run.status_file.unlink(missing_ok=True)
-            changes = self.status | changes
-        self.status = self.run.update_status(**{"lock": self.lock[1], **changes})
+        self.run.update_status(**{"lock": self.lock[1], **changes})
+        self.said = True
 
 
 def run_is_held(run: RunFolder) -> bool:

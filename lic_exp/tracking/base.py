@@ -218,9 +218,9 @@ def _entries_of(content: bytes) -> tuple[list[_Entry], int]:
     entries, damaged = [], 0
     for line in content.split(b"\n")[:-1]:
         try:
-            entry = decode_metrics(line.decode())
-            entries.append(_Entry(int(entry["step"]), line + b"\n", names.TRAIN_DIVERGED in entry))
-        except (ValueError, TypeError, KeyError, AttributeError):
+            entry = decode_metrics(line)
+            entries.append(_Entry(entry["step"], line + b"\n", names.TRAIN_DIVERGED in entry))
+        except ValueError:
             damaged += 1
     return entries, damaged
 

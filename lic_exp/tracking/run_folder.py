@@ -213,7 +213,7 @@ class RunFolder:
 
     def _status_to_update(self) -> dict[str, Any]:
         try:
-            return self.status() or dict(self._written)
+            found = self.status()
         except NewerError:
             raise
         except RecordError as error:
@@ -221,6 +221,9 @@ class RunFolder:
                 raise
             _log.warning("%s; it is written anew", error)
             return dict(self._written)
+        if self._written and not found:
+            _log.warning("%s was deleted; it is written anew", self.status_file)
+        return found or dict(self._written)
 
     def metrics(self, damaged: list[Damaged] | None = None) -> Iterator[dict[str, Any]]:
         """The logged entries in order; an unfinished last line is not yet an entry.

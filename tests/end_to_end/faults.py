@@ -165,11 +165,11 @@ def main() -> None:
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, torch {torch.__version__}, {os.cpu_count()} cores", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder, references = Path(temporary), {}
-        for title, fault in FAULTS.items():
-            if fault.overrides not in references:
-                place = folder / f"reference{len(references)}"
-                references[fault.overrides] = made(place, fault.overrides)
-            for seed in range(options.trials):
+        for seed in range(options.trials):
+            for title, fault in FAULTS.items():
+                if fault.overrides not in references:
+                    place = folder / f"reference{len(references)}"
+                    references[fault.overrides] = made(place, fault.overrides)
                 told = trial(folder, references[fault.overrides], title, seed)
                 print(f"trial {seed + 1} of {options.trials} bit-equal; killed {told}", flush=True)
 
