@@ -1,0 +1,33 @@
+"""What came of a run: the exit code, and one line instead of a traceback where the error is no bug of ours."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from lic_exp import exit_codes
+from lic_exp.divergence import DivergedError
+from lic_exp.evaluation.evaluator import EvaluationError
+from lic_exp.models.compressai_coding import CodingError
+from lic_exp.models.files import CheckpointError
+from lic_exp.runs.lock import RunBusyError
+from lic_exp.runs.outcome import guarded
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DivergedError("a weight is not finite", 3), exit_codes.DIVERGED),
+        (RunBusyError("this process trains run 0123 already"), exit_codes.BUSY),
+        (CheckpointError("best.pt is gone"), exit_codes.FAILED),
+        (EvaluationError("image 'a.png': CodingError: symbols beyond 2^26"), exit_codes.FAILED),
+        (CodingError("quantiles ask for tables of nan symbols"), exit_codes.FAILED),
+    ],
+)
+def test_an_end_that_is_no_bug_is_one_line(error, code):
+    def action():
+        raise error
+
+    said = io.StringIO()
+    assert guarded(action, Console(file=said, width=200)) == code
+    assert said.getvalue() == f"{error}\n"
