@@ -131,11 +131,11 @@ def evaluate_only(config: RunConfig, run: RunFolder, console: Console) -> None:
     Raises as `execute`.
     """
     wanted = wanted_evaluation(config)
-    with one_at_a_time(f"evaluates run {run.signature}"), StopRequest() as stop, run_lock(run) as hold:
-        torch.set_num_threads(config.trainer.threads or torch.get_num_threads())
+    with StopRequest() as stop, run_lock(run) as hold:
         if wanted is not None and Run(run.root).is_evaluated(wanted):
             return
-        with log_file(run):
+        with one_at_a_time(f"evaluates run {run.signature}"), log_file(run):
+            torch.set_num_threads(config.trainer.threads or torch.get_num_threads())
             log.info("another evaluation begins")
             hold.update_status()  # says whose heartbeat this is
             try:

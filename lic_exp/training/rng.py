@@ -21,7 +21,7 @@ def rng_state() -> dict[str, Any]:
     return {
         "torch": torch.get_rng_state(),
         "cuda": list(torch.cuda.get_rng_state_all()) if torch.cuda.is_available() else [],
-        "python": [version, torch.tensor(words), gauss],
+        "python": [version, torch.tensor(words, device="cpu"), gauss],
         "numpy": [str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
     }
 

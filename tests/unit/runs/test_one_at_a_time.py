@@ -171,3 +171,10 @@ def test_a_callers_random_numbers_and_threads_stay(tmp_path, done, what):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_model_without_values_is_made_on_the_device_that_its_caller_named():
+    before = stirred()
+    with torch.device("meta"):
+        assert next(lic_exp.create_model("dhic_tiny").parameters()).is_meta
+    assert unequal(before, rng_state()) == []
