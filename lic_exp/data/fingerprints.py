@@ -9,7 +9,9 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -23,6 +25,10 @@ _MOST_IN_MEMORY = 100_000
 _memory: dict[bytes, bytes] = {}
 
 
+Facts = tuple[int, int, int, int]
+"""A file's size, times of modification and of change [ns], and inode."""
+
+
 _DIGEST_BYTES = 32
 
 _MOST_TAKEN = 16
@@ -30,10 +36,11 @@ _MOST_TAKEN = 16
 
 
 class _Taken(NamedTuple):
-    """What a fingerprint was taken of. files: set and image; digests: of each, one after another."""
+    """What a fingerprint was taken of. files: set and image; digests, facts: of each, one after another."""
 
     files: list[tuple[int, ImageRef]]
     digests: bytes
+    facts: "array[int]"
 
     def by_name(self) -> dict[tuple[int, str], tuple[Path, bytes]]:
         return {
@@ -63,13 +70,17 @@ def fingerprint(*sets: Sequence[ImageRef]) -> str:
     listed = [
         (number, image) for number, images in enumerate(sets) for image in sorted(images, key=lambda image: image.name)
     ]
-    contents = _digests([os.fspath(image.path) for _, image in listed], _ENDS)
+    paths = [os.fspath(image.path) for _, image in listed]
+    facts = [facts_of(_status(path)) for path in paths]
+    contents = _digests(paths, facts, _ENDS)
     whole = hashlib.sha256()
     for (number, image), content in zip(listed, contents, strict=True):
         whole.update(json.dumps([number, image.name]).encode() + content)
     taken = whole.hexdigest()
-    _taken.pop(taken, None)
-    _taken[taken] = _Taken(listed, b"".join(contents))
+    known = _taken.pop(taken, None)
+    # What files were when they were first seen: who is touched later is to be told from who never was.
+    same = known is not None and known.files == listed
+    _taken[taken] = known if known and same else _Taken(listed, b"".join(contents), _packed(facts))
     for oldest in list(_taken)[:-_MOST_TAKEN]:
         del _taken[oldest]
     return taken
@@ -89,9 +100,32 @@ def differences(before: str, after: str) -> list[str]:
     return sorted(found)
 
 
+def touched(taken: str) -> list[tuple[ImageRef, Facts]]:
+    """The images of a fingerprint taken in this process whose files are not what they were then, with what they were.
+
+    Their ends are the same, or else the fingerprint would be another.
+    """
+    if taken not in _taken:
+        return []
+    files, _, packed = _taken[taken]
+    before = [(packed[i], packed[i + 1], packed[i + 2], packed[i + 3]) for i in range(0, len(packed), 4)]
+    found = []
+    for (_, image), facts in zip(files, before, strict=True):
+        with suppress(OSError):
+            if tuple(_packed([facts_of(image.path.stat())])) != facts:
+                found.append((image, facts))
+    return found
+
+
+def _packed(facts: Iterable[Facts]) -> "array[int]":
+    """A quarter of the memory; inodes may have 64 bits."""
+    return array("Q", (fact & 0xFFFF_FFFF_FFFF_FFFF for one in facts for fact in one))
+
+
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a whole file, in hexadecimal digits. Raises OSError."""
-    (digest,) = _digests([os.fspath(path)], _WHOLE)
+    name = os.fspath(path)
+    (digest,) = _digests([name], [facts_of(_status(name))], _WHOLE)
     return digest.hex()
 
 
@@ -112,9 +146,9 @@ _ENDS = _Digest("size, first and last 4 KiB", _of_ends)
 _WHOLE = _Digest("whole", _of_all)
 
 
-def _digests(paths: Sequence[str], digest: _Digest) -> list[bytes]:
+def _digests(paths: Sequence[str], facts: Sequence[Facts], digest: _Digest) -> list[bytes]:
     """The digest of every file, opened only where it is not known of the file as it is now. Raises OSError."""
-    keys = [file_key(path, _status(path), digest.name) for path in paths]
+    keys = [file_key(path, now, digest.name) for path, now in zip(paths, facts, strict=True)]
     found = {key: _memory[key] for key in keys if key in _memory}
     if missing := {key: path for key, path in zip(keys, paths, strict=True) if key not in found}:
         from lic_exp.data import digest_store  # SQLite takes as long to import as a small data set to be listed
@@ -138,14 +172,17 @@ def _status(path: str) -> os.stat_result:
     return status
 
 
-def file_key(path: str, status: os.stat_result, what: str) -> bytes:
-    """What tells a file, as it is now, from others and from itself before. what: is known of it.
+def facts_of(status: os.stat_result) -> Facts:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def file_key(path: str, facts: Facts, what: str) -> bytes:
+    """What tells a file, as these facts are, from others and from itself before. what: is known of it.
 
     The time of change tells also where size and time of modification were put back: no program can set it. The device
     is left out, since the same network folder has another number on every machine and after every mount.
     """
-    facts = (what, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-    return hashlib.blake2b(repr(facts).encode() + os.fsencode(os.path.abspath(path)), digest_size=16).digest()
+    return hashlib.blake2b(repr((what, *facts)).encode() + os.fsencode(os.path.abspath(path)), digest_size=16).digest()
 
 
 def _read(path: str, digest: _Digest) -> tuple[bytes, dict[bytes, bytes]]:
@@ -153,7 +190,9 @@ def _read(path: str, digest: _Digest) -> tuple[bytes, dict[bytes, bytes]]:
     with open(path, "rb") as file:
         status, now = os.fstat(file.fileno()), time.time_ns()
         content = digest.of(file)
-    return content, {file_key(path, status, digest.name): content} if _has_settled(status.st_ctime_ns, now) else {}
+    return content, {file_key(path, facts_of(status), digest.name): content} if _has_settled(
+        status.st_ctime_ns, now
+    ) else {}
 
 
 def _has_settled(changed: int, now: int) -> bool:

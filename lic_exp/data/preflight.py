@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from lic_exp.data import digest_store
 from lic_exp.data.duplicates import PIXELS, THUMBNAIL, first_matches
-from lic_exp.data.fingerprints import file_key
+from lic_exp.data.fingerprints import Facts, facts_of, file_key
 from lic_exp.data.images import ImageError, ImageRef, SourceImage, UnreadableError
 from lic_exp.data.sources import Group, ImageSource
 
 SEEN_AS = f"thumbnail of {THUMBNAIL}, decoding 2, Pillow {PIL.__version__}"
 """What is remembered of a file. Count up when `ImageRef.load` makes something else of files than before."""
+
+CACHE = ".preflight.sqlite"
+"""The file, beside the runs, in which it is kept."""
 
 AT_ONCE = 4096
 """Images that are looked at before what was seen is written down and handed on."""
@@ -100,6 +103,15 @@ def look(images: Sequence[SourceImage], cache: Path | None) -> Iterator[tuple[So
             if cache is not None and fresh:
                 digest_store.write(fresh, file=cache)
             yield from zip(some, found, strict=True)
+
+
+def shows_the_same(image: ImageRef, before: Facts, cache: Path) -> bool | None:
+    """Whether an image has the pixels that were seen of its file when it was as `before` says; None: nothing was."""
+    key = file_key(os.fspath(image.path), before, SEEN_AS)
+    seen = _read_cache([key], cache).get(key)
+    if seen is None or seen.error is not None:
+        return None
+    return _look_at(image).pixels == seen.pixels
 
 
 @dataclass(frozen=True)
@@ -231,7 +243,7 @@ def _key(image: SourceImage) -> bytes:
     if not isinstance(image, ImageRef):
         return b""
     try:
-        return file_key(os.fspath(image.path), image.path.stat(), SEEN_AS)
+        return file_key(os.fspath(image.path), facts_of(image.path.stat()), SEEN_AS)
     except OSError:
         return b""
 

@@ -11,14 +11,18 @@ from lic_exp.atomic import write_json
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import data_fingerprint, evaluation_name, folder_fingerprint, image_sets, images_of
-from lic_exp.data.fingerprints import differences, fingerprint
+from lic_exp.data.fingerprints import differences, fingerprint, touched
 from lic_exp.data.images import ImageError, ImageRef, SourceImage
+from lic_exp.data.preflight import CACHE, shows_the_same
 from lic_exp.data.unchanged import looked_at_anew
 from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY, RunFolder
 
 log = logging.getLogger("lic_exp.runs")
 
 MOST_NAMED = 20
+
+MOST_TOUCHED = 1000
+"""Images that are decoded to see whether they changed; whoever touches all of ImageNet shall not wait for hours."""
 
 RECORD = "images_changed.json"
 """In a run's artifacts: which images changed while it trained."""
@@ -31,14 +35,16 @@ def check_trained(config: RunConfig, run: RunFolder, wanted: str | None) -> None
     """Raise ImageError, naming them, where images are no longer those that a run got its name from.
 
     wanted: the name of the evaluation that it has just had too, or None; of either's results the images are marked.
-    Only files are opened whose size, times or inode differ, and one that was touched but holds what it held is no
+    Only files are opened whose size, times or inode differ, and one that was touched but shows what it showed is no
     change.
     """
     with looked_at_anew():
         signed = _changes(
-            config.signature, {label: partial(data_fingerprint, data) for label, data in image_sets(config).items()}
+            config.signature,
+            {label: partial(data_fingerprint, data) for label, data in image_sets(config).items()},
+            run,
         )
-        evaluated, names = _of_evaluation(config, wanted)
+        evaluated, names = _of_evaluation(config, wanted, run)
     if not (changed := [*signed, *evaluated]):
         return
     if signed:
@@ -51,17 +57,17 @@ def check_trained(config: RunConfig, run: RunFolder, wanted: str | None) -> None
 def check_evaluated(config: RunConfig, run: RunFolder, wanted: str | None, seen: Sequence[str]) -> None:
     """The same after an evaluation alone. seen: what changed of the very images that were evaluated."""
     with looked_at_anew():
-        evaluated, names = _of_evaluation(config, wanted)
+        evaluated, names = _of_evaluation(config, wanted, run)
     if changed := list(dict.fromkeys([*seen, *evaluated])):
         _mark_named(run, names, changed)
         raise ImageError(f"images changed while they were evaluated: {_some(changed)}. Give the command again")
 
 
-def _of_evaluation(config: RunConfig, wanted: str | None) -> tuple[list[str], set[str]]:
+def _of_evaluation(config: RunConfig, wanted: str | None, run: RunFolder) -> tuple[list[str], set[str]]:
     """What is no longer as it was in `evaluation.data`, and the names that results may have got meanwhile."""
     if wanted is None:
         return [], set()
-    changed = _changes(wanted, {"evaluation.data": partial(folder_fingerprint, str(config.evaluation.data))})
+    changed = _changes(wanted, {"evaluation.data": partial(folder_fingerprint, str(config.evaluation.data))}, run)
     try:
         return changed, {wanted, evaluation_name(config)}
     except ConfigError:  # they are gone
@@ -101,7 +107,7 @@ def mark_changed(images: Iterable[SourceImage], before: str, folder: Path) -> li
     return changed
 
 
-def _changes(name: str | None, now: Mapping[str, Callable[[], str]]) -> list[str]:
+def _changes(name: str | None, now: Mapping[str, Callable[[], str]], run: RunFolder) -> list[str]:
     """What is no longer as it was when a name was made. now: {what the images are called: their fingerprint}."""
     found: list[str] = []
     for label, before in images_of.get(name or "", {}).items():
@@ -112,7 +118,23 @@ def _changes(name: str | None, now: Mapping[str, Callable[[], str]]) -> list[str
             continue
         if after != before:
             found += differences(before, after) or [f"{label}: not what it was"]
+        else:
+            found += _changed_within(before, run.root.parent / CACHE)
     return list(dict.fromkeys(found))
+
+
+def _changed_within(taken: str, cache: Path) -> list[str]:
+    """Images that were touched and have other pixels than were seen before the training, though the same ends."""
+    found, unknown = [], []
+    for place, (image, before) in enumerate(touched(taken)):
+        same = shows_the_same(image, before, cache) if place < MOST_TOUCHED else None
+        if same is None:
+            unknown.append(f"{image}")
+        elif not same:
+            found.append(f"{image} changed")
+    if unknown:
+        log.warning("touched meanwhile, with the same size and ends, and not looked at again: %s", _some(unknown))
+    return found
 
 
 def _mark(file: Path, changed: list[str]) -> None:

@@ -9,16 +9,13 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import Component, DataConfig, RunConfig
 from lic_exp.config.signing import data_source
 from lic_exp.data.images import list_images
-from lic_exp.data.preflight import Report, Survey, Without, survey
+from lic_exp.data.preflight import CACHE, Report, Survey, Without, survey
 from lic_exp.data.sources import Folder, ImageSource
 from lic_exp.data.unchanged import remembered
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.objective import Objective
 
 log = logging.getLogger("lic_exp.runs")
-
-SEEN = ".preflight.sqlite"
-"""Beside the runs: what was seen of images (`lic_exp.data.preflight`)."""
 
 MOST_MESSAGES = 20
 FILES_AT_ONCE = 4
@@ -72,7 +69,7 @@ def _survey(config: RunConfig, source: ImageSource, run: RunFolder) -> Survey:
     train = [image for group in source.train() for image in group.images]
     images = (tuple(train), tuple(source.val()), tuple(evaluation))
     (run.root.parent / ".preflight.json").unlink(missing_ok=True)  # what earlier versions kept there
-    found: Survey = remembered(("survey", images), lambda: survey(source, evaluation, cache=run.root.parent / SEEN))
+    found: Survey = remembered(("survey", images), lambda: survey(source, evaluation, cache=run.root.parent / CACHE))
     return found
 
 

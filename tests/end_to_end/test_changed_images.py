@@ -166,6 +166,22 @@ def test_evaluation_images_that_change_fail_the_run_and_only_them(data, images, 
     assert run.status()["attempt"] == 2
 
 
+@pytest.mark.parametrize("suffix", ["bmp", "ppm"])
+def test_a_change_in_the_midst_of_a_file_is_noticed(data, images, monkeypatch, suffix, capfd):
+    """Which has the same size, the same ends, and so the same fingerprint."""
+    path = images / "train" / f"e.{suffix}"
+    put(path, 5)
+
+    def edit():
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+
+    at_the_last_step(monkeypatch, edit)
+    assert go(*data) == exit_codes.FAILED
+    assert f"{path} changed." in capfd.readouterr().err
+
+
 def test_many_changes_are_counted(data, images, monkeypatch, capfd):
     at_the_last_step(monkeypatch, lambda: [put(images / f"train/new{i:02}.png", i) for i in range(30)])
     assert go(*data) == exit_codes.FAILED
