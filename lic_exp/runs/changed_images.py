@@ -31,6 +31,10 @@ MARK = "images_changed"
 """The key of the same in the results of an evaluation."""
 
 
+TABLES = ("images.csv", "rd_point.json")
+"""Results that have no room for a mark, and would be taken for those of a run."""
+
+
 def check_trained(config: RunConfig, run: RunFolder, wanted: str | None) -> None:
     """Raise ImageError, naming them, where images are no longer those that a run got its name from.
 
@@ -100,6 +104,8 @@ def mark_changed(images: Iterable[SourceImage], before: str, folder: Path) -> li
     there = [image for image in images if isinstance(image, ImageRef) and os.path.isfile(image.path)]
     after = fingerprint(there)
     if after == before:
+        for name in TABLES:  # those of an evaluation before this one
+            _put_aside(folder / name).unlink(missing_ok=True)
         return []
     changed = differences(before, after)
     _mark(folder / EVALUATION_FILE, changed)
@@ -138,10 +144,17 @@ def _changed_within(taken: str, cache: Path) -> list[str]:
 
 
 def _mark(file: Path, changed: list[str]) -> None:
-    """Write into the results that their images changed; they count as nobody's."""
+    """Write into the results that their images changed, and put their tables aside: they count as nobody's."""
     content = json.loads(file.read_text(encoding="utf-8"))
     kept = {key: value for key, value in content.items() if key != EVALUATION_KEY}
     write_json(file, kept | {MARK: sorted({*content.get(MARK, []), *changed})})
+    for name in TABLES:
+        if (file.parent / name).exists():
+            os.replace(file.parent / name, _put_aside(file.parent / name))
+
+
+def _put_aside(table: Path) -> Path:
+    return table.with_stem(f"{table.stem}_changed")
 
 
 def _some(changed: list[str]) -> str:

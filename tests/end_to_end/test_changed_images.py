@@ -14,13 +14,14 @@ from lic_exp import exit_codes
 from lic_exp.__main__ import main
 from lic_exp.runs import attempt as execute
 from lic_exp.runs import evaluate as evaluating
+from lic_exp.runs.run import Run
 from lic_exp.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch, toy_folder):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(execute, "record_environment", lambda run, arguments: {})  # half of the time it takes
+    monkeypatch.setattr(execute, "record_environment", lambda *arguments: {})  # half of the time it takes
 
 
 def put(path, seed):
@@ -130,6 +131,8 @@ def test_images_that_change_fail_the_run_by_name(data, images, monkeypatch, chan
     assert len(list(run.checkpoints.glob("step_*.pt"))) == 2
     assert (run.checkpoints / "best.pt").exists()
     assert "evaluation" not in evaluation_of(run), "it counts as nobody's"
+    assert Run(run.root).evaluation.empty
+    assert {path.name for path in run.eval.iterdir()} >= {"images_changed.csv", "rd_point_changed.json"}
 
     if change == "val replaced":
         shutil.rmtree(images)
@@ -138,6 +141,8 @@ def test_images_that_change_fail_the_run_by_name(data, images, monkeypatch, chan
         assert "images changed while it trained earlier: " in capfd.readouterr().err
         assert go(*data, "trainer.resume=never") == exit_codes.DONE
         assert "images_changed" not in evaluation_of(run)
+        assert not Run(run.root).evaluation.empty
+        assert not list(run.eval.glob("*_changed*"))
 
 
 @pytest.mark.parametrize("act", [touched, written_again])
