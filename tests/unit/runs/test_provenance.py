@@ -235,6 +235,7 @@ def test_the_users_packages_have_checkouts_of_their_own(here, tmp_path, monkeypa
 
 def test_the_record_of_an_attempt_and_none_of_an_earlier_one(here, tmp_path):
     run = RunFolder(tmp_path / "run")
+    run.create()
     write(here, {"pack/new.py": "n = 1\n"})
     assert record_environment(run, ["seed=0"])["git_dirty"] is True
     assert b"+n = 1" in (run.root / "git.diff").read_bytes()
@@ -248,10 +249,13 @@ def test_a_copy_of_the_code_has_the_commit_and_the_diff_of_its_origin(here, tmp_
     write(here, {"pack/model.py": "a = 2\n"})
     expected = code_state()
     copy = tmp_path / "sweep" / "code"
+    copy.mkdir(parents=True)
+    (tmp_path / "second").mkdir()
     record_origin(copy, [])
     assert origin(copy) == expected
     monkeypatch.setattr(provenance, "PACKAGE", copy / "pack")
     run = RunFolder(tmp_path / "run")
+    run.create()
     assert record_environment(run, []).items() >= expected.facts.items()
     assert (run.root / "git.diff").read_bytes() == expected.diffs["git.diff"]
     record_origin(tmp_path / "second", [])
