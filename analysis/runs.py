@@ -17,6 +17,7 @@ from analysis.errors import AnalysisError
 from analysis.run_places import Place, given_path, run_folders
 from analysis.run_records import RunRecord, files_of, read_files, read_record
 from analysis.run_tables import evaluation_table, metrics_table, runs_table
+from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import is_run_folder
 
@@ -133,11 +134,18 @@ class Runs:
     def means(self, images: str = "") -> pd.DataFrame:
         """Mean over the images of one set: a row per run, and per rate where the tables have a rate label.
 
+        images: the set's name, or the unique beginning of one: "kodak" of "kodak-1a2b3c4d". Raises AnalysisError where
+        it is the beginning of several.
+
         `signature, seed, lmbda` (the rate's own, where it has one), the label (one of RATE_LABELS), the number of
         `images`, and each measure's mean, NaN where an image lacks it: its mean would be of other images than the
         rate's.
         """
-        rows = self.evaluation[self.evaluation["set"] == images]
+        try:
+            named = unique_match(images, self.evaluation["set"].unique()) if images else images
+        except AmbiguousNameError as error:
+            raise AnalysisError(f"{error}: give more of the name") from error
+        rows = self.evaluation[self.evaluation["set"] == named]
         keys = ["signature", *(label for label in RATE_LABELS if label in rows)]
         others = (*keys, "height", "width", "lmbda")
         measures = [str(name) for name in rows.select_dtypes("number") if name not in others]

@@ -1,5 +1,6 @@
-"""A name by its unique beginning: of runs, sweeps, cells, published curves. Imports nothing."""
+"""Names: found by their unique beginning (runs, sweeps, cells, published curves), and made of other people's words."""
 
+import re
 from collections.abc import Iterable
 
 
@@ -17,3 +18,12 @@ def unique_match(name: str, candidates: Iterable[str]) -> str | None:
     if len(found) > 1:
         raise AmbiguousNameError(f"{name} could be any of {', '.join(found)}")
     return found[0] if found else None
+
+
+def file_name(text: str, most_bytes: int = 40, *, otherwise: str) -> str:
+    """The text as part of a file's name, in any file system: letters, digits and _ . - alone, and no more bytes.
+
+    otherwise: what to take where nothing of it is left. Different texts may come to the same name.
+    """
+    plain = re.sub(r"[^\w.-]+", "_", text).encode(errors="replace")[:most_bytes]
+    return plain.decode(errors="ignore").strip("._") or otherwise

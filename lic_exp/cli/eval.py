@@ -35,12 +35,12 @@ _numbers.__name__ = "list of numbers"  # argparse says: invalid list of numbers 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--data", metavar="FOLDER", help="images; default: what the run evaluates on")
-    parser.add_argument("--out", metavar="FOLDER", help="where results go (default: eval/ in the run folder)")
+    parser.add_argument("--out", metavar="FOLDER", help="where results go (default: in eval/ of the run folder)")
     parser.add_argument(
         "--qualities",
         type=_numbers,
         metavar="Q[,...]",
-        help="of a variable-rate model; default: what the run evaluates at. Results go to eval/chosen_rates",
+        help="of a variable-rate model; default: what the run evaluates at",
     )
     for measure, meaning in (("bpp", "bits per pixel"), ("psnr", "a PSNR [dB]")):
         parser.add_argument(
@@ -48,8 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=_numbers,
             default=[],
             metavar="X[,...]",
-            help=f"search the qualities of a variable-rate model that meet {meaning}, and evaluate there; goes to "
-            "eval/targets",
+            help=f"search the qualities of a variable-rate model that meet {meaning}, and evaluate there",
         )
 
 
@@ -60,19 +59,20 @@ def run(options: argparse.Namespace) -> int:
     _check(options.qualities, [value for _, value in targets])
     if found.state != "done":
         print(_so_far(found), file=sys.stderr)
-    folder = _folder(found, options, "targets" if targets else "" if options.qualities is None else "chosen_rates")
     from lic_exp.evaluation.report import evaluation_table  # torch
     from lic_exp.runs.reevaluation import reevaluate
 
-    evaluation = reevaluate(
+    evaluation, folder = reevaluate(
         found,
         data=options.data,
-        folder=folder,
+        folder=None if options.out is None else Path(options.out),
         qualities=options.qualities,
         targets=targets,
         console=console_for(sys.stderr),
     )
-    console_for(sys.stdout).print(evaluation_table(evaluation))
+    console = console_for(sys.stdout)
+    console.print(evaluation_table(evaluation))
+    console.print(f"results: {folder}", markup=False, highlight=False, soft_wrap=True)
     return exit_codes.FAILED if evaluation.mismatches or evaluation.images_changed else exit_codes.DONE
 
 
@@ -83,16 +83,6 @@ def _check(qualities: list[float] | None, targets: list[float]) -> None:
         raise ConfigError(["--qualities: a quality stands there twice"])
     if not all(value > 0 for value in targets):
         raise ConfigError(["a target must be greater than 0"])
-
-
-def _folder(run: Run, options: argparse.Namespace, chosen: str) -> Path | None:
-    """Where results go; None leaves it to `evaluate_run`. eval/ itself is for the finished run's own results."""
-    if options.out:
-        return Path(options.out)
-    parts = [Path(options.data).resolve().name] if options.data else []
-    parts += ["so_far"] if run.state != "done" and not options.data else []
-    parts += [chosen] if chosen else []
-    return run.files.eval / "_".join(parts) if parts else None
 
 
 def _so_far(run: Run) -> str:

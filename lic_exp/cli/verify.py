@@ -34,21 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-compat", action="store_true", help="weights of our own, trained with model.compat=false")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
-    parser.add_argument("--out", metavar="FOLDER", type=Path, help="where results go (default: verify/NAME OF CKPT)")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="where results go (default: in verify/)")
 
 
 def run(options: argparse.Namespace) -> int:
     curves = published_of(options.model, options.published)
-    folder = options.out or Path("verify", options.checkpoint.stem)
     from lic_exp.evaluation.report import evaluation_table  # torch
     from lic_exp.runs.released import measure_released
 
-    measured = measure_released(
+    measured, folder = measure_released(
         options.checkpoint,
         options.model,
         compat=not options.no_compat,
         data=options.data,
-        folder=folder,
+        folder=options.out,
         device=options.device,
         console=console_for(sys.stderr),
     )

@@ -47,7 +47,7 @@ def signature(config: RunConfig) -> str:
     Raises ConfigError where data or weights that belong to the identity cannot be read.
     """
     with files_unchanged():
-        name = _digest(signed_part(config), SIGNATURE_DIGITS)
+        name = digest(signed_part(config), SIGNATURE_DIGITS)
         images_of[name] = {label: data_fingerprint(data) for label, data in image_sets(config).items()}
         return name
 
@@ -70,9 +70,25 @@ def evaluation_name(config: RunConfig) -> str:
     chosen = config.evaluation
     images = None if chosen.data is None else folder_fingerprint(chosen.data)
     rates = None if chosen.qualities is None else [_form(rate) for rate in sorted(set(chosen.qualities))]
-    name = _digest({"images": images, "limit": chosen.limit, "qualities": rates}, EVALUATION_DIGITS)
+    name = digest({"images": images, "limit": chosen.limit, "qualities": rates})
     images_of[name] = {} if images is None else {"evaluation.data": images}
     return name
+
+
+def asked_evaluation_name(
+    config: RunConfig,
+    data: str | None,
+    qualities: Sequence[float] | None,
+    targets: Sequence[tuple[str, float]] = (),
+) -> str:
+    """The digits of an evaluation that is asked for beside a config's own: 8 hexadecimal ones.
+
+    data: a folder of images, taken by content; None: the images of the config's own evaluation. qualities, targets: as
+    asked for, in any order. Raises ConfigError as `signature`.
+    """
+    images = evaluation_name(config) if data is None else folder_fingerprint(data, "--data")
+    rates = None if qualities is None else sorted(_form(float(rate)) for rate in qualities)
+    return digest({"images": images, "qualities": rates, "targets": sorted(map(list, targets))})
 
 
 def wanted_evaluation(config: RunConfig) -> str | None:
@@ -84,14 +100,15 @@ def throughput_key(config: RunConfig) -> str:
     """What runs that take as long per step have in common: 8 hexadecimal digits, the same for other seeds and rates."""
     plain = {group: getattr(config, group).plain() for group in THROUGHPUT_GROUPS}
     parts = {group: {k: v for k, v in node.items() if k not in NO_THROUGHPUT} for group, node in plain.items()}
-    return _digest(parts, 8)
+    return digest(parts, 8)
 
 
 THROUGHPUT_GROUPS = ("model", "spectral_reg", "optimizer", "data", "trainer", "evaluation")
 NO_THROUGHPUT = ("weights", "partial_weights", "lr", "aux_lr", "reg_lr", "train", "val", "max_steps", "max_epochs")
 
 
-def _digest(content: Any, digits: int) -> str:
+def digest(content: Any, digits: int = EVALUATION_DIGITS) -> str:
+    """Hexadecimal digits of nested plain containers."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
@@ -241,11 +258,10 @@ def _contents(data: DataConfig) -> str:
     return json.dumps(data.component.plain() if data.component else None, sort_keys=True)
 
 
-def folder_fingerprint(folder: str) -> str:
-    """Content of an evaluation folder, wherever it lies. Raises ConfigError."""
+def folder_fingerprint(folder: str, key: str = "evaluation.data") -> str:
+    """Content of an evaluation folder, wherever it lies. Raises ConfigError naming the key that it was given by."""
     found: str = remembered(
-        ("folder fingerprint", folder),
-        lambda: with_message("evaluation.data", lambda: fingerprint(list_images(folder))),
+        ("folder fingerprint", folder), lambda: with_message(key, lambda: fingerprint(list_images(folder)))
     )
     return found
 

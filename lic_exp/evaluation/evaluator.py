@@ -2,9 +2,10 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -55,6 +56,7 @@ def evaluate(
     name: str | None = None,
     rates: Sequence[Rate] | None = None,
     before_each: Callable[[], None] = lambda: None,
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Evaluation:
     """Code every image of `images` to bytes and back, and write the results and pictures into `folder`.
 
@@ -66,6 +68,7 @@ def evaluate(
     name: of the results; the codec's class name where None.
     rates: of a variable-rate codec, one or more; None for any other.
     before_each: called before an image is coded, at each rate; may raise to end it there.
+    about: what else the results shall say of themselves, e.g. where the images are.
 
     Runs in float32 without autocast and TF32. The codec's tables are updated; every module is left in the mode it
     was in. The first image is coded once more beforehand, so that no timing pays for start-up. Raises ValueError
@@ -92,7 +95,7 @@ def evaluate(
     if rates:
         table = table.sort_values("rate", kind="stable", ignore_index=True)
     evaluation = Evaluation(name or type(codec).__name__, table, coding_device(codec))
-    evaluation.write(folder)
+    evaluation.write(folder, about)
     return evaluation
 
 

@@ -5,10 +5,12 @@ import logging
 import math
 import operator
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -21,6 +23,7 @@ from rich.table import Table
 from lic_exp.atomic import write_atomically
 from lic_exp.evaluation.curve_picture import write_curve
 from lic_exp.tracking import names
+from lic_exp.tracking.run_folder import EVALUATION_FILE
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -90,6 +93,14 @@ class Evaluation:
         return means | {name: count // rates for name, count in counts.items()}
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """{"width x height" [pixels]: how many images are so large}."""
+        images = self.points[0].rows
+        return dict(
+            Counter(f"{width} x {height}" for width, height in zip(images["width"], images["height"], strict=True))
+        )
+
+    @property
     def mismatches(self) -> list[str]:
         """Images whose decoder came to another picture than the encoder: their rate cannot be trusted."""
         rows = self.rows[~self.rows["exact"]].to_dict("records")
@@ -116,10 +127,11 @@ class Evaluation:
         mean = self.mean
         return {name: mean[measure] for name, measure in by_name.items() if not math.isnan(mean[measure])}
 
-    def write(self, folder: Path) -> None:
-        """Write `images.csv`, `evaluation.json` and `rd_point.json` (CompressAI's results format) into `folder`.
+    def write(self, folder: Path, about: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Write `images.csv`, `rd_point.json` (CompressAI's results format) and `evaluation.json` into `folder`.
 
-        Of several rates evaluation.json has the means of each as `points`, and `rd_curve.png` shows them.
+        about: what else evaluation.json shall say. It comes last: where it is, the others are whole. Of several rates
+        it has the means of each as `points`, and `rd_curve.png` shows them.
         JSON knows no infinity and no NaN: they are written as "inf" and null (not measured).
         """
         summary = {
@@ -128,6 +140,8 @@ class Evaluation:
             "device": _device_name(self.device),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
+            **about,
+            "sizes": self.sizes,
             "exact": not self.mismatches,
             "mismatches": self.mismatches,
             "mean": self.mean,
@@ -135,11 +149,11 @@ class Evaluation:
             "rows": self.rows.to_dict("records"),
         }
         write_atomically(folder / "images.csv", self.rows.to_csv(index=False))
-        write_atomically(folder / "evaluation.json", _json(summary))
         write_atomically(folder / "rd_point.json", _json(rd_curve(self.points)))
         (folder / "rd_curve.png").unlink(missing_ok=True)
         if len(self.points) > 1:
             write_curve(folder / "rd_curve.png", self.name, [point.at | point.mean for point in self.points])
+        write_atomically(folder / EVALUATION_FILE, _json(summary))
         if self.mismatches:
             log.warning("decoder and encoder disagree on %s: see %s", ", ".join(self.mismatches), folder / "images.csv")
 

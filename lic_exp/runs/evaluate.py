@@ -1,28 +1,33 @@
 """The evaluation of one run: its best weights, real bitstreams, on images of its own choice or others."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 
 from lic_exp.atomic import write_json
+from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
-from lic_exp.config.signing import data_source, evaluation_name
+from lic_exp.config.signing import asked_evaluation_name, data_source, evaluation_name, folder_fingerprint
 from lic_exp.data.loading import FolderImages, folder_images
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.fault_points import reached
 from lic_exp.models.base import Codec
+from lic_exp.naming import file_name
 from lic_exp.runs import build as building
 from lic_exp.runs.changed_images import mark_changed, seen_before
 from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.run import Run
+from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
 from lic_exp.training.finite import FiniteWeights
@@ -54,7 +59,7 @@ def evaluate_run(
 
     config: one of the same training, whose evaluation is meant; None: the run's own.
     data: folder of images; None takes the config's choice (`evaluation.data`, else its validation photos).
-    folder: where the results go; None is `eval/<name of data>` when data is given. Else it is `eval`, or
+    folder: where the results go; None is `asked_folder` where data or qualities are given. Else it is `eval`, or
         `eval/<name>` for another evaluation than the one that is there (`lic_exp.config.signing.evaluation_name`).
     qualities: of a variable-rate codec; None takes the config's choice. Raises ConfigError where it has no such.
     stop: asked before every image, at each rate; raises Preempted where it has a reason.
@@ -64,9 +69,10 @@ def evaluate_run(
     codec = load_codec(run, device)
     images = evaluation_images(config, data, run)
     before = seen_before(images.sources)
-    name = evaluation_name(config) if folder is None and data is None and qualities is None else None
+    asked = data is not None or qualities is not None
+    name = evaluation_name(config) if folder is None and not asked else None
     if folder is None:
-        folder = run.evaluation_folder(name) if name else run.files.eval / Path(data or "").resolve().name
+        folder = run.evaluation_folder(name) if name else asked_folder(run, config, data, qualities)
     if folder.is_relative_to(run.folder):
         run.files.make(folder)  # or an error, where the run folder is gone
     found = evaluate(
@@ -81,6 +87,7 @@ def evaluate_run(
             building.build_criterion(config), codec, config.evaluation.qualities if qualities is None else qualities
         ),
         before_each=partial(_check_stop, stop),
+        about=_described(config, data),
     )
     reached("evaluation.written")
     if name:
@@ -94,8 +101,39 @@ def _name(file: Path, name: str) -> None:
     write_json(file, content | {EVALUATION_KEY: name})
 
 
+def asked_folder(
+    run: Run,
+    config: RunConfig,
+    data: str | None,
+    qualities: Sequence[float] | None,
+    targets: Sequence[tuple[str, float]] = (),
+) -> Path:
+    """Where an evaluation goes that is asked for beside the run's own: `eval/kodak-1a2b3c4d` and the like.
+
+    The words are for people; the digits are of what the images are and of the rates, so that two sets of images whose
+    folders have one name lie apart, and the same evaluation always comes to the same folder.
+    """
+    words = [file_name(Path(os.path.abspath(os.path.expanduser(data))).name, otherwise="images")] if data else []
+    words += ["targets"] if targets else [] if qualities is None else ["chosen_rates"]
+    if run.state != "done":
+        words.insert(0, "so_far")
+    if words == ["so_far"]:
+        return run.files.eval / "so_far"
+    return run.files.eval / f"{'_'.join(words)}-{asked_evaluation_name(config, data, qualities, targets)}"
+
+
+def _described(config: RunConfig, data: str | None) -> dict[str, Any]:
+    """Which images these are: their folder, and what is in it; None, None for the run's validation images."""
+    chosen = data or config.evaluation.data
+    if chosen is None:
+        return {"data": None, "fingerprint": None}
+    return {"data": os.path.abspath(os.path.expanduser(chosen)), "fingerprint": folder_fingerprint(chosen)}
+
+
 def evaluation_images(config: RunConfig, data: str | None, run: Run) -> FolderImages:
     """Those in the folder `data`; of None the config's own choice, as the run was validated on."""
+    if is_blank(data):
+        raise ConfigError([blank_message("the folder of images", "None is what the run evaluates on")])
     options = config.evaluation
     chosen = data or options.data
     own = config.data

@@ -6,11 +6,12 @@ from pathlib import Path
 from rich.console import Console
 
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.signing import evaluation_name
 from lic_exp.data.images import ImageError
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.evaluation.search import Measure, Target
 from lic_exp.models.files import CheckpointError
-from lic_exp.runs.evaluate import evaluate_run
+from lic_exp.runs.evaluate import asked_folder, evaluate_run
 from lic_exp.runs.rate_targets import find_targets, write_targets
 from lic_exp.runs.run import Run
 
@@ -23,14 +24,19 @@ def reevaluate(
     qualities: Sequence[float] | None,
     targets: Sequence[tuple[Measure, float]],
     console: Console,
-) -> Evaluation:
-    """Real bitstreams of the run's best weights; data, folder, qualities: as `evaluate_run` takes them.
+) -> tuple[Evaluation, Path]:
+    """Real bitstreams of the run's best weights, and where the results are.
+
+    data, qualities: as `evaluate_run` takes them.
+    folder: None is the run's own evaluation where nothing else is asked for, and `asked_folder` where there is.
 
     targets: the qualities are searched that meet these, and targets.json beside the results says which they are.
     Raises ConfigError for weights and images that cannot be read, and where the codec cannot do what is asked for.
     """
-    found = []
+    config, found = run.config, []
     try:
+        if folder is None and (data is not None or qualities is not None or targets or run.state != "done"):
+            folder = asked_folder(run, config, data, qualities, targets)
         if targets:
             wanted = [Target(measure, value) for measure, value in targets]
             found = find_targets(run, wanted, data=data, console=console)
@@ -38,6 +44,7 @@ def reevaluate(
         evaluation = evaluate_run(run, data=data, folder=folder, qualities=qualities, console=console)
     except (CheckpointError, ImageError) as error:
         raise ConfigError([str(error)]) from error
-    if found and folder is not None:
+    folder = folder or run.evaluation_folder(evaluation_name(config))
+    if found:
         write_targets(folder, found)
-    return evaluation
+    return evaluation, folder

@@ -1,5 +1,6 @@
 """A released checkpoint, measured as runs are: real bitstreams of somebody else's images."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,21 +8,24 @@ from rich.console import Console
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import load_part
+from lic_exp.config.signing import digest, file_hash, folder_fingerprint
 from lic_exp.data.images import ImageError
 from lic_exp.data.loading import folder_images
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.models.base import Codec
+from lic_exp.naming import file_name
 from lic_exp.runs.build import build_codec, resolve_device
 from lic_exp.runs.one_at_a_time import one_at_a_time
 
 
 @one_at_a_time("evaluates a released checkpoint", nested=True)
 def measure_released(
-    checkpoint: Path, model: str, *, compat: bool, data: str, folder: Path, device: str, console: Console
-) -> Evaluation:
-    """Code the images in the folder `data` with these weights; the results go to `folder`.
+    checkpoint: Path, model: str, *, compat: bool, data: str, folder: Path | None, device: str, console: Console
+) -> tuple[Evaluation, Path]:
+    """Code the images in the folder `data` with these weights. Returns what was found, and where its files are.
 
+    folder: where they go; None is `verify/best-1a2b3c4d` and the like, with digits of weights, images and model.
     compat: as `model.compat`, of models that have it. Raises ConfigError where the weights are not of this model, which
     must have one rate per checkpoint, and where there are no images.
     """
@@ -29,17 +33,28 @@ def measure_released(
     if codec.facts.variable_rate:
         raise ConfigError([f"{model} serves a range of rates; verify is for models of one rate per checkpoint"])
     try:
-        return evaluate(
+        images = folder_images(data)
+        content = folder_fingerprint(data, "--data")
+        folder = folder or _folder(checkpoint, model, compat, content)
+        found = evaluate(
             codec,
-            folder_images(data),
+            images,
             folder=folder,
             pictures=0,
             device=resolve_device(device),
             progress=console,
             name=checkpoint.name,
+            about={"data": os.path.abspath(os.path.expanduser(data)), "fingerprint": content},
         )
+        return found, folder
     except ImageError as error:
         raise ConfigError([f"--data: {error}"]) from error
+
+
+def _folder(checkpoint: Path, model: str, compat: bool, images: str) -> Path:
+    """Two checkpoints of one name, as released ones often are, lie apart; so do two sets of images."""
+    digits = digest([file_hash(str(checkpoint), "CKPT"), model, compat, images])
+    return Path("verify", f"{file_name(checkpoint.stem, otherwise='weights')}-{digits}")
 
 
 def _codec(checkpoint: Path, model: str, *, compat: bool) -> Codec:

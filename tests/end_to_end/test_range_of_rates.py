@@ -84,8 +84,12 @@ def test_other_qualities_are_evaluated_beside_its_own(run: RunFolder, toy_folder
     arguments = ("eval", run.signature, "--qualities", "0,31.5")
     assert "31.5" in verb("lic_exp", *arguments, run=run, toy_folder=toy_folder).stdout
     assert (run.eval / "images.csv").read_bytes() == before
-    rates = json.loads((run.eval / "chosen_rates" / "rd_point.json").read_text())["results"]["rate"]
-    assert rates == [0, 31.5]
+    (file,) = run.eval.glob("chosen_rates-*/rd_point.json")
+    assert json.loads(file.read_text())["results"]["rate"] == [0, 31.5]
+    verb("lic_exp", "eval", run.signature, "--qualities", "31.5,0", run=run, toy_folder=toy_folder)
+    verb("lic_exp", "eval", run.signature, "--qualities", "31.5", run=run, toy_folder=toy_folder)
+    counts = [len(json.loads(file.read_text())["points"]) for file in run.eval.glob("chosen_rates-*/evaluation.json")]
+    assert sorted(counts) == [1, 2]
 
 
 def test_targets_are_met_and_written_down(run: RunFolder, toy_folder: Path) -> None:
@@ -94,10 +98,11 @@ def test_targets_are_met_and_written_down(run: RunFolder, toy_folder: Path) -> N
     arguments = ("eval", run.signature, "--target-bpp", f"{bpp}", "--target-psnr", f"{psnr}")
     said = verb("lic_exp", *arguments, run=run, toy_folder=toy_folder).stderr
     assert "within 0.5 %" in said
-    first, second = json.loads((run.eval / "targets" / "targets.json").read_text())
+    (folder,) = run.eval.glob("targets-*")
+    first, second = json.loads((folder / "targets.json").read_text())
     assert first["reached"] == pytest.approx(bpp, rel=0.005)
     assert second["reached"] == pytest.approx(psnr, abs=0.01)
-    assert len(json.loads((run.eval / "targets" / "evaluation.json").read_text())["points"]) == 2
+    assert len(json.loads((folder / "evaluation.json").read_text())["points"]) == 2
 
 
 def test_what_it_cannot_do_is_refused(run: RunFolder, toy_folder: Path) -> None:
