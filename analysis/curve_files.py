@@ -103,7 +103,8 @@ def write_curves(path: Path, curves: Sequence[Curve]) -> None:
 def _rows(curves: Iterable[Curve]) -> list[list[Any]]:
     rows: list[list[Any]] = [["curve", "dataset", "bpp", *METRICS, "source"]]
     for curve in curves:
-        source = curve.about.get("source") or {}
+        stated = curve.about.get("source")
+        source = stated if isinstance(stated, dict) else {}
         place = " ".join(str(source[key]) for key in ("repo", "file", "commit") if source.get(key))
         qualities = [curve.quality(m).tolist() if m in curve.metrics else [""] * len(curve) for m in METRICS]
         points = zip(curve.bpp.tolist(), *qualities, strict=True)

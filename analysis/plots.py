@@ -29,6 +29,8 @@ def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     outside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0.0, "ncols": 1 + len(curves) // 26}
-    axes.legend(fontsize="small", **({"loc": "lower right"} if few else outside))
+    legend = axes.legend(fontsize="small", **({"loc": "lower right"} if few else outside))
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a name is a name, dollar signs and all
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

@@ -6,13 +6,14 @@ more than the format (data set, conventions, source), which a file may leave out
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lic_exp.places import PACKAGE
+from lic_exp.text import shortened
 
 FOLDER = PACKAGE.parent / "analysis" / "anchors"
 
@@ -23,14 +24,18 @@ DATA_SETS = {
     "clic2022_test": "CLIC 2022 test",
 }
 
-ALIASES: dict[str, str] = {
-    "psnr-rgb": "psnr",
-    "psnr_rgb_db": "psnr",
-    "ms_ssim": "ms-ssim",
-    "ms-ssim-rgb": "ms-ssim",
-    "ms_ssim_db": "ms-ssim-db",
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "bpp": ("bpp", "bit-rate", "bitrate", "bits-per-pixel"),
+    "psnr": ("psnr", "psnr-db", "psnr-rgb", "psnr-rgb-db"),
+    "ms-ssim": ("ms-ssim", "ms-ssim-rgb"),
+    "ms-ssim-db": ("ms-ssim-db", "ms-ssim-rgb-db"),
 }
-"""Other keys for the same lists that results files of the field use."""
+"""What is measured, and the keys that results files of the field have for it, in either case, with _ or -."""
+
+MEASURES = {spelling: measure for measure, spellings in SPELLINGS.items() for spelling in spellings}
+
+MOST_POINTS = 10_000
+"""A curve has one point per rate; so many are a list of something else, which no table could show."""
 
 NOT_A_NUMBER: dict[Any, float] = {None: math.nan, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 """How JSON files, which have no such numbers, write them."""
@@ -79,24 +84,80 @@ def published(name: str) -> Points:
 
 
 def read_points(path: Path, name: str | None = None) -> Points:
-    """The points in a results file. Raises PointsError that names the file and what is wrong in it."""
-    try:
-        content = json.loads(path.read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise PointsError(f"{path} is not JSON: {error}") from error
+    """The points in a results file. Raises PointsError that names the file and what is wrong in it.
+
+    Lists that are no measure are kept where they are numbers, one per point, and passed over where they are not.
+    """
+    content = _content(path)
     lists: Any = content.get("results", content) if isinstance(content, dict) else None
-    if not isinstance(lists, dict) or not isinstance(lists.get("bpp"), list):
+    by_measure: dict[str, dict[str, tuple[float, ...]]] = {}
+    others: dict[str, list[Any]] = {}
+    for key, value in lists.items() if isinstance(lists, dict) else ():
+        measure = MEASURES.get(key.lower().replace("_", "-"))
+        if measure is not None and _is_list(value):
+            by_measure.setdefault(measure, {})[key] = _numbers(path, key, value)
+        elif _is_list(value):
+            others[key] = value
+    if "bpp" not in by_measure:
         raise PointsError(f'{path} is not in CompressAI\'s results format: it has no "results" with a list "bpp"')
-    results: dict[str, tuple[float, ...]] = {
-        ALIASES.get(key) or key: _numbers(path, key, value) for key, value in lists.items() if _is_list(value)
-    }
+    results = {measure: _one_of(path, measure, spelled) for measure, spelled in by_measure.items()}
     counts = {key: len(values) for key, values in results.items()}
     if len(set(counts.values())) > 1:
         raise PointsError(f"{path}: lists of different lengths: " + ", ".join(f"{k} {n}" for k, n in counts.items()))
+    if not 0 < counts["bpp"] <= MOST_POINTS:
+        raise PointsError(f"{path} has {counts['bpp'] or 'no'} points; a curve has one per rate, {MOST_POINTS} at most")
     if any(value > 1 for value in results.get("ms-ssim", ())):
         raise PointsError(f'{path}: "ms-ssim" has values above 1: decibels belong under "ms-ssim-db"')
+    results |= dict(_other_numbers(others, counts["bpp"]))
     about = {key: content[key] for key in KNOWN if key in content}
     return Points(name or str(content.get("name") or path.stem), results, str(content.get("description", "")), about)
+
+
+def _content(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+    except OSError as error:
+        raise PointsError(f"{path} cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise PointsError(f"{path} is nested too deep to be a results file") from error
+    except _TwiceError as error:
+        raise PointsError(f"{path}: {error}") from error
+    except ValueError as error:  # also of a number with thousands of digits
+        raise PointsError(f"{path} is not JSON: {str(error).partition(';')[0]}") from error
+
+
+class _TwiceError(ValueError):
+    """A key that stands twice in one object, which JSON's readers answer with the last."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found and found[key] != value:
+            raise _TwiceError(f"{json.dumps(key)} stands there twice, with other values: leave one out")
+        found[key] = value
+    return found
+
+
+def _one_of(path: Path, measure: str, spelled: Mapping[str, tuple[float, ...]]) -> tuple[float, ...]:
+    """The list of a measure that may stand there under several spellings. Raises PointsError where they differ."""
+    (first, values), *more = spelled.items()
+    for key, others in more:
+        if repr(others) != repr(values):  # so that a list with NaN is itself
+            both = f"{json.dumps(first)} and {json.dumps(key)}"
+            raise PointsError(f"{path}: {both} both are {measure}, with other numbers: leave one out")
+    return values
+
+
+def _other_numbers(lists: Mapping[str, list[Any]], count: int) -> Iterator[tuple[str, tuple[float, ...]]]:
+    """Those of the lists that are numbers, one per point."""
+    for key, values in lists.items():
+        try:
+            numbers = tuple(map(_number, values))
+        except (TypeError, ValueError, OverflowError):
+            continue
+        if len(numbers) == count:
+            yield key, numbers
 
 
 def _is_list(value: Any) -> bool:
@@ -106,6 +167,15 @@ def _is_list(value: Any) -> bool:
 
 def _numbers(path: Path, key: str, values: list[Any]) -> tuple[float, ...]:
     try:
-        return tuple(float(NOT_A_NUMBER.get(value, value)) for value in values)
+        return tuple(map(_number, values))
+    except OverflowError as error:
+        raise PointsError(f"{path}: {key} has an entry of more than 300 digits") from error
     except (TypeError, ValueError) as error:
-        raise PointsError(f"{path}: {key} has an entry that is no number: {error}") from error
+        raise PointsError(f"{path}: {key} has an entry that is no number: {shortened(str(error), 80)}") from error
+
+
+def _number(value: Any) -> float:
+    """Raises TypeError, ValueError or OverflowError where it is none."""
+    if isinstance(value, bool):
+        raise TypeError(f"it is {json.dumps(value)}")
+    return float(NOT_A_NUMBER.get(value, value))

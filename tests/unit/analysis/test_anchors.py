@@ -11,6 +11,7 @@ import pytest
 import analysis
 from analysis.curve_files import join, write_curves
 from analysis.errors import AnalysisError
+from analysis.plots import rd_plot
 from lic_exp.evaluation.published import DATA_SETS, FOLDER
 
 POINTS = {"bpp": [0.1, 0.3, 0.6, 0.9], "psnr": [28.0, 31.0, 34.0, 36.0], "ms-ssim": [0.9, 0.95, 0.98, 0.99]}
@@ -173,3 +174,12 @@ def test_csv_has_one_row_per_point(tmp_path: Path) -> None:
 def test_nothing_joined_is_an_error() -> None:
     with pytest.raises(AnalysisError, match="no curve to join"):
         join([])
+
+
+def test_a_name_with_dollar_signs_and_a_source_in_words_are_taken_as_they_are(tmp_path: Path) -> None:
+    path = results_file(tmp_path, "own.json", name="a$b_$ _{", source="me", results={"bpp": [1, 2], "psnr": [30, 31]})
+    curve = analysis.load_curve(path)
+    rd_plot(tmp_path / "plot.svg", [curve])
+    write_curves(tmp_path / "table.csv", [curve])
+    assert (tmp_path / "plot.svg").stat().st_size > 0
+    assert "a$b_$ _{" in (tmp_path / "table.csv").read_text()
