@@ -10,6 +10,7 @@ from pathlib import Path
 
 from analysis.errors import AnalysisError
 from lic_exp.command_parser import CommandParser
+from lic_exp.text import never_unencodable
 
 FOLDER = Path(__file__).parent / "cli"
 """A command is a file here. Only the one that is asked for is imported."""
@@ -17,6 +18,7 @@ FOLDER = Path(__file__).parent / "cli"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 2 the command or what it names is wrong."""
+    never_unencodable(sys.stdout, sys.stderr)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if not arguments or arguments[0].startswith("-"):

@@ -13,10 +13,12 @@ from lic_exp.command_parser import CommandParser
 from lic_exp.component_schema import ComponentError
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.runs.lock import RunBusyError
+from lic_exp.text import never_unencodable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code (`lic_exp.exit_codes`); without a command, shows what there is."""
+    never_unencodable(sys.stdout, sys.stderr)
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
         _list_commands()

@@ -21,9 +21,12 @@ FORGOTTEN_AFTER_S = 24 * 3600.0
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace `path` by `content` so that a reader or a crash sees the old or the new file, never a part."""
+    """Replace `path` by `content` so that a reader or a crash sees the old or the new file, never a part.
+
+    A name that is no UTF-8 is written with escapes, as JSON and YAML have them.
+    """
     with open_atomically(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,7 +1,8 @@
 """Names: found by their unique beginning (runs, sweeps, cells, published curves), and made of other people's words."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import chain, count
 
 
 class AmbiguousNameError(LookupError):
@@ -27,3 +28,23 @@ def file_name(text: str, most_bytes: int = 40, *, otherwise: str) -> str:
     """
     plain = re.sub(r"[^\w.-]+", "_", text).encode(errors="replace")[:most_bytes]
     return plain.decode(errors="ignore").strip("._") or otherwise
+
+
+class UniqueNames:
+    """Names made from others by a function that may give one for two: the second is numbered.
+
+    ignoring_case: names that differ in case alone are one too, as they are to some file systems.
+    """
+
+    def __init__(self, form: Callable[[str], str], *, ignoring_case: bool = True) -> None:
+        self._form = form
+        self._key: Callable[[str], str] = str.casefold if ignoring_case else str
+        self._taken: set[str] = set()
+
+    def of(self, name: str) -> str:
+        """The name of the next one; none that was given before."""
+        formed = self._form(name)
+        numbered = (f"{formed} ({number})" for number in count(2))
+        found = next(one for one in chain([formed], numbered) if self._key(one) not in self._taken)
+        self._taken.add(self._key(found))
+        return found

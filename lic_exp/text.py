@@ -1,4 +1,7 @@
-"""How sizes, time spans and other people's words are written. Imports nothing."""
+"""How sizes, time spans and other people's words are written."""
+
+from io import TextIOWrapper
+from typing import TextIO
 
 
 def size_text(count: float) -> str:
@@ -33,6 +36,21 @@ def first_line(text: str) -> str:
 def visible(text: str) -> str:
     """Data on one line, its control characters shown and not obeyed."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def printable(text: str) -> str:
+    """Somebody's name as any file, store or terminal can hold it: on one line, bytes that are no UTF-8 as \\xe9."""
+    if text.isprintable():
+        return text
+    undecoded = range(0xDC80, 0xDD00)  # how Python has such bytes, plus 0xDC00
+    return "".join(f"\\x{ord(char) - 0xDC00:02x}" if ord(char) in undecoded else visible(char) for char in text)
+
+
+def never_unencodable(*streams: TextIO) -> None:
+    """Have these streams show what their encoding lacks as an escape, in place of an error in the middle of a line."""
+    for stream in streams:
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def is_blank(value: object) -> bool:

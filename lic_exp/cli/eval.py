@@ -60,16 +60,21 @@ def run(options: argparse.Namespace) -> int:
     if found.state != "done":
         print(_so_far(found), file=sys.stderr)
     from lic_exp.evaluation.report import evaluation_table  # torch
+    from lic_exp.evaluation.unfinished import DamagedImagesError
     from lic_exp.runs.reevaluation import reevaluate
 
-    evaluation, folder = reevaluate(
-        found,
-        data=options.data,
-        folder=None if options.out is None else Path(options.out),
-        qualities=options.qualities,
-        targets=targets,
-        console=console_for(sys.stderr),
-    )
+    try:
+        evaluation, folder = reevaluate(
+            found,
+            data=options.data,
+            folder=None if options.out is None else Path(options.out),
+            qualities=options.qualities,
+            targets=targets,
+            console=console_for(sys.stderr),
+        )
+    except DamagedImagesError as error:
+        print(error, file=sys.stderr)
+        return exit_codes.FAILED
     console = console_for(sys.stdout)
     console.print(evaluation_table(evaluation))
     console.print(f"results: {folder}", markup=False, highlight=False, soft_wrap=True)
@@ -79,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
 def _check(qualities: list[float] | None, targets: list[float]) -> None:
     if qualities is not None and targets:
         raise ConfigError(["--qualities gives the qualities that --target-bpp and --target-psnr search: leave one out"])
-    if qualities is not None and len(set(qualities)) < len(qualities):
+    if qualities is not None and len({f"{value:g}" for value in qualities}) < len(qualities):
         raise ConfigError(["--qualities: a quality stands there twice"])
     if not all(value > 0 for value in targets):
         raise ConfigError(["a target must be greater than 0"])

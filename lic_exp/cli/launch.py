@@ -16,6 +16,7 @@ from lic_exp.config.hydra_app import check_flags, hand_over, job_text, parse_arg
 from lic_exp.config.loading import everything_said, load_config
 from lic_exp.config.overrides import Overrides, cells
 from lic_exp.config.validation import faults
+from lic_exp.text import never_unencodable
 
 if TYPE_CHECKING:
     from lic_exp.sweeps.trainings import Training
@@ -28,6 +29,7 @@ BEYOND = ("hydra.", "hydra/", "experiment=", "variant=")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (None: the process's own). Returns the exit code."""
+    never_unencodable(sys.stdout, sys.stderr)
     try:
         return _launch(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt:

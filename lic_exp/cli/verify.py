@@ -40,17 +40,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     curves = published_of(options.model, options.published)
     from lic_exp.evaluation.report import evaluation_table  # torch
+    from lic_exp.evaluation.unfinished import DamagedImagesError
     from lic_exp.runs.released import measure_released
 
-    measured, folder = measure_released(
-        options.checkpoint,
-        options.model,
-        compat=not options.no_compat,
-        data=options.data,
-        folder=options.out,
-        device=options.device,
-        console=console_for(sys.stderr),
-    )
+    try:
+        measured, folder = measure_released(
+            options.checkpoint,
+            options.model,
+            compat=not options.no_compat,
+            data=options.data,
+            folder=options.out,
+            device=options.device,
+            console=console_for(sys.stderr),
+        )
+    except DamagedImagesError as error:
+        print(error, file=sys.stderr)
+        return exit_codes.FAILED
     console = console_for(sys.stdout)
     console.print(evaluation_table(measured))
     for curve in curves:

@@ -1,6 +1,6 @@
-"""Blank text in a config: refused wherever it stands, unless an option says that it may."""
+"""Text that no config holds: blank, unless an option says that it may be, and such that no file could hold it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,29 +10,36 @@ from lic_exp.text import blank_message, is_blank
 
 
 def blank_values(prefix: str, values: Mapping[str, Any], schema: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    """(key, message) of every value that is blank, or has something blank in it.
+    """(key, message) of every value that is blank or no UTF-8, or has something such in it.
 
-    A path that is "" would be the working directory, and a name nobody's. Numbers and choices have words of their own
-    for what they cannot be, so that only texts come here that are right otherwise.
+    A path that is "" would be the working directory, and a name nobody's. A path whose bytes are no UTF-8 cannot stand
+    in the run's config.yaml, and would be found out after the training.
     """
     for name, field in schema.model_fields.items():
         key = field.alias or name
-        if key in values and not any(isinstance(mark, MayBeBlank) for mark in field.metadata):
-            for place in _blank_places(values[key]):
+        if key in values and (place := next(_places(values[key], _is_no_utf8), None)) is not None:
+            text = f"{prefix}{key}{place} has bytes that are no UTF-8, which no config can hold"
+            yield key, f"{text}: rename it, or give a link to it"
+        elif key in values and not any(isinstance(mark, MayBeBlank) for mark in field.metadata):
+            for place in _places(values[key], is_blank):
                 at = f"{prefix}{key}{place}"
                 none = "" if place or not _takes_none(field.annotation) else f"null says none: {at}=null"
                 yield key, blank_message(f"{at}=", none)
 
 
-def _blank_places(value: Any) -> Iterator[str]:
-    """Where in a value something is blank: "" for itself, [0], [0].data. A component within is judged by itself."""
-    if is_blank(value):
+def _places(value: Any, wrong: Callable[[object], bool]) -> Iterator[str]:
+    """Where in a value a text is wrong: "" for itself, [0], [0].data. A component within is judged by itself."""
+    if wrong(value):
         yield ""
     elif isinstance(value, list | tuple):
-        yield from (f"[{index}]{place}" for index, part in enumerate(value) for place in _blank_places(part))
+        yield from (f"[{index}]{place}" for index, part in enumerate(value) for place in _places(part, wrong))
     elif isinstance(value, Mapping) and "_target_" not in value:
-        yield from (f".{key}{place}" for key, part in value.items() for place in _blank_places(part))
-        yield from (" has a key that" for key in value if is_blank(key))
+        yield from (f".{key}{place}" for key, part in value.items() for place in _places(part, wrong))
+        yield from (" has a key that" for key in value if wrong(key))
+
+
+def _is_no_utf8(value: object) -> bool:
+    return isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _takes_none(annotation: Any) -> bool:

@@ -1,8 +1,9 @@
 """Rate and distortion of what a receiver would get: coded to bytes, decoded from them, measured."""
 
 import dataclasses
+import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -13,20 +14,24 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from lic_exp.evaluation.pictures import write_picture
+from lic_exp.data.images import ImageError
+from lic_exp.evaluation.pictures import unless_it_fails, write_picture
 from lic_exp.evaluation.rates import Rate
 from lic_exp.evaluation.report import Evaluation, watch
+from lic_exp.evaluation.unfinished import EvaluationError, KeptRows, complain
 from lic_exp.metrics import MIN_MS_SSIM_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr, to_8bit
 from lic_exp.models.base import Codec, Compressed
 from lic_exp.models.coding import coding_device
+from lic_exp.naming import UniqueNames, file_name
 from lic_exp.ops.precision import exact_float32, repeatable_kernels
+from lic_exp.text import printable
 from lic_exp.tracking import names
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
-
-class EvaluationError(RuntimeError):
-    """An image could not be coded; says which."""
+GIVE_UP_AFTER = 3
+"""Images that could not be coded, and none that could: then it is the codec's fault."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Coded:
 
 def evaluate(
     codec: Codec,
-    images: Iterable[tuple[str, Tensor]],
+    images: Iterable[tuple[str, Tensor | ImageError]],
     *,
     folder: Path,
     pictures: int,
@@ -61,7 +66,8 @@ def evaluate(
     """Code every image of `images` to bytes and back, and write the results and pictures into `folder`.
 
     folder: made here and now where it is missing, and not once more where it vanishes meanwhile.
-    images: (name, x) with x (1, 3, H, W) in [0, 1], of any size: padded for the codec, cropped afterwards.
+    images: (name, x) with x (1, 3, H, W) in [0, 1], of any size: padded for the codec, cropped afterwards; or what is
+        wrong with an image in the place of x.
     pictures: how many of the first images are drawn; of several rates at the lowest and the highest.
     device: where to code, but for a codec that codes on the CPU alone; the codec is moved there and stays.
     progress: where to say how far it is; None says nothing.
@@ -71,24 +77,38 @@ def evaluate(
     about: what else the results shall say of themselves, e.g. where the images are.
 
     Runs in float32 without autocast and TF32. The codec's tables are updated; every module is left in the mode it
-    was in. The first image is coded once more beforehand, so that no timing pays for start-up. Raises ValueError
-    without images, and `EvaluationError` naming the image where one cannot be coded.
+    was in. The first image is coded once more beforehand, so that no timing pays for start-up.
+
+    Raises ValueError without images. An image that cannot be read or coded does not stop the others, whose rows are
+    kept (`lic_exp.evaluation.unfinished.KEPT`); but then there are no results, and what is raised at the end names it:
+    an ImageError or `EvaluationError`.
     """
     rows: list[dict[str, Any]] = []
+    failures: list[Exception] = []
     folder.mkdir(parents=True, exist_ok=True)
     todo: list[Rate | None] = [*sorted(rates or [], key=lambda rate: rate.quality)] or [None]
-    with as_deployed(codec, device):
-        for index, (image, original) in enumerate(watch(images, progress)):
-            for rate in todo:
-                before_each()
-                with _named(image, original, rate):
-                    x = original.to(device, torch.float32)
-                    if not rows:
-                        code(codec, x, rate)
-                    coded = code(codec, x, rate)
-                    rows.append(_measure(codec, image, x, coded, rate))
-                if index < pictures and rate in (todo[0], todo[-1]):
-                    write_picture(folder / _picture_name(index, image, rate), x, coded.x_hat, rows[-1])
+    shown = UniqueNames(printable)
+    with as_deployed(codec, device), KeptRows(folder) as kept:
+        for index, (own, original) in enumerate(watch(images, progress)):
+            image, found = shown.of(own), list[dict[str, Any]]()
+            drawn = {todo[0], todo[-1]} if index < pictures else set()
+            try:
+                if isinstance(original, ImageError):
+                    raise original
+                for rate in todo:
+                    before_each()
+                    warm = not rows and not found
+                    found.append(_row(codec, (index, image), original, rate, device, folder, drawn, warm=warm))
+            except (ImageError, EvaluationError) as error:
+                log.warning("%s is left out: %s", image, error)
+                failures.append(error)
+                if not rows and len(failures) == GIVE_UP_AFTER and isinstance(error, EvaluationError):
+                    break
+                continue
+            before_each()
+            kept.add(found)
+            rows += found
+    complain(failures, kept)
     if not rows:
         raise ValueError("no images to evaluate")
     table = pd.DataFrame(rows)
@@ -96,7 +116,37 @@ def evaluate(
         table = table.sort_values("rate", kind="stable", ignore_index=True)
     evaluation = Evaluation(name or type(codec).__name__, table, coding_device(codec))
     evaluation.write(folder, about)
+    kept.drop()
     return evaluation
+
+
+def _row(
+    codec: Codec,
+    named: tuple[int, str],
+    original: Tensor,
+    rate: Rate | None,
+    device: torch.device,
+    folder: Path,
+    drawn: Collection[Rate | None],
+    *,
+    warm: bool,
+) -> dict[str, Any]:
+    """The row of one image at one rate, and its picture where this is of the rates to be drawn.
+
+    named: the image's place and name. warm: code it once more beforehand. Raises EvaluationError.
+    """
+    index, image = named
+    with _named(image, original, rate):
+        x = original.to(device, torch.float32)
+        if warm:
+            code(codec, x, rate)
+        coded = code(codec, x, rate)
+        row = _measure(codec, image, x, coded, rate)
+    if rate in drawn:
+        path = folder / _picture_name(index, image, rate)
+        with unless_it_fails(f"picture {path.name}"):
+            write_picture(path, x, coded.x_hat, row)
+    return row
 
 
 def code(codec: Codec, x: Tensor, rate: Rate | None = None) -> Coded:
@@ -118,7 +168,8 @@ def at(rate: Rate | None) -> dict[str, float]:
 
 
 def _picture_name(index: int, image: str, rate: Rate | None) -> str:
-    name = f"{index:03d}_{Path(image).stem}"
+    """The same on any file system, and short: the image's own name may be as long as a file's can be."""
+    name = f"{index:03d}_{file_name(Path(image).stem, 100, otherwise='image')}"
     return f"{name if rate is None else names.at_quality(name, rate.quality)}.png"
 
 

@@ -1,7 +1,9 @@
 """Pictures of what a codec did to an image: original, reconstruction, and their difference made visible."""
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +11,27 @@ import numpy as np
 from torch import Tensor
 
 from lic_exp.metrics import to_8bit
+from lic_exp.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+log = logging.getLogger(__name__)
+
 AMPLIFICATIONS = (1, 2, 5, 10, 20, 50, 100)
 DPI = 100
 PANEL_INCHES = (3.6, 10.24)
 """Least and most width or height of one panel: narrower ones have no room for titles; larger images are reduced."""
+
+
+@contextmanager
+def unless_it_fails(what: str) -> Iterator[None]:
+    """A picture never fails the run that it is of: what goes wrong inside is a warning."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 (whatever drawing, fonts, names and disks may raise)
+        log.warning("no %s: %s: %s", what, type(error).__name__, error)
 
 
 def write_picture(path: Path, x: Tensor, x_hat: Tensor, row: Mapping[str, Any]) -> None:
@@ -45,7 +59,7 @@ def describe(row: Mapping[str, Any]) -> str:
     if not math.isnan(row["ms_ssim"]):
         measures.append(f"MS-SSIM {row['ms_ssim']:.4f} ({row['ms_ssim_db']:.2f} dB)")
     at = f", quality {row['rate']:g}" if "rate" in row else ""
-    title = f"{row['image']}, {row['width']} x {row['height']}{at}\n" + "   ".join(measures)
+    title = f"{shortened(row['image'], 80)}, {row['width']} x {row['height']}{at}\n" + "   ".join(measures)
     return title if row["exact"] else title + "\nthe decoder does not reproduce the encoder's picture"
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from lic_exp.atomic import write_atomically
 from lic_exp.evaluation.curve_picture import write_curve
+from lic_exp.evaluation.pictures import unless_it_fails
 from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import EVALUATION_FILE
 
@@ -152,7 +153,8 @@ class Evaluation:
         write_atomically(folder / "rd_point.json", _json(rd_curve(self.points)))
         (folder / "rd_curve.png").unlink(missing_ok=True)
         if len(self.points) > 1:
-            write_curve(folder / "rd_curve.png", self.name, [point.at | point.mean for point in self.points])
+            with unless_it_fails("rd_curve.png"):
+                write_curve(folder / "rd_curve.png", self.name, [point.at | point.mean for point in self.points])
         write_atomically(folder / EVALUATION_FILE, _json(summary))
         if self.mismatches:
             log.warning("decoder and encoder disagree on %s: see %s", ", ".join(self.mismatches), folder / "images.csv")

@@ -16,9 +16,11 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import asked_evaluation_name, data_source, evaluation_name, folder_fingerprint
+from lic_exp.data.images import ImageError
 from lic_exp.data.loading import FolderImages, folder_images
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
+from lic_exp.evaluation.unfinished import ReadableImages
 from lic_exp.fault_points import reached
 from lic_exp.models.base import Codec
 from lic_exp.naming import file_name
@@ -75,9 +77,10 @@ def evaluate_run(
         folder = run.evaluation_folder(name) if name else asked_folder(run, config, data, qualities)
     if folder.is_relative_to(run.folder):
         run.files.make(folder)  # or an error, where the run folder is gone
+    readable = ReadableImages(images)
     found = evaluate(
         codec,
-        _UntilStopped(images, stop) if stop else images,
+        _UntilStopped(readable, stop) if stop else readable,
         folder=folder,
         pictures=config.evaluation.pictures,
         device=device,
@@ -149,13 +152,13 @@ def evaluation_images(config: RunConfig, data: str | None, run: Run) -> FolderIm
 class _UntilStopped:
     """Images that end in Preempted once a stop was asked for."""
 
-    images: FolderImages
+    images: ReadableImages
     stop: Callable[[], str | None]
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+    def __iter__(self) -> Iterator[tuple[str, torch.Tensor | ImageError]]:
         for image in self.images:
             _check_stop(self.stop)
             yield image

@@ -11,7 +11,7 @@ from lic_exp.tracking.run_folder import RunFolder
 @contextmanager
 def log_file(run: RunFolder, earlier: MemoryHandler | None = None) -> Iterator[None]:
     """Sends the platform's log records to run.log while inside, first those that were held back before."""
-    handler = logging.FileHandler(run.log, delay=True)
+    handler = logging.FileHandler(run.log, encoding="utf-8", errors="backslashreplace", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     if earlier is not None:
         earlier.setTarget(handler)

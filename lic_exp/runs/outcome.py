@@ -27,7 +27,7 @@ def _outcome(error: Exception, console: Console) -> int:
     # Whatever raised one of these has loaded torch already.
     from lic_exp.data.images import ImageError
     from lic_exp.divergence import DivergedError
-    from lic_exp.evaluation.evaluator import EvaluationError
+    from lic_exp.evaluation.unfinished import EvaluationError
     from lic_exp.models.compressai_coding import CodingError
     from lic_exp.models.files import CheckpointError
     from lic_exp.runs.lock import RunBusyError, RunGoneError

@@ -10,6 +10,7 @@ from lic_exp.config.signing import evaluation_name
 from lic_exp.data.images import ImageError
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.evaluation.search import Measure, Target
+from lic_exp.evaluation.unfinished import DamagedImagesError
 from lic_exp.models.files import CheckpointError
 from lic_exp.runs.evaluate import asked_folder, evaluate_run
 from lic_exp.runs.rate_targets import find_targets, write_targets
@@ -31,7 +32,8 @@ def reevaluate(
     folder: None is the run's own evaluation where nothing else is asked for, and `asked_folder` where there is.
 
     targets: the qualities are searched that meet these, and targets.json beside the results says which they are.
-    Raises ConfigError for weights and images that cannot be read, and where the codec cannot do what is asked for.
+    Raises ConfigError for weights and images that cannot be read, and where the codec cannot do what is asked for, and
+    DamagedImagesError where some of the images could not be read.
     """
     config, found = run.config, []
     try:
@@ -42,6 +44,8 @@ def reevaluate(
             found = find_targets(run, wanted, data=data, console=console)
             qualities = sorted({target.quality for target in found})
         evaluation = evaluate_run(run, data=data, folder=folder, qualities=qualities, console=console)
+    except DamagedImagesError:  # of the others there are results
+        raise
     except (CheckpointError, ImageError) as error:
         raise ConfigError([str(error)]) from error
     folder = folder or run.evaluation_folder(evaluation_name(config))

@@ -13,6 +13,7 @@ from lic_exp.data.images import ImageError
 from lic_exp.data.loading import folder_images
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
+from lic_exp.evaluation.unfinished import DamagedImagesError, ReadableImages
 from lic_exp.models.base import Codec
 from lic_exp.naming import file_name
 from lic_exp.runs.build import build_codec, resolve_device
@@ -38,7 +39,7 @@ def measure_released(
         folder = folder or _folder(checkpoint, model, compat, content)
         found = evaluate(
             codec,
-            images,
+            ReadableImages(images),
             folder=folder,
             pictures=0,
             device=resolve_device(device),
@@ -47,6 +48,8 @@ def measure_released(
             about={"data": os.path.abspath(os.path.expanduser(data)), "fingerprint": content},
         )
         return found, folder
+    except DamagedImagesError:
+        raise
     except ImageError as error:
         raise ConfigError([f"--data: {error}"]) from error
 

@@ -9,6 +9,7 @@ from lic_exp.atomic import write_atomically
 from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
 from lic_exp.data.unchanged import files_unchanged
+from lic_exp.evaluation.pictures import unless_it_fails
 from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.runs import build as building
 from lic_exp.runs.complexity import record_complexity
@@ -86,7 +87,9 @@ def train(
         heart.hold.update_status(device=_device_name(device), max_steps=max_steps)
         images = building.build_validation_images(config.data, checked_source(config, config.data, run))
     for regularizer in objective.spectral_regularizers():
-        regularizer.write_pictures(images[0][1][0], run.artifacts)
+        photo = images[0][1][0]
+        with unless_it_fails("pictures of the regularizer"):
+            regularizer.write_pictures(photo, run.artifacts)
     with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console) as display:
         reporter = RunReporter(writer, tracker, display, heart)
         trainer = Trainer(

@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from lic_exp.atomic import write_json
 from lic_exp.flat import component_label, flatten
+from lic_exp.text import printable
 from lic_exp.tracking.base import tracking_folder, without_password
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -176,7 +177,7 @@ def _create(
     first = next(run.metrics(), {"time": time.time()})
     tags = run_tags(run) | {KEY_TAG: key} | ({PARENT_TAG: parent} if parent else {})
     started_ms = round(first["time"] * 1000)
-    return client.create_run(experiment_id, start_time=started_ms, tags=tags, run_name=name or run.signature)
+    return client.create_run(experiment_id, start_time=started_ms, tags=tags, run_name=printable(name or run.signature))
 
 
 def _log_missing_params(client: "MlflowClient", mlflow_run: "Run", run: RunFolder) -> None:
@@ -190,7 +191,7 @@ def _log_missing_params(client: "MlflowClient", mlflow_run: "Run", run: RunFolde
 
 def run_params(run: RunFolder) -> dict[str, str]:
     """The config, flat, by dotted key. A value too long for the store ends in a note of its full length."""
-    return {name: _shortened(without_password(value)) for name, value in flatten(_config(run)).items()}
+    return {name: _shortened(printable(without_password(value))) for name, value in flatten(_config(run)).items()}
 
 
 def run_tags(run: RunFolder) -> dict[str, str]:

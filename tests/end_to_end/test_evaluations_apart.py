@@ -6,18 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import QUICK
 from PIL import Image
 
 import analysis
 import lic_exp
 from lic_exp import exit_codes
 from lic_exp.__main__ import main
+from lic_exp.cli.launch import main as launch
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.signing import asked_evaluation_name
 from lic_exp.data.fingerprints import fingerprint
 from lic_exp.data.images import list_images
 from lic_exp.runs.evaluate import evaluate_run
 from lic_exp.runs.run import Run
+from lic_exp.spectral_reg.intra_scale import IntraScale
 
 
 @pytest.fixture
@@ -115,3 +118,41 @@ def test_two_checkpoints_of_one_name_are_verified_apart(tmp_path, monkeypatch, c
         arguments = ["--model", "factorized_tiny", "--data", str(folder), "--device", "cpu"]
         assert main(["verify", f"{seed}/best.pth", *arguments]) == exit_codes.DONE
     assert len(list(tmp_path.glob("verify/best-*/evaluation.json"))) == 2
+
+
+def test_a_damaged_image_among_others_is_named_and_the_others_are_kept(run, tmp_path, capfd):
+    folder = images(tmp_path / "kodak", "red", "green", "blue")
+    whole = (folder / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(whole[: len(whole) // 2])
+
+    assert main(["eval", run.signature, "--data", str(folder)]) == exit_codes.FAILED
+
+    said = capfd.readouterr()
+    assert "1 image could not be evaluated, and no mean is given of the others" in said.err
+    assert "kodak/1.png" in said.err
+    assert "Traceback" not in said.err + said.out
+    (kept,) = run.files.eval.glob("kodak-*/images.partial.csv")
+    assert [line.split(",")[0] for line in kept.read_text().splitlines()] == ["image", "0.png", "2.png"]
+    assert [path.name for path in kept.parent.iterdir() if path.suffix != ".png"] == [kept.name]
+    (folder / "1.png").write_bytes(whole)
+    assert len(list(evaluated(run, "--data", str(folder), capfd=capfd).glob("images*.csv"))) == 1
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.png", "a" * 251 + ".png"], ids=["no UTF-8", "long"])
+def test_a_training_ends_well_whatever_its_images_are_called(tmp_path, name, monkeypatch, capfd):
+    """And although its regularizer's pictures cannot be drawn."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 64), "red").save(images(tmp_path / "val", "blue") / name)
+    images(tmp_path / "train", "green")
+
+    def refuses(*arguments: object) -> None:
+        raise OSError("no room for a picture")
+
+    monkeypatch.setattr(IntraScale, "write_pictures", refuses)
+    data = ["data=folder", "data.train=[train]", "data.val=[val]", "data.batch_size=1", "data.crop_size=32"]
+    model = ["model=factorized_tiny", "model.N=4", "model.M=4", "spectral_reg=intra", "trainer.max_steps=1"]
+    quick = [text for text in QUICK if not text.startswith(("data", "evaluation"))]
+    assert launch([*quick, *data, *model, "data.num_workers=0", "evaluation.pictures=2"]) == exit_codes.DONE
+    run = next(Run(path) for path in tmp_path.glob("runs/*/"))
+    assert len(run.evaluation) == len(list(run.files.eval.glob("*.png"))) == 2
+    assert "no pictures of the regularizer: OSError: no room for a picture" in run.files.log.read_text()

@@ -1,8 +1,10 @@
 """How sizes and time spans are written."""
 
+import io
+
 import pytest
 
-from lic_exp.text import age_text, size_text
+from lic_exp.text import age_text, never_unencodable, printable, size_text
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,25 @@ def test_sizes(count, text):
 )
 def test_ages(seconds, text):
     assert age_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain é 漢.png", "plain é 漢.png"),
+        ("caf\udce9", "caf\\xe9"),
+        ("two\nlines\x1b[31m", "two\\nlines\\x1b[31m"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_a_name_is_made_printable(text, shown):
+    assert printable(text) == shown
+    assert printable(text).encode().decode() == shown
+
+
+def test_a_stream_shows_what_its_encoding_lacks():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    never_unencodable(stream, io.StringIO())
+    stream.write("é\udce9")
+    stream.flush()
+    assert stream.buffer.getvalue() == b"\\xe9\\udce9"

@@ -86,6 +86,13 @@ def test_a_blank_name_of_a_run_is_refused(key, blank):
         validate(plain)
 
 
+@pytest.mark.parametrize("override", ["evaluation.data='caf\udce9'", "data.train=[a,'b\udcff']", "name='\udce9'"])
+def test_a_name_that_is_no_utf8_is_refused_before_it_is_trained_with(override):
+    """config.yaml could be written with it and not be read."""
+    with pytest.raises(ConfigError, match="has bytes that are no UTF-8, which no config can hold: rename it"):
+        lic_exp.load_config(["data=folder", "data.train=[a]", "data.val=[b]", override])
+
+
 def test_what_may_be_blank_of_launchers_is_listed():
     spared = set()
     for kind in launcher_kinds():
