@@ -3,10 +3,13 @@
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from analysis.curve_files import Curve
 
 RUN_HELP = "run folder, signature, or the beginning of one"
 
@@ -27,6 +30,19 @@ def console(columns: int) -> "Console":
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else columns)
+
+
+def load_curves(names: Sequence[str]) -> "list[Curve]":
+    """The curves of a command line; of those with one name it is said how they are told apart. Raises AnalysisError."""
+    from analysis.curve_files import told_apart
+    from analysis.curves import load_curve
+
+    loaded = [load_curve(name) for name in names]
+    curves = told_apart(loaded)
+    for what, before, now in zip(names, loaded, curves, strict=True):
+        if now.name != before.name:
+            print(f"{what}: a curve called {before.name} is there already; this one is {now.name}", file=sys.stderr)
+    return curves
 
 
 def value_text(value: Any) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from analysis.errors import AnalysisError, CurveError
 from analysis.interpolation import Floats
 from lic_exp.evaluation.published import Points, PointsError, read_points
+from lic_exp.naming import UniqueNames, file_name
 
 METRICS = {"psnr": "PSNR [dB]", "ms-ssim-db": "MS-SSIM [dB]", "ms-ssim": "MS-SSIM"}
 """Qualities by name, with their axis labels."""
@@ -81,18 +82,28 @@ def join(curves: Sequence[Curve]) -> Curve:
     return Curve(curves[0].name, results, curves[0].description, about)
 
 
+def told_apart(curves: Sequence[Curve]) -> list[Curve]:
+    """The curves, of those with one name all but the first numbered: in a table or a file they would be one curve."""
+    names = UniqueNames(str, ignoring_case=False)
+    return [Curve(names.of(curve.name), curve.results, curve.description, curve.about) for curve in curves]
+
+
 def write_curves(path: Path, curves: Sequence[Curve]) -> None:
-    """Write CSV (.csv, any number of curves) or CompressAI's format (.json, one curve; no suffix: a folder of them)."""
+    """Write CSV (.csv, any number of curves) or CompressAI's format (.json, one curve; no suffix: a folder of them).
+
+    Curves of one name are `told_apart`, and so are the files of names that differ in what no file's name may have.
+    """
     if path.suffix == ".csv":
         _make_parent(path)
-        with open(path, "w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(_rows(curves))
+        with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            csv.writer(file, lineterminator="\n").writerows(_rows(told_apart(curves)))
     elif path.suffix == ".json" and len(curves) == 1:
         _make_parent(path)
         path.write_text(json.dumps(curves[0].to_compressai(), indent=1) + "\n")
     elif path.suffix == "":
-        for curve in curves:
-            write_curves(path / (curve.name.replace("/", "_") + ".json"), [curve])
+        files = UniqueNames(lambda name: file_name(name, 150, otherwise="curve"))
+        for curve in told_apart(curves):
+            write_curves(path / f"{files.of(curve.name)}.json", [curve])
     else:
         raise AnalysisError(
             f"{path}: write .csv, or .json for one curve (CompressAI's format holds one per file), or name a folder "

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
-from analysis.curve_files import METRICS, Curve
+from analysis.curve_files import METRICS, Curve, told_apart
 from analysis.errors import AnalysisError
 
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -20,7 +20,7 @@ def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
     figure = Figure(figsize=(7.5 if few else 10.5, 5), layout="constrained")
     axes = figure.add_subplot()
     markers, styles = cycle("os^Dv<>PX*"), cycle(["-"] * 10 + ["--"] * 10 + [":"] * 10)
-    for curve, marker, style in zip(curves, markers, styles, strict=False):
+    for curve, marker, style in zip(told_apart(curves), markers, styles, strict=False):
         points = sorted(zip(curve.bpp, curve.quality(metric), strict=True))
         rates, qualities = zip(*points, strict=True)
         axes.plot(rates, qualities, linestyle=style, marker=marker, markersize=4, linewidth=1.2, label=curve.name)

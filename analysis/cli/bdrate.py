@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.arguments import CURVE_HELP, console
+from analysis.arguments import CURVE_HELP, console, load_curves
 from analysis.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None and options.out.suffix not in (".csv", ".json"):
         raise AnalysisError(f"{options.out}: a BD-rate table is written as .csv or .json")
     anchor = load_curve(options.anchor)
-    comparisons = [compare_curves(anchor, load_curve(test), options.metric, options.method) for test in options.tests]
+    tests = load_curves(options.tests)
+    comparisons = [compare_curves(anchor, test, options.metric, options.method) for test in tests]
     if options.out is not None:
         _write(options.out, comparisons)
     _print_comparisons(comparisons)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.arguments import CURVE_HELP, console
+from analysis.arguments import CURVE_HELP, console, load_curves
 from analysis.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -23,13 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from analysis.curve_files import write_curves
-    from analysis.curves import load_curve
 
     if options.list:
         return _list_published()
     if not options.curves:
         raise AnalysisError("rd needs a curve; `python -m analysis rd --list` shows the published ones")
-    curves = [load_curve(name) for name in options.curves]
+    curves = load_curves(options.curves)
     for curve in curves:
         curve.quality(options.metric)
     if options.out is not None:

@@ -91,7 +91,7 @@ def qualities_are_the_codecs(config: Mapping[str, Any], components: Components) 
         yield f"{shown}: this model has one rate; set evaluation.qualities=null"
     elif not qualities:
         yield f"{shown}: give at least one, or null for the criterion's validation rates"
-    elif len(set(qualities)) < len(qualities):
+    elif len({f"{quality:g}" for quality in qualities}) < len(qualities):  # as names of metrics and pictures have them
         yield f"{shown}: a quality stands there twice"
 
 

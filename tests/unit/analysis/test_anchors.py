@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import analysis
+from analysis.__main__ import main
 from analysis.curve_files import join, write_curves
 from analysis.errors import AnalysisError
 from analysis.plots import rd_plot
@@ -183,3 +184,26 @@ def test_a_name_with_dollar_signs_and_a_source_in_words_are_taken_as_they_are(tm
     write_curves(tmp_path / "table.csv", [curve])
     assert (tmp_path / "plot.svg").stat().st_size > 0
     assert "a$b_$ _{" in (tmp_path / "table.csv").read_text()
+
+
+@pytest.mark.parametrize("names", [("mine", "mine", "mine"), ("a/b", "a_b", "a b"), ("One", "one", "ONE")])
+def test_curves_whose_names_are_taken_get_files_of_their_own(tmp_path: Path, names: tuple[str, ...], capsys) -> None:
+    lists = [{"bpp": [0.1 + i, 0.2 + i], "psnr": [30 + i, 31 + i]} for i in range(len(names))]
+    files = [
+        results_file(tmp_path, f"{i}.json", name=name, results=points)
+        for i, (name, points) in enumerate(zip(names, lists, strict=True))
+    ]
+
+    assert main(["rd", *map(str, files), "--out", str(tmp_path / "out")]) == 0
+
+    written = [analysis.load_curve(path) for path in (tmp_path / "out").iterdir()]
+    assert len({path.name.casefold() for path in (tmp_path / "out").iterdir()}) == len(names)
+    assert sorted(curve.results["bpp"] for curve in written) == [tuple(points["bpp"]) for points in lists]
+    assert len({curve.name for curve in written}) == len(names)
+    said = capsys.readouterr().err
+    assert ("a curve called mine is there already; this one is mine (3)" in said) == (len(set(names)) == 1)
+    assert main(["rd", *map(str, files), "--out", str(tmp_path / "all.csv")]) == 0
+    rows = list(csv.DictReader((tmp_path / "all.csv").read_text().splitlines()))
+    assert len({row["curve"] for row in rows}) == len(names)
+    assert main(["bdrate", str(files[0]), *map(str, files), "--out", str(tmp_path / "bd.json")]) in (0, 2)
+    assert len({row["test"] for row in json.loads((tmp_path / "bd.json").read_text())}) == len(names)
