@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if found.state != "done":
         print(_so_far(found), file=sys.stderr)
     from lic_exp.evaluation.report import evaluation_table  # torch
-    from lic_exp.evaluation.unfinished import DamagedImagesError
+    from lic_exp.evaluation.unfinished import DamagedImagesError, EvaluationError
     from lic_exp.runs.reevaluation import reevaluate
 
     try:
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             targets=targets,
             console=console_for(sys.stderr),
         )
-    except DamagedImagesError as error:
+    except (DamagedImagesError, EvaluationError) as error:
         print(error, file=sys.stderr)
         return exit_codes.FAILED
     console = console_for(sys.stdout)

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     curves = published_of(options.model, options.published)
     from lic_exp.evaluation.report import evaluation_table  # torch
-    from lic_exp.evaluation.unfinished import DamagedImagesError
+    from lic_exp.evaluation.unfinished import DamagedImagesError, EvaluationError
     from lic_exp.runs.released import measure_released
 
     try:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
             device=options.device,
             console=console_for(sys.stderr),
         )
-    except DamagedImagesError as error:
+    except (DamagedImagesError, EvaluationError) as error:
         print(error, file=sys.stderr)
         return exit_codes.FAILED
     console = console_for(sys.stdout)
