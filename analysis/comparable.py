@@ -49,7 +49,7 @@ def _check_arm(name: str, arm: Runs) -> None:
     if not len(arm):
         raise NotComparableError(f"the {name} has no runs")
     for row in arm.rows():
-        if row["state"] == "unreadable":
+        if row["state"] in ("unreadable", "newer"):
             raise NotComparableError(f"the {name}'s run {row['signature']} cannot be read: {row['reason']}")
         if row["stale"]:
             made = row["git_commit"] or "unknown code"

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.run_records import NO_POINTS, MetricPoints, RunRecord, parse_table
+from analysis.metric_points import NO_POINTS, MetricPoints
+from analysis.run_records import RunRecord
 from lic_exp.tracking.mlflow_store import DIRTY_TAG, STATE_TAG, connect
+from lic_exp.tracking.tables import parse_table
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

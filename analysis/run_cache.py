@@ -5,17 +5,21 @@ import io
 import json
 import logging
 import os
-import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
-from analysis.run_records import MetricPoints, RunRecord
+from analysis.metric_points import NO_POINTS, MetricPoints
+from analysis.run_records import RunRecord
 from lic_exp.atomic import write_atomically
+from lic_exp.records import checked, open_file
 
-VERSION = 3
+VERSION = 4
 _ARRAYS = MetricPoints._fields[1:]
 _FACTS = tuple(field.name for field in fields(RunRecord) if field.name != "points")
 _log = logging.getLogger("analysis")
@@ -34,27 +38,62 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class CachedRecord(TypedDict):
+    """A `RunRecord` without its points."""
+
+    signature: str
+    folder: str
+    config: dict[str, Any]
+    status: dict[str, Any]
+    environment: dict[str, Any]
+    problem: str
+    complexity: dict[str, Any]
+    evaluation: dict[str, list[list[str]]]
+    evaluation_name: str | None
+    files: list[list[Any]]
+    damaged: list[list[Any]]
+
+
+class CacheFacts(TypedDict):
+    """What the file says beside its arrays. names: of the metrics of each record."""
+
+    version: int
+    records: list[CachedRecord]
+    names: list[list[str]]
+
+
 def load(file: Path) -> dict[str, RunRecord]:
     """{name of the run folder: record}; {} where the file is missing, damaged, or of another version."""
     try:
-        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as stored:
+        with open_file(file) as opened, np.load(opened, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in (*_ARRAYS, "ends")}
-            facts = json.loads(stored["facts"].tobytes())
+            facts = checked(file, stored["facts"].tobytes(), CacheFacts)
         if facts["version"] != VERSION:
             return {}
         bounds = [0, *arrays["ends"].tolist()]
+        _check_arrays(arrays, bounds)
         records = {}
         for i, (entry, names) in enumerate(zip(facts["records"], facts["names"], strict=True)):
             part = slice(bounds[i], bounds[i + 1])
             points = MetricPoints(names, *(arrays[name][part] for name in _ARRAYS))
+            if len(points.metric) and not 0 <= points.metric.min() <= points.metric.max() < len(names):
+                raise ValueError("a metric without a name")
             records[entry["signature"]] = RunRecord(**entry, points=points)
     except FileNotFoundError:
         return {}
-    # Whatever is wrong with the file, the runs themselves are still there.
-    except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile, EOFError) as error:
+    # Whatever is wrong with the file, of which zip alone raises a dozen kinds: the runs themselves are still there.
+    except Exception as error:  # noqa: BLE001
         _log.info("%s is read anew: %s", file, error)
         return {}
     return records
+
+
+def _check_arrays(arrays: Mapping[str, NDArray[Any]], bounds: Sequence[int]) -> None:
+    if bounds != sorted(bounds) or any(arrays[name].shape != (bounds[-1],) for name in _ARRAYS):
+        raise ValueError("its arrays do not belong together")
+    kinds = {name: getattr(NO_POINTS, name).dtype for name in _ARRAYS}
+    if any(arrays[name].dtype != kind for name, kind in kinds.items()):
+        raise ValueError("its arrays are of other kinds")
 
 
 def save(file: Path, records: Sequence[RunRecord]) -> None:

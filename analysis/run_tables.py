@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.run_records import COMPLEXITY, NO_POINTS, RunRecord
+from analysis.metric_points import NO_POINTS
+from analysis.run_records import COMPLEXITY, RunRecord
 from lic_exp.flat import component_label, leaves
 from lic_exp.tracking.run_folder import RunFolder, is_silent
 

@@ -1,5 +1,6 @@
 """Runs as data: run folders, or an MLflow store, as tidy tables."""
 
+import logging
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,11 @@ from analysis.run_places import Place, given_path, run_folders
 from analysis.run_records import RunRecord, files_of, read_files, read_record
 from analysis.run_tables import evaluation_table, metrics_table, runs_table
 from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.records import RecordError
 from lic_exp.text import blank_message, is_blank
-from lic_exp.tracking.run_folder import is_run_folder
+from lic_exp.tracking.run_folder import damage_text, is_run_folder
+
+_log = logging.getLogger("analysis")
 
 READERS, AT_ONCE = 4, 100
 """Threads that wait for the file system, and the runs that they read before they are parsed: the two at a time would
@@ -44,7 +48,8 @@ class Runs:
         short name (`model`, `spectral_reg`, ...); a column per config key (`optimizer.lr`, ...), NaN where a run has no
         such key.
         state: created, running, done, failed, diverged or preempted, as the run itself says; "silent" where it says
-        running but wrote nothing for two minutes, "unreadable" where its files are damaged (`reason` tells which).
+        running but wrote nothing for two minutes, "unreadable" where its files are damaged (`reason` tells which),
+        "newer" where a newer version of the platform wrote them.
         stale: it was made by other code than asked for.
         evaluation: the name of the one that stands under the set "", None where it has no name.
     metrics: one row per logged number: `signature, step, epoch, time [Unix s], metric, value`; per run ordered by
@@ -188,7 +193,8 @@ def load_runs(
     cache: keep what was read from a folder of runs (in its `.analysis`, or in the user's cache folder where that
         cannot be written), and read again only runs whose files' sizes or times of change are others.
 
-    The tables are in the order of the places, within a folder by signature.
+    Damaged lines of a metrics.jsonl are passed over, and a warning names them. A run whose files are damaged
+    otherwise is there too, as "unreadable". The tables are in the order of the places, within a folder by signature.
     Raises AnalysisError where a place is neither, or one signature lies in two places.
     """
     if isinstance(places, str | Path):
@@ -205,6 +211,10 @@ def load_runs(
                 f"run {record.signature} lies in {known.folder} and in {record.folder}; give one of them"
             )
     found = list(records.values())
+    for record in found:
+        if record.damaged:
+            damaged = [(number, reason) for number, reason in record.damaged]
+            _log.warning("%s", damage_text(Path(record.folder, "metrics.jsonl"), damaged))
     return Runs(runs_table(found, code), metrics_table(found), evaluation_table(found))
 
 
@@ -242,7 +252,7 @@ def _read_cached(place: Path, folders: Sequence[Path], metrics: Collection[str] 
 
 
 def _read_folders(folders: Sequence[Path], metrics: Collection[str] | None) -> Iterator[RunRecord]:
-    def content(folder: Path) -> tuple[Path, list[list[Any]], dict[str, bytes]]:
+    def content(folder: Path) -> tuple[Path, list[list[Any]], dict[str, bytes | RecordError]]:
         files = files_of(folder)
         return folder, files, read_files(folder, files)
 

@@ -1,7 +1,7 @@
 """The runs of an ablation table, found by the manifest that launching them left beside the run folders."""
 
 import difflib
-import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.run_places import Place, given_path
 from lic_exp.ablation_spec import FOLDER, RateChoice, Table, TableCell, TableError, experiments, parse_table, read_table
+from lic_exp.manifests import TableRecord, read_table_record
+from lic_exp.records import RecordError
 from lic_exp.tracking.run_folder import is_run_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from analysis.runs import Runs
+
+_log = logging.getLogger("analysis")
 
 
 @dataclass(frozen=True)
@@ -132,15 +136,23 @@ def _table(path: Path, name: str, manifest: Mapping[str, Any] | None) -> Table:
     return written.model_copy(update=as_launched | {"variants": variants})
 
 
-def _manifests(runs: Path, name: str) -> list[dict[str, Any]]:
-    found = []
+def _manifests(runs: Path, name: str) -> list[TableRecord]:
+    """Those that can be read; a warning names the others. Raises AnalysisError where all are damaged."""
+    found, damaged = [], []
     for path in sorted((runs / FOLDER).glob(f"{name}-*.json")):
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise AnalysisError(f"{path} cannot be read: {error}; launch one of its runs again to renew it") from error
+            manifest = read_table_record(path)
+        except RecordError as error:
+            damaged.append(f"{error}; launch one of its runs again to renew it")
+            continue
+        except FileNotFoundError:
+            continue
         if manifest["experiment"] == name:
             found.append(manifest)
+    if damaged and not found:
+        raise AnalysisError(damaged[0])
+    for text in damaged:
+        _log.warning("passed over: %s", text)
     return found
 
 

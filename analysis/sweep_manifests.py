@@ -1,16 +1,20 @@
 """Sweeps by the manifests that they left beside the run folders. Imports nothing heavy, as `analysis.run_places`."""
 
-import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.run_places import Place, given_path
+from lic_exp.manifests import SweepCell, read_sweep
 from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.records import RecordError
 from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import SWEEPS
+
+_log = logging.getLogger("analysis")
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class SweepManifest:
 
     name: str
     runs: Path
-    cells: list[Mapping[str, Any]]
+    cells: Sequence[Mapping[str, Any]]
 
 
 def find_sweep(name: str | None = None, runs: Place = "runs") -> SweepManifest:
@@ -31,13 +35,13 @@ def find_sweep(name: str | None = None, runs: Place = "runs") -> SweepManifest:
         raise AnalysisError(blank_message("the name of a sweep", "None is the latest"))
     known = {path.parent.name: path for path in sorted((given_path(runs) / SWEEPS).glob("*/manifest.json"))}
     if name is None:
-        manifests = {own: _read(path) for own, path in known.items()}
-        found = max(manifests, key=lambda own: str(manifests[own].get("made", "")), default=None)
+        made = dict(_made(known))
+        found = max(made, key=lambda own: made[own], default=None)
     else:
         found = _named(name, known)
     if found is None:
         raise AnalysisError(f"{runs} has no sweep {name or ''}; it has {', '.join(known) or 'none'}")
-    return SweepManifest(found, Path(runs), _read(known[found])["cells"])
+    return SweepManifest(found, Path(runs), _cells(known[found]))
 
 
 def _named(name: str, known: Mapping[str, Path]) -> str | None:
@@ -47,9 +51,23 @@ def _named(name: str, known: Mapping[str, Path]) -> str | None:
         raise AnalysisError(str(error)) from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _made(known: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+    """(name, when it was made) of the sweeps whose manifest can be read; of all where none can. Others are named."""
+    damaged = {}
+    for name, path in known.items():
+        try:
+            yield name, read_sweep(path).get("made", "")
+        except (FileNotFoundError, RecordError) as error:
+            damaged[name] = str(error)
+    for name, reason in damaged.items():
+        if len(damaged) == len(known):
+            yield name, ""
+        else:
+            _log.warning("passed over: %s", reason)
+
+
+def _cells(path: Path) -> list[SweepCell]:
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise AnalysisError(f"{path} cannot be read: {error}; the sweep's command makes it anew") from error
-    return manifest
+        return read_sweep(path)["cells"]
+    except (FileNotFoundError, RecordError) as error:
+        raise AnalysisError(f"{error}; the sweep's command makes it anew") from error

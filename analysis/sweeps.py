@@ -1,7 +1,7 @@
 """The runs of a sweep, found by the manifest that it left beside the run folders."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,10 +102,10 @@ def sweep_results(sweep: SweepManifest, *, code: str | None = None) -> SweepResu
     return SweepResults(sweep.name, cells, load_runs(dict.fromkeys(begun), code=code).with_evaluations(names))
 
 
-def _cells(cells: list[Mapping[str, Any]]) -> pd.DataFrame:
-    keys = dict.fromkeys(key for cell in cells for key in cell["role"])
+def _cells(cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    keys = dict.fromkeys(key for cell in cells for key in cell.get("role", {}))
     # Lists, such as betas, cannot be grouped by.
-    rows = [{key: _hashable(cell["role"].get(key)) for key in keys} for cell in cells]
+    rows = [{key: _hashable(cell.get("role", {}).get(key)) for key in keys} for cell in cells]
     names = [{name: cell.get(name) for name in OF_A_CELL} for cell in cells]
     return pd.DataFrame([own | row for own, row in zip(names, rows, strict=True)]).astype(object)
 

@@ -11,6 +11,7 @@ and further keys are kept as they are, since a later version may write more. One
 import os
 import reprlib
 import stat
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, TypeVar
@@ -20,6 +21,9 @@ from pydantic_core import ErrorDetails, from_json
 
 SCHEMA_VERSION = 2
 """Of configs and of what is written beside them; see docs/configuration.md."""
+
+NO_VERSION = 10**6
+"""A number so large was written by nobody."""
 
 MOST_BYTES = 256 * 2**20
 """No file of ours is larger, but for images, weights, logs and metrics."""
@@ -69,28 +73,31 @@ def checked(path: Path | str, data: bytes, kind: type[T]) -> T:
     try:
         record: T = _adapter(shape).validate_json(data)
     except ValidationError as error:
-        _check_version(path, data)
+        content = None
+        with suppress(ValueError):  # no JSON at all
+            content = from_json(data)
+        _check_version(path, content)
         raise RecordError(path, _reason(error)) from None
-    version = record.get("schema_version", 0) if isinstance(record, dict) else 0
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise _newer(path, version)
+    _check_version(path, record)
     return record
 
 
-def _check_version(path: Path | str, data: bytes) -> None:
-    """Raise NewerError where what does not fit says itself that it is newer."""
+def checked_value(path: Path | str, value: Any, kind: type[T]) -> T:
+    """The same of a value that was read already. path: for messages."""
+    shape: Any = kind
     try:
-        content = from_json(data)
-    except ValueError:
-        return
+        record: T = _adapter(shape).validate_python(value)
+    except ValidationError as error:
+        raise RecordError(path, _reason(error)) from None
+    return record
+
+
+def _check_version(path: Path | str, content: Any) -> None:
+    """Raise NewerError where the content says itself that it is newer, whether it fits or not."""
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise _newer(path, version)
-
-
-def _newer(path: Path | str, version: int) -> NewerError:
-    known = f"this one knows schema {SCHEMA_VERSION} and leaves it alone"
-    return NewerError(path, f"a newer version of this package wrote it, with schema {version:.6g}; {known}")
+    if type(version) is int and SCHEMA_VERSION < version < NO_VERSION:
+        known = f"this one knows schema {SCHEMA_VERSION} and leaves it alone"
+        raise NewerError(path, f"a newer version of this package wrote it, with schema {version}; {known}")
 
 
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes:

@@ -43,7 +43,7 @@ OTHER_JSON = {
     "two": b"{}{}",
     "deep": b'{"a":' * 50_000,
     "deep lists": b"[" * 100_000,
-    "a long number": b'{"step": ' + b"9" * 400 + b', "cpu_count": ' + b"9" * 400 + b"}",
+    "a long number": b'{"step": %(n)s, "cpu_count": %(n)s, "evaluation": %(n)s}' % {b"n": b"9" * 400},
     "a longer number": b'{"step": ' + b"9" * 5000 + b"}",
     "half a character": b'{"reason": "\\ud800"}',
 }

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -59,20 +60,22 @@ def run(options: argparse.Namespace) -> int:
 def run_frozen(path: Path) -> int:
     """Train and evaluate as the file says. Returns the exit code."""
     # Only now: the signals are minded from the start, not once Hydra is imported.
+    from lic_exp.records import RecordError, read_record
     from lic_exp.runs.outcome import guarded
     from lic_exp.runs.start import start_run
     from lic_exp.runs.summary import console_for
+    from lic_exp.sweeps.kinds import FrozenCell
 
     try:
-        frozen = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        print(f"  1. {path} cannot be read: {error}; the sweep's command writes it anew", file=sys.stderr)
+        frozen = read_record(path, FrozenCell)
+    except (FileNotFoundError, RecordError) as error:
+        print(f"  1. {error}; the sweep's command writes it anew", file=sys.stderr)
         return exit_codes.CONFIG
     console, results, given = console_for(sys.stderr), console_for(sys.stdout), frozen["given"]
-    return guarded(lambda: start_run(checked(frozen), given, console, results, sweep=frozen["sweep"]), console)
+    return guarded(lambda: start_run(checked(frozen), given, console, results, sweep=frozen.get("sweep")), console)
 
 
-def checked(frozen: dict[str, Any]) -> "RunConfig":
+def checked(frozen: Mapping[str, Any]) -> "RunConfig":
     """The cell's config. Raises ConfigError where it no longer is the run that the sweep signed."""
     from lic_exp.config.signing import wanted_evaluation
     from lic_exp.config.validation import validate

@@ -1,7 +1,8 @@
 """A run as people handle it: its folder, state, metrics and evaluation. Imports no torch."""
 
+import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.config.stored import stored_config
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.processes import is_here, lives
-from lic_exp.records import NewerError, RecordError, read_record
+from lic_exp.records import NewerError, RecordError, read_file, read_record
 from lic_exp.runs.lock import is_locked
 from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.kinds import STATES, EvaluationResults
@@ -23,7 +24,7 @@ from lic_exp.tracking.run_folder import (
     is_run_folder,
     is_silent,
 )
-from lic_exp.yaml_files import read_yaml
+from lic_exp.tracking.tables import NUMBERS, number, parse_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,13 +85,9 @@ class Run:
     def plain_config(self) -> dict[str, Any]:
         """config.yaml as it stands there. Raises ConfigError where it cannot be read."""
         try:
-            config = read_yaml(self.files.config)
+            config = self.files.plain_config()
         except RecordError as error:
             raise ConfigError([str(error)]) from error
-        except FileNotFoundError as error:
-            raise ConfigError([f"{self.files.config} cannot be read: {error}"]) from error
-        if not isinstance(config, dict):
-            raise ConfigError([f"{self.files.config} holds no config"])
         if missing := [group for group in GROUPS if not isinstance(config.get(group), dict)]:
             raise ConfigError([f"{self.files.config} holds no whole config: it has no {' and no '.join(missing)}"])
         return config
@@ -107,13 +104,22 @@ class Run:
 
     @property
     def evaluation(self) -> "pd.DataFrame":
-        """One row per evaluated image; empty where nothing was evaluated."""
+        """One row per evaluated image; empty where nothing was evaluated. Raises ConfigError where it is damaged."""
         import pandas as pd
 
         name = self._evaluated_as
         path = (self.evaluation_folder(name) if name else self.files.eval) / "images.csv"
         # An image may be called 0001 or NA, which pandas would take for a number and for nothing.
-        return pd.read_csv(path, converters={"image": str}) if path.exists() else pd.DataFrame()
+        try:
+            text = read_file(path).decode()
+            parse_table(path.name, text)
+        except FileNotFoundError:
+            return pd.DataFrame()
+        except ValueError as error:
+            said = error if isinstance(error, RecordError) else RecordError(path, str(error))
+            raise ConfigError([f"{said}; `python -m lic_exp eval {self.folder}` measures anew"]) from error
+        kinds: dict[str, Callable[[str], Any]] = {"image": str, **dict.fromkeys(NUMBERS, number)}
+        return pd.read_csv(io.StringIO(text), converters=kinds)
 
     def evaluation_folder(self, name: str) -> Path:
         """Where the evaluation of this name is or belongs: the run's own in `eval`, others in a folder of it.

@@ -108,8 +108,8 @@ def _evaluations(run: Run) -> Iterator[Line]:
         except (FileNotFoundError, RecordError) as error:
             yield str(place), str(error)
             continue
-        points = [_point(point) for point in evaluation.get("points") or [evaluation["mean"]]]
-        decoding = "exact" if evaluation["exact"] else f"DIFFERS on {len(evaluation.get('mismatches', ()))} images"
+        points = [_point(point) for point in evaluation.get("points") or [evaluation.get("mean", {})]]
+        decoding = "exact" if evaluation.get("exact") else f"DIFFERS on {len(evaluation.get('mismatches', ()))} images"
         for i, point in enumerate(points):
             # A key without text would be taken for a plain line.
             yield " " if i else str(place), point if i < len(points) - 1 else f"{point}  decoding {decoding}"

@@ -48,21 +48,29 @@ def conclude(run: Run, console: Console) -> None:
     console.print(f"pictures, tables, checkpoints: {run.folder}", highlight=False, markup=False, soft_wrap=True)
 
 
+MEASURES = {
+    "rate": ("quality", "{:g}"),
+    "lmbda": ("lmbda", "{:.4g}"),
+    "bpp": ("bpp", "{:.4f}"),
+    "psnr": ("PSNR dB", "{:.2f}"),
+    "ms_ssim": ("MS-SSIM", "{:.4f}"),
+    "ms_ssim_db": ("MS-SSIM dB", "{:.2f}"),
+}
+"""Columns of an images.csv whose mean is shown: title and form."""
+
+
 def _means(rows: "pd.DataFrame") -> Table:
     """Means over images, a row per rate."""
     several = "rate" in rows
-    points = [part for _, part in rows.groupby("rate")] if several else [rows]
+    points = [part for _, part in rows.groupby("rate", dropna=False)] if several else [rows]
     table = Table(title=f"mean of {len(points[0])} images, real bitstreams")
-    columns = {"bpp": "{:.4f}", "psnr": "{:.2f}", "ms_ssim": "{:.4f}", "ms_ssim_db": "{:.2f}"}
-    titles = ["bpp", "PSNR dB", "MS-SSIM", "MS-SSIM dB", "decoding"]
-    if several:
-        columns = {"rate": "{:g}", "lmbda": "{:.4g}"} | columns
-        titles = ["quality", "lmbda", *titles]
-    for title in titles:
-        table.add_column(title, justify="right")
+    columns = {name: form for name, (_, form) in MEASURES.items() if name in rows}
+    for name in columns:
+        table.add_column(MEASURES[name][0], justify="right")
+    table.add_column("decoding", justify="right")
     for point in points:
         means = {column: point[column].mean() for column in columns}
-        exact = "exact" if point["exact"].all() else "DIFFERS from the encoder"
+        exact = "exact" if "exact" in point and point["exact"].all() else "DIFFERS from the encoder"
         cells = [
             form.format(means[column]) if means[column] == means[column] else "" for column, form in columns.items()
         ]

@@ -21,6 +21,9 @@ from lic_exp.config.overrides import parse_each, quoted, values_of
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.config.validation import validate
+from lic_exp.manifests import read_table_record
+from lic_exp.records import NewerError, RecordError
+from lic_exp.sweeps.messages import say
 from lic_exp.sweeps.spec import SEED
 
 VARIANT = "variant"
@@ -101,7 +104,13 @@ class AblationStudy:
         folder = Path(config.paths.runs, FOLDER)
         mine, table = (config.signature, wanted_evaluation(config)), self.table.model_dump()
         for path in sorted(folder.glob(f"{self.name}-*.json")):
-            known = json.loads(path.read_text(encoding="utf-8"))
+            try:
+                known = read_table_record(path)
+            except NewerError as error:
+                raise ConfigError([str(error)]) from error
+            except (FileNotFoundError, RecordError) as error:
+                say(f"{error}; a launch of its own command makes it anew")
+                continue
             cells = ((cell["signature"], cell.get("evaluation")) for cell in known["cells"])
             if known["table"] == table and mine in cells:
                 return path

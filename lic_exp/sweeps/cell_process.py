@@ -24,7 +24,7 @@ def start_cell(
             stdout=output,
             stderr=output,
             env={**environment, "PYTHONPATH": os.pathsep.join(python_path(sweep))},
-            cwd=sweep.manifest["folder"],
+            cwd=sweep.manifest.get("folder"),
             **process,
         )
 
@@ -43,7 +43,7 @@ def lic_exp_command(word: str) -> list[str]:
 def python_path(sweep: SweepFolder) -> list[str]:
     """Where a cell's process finds this package and the user's: the sweep's own copy first, where it has one."""
     copy = [str(sweep.folder / "code")] if sweep.manifest.get("snapshot") else []
-    return [*copy, *sweep.manifest["path"]]
+    return [*copy, *sweep.manifest.get("path", ())]
 
 
 def thread_environment(threads: int | str) -> dict[str, str]:

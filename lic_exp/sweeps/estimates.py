@@ -12,11 +12,13 @@ from typing import Any
 from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import steps_per_epoch
+from lic_exp.records import RecordError, read_record
 from lic_exp.runs.run import Run
 from lic_exp.sweeps.cell_process import cell_command, python_path
 from lic_exp.sweeps.folder import SweepFolder
 from lic_exp.sweeps.launcher import Probe
 from lic_exp.sweeps.states import seconds_per_step
+from lic_exp.tracking.kinds import Status
 
 
 def known_paces(runs: Path) -> dict[str, float]:
@@ -24,13 +26,15 @@ def known_paces(runs: Path) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for path in runs.glob("[!.]*/status.json"):
         try:
-            status = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+            status = read_record(path, Status)
+        except (FileNotFoundError, RecordError):
             continue
-        whole = status.get("state") == "done" and status.get("attempt") == 1 and status.get("max_steps")
+        at_once = status.get("state") == "done" and status.get("attempt") == 1
+        whole = status.get("max_steps") if at_once else None
         like = status.get("throughput_key")
-        if whole and status.get("finished") and like:
-            found.setdefault(like, []).append((status["finished"] - status["started"]) / whole)
+        began, ended = status.get("started"), status.get("finished")
+        if whole and began is not None and ended and like:
+            found.setdefault(like, []).append((ended - began) / whole)
     return {name: statistics.median(values) for name, values in found.items()}
 
 

@@ -1,13 +1,14 @@
 """What a signature stands for: a run, or a cell of any sweep beside it."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.records import RecordError, read_record
 from lic_exp.runs.run import find_run, run_folders
 from lic_exp.sweeps.folder import sweeps
+from lic_exp.sweeps.kinds import FrozenCell
 from lic_exp.text import blank_message, is_blank
 
 
@@ -23,7 +24,8 @@ def find_config(name: str, runs: str) -> Signed:
     """The run, or the cell of a sweep, whose signature begins so. Raises ConfigError."""
     if is_blank(name):
         raise ConfigError([blank_message("the signature")])
-    cells = [(sweep, cell) for sweep in sweeps(runs) for cell in sweep.cells if cell.signature.startswith(name)]
+    whole = [sweep for sweep in sweeps(runs) if not sweep.problem]
+    cells = [(sweep, cell) for sweep in whole for cell in sweep.cells if cell.signature.startswith(name)]
     folders = run_folders(runs) if Path(runs).is_dir() else []
     known = {cell.signature for _, cell in cells} | {path.name for path in folders if path.name.startswith(name)}
     try:
@@ -36,7 +38,7 @@ def find_config(name: str, runs: str) -> Signed:
         return Signed(run.signature, run.plain_config, [f"{run.state}, in {run.folder}", *places])
     sweep, cell = cells[-1]
     try:
-        config = json.loads(sweep.frozen(cell).read_text(encoding="utf-8"))["config"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError([f"{sweep.frozen(cell)} cannot be read: {error}"]) from error
+        config = read_record(sweep.frozen(cell), FrozenCell)["config"]
+    except (FileNotFoundError, RecordError) as error:
+        raise ConfigError([str(error)]) from error
     return Signed(cell.signature, config, ["not begun", *places])

@@ -24,8 +24,12 @@ from typing import Any
 from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.fault_points import reached
+from lic_exp.manifests import read_sweep
 from lic_exp.naming import AmbiguousNameError, unique_match
+from lic_exp.records import NewerError, RecordError, read_record
 from lic_exp.runs.run import Run
+from lic_exp.sweeps.kinds import AttemptRecord, ExitRecord, JobRecord, PoolRecord
+from lic_exp.sweeps.messages import say
 from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import SWEEPS
 
@@ -70,10 +74,21 @@ class SweepFolder:
         """Raises ConfigError where it cannot be read."""
         path = self.folder / "manifest.json"
         try:
-            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError([f"{path} cannot be read: {error}; the sweep's command makes it anew"]) from error
-        return manifest
+            return dict(read_sweep(path))
+        except NewerError as error:
+            raise ConfigError([str(error)]) from error
+        except (FileNotFoundError, RecordError) as error:
+            said = str(error) if isinstance(error, RecordError) else f"{path} cannot be read: {error}"
+            raise ConfigError([f"{said}; the sweep's command makes it anew"]) from error
+
+    @property
+    def problem(self) -> str:
+        """Why the manifest cannot be read, or nothing."""
+        try:
+            self.manifest  # noqa: B018 (read, and kept)
+        except ConfigError as error:
+            return error.messages[0]
+        return ""
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -100,23 +115,35 @@ class SweepFolder:
         return self._file(cell, "cancelled")
 
     def attempt(self, cell: Cell) -> dict[str, Any]:
-        """The latest process of a cell, {} where there was none."""
-        return _read(self._file(cell, "attempt"))
+        """The latest process of a cell, {} where there was none, or where its record is damaged."""
+        record = _read(self._file(cell, "attempt"), AttemptRecord)
+        return {"reason": ""} | record if "state" in record else record
+
+    def damage(self, cell: Cell) -> str:
+        """What is wrong with the records of a cell's process and job, or nothing."""
+        for kind, shape in (("attempt", AttemptRecord), ("job", JobRecord)):
+            try:
+                read_record(self._file(cell, kind), shape)
+            except FileNotFoundError:
+                continue
+            except RecordError as error:
+                return str(error)
+        return ""
 
     def exit_file(self, cell: Cell) -> Path:
         return self._file(cell, "exit")
 
     def exit_of(self, cell: Cell) -> dict[str, Any]:
         """What the latest process that ended by itself wrote of its end: pid, exit_code."""
-        return _read(self.exit_file(cell))
+        return _read(self.exit_file(cell), ExitRecord)
 
     def record_attempt(self, cell: Cell, record: CellRecord) -> None:
         write_atomically(self._file(cell, "attempt"), json.dumps(record, indent=1) + "\n")
 
     def job(self, cell: Cell) -> dict[str, Any]:
         """The job submitted last for a cell, {} where there was none: launcher, job (number), submitted [Unix s]."""
-        record = _read(self._file(cell, "job"))
-        return {"launcher": self.manifest.get("launched_by")} | record if record else {}
+        record = _read(self._file(cell, "job"), JobRecord)
+        return {"launcher": self.manifest.get("launched_by") or ""} | record if record else {}
 
     def record_job(self, cell: Cell, record: CellRecord) -> None:
         _replace(self._file(cell, "job"), json.dumps(record) + "\n")
@@ -127,7 +154,7 @@ class SweepFolder:
     @property
     def pool(self) -> dict[str, Any]:
         """The pool that runs it, or ran it last."""
-        return _read(self.pool_file)
+        return _read(self.pool_file, PoolRecord)
 
     @property
     def pool_file(self) -> Path:
@@ -180,11 +207,11 @@ def _replace(path: Path, text: str) -> None:
 
 
 def sweeps(runs: str | Path) -> list[SweepFolder]:
-    """All sweeps beside these runs, the latest made last."""
+    """All sweeps beside these runs, the latest made last; before them those whose manifest cannot be read."""
     if is_blank(runs):
         raise ConfigError([blank_message("the name of the folder of runs")])
     found = [SweepFolder(path.parent) for path in Path(runs, FOLDER).glob("*/manifest.json")]
-    return sorted(found, key=lambda sweep: str(sweep.manifest.get("made", "")))
+    return sorted(found, key=lambda sweep: "" if sweep.problem else sweep.manifest.get("made", ""))
 
 
 def find_sweep(name: str | None, runs: str = "runs") -> SweepFolder:
@@ -197,6 +224,9 @@ def find_sweep(name: str | None, runs: str = "runs") -> SweepFolder:
     if not known:
         raise ConfigError([f"there are no sweeps in {runs}: start one with python launch.py -m, or give --runs"])
     if name is None:
+        for sweep in known[:-1]:
+            if sweep.problem:
+                say(f"passed over: {sweep.problem}")
         return known[-1]
     by_name = {sweep.name: sweep for sweep in known}
     try:
@@ -208,9 +238,25 @@ def find_sweep(name: str | None, runs: str = "runs") -> SweepFolder:
     return by_name[found]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def kept_manifest(folder: Path) -> dict[str, Any]:
+    """Of a sweep that is about to be written: what is there, {} where there is nothing, or what cannot be read.
+
+    Raises ConfigError where a newer version of this package has written it.
+    """
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return dict(read_sweep(folder / "manifest.json"))
+    except FileNotFoundError:
         return {}
-    return record
+    except NewerError as error:
+        raise ConfigError([str(error)]) from error
+    except RecordError as error:
+        say(f"{error}; it is made anew")
+        return {}
+
+
+def _read(path: Path, kind: type[Any]) -> dict[str, Any]:
+    """A record, {} where there is none or a damaged one: whoever runs the cell next writes it anew."""
+    try:
+        return dict(read_record(path, kind))
+    except (FileNotFoundError, RecordError):
+        return {}

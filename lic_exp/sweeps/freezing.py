@@ -15,7 +15,7 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.config.validation import validate
 from lic_exp.runs.code_hash import code_hash
-from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, sweep_name, write_sweep
+from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, kept_manifest, sweep_name, write_sweep
 from lic_exp.sweeps.trainings import Training
 
 MOST_MESSAGES = 20
@@ -54,7 +54,7 @@ class Frozen:
     def write(self) -> SweepFolder:
         """Put it on disk, or renew what is there."""
         frozen = self.files(self.name)
-        before = SweepFolder(self.folder).manifest if (self.folder / "manifest.json").is_file() else {}
+        before = kept_manifest(self.folder)
         kept = {key: before[key] for key in ("made", "snapshot") if key in before}
         return write_sweep(self.folder, self.manifest | kept, frozen)
 

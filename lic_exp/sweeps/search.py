@@ -21,7 +21,7 @@ from lic_exp.config.request import LaunchRequest
 from lic_exp.option_types import NonNegativeInt, PositiveInt
 from lic_exp.sweeps.control import run_sweep
 from lic_exp.sweeps.create import OF_THE_LAUNCHER
-from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, sweep_name, write_sweep
+from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, kept_manifest, sweep_name, write_sweep
 from lic_exp.sweeps.freezing import freeze
 from lic_exp.sweeps.launcher import LauncherOptions, launcher_of, launcher_options
 from lic_exp.sweeps.messages import say
@@ -98,9 +98,9 @@ class GrowingSweep:
         (first,) = parse_each([self.fixed])
         probe = freeze([Training(first)], self.given)
         self.folder = probe.runs / FOLDER / sweep_name(re.sub(r"-\w{8}$", "", probe.name) + "-search", [*given, kind])
-        if (self.folder / "manifest.json").is_file():
+        if trials := kept_manifest(self.folder).get("trials"):
             self.sweep = SweepFolder(self.folder)
-            self.trials = self.sweep.manifest["trials"]
+            self.trials = trials
 
     def told(self) -> list[tuple[Values, float | None]]:
         """Values and score of every trial; None where its cell failed."""

@@ -90,6 +90,8 @@ def state_of(sweep: SweepFolder, cell: Cell) -> CellState:
     except ConfigError as error:
         return CellState(cell, run.state, str(error), job=job)
     state, reason = _state(sweep, cell, status, attempt, job)
+    if state in UNBEGUN and (damage := sweep.damage(cell)):
+        state, reason = "unreadable", damage
     trained = state == "done" or (state == "waiting" and status.get("state") == "done")
     if trained and _is_stale(sweep, status):
         state, reason = "stale", "made by other code than there is now; `retry --stale` makes it anew"

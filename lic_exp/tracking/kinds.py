@@ -1,6 +1,6 @@
 """What the small files of a run folder hold, as `lic_exp.records` reads them. Imports no torch.
 
-Of each, the keys that are read back; none is required but where that is said, since earlier versions had fewer.
+Of each, the keys that are read back; few are required, since earlier versions had fewer.
 """
 
 from typing import Any, Literal, Required, get_args
@@ -50,9 +50,9 @@ class Status(TypedDict, total=False):
 class EvaluationResults(TypedDict, total=False):
     """evaluation.json. evaluation: its name; those of schema 1 have none."""
 
-    mean: Required[dict[str, Any]]
+    mean: dict[str, Any]
     points: list[dict[str, Any]] | None
-    exact: Required[bool]
+    exact: bool
     mismatches: list[Any]
     evaluation: str | None
 
@@ -93,5 +93,22 @@ class ComplexityNumbers(TypedDict):
 
     parameters: Amount
     macs_per_pixel: Amount
-    encode_macs_per_pixel: Amount
-    decode_macs_per_pixel: Amount
+    encode_macs_per_pixel: Amount | None
+    decode_macs_per_pixel: Amount | None
+
+
+@with_config(RECORD)
+class MlflowRecord(TypedDict, total=False):
+    """tracking/mlflow.json: what finds the run's MLflow run again, and where that was last."""
+
+    key: Required[str]
+    uri: str
+    experiment: str
+    run_id: str
+
+
+@with_config(RECORD)
+class WandbRecord(TypedDict):
+    """tracking/wandb.json: the run's name in wandb's world."""
+
+    id: str

@@ -37,7 +37,7 @@ class Logged:
 
 
 def logged(metrics_file: Path) -> Logged:
-    """What is in the file by now. A damaged line says nothing. Raises UnreadableError."""
+    """What is in the file by now. A damaged line says nothing. Raises RecordError."""
     return _file(os.path.abspath(metrics_file)).look()
 
 

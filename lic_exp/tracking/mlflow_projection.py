@@ -92,7 +92,7 @@ class MlflowProjection:
     def _unsent(self, entry: dict[str, Any]) -> "Iterator[Metric]":
         from mlflow.entities import Metric
 
-        step, time_ms = entry["step"], round(entry["time"] * 1000)
+        step, time_ms = entry["step"], round(entry.get("time", 0.0) * 1000)
         for name, value in metrics_of(entry).items():
             if step > self._reached.get(name, -1):
                 self._reached[name] = step

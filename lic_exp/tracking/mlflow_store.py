@@ -1,6 +1,5 @@
 """One MLflow store for all runs: opened quietly, created once, and asked for the MLflow run of a run folder."""
 
-import json
 import logging
 import os
 import re
@@ -12,13 +11,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from filelock import FileLock
 
 from lic_exp.atomic import write_json
 from lic_exp.flat import component_label, flatten
+from lic_exp.records import RecordError, read_record
 from lic_exp.text import printable
 from lic_exp.tracking.base import tracking_folder, without_password
+from lic_exp.tracking.kinds import Environment, MlflowRecord
 from lic_exp.tracking.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -109,13 +109,17 @@ def _knows_version(version: str) -> bool:
     return any(Path(mlflow.__file__).parent.glob(f"store/db_migrations/versions/{version}_*.py"))
 
 
-def _record(run: RunFolder) -> dict[str, str]:
+def _record(run: RunFolder) -> dict[str, Any]:
+    """What the run folder remembers. Raises RecordError where that is damaged."""
     try:
-        record: dict[str, str] = json.loads(record_file(run).read_text())
+        return dict(read_record(record_file(run), MlflowRecord).items())
     except FileNotFoundError:
         record = {"key": uuid.uuid4().hex}
         run.make(tracking_folder(run))
         write_json(record_file(run), record)
+    except RecordError as error:
+        why = f"{error.reason}; without the file it is sent as another MLflow run"
+        raise RecordError(error.path, why) from None
     return record
 
 
@@ -176,7 +180,7 @@ def _create(
 ) -> "Run":
     first = next(run.metrics(), {"time": time.time()})
     tags = run_tags(run) | {KEY_TAG: key} | ({PARENT_TAG: parent} if parent else {})
-    started_ms = round(first["time"] * 1000)
+    started_ms = round(first.get("time", time.time()) * 1000)
     return client.create_run(experiment_id, start_time=started_ms, tags=tags, run_name=printable(name or run.signature))
 
 
@@ -191,15 +195,19 @@ def _log_missing_params(client: "MlflowClient", mlflow_run: "Run", run: RunFolde
 
 def run_params(run: RunFolder) -> dict[str, str]:
     """The config, flat, by dotted key. A value too long for the store ends in a note of its full length."""
-    return {name: _shortened(printable(without_password(value))) for name, value in flatten(_config(run)).items()}
+    config = flatten(run.plain_config())
+    return {name: _shortened(printable(without_password(value))) for name, value in config.items()}
 
 
 def run_tags(run: RunFolder) -> dict[str, str]:
     """What runs are grouped and searched by: signature, model, spectral_reg, seed, host, git commit."""
-    config = _config(run)
+    config = run.plain_config()
     seeds = (value for name, value in flatten(config).items() if name.split(".")[-1] == "seed")
-    environment = json.loads(run.environment.read_text()) if run.environment.exists() else {}
-    dirty = environment.get("git_dirty")
+    try:
+        environment = read_record(run.environment, Environment)
+    except (FileNotFoundError, RecordError):
+        environment = {}
+    commit, dirty = environment.get("git_commit"), environment.get("git_dirty")
     tags = {
         "lic_exp.signature": run.signature,
         SWEEP_TAG: run.status().get("sweep"),
@@ -207,8 +215,8 @@ def run_tags(run: RunFolder) -> dict[str, str]:
         "lic_exp.spectral_reg": component_label(config.get("spectral_reg")),
         "lic_exp.seed": next(seeds, None),
         "lic_exp.host": run.status().get("host"),
-        "mlflow.source.git.commit": environment.get("git_commit"),
-        DIRTY_TAG: str(dirty).lower() if environment.get("git_commit") and isinstance(dirty, bool) else None,
+        "mlflow.source.git.commit": commit,
+        DIRTY_TAG: str(dirty).lower() if commit and isinstance(dirty, bool) else None,
     }
     return {name: value for name, value in tags.items() if value is not None}
 
@@ -216,7 +224,3 @@ def run_tags(run: RunFolder) -> dict[str, str]:
 def _shortened(text: str) -> str:
     note = f"... [cut: {len(text)} characters]"
     return text if len(text) <= PARAM_LENGTH else text[: PARAM_LENGTH - len(note)] + note
-
-
-def _config(run: RunFolder) -> dict[str, Any]:
-    return (yaml.safe_load(run.config.read_text()) or {}) if run.config.exists() else {}

@@ -25,6 +25,7 @@ from lic_exp.atomic import write_json
 from lic_exp.processes import identity
 from lic_exp.records import NewerError, RecordError, open_file, plain_json, read_record
 from lic_exp.tracking.kinds import STATES, Status
+from lic_exp.yaml_files import read_yaml
 
 SWEEPS = ".sweeps"
 """The folder beside run folders where sweeps keep their manifests."""
@@ -182,6 +183,16 @@ class RunFolder:
         inner = folder.relative_to(self.root)
         for part in [*reversed(inner.parents), inner][1:]:
             (self.root / part).mkdir(exist_ok=True)
+
+    def plain_config(self) -> dict[str, Any]:
+        """config.yaml, {} where there is none. Raises RecordError where it is damaged."""
+        try:
+            config = read_yaml(self.config)
+        except FileNotFoundError:
+            return {}
+        if not isinstance(config, dict):
+            raise RecordError(self.config, "it holds no config")
+        return config
 
     def status(self) -> dict[str, Any]:
         """The last written status, or {} where the run was never started.

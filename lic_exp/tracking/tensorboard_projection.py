@@ -71,5 +71,7 @@ class EventFiles:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics_of(entry).items()]
-        self._writer.add_event(Event(step=entry["step"], wall_time=entry["time"], summary=Summary(value=values)))
+        self._writer.add_event(
+            Event(step=entry["step"], wall_time=entry.get("time", 0.0), summary=Summary(value=values))
+        )
         return len(values)

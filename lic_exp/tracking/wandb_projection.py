@@ -6,21 +6,20 @@ says which step it has reached and later ones are sent; a step it has stays as i
 was logged.
 """
 
-import json
 import os
 import shutil
 import uuid
 from functools import partial
 from typing import Any, Literal
 
-import yaml
-
 from lic_exp.atomic import write_json
 from lic_exp.capabilities import TrackerNeeds, signed_as
 from lic_exp.option_types import PositiveFloat
+from lic_exp.records import read_record
 from lic_exp.tracking.background_sync import BackgroundSync
 from lic_exp.tracking.base import FINAL_STATES, metrics_of, tracking_folder
 from lic_exp.tracking.jsonl_reader import JsonlReader
+from lic_exp.tracking.kinds import WandbRecord
 from lic_exp.tracking.run_folder import RunFolder
 
 
@@ -160,10 +159,9 @@ def _run_id(run: RunFolder) -> str:
     if not file.exists():
         run.make(tracking_folder(run))
         write_json(file, {"id": uuid.uuid4().hex[:16]})
-    return str(json.loads(file.read_text())["id"])
+    return read_record(file, WandbRecord)["id"]
 
 
 def _config(run: RunFolder) -> dict[str, Any]:
     """The run's config without its trackers, whose addresses may hold passwords."""
-    config = yaml.safe_load(run.config.read_text()) if run.config.exists() else {}
-    return {group: node for group, node in config.items() if group != "tracker"}
+    return {group: node for group, node in run.plain_config().items() if group != "tracker"}

@@ -40,6 +40,7 @@ def test_what_was_written_comes_back_also_what_is_unknown(tmp_path):
         *({"reason": value} for value in (3, [], {"a": 1})),
         *({"state": value} for value in (3, None, "paused", "", ["done"])),
         *({"code": value} for value in ("ab", [3], {})),
+        *({"schema_version": value} for value in (10**400, "3", None, 3.5)),
         {"skipped": ["a"]},
         {"step": 2**70},
         {"started": "yesterday"},

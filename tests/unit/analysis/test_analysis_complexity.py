@@ -74,7 +74,7 @@ def test_a_damaged_record_says_so(make):
     (make("aa00") / "complexity.json").write_text("{")
     make("ab00", {"parameters": 3})
     reasons = list(load_runs("runs").runs["reason"])
-    assert "complexity.json is damaged" in reasons[0]
+    assert "complexity.json cannot be read" in reasons[0]
     assert "macs_per_pixel" in reasons[1]
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,16 @@ from run_folders import COMMIT, IMAGES, curve, write_run
 from analysis import run_records, runs
 from analysis.__main__ import main
 from analysis.errors import AnalysisError
+from analysis.metric_points import parse_metrics
 from analysis.run_places import find_runs
-from analysis.run_records import parse_config, parse_metrics
+from analysis.run_records import parse_config
 from analysis.runs import load_runs
 from lic_exp.runs.run import Run
 from lic_exp.tracking.run_folder import RunFolder, encode_metrics
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefghijkl")
+)
 
 
 @pytest.fixture
@@ -96,10 +102,17 @@ def test_an_unfinished_last_line_is_no_entry(study):
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("metrics.jsonl", '{"step": 1, "epoch"\n', "no JSON"),
-        ("metrics.jsonl", '{"step": 1, "epoch": 0, "val/rd_loss": 3}\n', "no time"),
-        ("metrics.jsonl", '{"step": 1, "epoch": 0, "time": 1, "val/rd_loss": [3]}\n', "[3] as val/rd_loss"),
-        ("status.json", "{", "status.json is damaged"),
+        ("status.json", "{", "status.json cannot be read"),
+        ("status.json", "[]", "status.json cannot be read"),
+        ("status.json", '{"heartbeat": "now", "state": "running"}', "heartbeat: Input should be a valid number"),
+        ("environment.json", "null", "environment.json cannot be read"),
+        ("eval/evaluation.json", '"x"', "eval/evaluation.json cannot be read"),
+        ("config.yaml", "tags: 3", "config.yaml cannot be read: tags"),
+        ("config.yaml", "criterion: {lmbda: [1]}", "config.yaml cannot be read: criterion.lmbda"),
+        ("config.yaml", BOMB, "config.yaml cannot be read: its aliases come to more than"),
+        ("config.yaml", "[" * 10_000, "config.yaml cannot be read: it is nested"),
+        ("eval/images.csv", "image,bpp\na,low\n", "'low' as bpp"),
+        ("eval/images.csv", 'image,bpp\n"a\x00,1\n', "images.csv"),
         ("config.yaml", "seed: [1", "expected"),
         ("eval/images.csv", "image,bpp\na\n", "a row of 1 fields under 2 columns"),
     ],
@@ -134,7 +147,8 @@ def test_asked_for_metrics_are_those_of_all(study):
 
 def test_metrics_parse_as_line_by_line():
     entries = [{"step": i, "epoch": 0, "time": i / 7, **({"a": i / 3} if i % 3 else {}), "b": -i} for i in range(1, 20)]
-    points = parse_metrics("".join(map(encode_metrics, entries)).encode())
+    points, damaged = parse_metrics("".join(map(encode_metrics, entries)).encode())
+    assert damaged == []
     for code, name in enumerate(points.names):
         mine = [(entry["step"], entry["time"], entry[name]) for entry in entries if name in entry]
         at = points.metric == code

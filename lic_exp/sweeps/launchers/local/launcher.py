@@ -15,10 +15,12 @@ from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError
 from lic_exp.places import PACKAGE
 from lic_exp.processes import lives
+from lic_exp.records import RecordError, read_record
 from lic_exp.runs.signals import StopRequest
 from lic_exp.sweeps.cell_process import lic_exp_command, python_path
 from lic_exp.sweeps.folder import Cell, SweepFolder
-from lic_exp.sweeps.launcher import Launcher, Probe
+from lic_exp.sweeps.kinds import PoolTask
+from lic_exp.sweeps.launcher import Launcher, Probe, launcher_options
 from lic_exp.sweeps.launchers.local.options import LocalOptions, slots
 from lic_exp.sweeps.launchers.local.pool import Pool
 from lic_exp.sweeps.messages import say
@@ -49,9 +51,14 @@ LAUNCHER = LocalLauncher()
 def run_pool(folder: str | Path) -> int:
     """The pool in the background, as its request beside the sweep's manifest has it. Returns the exit code."""
     sweep = SweepFolder(folder)
-    request = json.loads((sweep.folder / "request.json").read_text(encoding="utf-8"))
+    try:
+        request = read_record(sweep.folder / "request.json", PoolTask)
+    except (FileNotFoundError, RecordError) as error:
+        raise ConfigError([str(error)]) from error
     cells = [cell for cell in sweep.cells if cell.signature in request["cells"]]
-    return _in_pool(sweep, LocalOptions.model_validate(request["options"]), cells)
+    options = launcher_options(LocalOptions.kind, request["options"])
+    assert isinstance(options, LocalOptions)
+    return _in_pool(sweep, options, cells)
 
 
 def _in_pool(sweep: SweepFolder, options: LocalOptions, asked: Sequence[Cell]) -> int:

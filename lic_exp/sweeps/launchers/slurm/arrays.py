@@ -21,10 +21,14 @@ from typing import Any
 from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError
 from lic_exp.private_interfaces import slurm_executor
+from lic_exp.records import RecordError, read_record
 from lic_exp.sweeps.cell_process import python_path
 from lic_exp.sweeps.folder import Cell, SweepFolder
+from lic_exp.sweeps.kinds import ArrayRecord
+from lic_exp.sweeps.launcher import launcher_options
 from lic_exp.sweeps.launchers.slurm.options import SlurmOptions
 from lic_exp.sweeps.launchers.slurm.queue import SlurmError, ask
+from lic_exp.sweeps.messages import say
 
 # sbatch's names where they are not those of the options.
 NAMES = {"timeout_min": "time", "tasks_per_node": "ntasks_per_node", "mem_gb": "mem"}
@@ -130,13 +134,29 @@ def _record(sweep: SweepFolder, path: Path, jobs: Mapping[str, str]) -> None:
     for number, signature in jobs.items():
         if signature in sweep.by_signature:
             sweep.record_job(sweep.by_signature[signature], job_record(number, time.time()))
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_record(path, ArrayRecord)
     write_atomically(path, json.dumps(content | {"job": next(iter(jobs)).partition("_")[0]}) + "\n")
 
 
 def job_record(number: str, submitted: float) -> dict[str, Any]:
     """As it lies beside a cell. submitted: [Unix s]."""
     return {"launcher": SlurmOptions.kind, "job": number, "submitted": submitted}
+
+
+def task_of(path: Path, place: int) -> tuple[SweepFolder, Cell, SlurmOptions]:
+    """The sweep, the cell and the options of a task of the array that the file describes. Raises ConfigError."""
+    sweep = SweepFolder(path.parents[1])
+    try:
+        content = read_record(path, ArrayRecord)
+    except (FileNotFoundError, RecordError) as error:
+        raise ConfigError([str(error)]) from error
+    cells = [sweep.by_signature.get(signature) for signature in content["cells"]]
+    cell = cells[place] if place < len(cells) else None
+    if cell is None:
+        raise ConfigError([f"{path}: sweep {sweep.name} has no cell for task {place} of it"])
+    options = launcher_options(SlurmOptions.kind, content["options"])
+    assert isinstance(options, SlurmOptions)
+    return sweep, cell, options
 
 
 ORPHANED_AFTER_S = 60.0
@@ -149,12 +169,18 @@ def adopt(sweep: SweepFolder, names: Mapping[str, Sequence[str]]) -> None:
     Raises ConfigError where its sbatch may still be under way.
     """
     for path in array_folder(sweep).glob("*.json"):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            content = read_record(path, ArrayRecord)
+        except (FileNotFoundError, RecordError) as error:
+            say(f"{error}; if jobs of it were never written down, their cells will be submitted again")
+            continue
         if content["job"] is not None:
             continue
         numbers = names.get(content["name"], ())
         if numbers:
-            _record(sweep, path, {number: content["cells"][int(number.partition("_")[2] or 0)] for number in numbers})
+            places = {number: int(number.partition("_")[2] or 0) for number in numbers}
+            listed = content["cells"]
+            _record(sweep, path, {number: listed[place] for number, place in places.items() if place < len(listed)})
         elif time.time() - content["made"] < ORPHANED_AFTER_S:
             raise ConfigError(
                 [f"sweep {sweep.name} was being submitted a moment ago: give the command again in a minute"]

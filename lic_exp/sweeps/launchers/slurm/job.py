@@ -7,7 +7,6 @@ own, and waits for the copy before it, which sees the mark and stops.
 """
 
 import ctypes
-import json
 import os
 import secrets
 import signal
@@ -27,7 +26,7 @@ from lic_exp.sweeps.cell_process import cell_command, start_cell, thread_environ
 from lic_exp.sweeps.control import cancel
 from lic_exp.sweeps.exit_status import exit_of, is_of, outcome, status_of
 from lic_exp.sweeps.folder import Cell, SweepFolder
-from lic_exp.sweeps.launchers.slurm.arrays import job_log, job_record
+from lic_exp.sweeps.launchers.slurm.arrays import job_log, job_record, task_of
 from lic_exp.sweeps.launchers.slurm.options import SlurmOptions
 from lic_exp.sweeps.launchers.slurm.queue import SlurmError, ask, details
 from lic_exp.sweeps.states import TROUBLE, is_done, is_held, may_start
@@ -47,12 +46,8 @@ def work(array: str | Path) -> int:
     if rank:
         print(f"task {rank} of {count}: one cell is trained by one process in this version, and the first has it")
         return exit_codes.DONE
-    path = Path(array)
-    content = json.loads(path.read_text(encoding="utf-8"))
-    sweep = SweepFolder(path.parents[1])
-    signature = content["cells"][int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))]
-    options = SlurmOptions.model_validate(content["options"])
-    return Job(sweep, sweep.by_signature[signature], options, os.environ).run()
+    sweep, cell, options = task_of(Path(array), int(os.environ.get("SLURM_ARRAY_TASK_ID", "0")))
+    return Job(sweep, cell, options, os.environ).run()
 
 
 def job_number(environment: Mapping[str, str]) -> str:

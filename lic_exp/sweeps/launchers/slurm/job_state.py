@@ -17,7 +17,7 @@ def state_of_job(
     written = attempt.get("state")
     lasting = written not in (None, "preempted") and not attempt.get("again")
     if lasting and not _may_be_memory(attempt):
-        return str(written), attempt["reason"]
+        return str(written), attempt.get("reason", "")
     latest = max(attempt.get("started", 0.0), attempt.get("ended", 0.0), job["submitted"])
     view = QUEUE.view(job["job"], since=latest)
     shown = shown_state(status, sweep.run(cell).files.status_file) if status else None
@@ -26,7 +26,7 @@ def state_of_job(
     if view.over:
         view = QUEUE.end(view)
     if lasting and view.state != "OUT_OF_MEMORY":
-        return str(written), attempt["reason"]
+        return str(written), attempt.get("reason", "")
     if view.over:
         return _over(sweep, cell, view, attempt, status)
     return _in_queue(view, bool(written), shown)
@@ -53,7 +53,7 @@ def _from_files(job: CellRecord, attempt: CellRecord, status: CellRecord, shown:
     if attempt.get("state") == "preempted" or attempt.get("again"):
         return "queued", f"job {job['job']}: {attempt['reason']}; {QUEUE.trouble}"
     if attempt.get("state"):
-        return attempt["state"], attempt["reason"]
+        return attempt["state"], attempt.get("reason", "")
     if shown is not None:
         return shown, str(status.get("reason") or "")
     return ("starting" if attempt else "queued"), f"job {job['job']}: {QUEUE.trouble}"
@@ -71,11 +71,11 @@ def _over(sweep: SweepFolder, cell: Cell, view: JobView, attempt: CellRecord, st
         on = f" ({view.node})" if view.node and "node" in why else ""
         return state, f"{why}{on}; {'it goes on from its newest checkpoint' if attempt else 'it had not begun'}"
     if attempt.get("state"):  # preempted, and not started again
-        return attempt["state"], attempt["reason"]
+        return attempt["state"], attempt.get("reason", "")
     if view.state == UNKNOWN:
         begun = "gone, and nobody saw how it ended" if attempt else "not known to SLURM any more, and had not begun"
         return "dead", f"job {view.job} is {begun}"
-    log = end_of(sweep.log(cell), attempt["log_begin"]) if attempt else ""
+    log = end_of(sweep.log(cell), attempt.get("log_begin", 0)) if attempt else ""
     log += end_of(job_log(sweep, view.job), attempt.get("job_log_begin", 0))  # SLURM's own words
     state, reason = diagnose(_as_process(view.exit_code), None, status, log, kernel_killed=False)
     return state, f"job {view.job}: {reason}"

@@ -12,7 +12,9 @@ from filelock import FileLock, Timeout
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.flat import flatten
+from lic_exp.records import RecordError, read_record
 from lic_exp.sweeps.folder import Cell, SweepFolder
+from lic_exp.sweeps.kinds import FrozenCell
 from lic_exp.sweeps.launchers.slurm.arrays import Array, adopt, array_folder, largest_array
 from lic_exp.sweeps.launchers.slurm.options import SlurmOptions, plain_text
 from lic_exp.sweeps.launchers.slurm.queue import QUEUE, JobView, SlurmError, ask
@@ -160,5 +162,9 @@ def levels(cells: Iterable[Cell]) -> list[list[Cell]]:
 
 def _described(sweep: SweepFolder, cell: Cell) -> tuple[dict[str, str], dict[str, str]]:
     """A cell's overrides and its whole config, flat."""
-    frozen = json.loads(sweep.frozen(cell).read_text(encoding="utf-8"))
-    return {key: plain_text(value) for key, value in frozen["overrides"].items()}, flatten(frozen["config"])
+    try:
+        frozen = read_record(sweep.frozen(cell), FrozenCell)
+    except (FileNotFoundError, RecordError) as error:
+        raise ConfigError([f"{error}; the sweep's command writes it anew"]) from error
+    overrides = frozen.get("overrides", {})
+    return {key: plain_text(value) for key, value in overrides.items()}, flatten(frozen["config"])
