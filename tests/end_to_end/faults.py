@@ -22,6 +22,8 @@ import torch
 
 from lic_exp.cli.launch import main as launch
 from lic_exp.fault_points import VARIABLE
+from lic_exp.runs.run import Run
+from lic_exp.runs.syncing import sync_run
 from lic_exp.tracking.run_folder import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -147,8 +149,13 @@ def _evaluated(folder: Path) -> list[dict[str, Any]]:
 
 
 def _untracked(runs: Path, folder: Path) -> list[str]:
-    """What the store lacks or has twice. Its times of a step that was done twice are those of the first time."""
+    """What the store lacks or has twice after a `sync`, which a run that was killed once it was done needs.
+
+    Of a step that was done twice it has the wall-clock numbers of the first time.
+    """
     run = RunFolder(folder)
+    away = [outcome.away for outcome in sync_run(Run(folder)) if outcome.away]
+    assert not away, away
     wall_clock = killing.WALL_CLOCK
     there, sent = (
         [(name, step, 0.0 if name in wall_clock else value) for name, step, value in points]
