@@ -5,6 +5,7 @@ import math
 import os
 import re
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)@(?P<host>.+)\.tmp")
 
 FORGOTTEN_AFTER_S = 24 * 3600.0
 """So old, a file that another machine began to write is taken to be nobody's: it cannot be asked from here."""
+
+
+CLOCK_KEPT_S = 60.0
+"""So long a file system's clock is known once it has been asked."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -70,6 +75,28 @@ def process_exists(pid: int) -> bool:
     return True
 
 
+def file_system_time(folder: Path) -> float:
+    """Now, by the clock that dates the files of this folder, which may be a server's [Unix s].
+
+    By this machine's where the folder cannot be written to.
+    """
+    device = folder.stat().st_dev
+    then, asked = _clocks.get(device, (0.0, -CLOCK_KEPT_S))
+    if time.monotonic() - asked >= CLOCK_KEPT_S:
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                then = os.fstat(file.fileno()).st_mtime
+        except OSError:
+            then = time.time()
+        asked = time.monotonic()
+        _clocks[device] = then, asked
+    return then + time.monotonic() - asked
+
+
+_clocks: dict[int, tuple[float, float]] = {}
+"""{device: (its time, this machine's monotonic clock then)}"""
+
+
 def _is_left_over(path: Path) -> bool:
     writer = TEMPORARY.fullmatch(path.name)
     if writer is None:  # no file of ours
@@ -77,7 +104,7 @@ def _is_left_over(path: Path) -> bool:
     if writer["host"] == socket.gethostname():
         return not process_exists(int(writer["pid"]))
     try:
-        return time.time() - path.stat().st_mtime > FORGOTTEN_AFTER_S
+        return file_system_time(path.parent) - path.stat().st_mtime > FORGOTTEN_AFTER_S
     except FileNotFoundError:
         return False
 

@@ -2,12 +2,12 @@
 
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from lic_exp.atomic import file_system_time
 from lic_exp.runs.listing import RunSummary, bytes_in, summaries
 from lic_exp.runs.lock import RunBusyError, run_lock
 from lic_exp.runs.removal import remove_run
@@ -82,7 +82,7 @@ def _is_unbegun(folder: Path) -> bool:
 
 def _old(path: Path) -> bool:
     try:
-        return time.time() - path.lstat().st_mtime > YOUNG_S
+        return file_system_time(path.parent) - path.lstat().st_mtime > YOUNG_S
     except FileNotFoundError:
         return False
 

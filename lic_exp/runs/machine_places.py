@@ -14,11 +14,12 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from lic_exp.atomic import file_system_time
 from lic_exp.places import PACKAGE, conf_folder
 from lic_exp.runs.checkout import NO_CHECKOUT, checkout_of, checkout_state
 from lic_exp.runs.findings import Finding, ok, problem, warning
 from lic_exp.text import age_text, size_text
-from lic_exp.tracking.run_folder import APART_S, DEAD_AFTER_S, SWEEPS, file_system_time
+from lic_exp.tracking.run_folder import APART_S, DEAD_AFTER_S, SWEEPS
 
 CLOCKS_APART_S = 5.0
 FEW_OPEN_FILES = 1024

@@ -60,7 +60,9 @@ def _status(run: Run) -> Iterator[Line]:
     for key in ("started", "finished", "heartbeat"):
         if status.get(key):
             when = datetime.fromtimestamp(status[key]).astimezone()
-            yield key, f"{when:%Y-%m-%d %H:%M:%S} ({age_text(time.time() - status[key])} ago)"
+            ago = time.time() - status[key]
+            relative = f"{age_text(ago)} ago" if ago >= 0 else f"{age_text(-ago)} ahead of the clock here"
+            yield key, f"{when:%Y-%m-%d %H:%M:%S} ({relative})"
     yield "process", f"{status.get('pid')} on {status.get('host')}"
     if status.get("skipped"):
         yield "skipped updates", ", ".join(str(step) for step in status["skipped"])

@@ -14,14 +14,13 @@ import json
 import logging
 import math
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lic_exp.atomic import write_json
+from lic_exp.atomic import file_system_time, write_json
 from lic_exp.processes import identity
 from lic_exp.records import NewerError, RecordError, open_file, plain_json, read_record
 from lic_exp.tracking.kinds import STATES, Status
@@ -41,9 +40,6 @@ DEAD_AFTER_S = 120.0
 
 APART_S = 600.0
 """No two clocks are taken to be further apart than this."""
-
-CLOCK_KEPT_S = 60.0
-"""So long a file system's clock is known once it has been asked."""
 
 SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 """How `metrics.jsonl` has the numbers that JSON has not."""
@@ -77,36 +73,14 @@ def is_silent(
     """
     heartbeat = float(record.get("heartbeat", 0.0))
     try:
-        written = None if file is None else file.stat().st_mtime
+        written, now = (None, 0.0) if file is None else (file.stat().st_mtime, file_system_time(file.parent))
     except OSError:
         written = None
-    if file is None or written is None:
+    if written is None:
         return not -APART_S <= time.time() - heartbeat <= after_s
-    if file_system_time(file.parent) - written > after_s:
+    if now - written > after_s:
         return True
     return min(written, time.time()) - heartbeat > APART_S and not held()
-
-
-def file_system_time(folder: Path) -> float:
-    """Now, by the clock that dates the files of this folder, which may be a server's [Unix s].
-
-    By this machine's where the folder cannot be written to.
-    """
-    device = folder.stat().st_dev
-    then, asked = _clocks.get(device, (0.0, -CLOCK_KEPT_S))
-    if time.monotonic() - asked >= CLOCK_KEPT_S:
-        try:
-            with tempfile.TemporaryFile(dir=folder) as file:
-                then = os.fstat(file.fileno()).st_mtime
-        except OSError:
-            then = time.time()
-        asked = time.monotonic()
-        _clocks[device] = then, asked
-    return then + time.monotonic() - asked
-
-
-_clocks: dict[int, tuple[float, float]] = {}
-"""{device: (its time, this machine's monotonic clock then)}"""
 
 
 def encode_metrics(metrics: Mapping[str, Any]) -> str:

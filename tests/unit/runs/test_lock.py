@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -131,6 +132,14 @@ def test_what_another_machine_is_writing_stays_unless_it_is_old(run, gone):
         os.utime(path, (0, 0))
     with run_lock(run):
         assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize("ahead_s", [150, 2 * 86400])
+def test_a_clock_that_is_ahead_makes_nothing_old(run, gone, monkeypatch, ahead_s):
+    left, now = half_written(run, f"{gone}@node-7.cluster"), time.time
+    monkeypatch.setattr(time, "time", lambda: now() + ahead_s)
+    with run_lock(run):
+        assert all(path.exists() for path in left)
 
 
 def test_the_name_of_a_file_that_is_being_written_says_by_whom(run):

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from lic_exp import atomic
+from lic_exp.atomic import file_system_time
 from lic_exp.runs import machine, machine_places
-from lic_exp.tracking import run_folder
-from lic_exp.tracking.run_folder import file_system_time
 
 
 @pytest.fixture(autouse=True)
 def asked_anew(monkeypatch):
     """The clocks of file systems as if nobody had asked for them."""
-    monkeypatch.setattr(run_folder, "_clocks", {})
+    monkeypatch.setattr(atomic, "_clocks", {})
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from lic_exp.processes import lives
 from lic_exp.records import RecordError, read_record
 from lic_exp.runs.signals import StopRequest
 from lic_exp.sweeps.cell_process import lic_exp_command, python_path
-from lic_exp.sweeps.folder import Cell, SweepFolder
+from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
 from lic_exp.sweeps.kinds import PoolTask
 from lic_exp.sweeps.launcher import Launcher, Probe, launcher_options
 from lic_exp.sweeps.launchers.local.options import LocalOptions, slots
@@ -62,11 +62,11 @@ def run_pool(folder: str | Path) -> int:
 
 
 def _in_pool(sweep: SweepFolder, options: LocalOptions, asked: Sequence[Cell]) -> int:
-    begun = time.time()
+    before = {cell.signature: sweep.attempt(cell) for cell in asked}
     try:
         with StopRequest() as stop, _turn(sweep, stop) as ours:
             if ours:
-                left = [cell for cell in asked if not _settled_since(sweep, cell, begun)]
+                left = [cell for cell in asked if not _settled_since(sweep, cell, before[cell.signature])]
                 say(f"sweep {sweep.name}: {len(asked)} of {len(sweep.cells)} cells to run")
                 Pool(sweep, left, options, stop, say).run()
             code = exit_codes.PREEMPTED if stop() else exit_code(sweep, asked)
@@ -78,9 +78,12 @@ def _in_pool(sweep: SweepFolder, options: LocalOptions, asked: Sequence[Cell]) -
     return code
 
 
-def _settled_since(sweep: SweepFolder, cell: Cell, begun: float) -> bool:
-    """Whether a pool that this command followed has brought the cell to an end, good or bad."""
-    return is_done(sweep, cell) or float(sweep.attempt(cell).get("ended") or 0.0) > begun
+def _settled_since(sweep: SweepFolder, cell: Cell, before: CellRecord) -> bool:
+    """Whether a pool that this command followed has brought the cell to an end, good or bad.
+
+    before: the record of its attempt when the command began; a pool on another machine may have another clock.
+    """
+    return is_done(sweep, cell) or ("ended" in (now := sweep.attempt(cell)) and now != before)
 
 
 @contextlib.contextmanager

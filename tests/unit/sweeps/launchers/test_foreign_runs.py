@@ -14,7 +14,9 @@ from pool_fakes import begun, run, shown
 
 from lic_exp import exit_codes
 from lic_exp.processes import identity
+from lic_exp.runs.cleaning import _old
 from lic_exp.sweeps.control import cancel
+from lic_exp.sweeps.launchers.local.launcher import _settled_since
 from lic_exp.sweeps.launchers.slurm.job import Job
 from lic_exp.sweeps.states import pool_lives, states
 from lic_exp.tracking.run_folder import DEAD_AFTER_S
@@ -192,3 +194,27 @@ def test_a_job_that_waits_for_another_process_and_is_stopped_has_not_failed(make
     assert job._settle(None) == exit_codes.PREEMPTED
     assert sweep.attempt(cell)["state"] == "preempted"
     assert states(sweep)["a"].host == socket.gethostname()
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_what_a_pool_elsewhere_has_ended_meanwhile_is_not_begun_again(make, clock):
+    """Whatever its clock says of when that was."""
+    sweep = make(a="done")
+    cell, earlier = sweep.cells[0], ELSEWHERE | {"started": 1.0, "ended": 2.0, "state": "failed", "reason": ""}
+    sweep.record_attempt(cell, earlier)
+    before = sweep.attempt(cell)
+    assert not _settled_since(sweep, cell, before), "that was another day"
+    sweep.record_attempt(cell, ELSEWHERE | {"started": time.time() + clock})
+    assert not _settled_since(sweep, cell, before), "it runs"
+    sweep.record_attempt(cell, earlier | {"started": time.time() + clock, "ended": time.time() + clock})
+    assert _settled_since(sweep, cell, before)
+
+
+@pytest.mark.parametrize("ahead_s", [0, 150, 2 * 86400])
+def test_a_clock_that_is_ahead_makes_no_litter(tmp_path, monkeypatch, ahead_s):
+    now, file = time.time, tmp_path / "young"
+    file.touch()
+    monkeypatch.setattr(time, "time", lambda: now() + ahead_s)
+    assert not _old(file)
+    os.utime(file, (1.0, 1.0))
+    assert _old(file)
