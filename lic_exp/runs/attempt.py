@@ -22,7 +22,7 @@ from lic_exp.runs.changed_images import check_beginning, check_evaluated, check_
 from lic_exp.runs.code_hash import code_hash
 from lic_exp.runs.evaluate import evaluate_run
 from lic_exp.runs.heartbeat import Heartbeat
-from lic_exp.runs.lock import Hold, LockLostError, RunBusyError, run_is_held, run_lock
+from lic_exp.runs.lock import Hold, LockLostError, RunBusyError, RunGoneError, run_is_held, run_lock
 from lic_exp.runs.log_file import held_back, log_file
 from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.preflight import checked_source
@@ -119,6 +119,9 @@ class Attempt:
             try:
                 conclude(hold, state, reason)
                 log.info("the attempt ends: %s", f"{state}, {reason}" if reason else state)
+            except RunGoneError:
+                tracker = None  # what it would send is gone as well
+                raise
             finally:  # also where the disk is full
                 if tracker:
                     tracker.finish(state)

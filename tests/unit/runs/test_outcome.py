@@ -1,6 +1,8 @@
 """What came of a run: the exit code, and one line instead of a traceback where the error is no bug of ours."""
 
+import errno
 import io
+import os
 
 import pytest
 from rich.console import Console
@@ -31,3 +33,22 @@ def test_an_end_that_is_no_bug_is_one_line(error, code):
     said = io.StringIO()
     assert guarded(action, Console(file=said, width=200)) == code
     assert said.getvalue() == f"{error}\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EISDIR, errno.EMFILE])
+def test_what_disks_rights_and_limits_refuse_is_told_by_the_path(number):
+    def action():
+        raise OSError(number, os.strerror(number), "/data/runs/0123/metrics.jsonl")
+
+    said = io.StringIO()
+    assert guarded(action, Console(file=said, width=200)) == exit_codes.FAILED
+    assert said.getvalue() == f"/data/runs/0123/metrics.jsonl: {os.strerror(number)}\n"
+
+
+def test_an_error_of_ours_has_its_traceback():
+    def action():
+        raise FileNotFoundError(errno.ENOENT, "no such file", "ours")
+
+    said = io.StringIO()
+    assert guarded(action, Console(file=said, width=200)) == exit_codes.FAILED
+    assert "Traceback" in said.getvalue()
