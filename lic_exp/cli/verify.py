@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         )
     except (DamagedImagesError, EvaluationError) as error:
         print(error, file=sys.stderr)
-        return exit_codes.FAILED
+        return exit_codes.CONFIG if isinstance(error, DamagedImagesError) else exit_codes.FAILED
     console = console_for(sys.stdout)
     console.print(evaluation_table(measured))
     for curve in curves:

@@ -125,7 +125,7 @@ def test_a_damaged_image_among_others_is_named_and_the_others_are_kept(run, tmp_
     whole = (folder / "1.png").read_bytes()
     (folder / "1.png").write_bytes(whole[: len(whole) // 2])
 
-    assert main(["eval", run.signature, "--data", str(folder)]) == exit_codes.FAILED
+    assert main(["eval", run.signature, "--data", str(folder)]) == exit_codes.CONFIG
 
     said = capfd.readouterr()
     assert "1 image could not be evaluated, and no mean is given of the others" in said.err
