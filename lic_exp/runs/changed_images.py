@@ -1,9 +1,9 @@
 """Images that change while a run works with them: it bears the name of those that there were. Imports no torch."""
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from lic_exp.data.fingerprints import differences, fingerprint, touched
 from lic_exp.data.images import ImageError, ImageRef, SourceImage
 from lic_exp.data.preflight import CACHE, shows_the_same
 from lic_exp.data.unchanged import looked_at_anew
+from lic_exp.records import RecordError, read_record
+from lic_exp.tracking.kinds import EvaluationResults
 from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY, RunFolder
 
 log = logging.getLogger("lic_exp.runs")
@@ -80,8 +82,9 @@ def _of_evaluation(config: RunConfig, wanted: str | None, run: RunFolder) -> tup
 
 def _mark_named(run: RunFolder, names: set[str], changed: list[str]) -> None:
     for file in [run.eval / EVALUATION_FILE, *run.eval.glob(f"*/{EVALUATION_FILE}")]:
-        if file.is_file() and json.loads(file.read_text(encoding="utf-8")).get(EVALUATION_KEY) in names:
-            _mark(file, changed)
+        with suppress(FileNotFoundError, RecordError):  # results that nobody can read are nobody's already
+            if read_record(file, EvaluationResults).get("evaluation") in names:
+                _mark(file, changed)
 
 
 def check_beginning(run: RunFolder, *, anew: bool) -> None:
@@ -90,7 +93,10 @@ def check_beginning(run: RunFolder, *, anew: bool) -> None:
     if anew:
         record.unlink(missing_ok=True)
     elif record.exists():
-        changed = json.loads(record.read_text(encoding="utf-8"))
+        try:
+            changed = read_record(record, list[str])
+        except RecordError as error:
+            changed = [f"which ones is lost, since {error}"]
         raise ImageError(f"images changed while it trained earlier: {_some(changed)}. {_advice(run)}")
 
 
@@ -145,9 +151,9 @@ def _changed_within(taken: str, cache: Path) -> list[str]:
 
 def _mark(file: Path, changed: list[str]) -> None:
     """Write into the results that their images changed, and put their tables aside: they count as nobody's."""
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = read_record(file, EvaluationResults)
     kept = {key: value for key, value in content.items() if key != EVALUATION_KEY}
-    write_json(file, kept | {MARK: sorted({*content.get(MARK, []), *changed})})
+    write_json(file, kept | {MARK: sorted({*content.get("images_changed", []), *changed})})
     for name in TABLES:
         if (file.parent / name).exists():
             os.replace(file.parent / name, _put_aside(file.parent / name))

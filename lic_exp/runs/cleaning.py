@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from lic_exp.atomic import file_system_time
-from lic_exp.runs.listing import RunSummary, bytes_in, summaries
+from lic_exp.runs.listing import RunSummary, bytes_in, summaries, summarise
 from lic_exp.runs.lock import RunBusyError, run_lock
 from lic_exp.runs.removal import remove_run
 from lic_exp.runs.run import Run
@@ -102,15 +102,22 @@ def remove_litter(litter: Sequence[Litter], left_alone: Callable[[str], None]) -
 
 
 def _remove(run: Path | None, items: Sequence[Litter]) -> None:
-    """Delete what belongs to one run, or to none. Raises RunBusyError where the run is in use."""
+    """Delete what belongs to one run, or to none. Raises RunBusyError where the run is in use, or was meanwhile."""
     if run is None:
         for item in items:
             shutil.rmtree(item.path) if item.path.is_dir() else item.path.unlink(missing_ok=True)
     elif items[0].kind == FAILED:
-        remove_run(run)
+        remove_run(run, lambda: _is_unbegun(run) or FAILED in {item.kind for item in _now(run)})
     else:
         with run_lock(RunFolder(run)):
+            litter = {item.path for item in _now(run)}
             for item in items:
-                item.path.unlink(missing_ok=True)
+                if item.path in litter:
+                    item.path.unlink(missing_ok=True)
             if Run(run).state == "done":
                 (run / ".lock").unlink(missing_ok=True)
+
+
+def _now(run: Path) -> list[Litter]:
+    """What can go of a run whose lock is held: another process may have begun it anew since it was looked at."""
+    return list(_of_run(summarise(run), keep_last=False))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from lic_exp.config.errors import ConfigError
@@ -25,11 +26,16 @@ def check_removable(run: Run) -> None:
         pass
 
 
-def remove_run(folder: Path) -> None:
-    """Delete a run folder, whose name goes first: an interruption leaves no half a run. Raises RunBusyError."""
+def remove_run(folder: Path, still: Callable[[], bool] = lambda: True) -> None:
+    """Delete a run folder, whose name goes first: an interruption leaves no half a run.
+
+    still: whether it shall go, asked once nobody else can take it. Raises RunBusyError, also where it shall not.
+    """
     doomed = folder.with_name(f".{folder.name}.removed")
     if doomed.exists():
         shutil.rmtree(doomed)
     with run_lock(RunFolder(folder)):
+        if not still():
+            raise RunBusyError(f"run {folder.name} was taken by another process meanwhile")
         os.replace(folder, doomed)
     shutil.rmtree(doomed)

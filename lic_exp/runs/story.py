@@ -112,6 +112,8 @@ def _evaluations(run: Run) -> Iterator[Line]:
             continue
         points = [_point(point) for point in evaluation.get("points") or [evaluation.get("mean", {})]]
         decoding = "exact" if evaluation.get("exact") else f"DIFFERS on {len(evaluation.get('mismatches', ()))} images"
+        if changed := evaluation.get("images_changed"):
+            decoding += f"  CHANGED meanwhile: {len(changed)} images, so these numbers count as nobody's"
         for i, point in enumerate(points):
             # A key without text would be taken for a plain line.
             yield " " if i else str(place), point if i < len(points) - 1 else f"{point}  decoding {decoding}"

@@ -48,12 +48,13 @@ class Status(TypedDict, total=False):
 
 @with_config(RECORD)
 class EvaluationResults(TypedDict, total=False):
-    """evaluation.json. evaluation: its name; those of schema 1 have none."""
+    """evaluation.json. evaluation: its name; those of schema 1 have none. images_changed: while they were evaluated."""
 
     mean: dict[str, Any]
     points: list[dict[str, Any]] | None
     exact: bool
     mismatches: list[Any]
+    images_changed: list[str]
     evaluation: str | None
 
 

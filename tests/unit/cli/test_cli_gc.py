@@ -1,6 +1,7 @@
 """`gc`."""
 
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from saying import said
 
 from lic_exp import exit_codes
 from lic_exp.__main__ import main
+from lic_exp.runs.cleaning import find_litter, remove_litter
 from lic_exp.runs.listing import bytes_in
 from lic_exp.text import size_text
 
@@ -85,3 +87,17 @@ def test_gc_leaves_a_run_alone_that_has_just_begun(make_run, capsys):
         assert main(["gc", "--yes"]) == exit_codes.DONE
     assert "left alone: run aaaa is being trained" in capsys.readouterr().err
     assert (folder / "config.yaml").exists()
+
+
+def test_gc_looks_again_at_a_run_that_was_begun_anew_meanwhile(make_run, capsys):
+    """What it listed of a done run is what the training needs that began between the list and the lock."""
+    done, failed = make_run("a" * 16), make_run("b" * 16, "failed", files=())
+    litter = find_litter("runs", keep_last=False)
+    assert {item.run.name for item in litter} == {done.name, failed.name}
+    for run in (done, failed):
+        status = json.loads((run / "status.json").read_text())
+        (run / "status.json").write_text(json.dumps(status | {"state": "preempted"}))
+    before, said = tree(Path("runs")), []
+    remove_litter(litter, said.append)
+    assert before - tree(Path("runs")) <= {f"{run.name}/.lock" for run in (done, failed)}
+    assert said == [f"run {failed.name} was taken by another process meanwhile"]

@@ -43,6 +43,14 @@ def test_show_tells_the_whole_story(make_run, capsys):
     assert "line 20" not in out
 
 
+def test_show_says_of_results_that_their_images_changed(make_run, capsys):
+    folder = make_run("aaaa")
+    (folder / "eval").mkdir(exist_ok=True)
+    evaluation = {"mean": {"bpp": 0.5}, "exact": True, "mismatches": [], "images_changed": ["a.png changed"]}
+    (folder / "eval" / "evaluation.json").write_text(json.dumps(evaluation))
+    assert "bpp 0.5  decoding exact  CHANGED meanwhile: 1 images" in " ".join(said(capsys, "show", "aaaa").split("\n"))
+
+
 def test_show_names_only_the_keys_that_differ(make_run, capsys):
     make_run("aaaa")
     out = said(capsys, "show", "aaaa").split("differs from the defaults\n")[1].split("\n\n")[0]

@@ -188,7 +188,13 @@ def test_a_job_that_waits_for_another_process_and_is_stopped_has_not_failed(make
     from test_slurm import options
 
     job = Job(sweep, cell, options(requeue=False), {"SLURM_JOB_ID": "7"})
-    job._record = identity(os.getpid()) | {"job": "7", "tries": 0, "timeouts": 0, "log_begin": 0}
+    job._record = identity(os.getpid()) | {
+        "started": time.time(),
+        "job": "7",
+        "tries": 0,
+        "timeouts": 0,
+        "log_begin": 0,
+    }
     job._heard = signal.SIGTERM
     sweep.exit_file(cell).write_text(json.dumps({"pid": os.getpid(), "exit_code": exit_codes.BUSY}))
     assert job._settle(None) == exit_codes.PREEMPTED
