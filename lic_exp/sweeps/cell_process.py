@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lic_exp.sweeps.folder import Cell, SweepFolder
+from lic_exp.processes import identity, kill_group
+from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -27,6 +30,31 @@ def start_cell(
             cwd=sweep.manifest.get("folder"),
             **process,
         )
+
+
+def start_recorded(
+    sweep: SweepFolder, cell: Cell, command: Sequence[str], environment: Mapping[str, str], known: CellRecord
+) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+    """Start a cell's process, leader of a group of its own, and write down that it runs; the process and its record.
+
+    known: what else the record holds. Raises OSError where it cannot be started or written down; then nothing of it
+    runs, and the record, where there can be one, says why.
+    """
+    process = None
+    try:
+        process = start_cell(sweep, cell, command, environment, start_new_session=True)
+        record = identity(process.pid) | {"started": time.time(), **known}
+        sweep.record_attempt(cell, record)
+    except OSError as error:
+        if process is not None:
+            kill_group(process.pid)
+            process.wait()
+        reason, now = f"its process could not be started: {error}", time.time()
+        with suppress(OSError):
+            failed = {"started": now, "ended": now, "exit_code": None, "state": "failed", "reason": reason}
+            sweep.record_attempt(cell, failed)
+        raise
+    return process, record
 
 
 def cell_command(frozen: Path, memory_gb: float | None = None) -> list[str]:

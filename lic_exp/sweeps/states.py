@@ -129,7 +129,7 @@ def _state(  # noqa: PLR0911 (one return per state)
         return ("running" if is_of(status, attempt) and at_work else "starting"), ""
     if shown == "running":
         return shown, ""
-    later = bool(status) and not is_of(status, attempt) and status.get("started", 0) > attempt.get("started", 0)
+    later = bool(status) and not is_of(status, attempt) and (status.get("started") or 0) > attempt.get("started", 0)
     if attempt and not later:
         state, reason = outcome(sweep, cell, attempt)
         if state != "done":  # else the run was removed since
@@ -223,7 +223,7 @@ def eta_s(sweep: SweepFolder, one: CellState) -> float | None:
 def seconds_per_step(run: Run) -> float | None:
     """Wall-clock seconds per step over the latest logged entries of an attempt; None where too few were logged."""
     try:
-        return logged(run.files.metrics_file).seconds_per_step(since=status_of(run).get("started", 0.0))
+        return logged(run.files.metrics_file).seconds_per_step(since=status_of(run).get("started") or 0.0)
     except (ValueError, OSError):
         return None
 

@@ -16,7 +16,7 @@ from lic_exp import exit_codes
 from lic_exp.atomic import write_atomically
 from lic_exp.processes import ask_to_stop, identity, kill, kill_group, lives, out_of_memory_kills
 from lic_exp.runs.listing import bytes_in
-from lic_exp.sweeps.cell_process import cell_command, start_cell
+from lic_exp.sweeps.cell_process import cell_command, start_recorded
 from lic_exp.sweeps.exit_status import exit_of, outcome
 from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
 from lic_exp.sweeps.launchers.local.options import LocalOptions, slot_environment, slots
@@ -274,10 +274,15 @@ class Pool:
         command = cell_command(self.sweep.frozen(cell), self.options.memory_gb)
         environment = os.environ | slot_environment(self.options, self._gpus[slot], len(self._gpus))
         before = self.sweep.attempt(cell)
-        process = start_cell(self.sweep, cell, command, environment, start_new_session=True)
         limit = None if self.options.time_limit_min is None else 60 * self.options.time_limit_min
-        record = identity(process.pid) | {"slot": slot, "started": time.time(), "log_begin": begin, "limit_s": limit}
-        self.sweep.record_attempt(cell, record)
+        known = {"slot": slot, "log_begin": begin, "limit_s": limit}
+        try:
+            process, record = start_recorded(self.sweep, cell, command, environment, known)
+        except OSError as error:  # the cell's own trouble, and nobody else's
+            self._states[cell.signature] = "failed"
+            self.tell(f"{cell.label}: failed: its process could not be started: {error}")
+            self._failed()
+            return
         self._active[cell.signature] = Active(cell, slot, record, process, before, out_of_memory_kills())
         self._states[cell.signature] = "starting"
         self.tell(f"{cell.label}: started")

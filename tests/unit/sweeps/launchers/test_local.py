@@ -225,3 +225,26 @@ def test_a_chain_whose_first_cell_fails_ends(make):
     sweep = make(a="raise", b=("done", {"parent": "a"}), c=("done", {"parent": "b"}), d=("done", {"parent": "c"}))
     run(sweep)
     assert shown(sweep) == {"a": "failed", "b": "blocked", "c": "blocked", "d": "blocked"}
+
+
+def unlogged(sweep, cell):
+    sweep.log(cell).mkdir()
+
+
+def unrecorded(sweep, cell):
+    (sweep.folder / "cells" / f"{cell.signature}.attempt").mkdir()
+
+
+def unended(sweep, cell):
+    sweep.exit_file(cell).mkdir()
+
+
+@pytest.mark.parametrize("how", [unlogged, unrecorded, unended])
+def test_a_cell_whose_process_cannot_be_started_stops_no_other(make, how):
+    sweep = make(a="done", b="done")
+    how(sweep, sweep.cells[0])
+    told = run(sweep)
+    assert any(line.startswith("cell a: failed: its process could not be started: ") for line in told)
+    found = shown(sweep)
+    assert found["b"] == "done"
+    assert found["a"] in ("failed", "unreadable")
