@@ -19,6 +19,24 @@ QUICK = (
 )
 """Overrides that leave little more than the training steps themselves."""
 
+SMALL_RUN = (
+    "model=hyperprior_tiny",
+    "spectral_reg=intra",
+    "spectral_reg.truncation_length=1",
+    "data=synthetic",
+    "data.steps_per_epoch=2",
+    "tracker=none",
+    "trainer.max_steps=4",
+    "trainer.log_every_steps=1",
+    "trainer.validate_every_steps=2",
+    "trainer.checkpoint_every_steps=2",
+    "trainer.threads=1",
+    "trainer.device=cpu",
+    "evaluation.pictures=1",
+    "name=small",
+)
+"""A whole run of seconds, evaluated."""
+
 HEAVY = ("torch", "mlflow", "compressai", "torchvision", "pandas", "matplotlib")
 
 # Runs each command line of argv[1] (JSON) and prints [exit code, heavy modules loaded so far] of each as JSON.

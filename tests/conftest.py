@@ -7,25 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy
-from commands import launch
+from commands import SMALL_RUN, launch
 from PIL import Image
-
-SMALL_RUN = (
-    "model=hyperprior_tiny",
-    "spectral_reg=intra",
-    "spectral_reg.truncation_length=1",
-    "data=synthetic",
-    "data.steps_per_epoch=2",
-    "tracker=none",
-    "trainer.max_steps=4",
-    "trainer.log_every_steps=1",
-    "trainer.validate_every_steps=2",
-    "trainer.checkpoint_every_steps=2",
-    "trainer.threads=1",
-    "trainer.device=cpu",
-    "evaluation.pictures=1",
-    "name=small",
-)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,8 +4,7 @@ import json
 import shutil
 
 import pytest
-from commands import launch
-from conftest import SMALL_RUN
+from commands import SMALL_RUN, launch
 
 from lic_exp import exit_codes
 from lic_exp.runs.run import Run
