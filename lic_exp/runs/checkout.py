@@ -80,10 +80,12 @@ def _with_changes(state: CheckoutState, root: Path, places: Sequence[Path], scri
     if changed:
         but = [f":(top,exclude,literal){os.fsdecode(name)}" for name in large]
         diff = git(root, "diff", "HEAD", "--binary", "--submodule=diff", *PLAIN, "--", ":(top)", *but)
+    hidden = _not_looked_at(root, places)
     left_out = [*large, *(name for name in modules if name not in new), *others]
     return replace(
         state,
-        dirty=bool(changed or modules or others),
+        dirty=True if changed or modules or others else None if hidden else False,
+        problem=f"git was told not to look at {', '.join(_shown(hidden))}" if hidden else None,
         diff=diff + b"".join(new_file(name, content) for name, content in new.items()),
         left_out=_shown(left_out),
     )
@@ -102,7 +104,16 @@ def _untracked(root: Path, places: Sequence[Path], scripts: bool) -> tuple[list[
     modules = [name for name in everything if name.endswith(_SUFFIXES) and b"__pycache__/" not in name]
     found = set(modules)
     others = _names(git(root, *listed, "--exclude-standard", "--", *specs))
+    others += [name for name in everything if name.endswith(_BINARY) and name not in others]
     return modules, [name for name in others if name not in found]
+
+
+def _not_looked_at(root: Path, places: Sequence[Path]) -> list[bytes]:
+    """Files whose changes git passes over: assume-unchanged, or skip-worktree and there nevertheless."""
+    specs = [_spec(root, place) for place in places if place.is_relative_to(root)]
+    tagged = _names(git(root, "ls-files", "-v", "-z", "--full-name", "--", *specs))
+    marked = [name[2:] for name in tagged if name[:1].islower() or name[:1] == b"S"]
+    return [name for name in marked if os.path.lexists(os.path.join(os.fsencode(root), name))]
 
 
 def _spec(root: Path, place: Path) -> str:
@@ -118,6 +129,7 @@ def _content(root: Path, name: bytes) -> bytes | None:
         return None
 
 
+_BINARY = (b".so", b".pyd")
 _SUFFIXES = tuple(suffix.encode() for suffix in MODULES)
 
 

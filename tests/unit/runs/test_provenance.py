@@ -299,3 +299,19 @@ def test_whoever_reads_it_takes_nothing_unknown_for_clean(make_run, which):
     assert told["git commit of mine"] == f"not known: {NO_CHECKOUT}"
     assert run_tags(RunFolder(folder)).get("lic_exp.git_dirty") == tag
     assert len(code_flags(load_runs("runs"))) == flags
+
+
+@pytest.mark.parametrize("order", ["--assume-unchanged", "--skip-worktree"])
+def test_what_git_was_told_not_to_look_at_is_not_called_clean(root, order):
+    subprocess.run(["git", "-C", str(root), "update-index", order, "pack/model.py"], check=True)
+    write(root, {"pack/model.py": "a = 2\n"})
+    found = state(root)
+    assert found.dirty is None
+    assert found.problem == "git was told not to look at pack/model.py"
+
+
+def test_a_compiled_module_that_git_ignores_is_named(root):
+    write(root, {"pack/ignored.so": b"\x7fELF"})
+    found = state(root)
+    assert found.dirty
+    assert list(found.left_out) == ["pack/ignored.so"]
