@@ -16,7 +16,7 @@ from lic_exp.records import RECORD, Amount, NewerError, RecordError, checked, ch
 from lic_exp.tracking.kinds import ComplexityNumbers, Environment, EvaluationResults, Status
 from lic_exp.tracking.run_folder import EVALUATION_FILE, RunFolder
 from lic_exp.tracking.tables import parse_table
-from lic_exp.yaml_files import MOST_BYTES, parse_yaml
+from lic_exp.yaml_files import MOST_BYTES, MOST_NODES, parse_counted
 
 COMPLEXITY = ("parameters", "macs_per_pixel", "encode_macs_per_pixel", "decode_macs_per_pixel")
 
@@ -184,16 +184,29 @@ def parse_config(text: str) -> dict[str, Any]:
     if len(text) > MOST_BYTES:
         raise ValueError(f"it has {len(text)} characters, and {MOST_BYTES} are the most that it could need")
     try:
-        blocks = [_parse(block) for block in re.split(r"^(?=[A-Za-z_])", text, flags=re.MULTILINE) if block]
+        blocks = _blocks(text)
     except ValueError:
         blocks = []
     if not blocks or not all(isinstance(block, dict) for block in blocks):
-        blocks = [_parse(text)]
+        blocks = [_parse(text)[0]]
     if not isinstance(blocks[0], dict):
         raise ValueError("it holds no config")
     return {key: value for block in blocks for key, value in block.items()}
 
 
+def _blocks(text: str) -> list[Any]:
+    """Raises ValueError where one is no YAML, or all together have too many values: aliases count in each anew."""
+    blocks, left = [], MOST_NODES
+    for block in re.split(r"^(?=[A-Za-z_])", text, flags=re.MULTILINE):
+        if block:
+            value, count = _parse(block)
+            blocks.append(value)
+            left -= count
+            if left < 0:
+                raise ValueError(f"it has more than {MOST_NODES} values")
+    return blocks
+
+
 @lru_cache(maxsize=4096)
-def _parse(text: str) -> Any:
-    return parse_yaml(text)
+def _parse(text: str) -> tuple[Any, int]:
+    return parse_counted(text)

@@ -12,6 +12,7 @@ from lic_exp.cli.commands import commands, find_command
 from lic_exp.command_parser import CommandParser
 from lic_exp.component_schema import ComponentError
 from lic_exp.config.errors import ConfigError, did_you_mean
+from lic_exp.divergence import DivergedError
 from lic_exp.runs.lock import RunBusyError
 from lic_exp.text import never_unencodable
 
@@ -49,6 +50,9 @@ def _run(module: ModuleType, options: argparse.Namespace) -> int:
     except RunBusyError as error:
         print(error, file=sys.stderr)
         return exit_codes.BUSY
+    except DivergedError as error:
+        print(error, file=sys.stderr)
+        return exit_codes.DIVERGED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return exit_codes.INTERRUPTED

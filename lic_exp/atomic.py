@@ -1,5 +1,6 @@
 """Files that are whole or not there. Imports no torch."""
 
+import errno
 import json
 import math
 import os
@@ -43,8 +44,12 @@ def write_json(path: Path, value: Any) -> None:
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
     """A file to be written that takes the place of `path` once it is whole and on disk; after an error, never.
 
-    Its folder must be there: what somebody deleted meanwhile does not come back in part.
+    Its folder must be there: what somebody deleted meanwhile does not come back in part. Raises OSError where something
+    that is no file is in its place, such as a device or a pipe.
     """
+    if os.path.lexists(path) and not (path.is_file() or path.is_symlink()):
+        number = errno.EISDIR if path.is_dir() else errno.EEXIST
+        raise OSError(number, "it is a folder" if path.is_dir() else "it is no regular file", str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}@{socket.gethostname()}.tmp")
     try:
         with open(temporary, "wb") as file:

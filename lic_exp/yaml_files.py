@@ -38,21 +38,26 @@ def read_yaml(path: Path) -> Any:
 
 def parse_yaml(text: str) -> Any:
     """What a text of one YAML document holds. Raises ValueError for anything that is none, or is out of bounds."""
+    return parse_counted(text)[0]
+
+
+def parse_counted(text: str) -> tuple[Any, int]:
+    """The same, with how many values that is, its aliases followed."""
     try:
         _check_events(text)
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
             if node is None:
-                return None
-            _expanded(node, {})
+                return None, 0
+            count = _expanded(node, {})
             value = loader.construct_document(node)
         finally:
             loader.dispose()
         _check_values(value)
     except _FAULTS as error:
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
-    return value
+    return value, count
 
 
 def _check_events(text: str) -> None:

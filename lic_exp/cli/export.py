@@ -1,6 +1,7 @@
 """`export`: a run's codec weights as a plain file."""
 
 import argparse
+import os
 from pathlib import Path
 
 from lic_exp import exit_codes
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     found = find_run(options.run, options.runs)
     which = "last" if options.last else "best"
     out = Path(options.out) if options.out else found.folder / "export" / f"{which}.pth"
-    if out.is_dir():
+    if os.path.isdir(out):
         raise ConfigError([f"--out={out} is a folder; name a file"])
     if found.state != "done":
         print(f"run {found.signature} is {found.state}, not done: these are its {which} weights so far")

@@ -94,6 +94,8 @@ def _decode(file: Path | IO[bytes]) -> "NDArray[np.uint8]":
 
     _hush_pillow()
     with Image.open(file) as image:
+        if image.format == "EPS":
+            raise DamageError("cannot be decoded: it holds PostScript, a program, which is not run")
         image.load()
         swapped, rows, columns = _turns(image)
         pixels = _to_rgb(image)

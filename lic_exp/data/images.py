@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lic_exp.data.walking import SUFFIXES, FolderWalk
+from lic_exp.text import visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -135,4 +136,4 @@ def _what_is_near(missing: Path) -> str:
 def _contents(folder: Path, most: int = 8) -> str:
     entries = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
     more = f" and {len(entries) - most} more" if len(entries) > most else ""
-    return f"{folder} holds {', '.join(entries[:most]) or 'nothing'}{more}"
+    return f"{folder} holds {visible(', '.join(entries[:most])) or 'nothing'}{more}"

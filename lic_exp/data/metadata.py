@@ -52,7 +52,7 @@ def _png(content: bytes, keep_exif: bool) -> bytes:
             break
         (checksum,) = struct.unpack_from(">I", content, end - 4)
         whole = zlib.crc32(content[place + 4 : end - 4]) == checksum
-        if not name[0] & 0x20 or (whole and (name == b"tRNS" or (keep_exif and name == b"eXIf"))):
+        if not name[0] & 0x20 or (whole and keep_exif and name in (b"tRNS", b"eXIf")):
             kept.append(content[place:end])
         place = end
     return b"".join([*kept, content[place:]])

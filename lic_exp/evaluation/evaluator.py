@@ -251,7 +251,10 @@ def as_deployed(codec: Codec, device: torch.device) -> Iterator[None]:
     with torch.no_grad(), exact_float32(), repeatable_kernels():
         try:
             codec.to(device).eval()
-            codec.update(force=True)
+            try:
+                codec.update(force=True)
+            except ValueError as error:
+                raise EvaluationError(f"the codec cannot code: {error}") from error
             yield
         finally:
             for module, training in modes.items():

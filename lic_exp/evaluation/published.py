@@ -93,7 +93,7 @@ def read_points(path: Path, name: str | None = None) -> Points:
     by_measure: dict[str, dict[str, tuple[float, ...]]] = {}
     others: dict[str, list[Any]] = {}
     for key, value in lists.items() if isinstance(lists, dict) else ():
-        measure = MEASURES.get(key.lower().replace("_", "-"))
+        measure = MEASURES.get(key.strip().lower().replace("_", "-"))
         if measure is not None and _is_list(value):
             by_measure.setdefault(measure, {})[key] = _numbers(path, key, value)
         elif _is_list(value):

@@ -136,8 +136,9 @@ class ZooCodec(Codec):
 
     def update(self, force: bool = True) -> None:
         """`Codec.update`. Raises CodingError where quantiles are not finite or too far apart for tables."""
-        quantiles = self.entropy_bottleneck.quantiles.detach()
-        check_ranges(quantiles[:, 0, 2].ceil() - quantiles[:, 0, 0].floor() + 1, "entropy_bottleneck.quantiles")
+        low, median, high = self.entropy_bottleneck.quantiles.detach()[:, 0].unbind(1)
+        below, above = (median - low).ceil().clamp(min=0), (high - median).ceil().clamp(min=0)  # as CompressAI has it
+        check_ranges(below + above + 1, "entropy_bottleneck.quantiles")
         self.zoo.update(self, force=force)
 
     def aux_loss(self) -> Tensor:

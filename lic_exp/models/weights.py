@@ -104,3 +104,12 @@ def export_weights(codec: Codec, path: Path) -> None:
     codec.update(force=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_whole(codec.state_dict(), path)
+
+
+def load_fitting(codec: Codec, state: Any, path: Path) -> None:
+    """Load a state dict that must fit. Raises CheckpointError, naming the file, where it does not."""
+    try:
+        codec.load_state_dict(state)
+    except (RuntimeError, AttributeError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{path} does not fit the model that its run's config names: {reason}") from error

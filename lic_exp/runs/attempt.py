@@ -13,6 +13,7 @@ from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import data_source, throughput_key, wanted_evaluation
+from lic_exp.data.images import ImageError
 from lic_exp.data.unchanged import files_unchanged
 from lic_exp.divergence import DivergedError
 from lic_exp.fault_points import reached
@@ -101,12 +102,19 @@ class Attempt:
                 tracker.start()
             with Heartbeat(hold, stop) as heart:
                 train(config, self.objective, run, self.device, tracker, self.console, heart)
+                keep_config(config, hold)
                 if config.evaluation.enabled:
                     evaluate_run(Run(run.root), config=config, console=self.console, stop=heart.asked_to_stop)
                 check_trained(config, run, run.status().get(EVALUATION_KEY))
+            keep_config(config, hold)
             state = "done"
         except Preempted as error:
             state, reason = "preempted", str(error)
+            try:  # for who goes on may find them put back
+                check_trained(config, run, None)
+            except ImageError as changed:
+                state, reason = "failed", f"ImageError: {changed}"
+                raise changed from error
             raise
         except DivergedError as error:
             state, reason = "diverged", str(error)
@@ -193,6 +201,15 @@ def prepare(config: RunConfig, hold: Hold, arguments: list[str], sweep: str | No
         schema_version=SCHEMA_VERSION,
     )
     record_environment(run, arguments, config.plugins)
+
+
+def keep_config(config: RunConfig, hold: Hold) -> None:
+    """Put config.yaml back where somebody deleted it: without it no command finds the run."""
+    hold.check()
+    if not hold.run.config.is_file():
+        log.warning("%s was deleted, and is put back", hold.run.config)
+        hold.run.create()
+        write_atomically(hold.run.config, yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True))
 
 
 def conclude(hold: Hold, state: str, reason: str) -> None:

@@ -12,7 +12,7 @@ from lic_exp.runs.listing import RunSummary, bytes_in, summaries, summarise
 from lic_exp.runs.lock import RunBusyError, run_lock
 from lic_exp.runs.removal import remove_run
 from lic_exp.runs.run import Run
-from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
 
 CHECKPOINTS = "step checkpoints of a finished run"
 TEMPORARY = "left-over temporary files"
@@ -60,7 +60,7 @@ def _find(runs: Path, *, keep_last: bool) -> Iterator[Litter]:
 
 def _of_run(run: RunSummary, *, keep_last: bool) -> Iterator[Litter]:
     folder = Path(run.folder)
-    checkpoints = sorted((folder / "checkpoints").glob("step_*.pt"))
+    checkpoints = step_checkpoints(folder / "checkpoints")
     best = folder / "checkpoints" / "best.pt"
     if run.state in ("failed", "diverged", "dead") and not checkpoints and not best.exists():
         yield Litter(FAILED, folder, run.bytes, folder)

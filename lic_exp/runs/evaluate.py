@@ -23,6 +23,7 @@ from lic_exp.evaluation.report import Evaluation
 from lic_exp.evaluation.unfinished import ReadableImages
 from lic_exp.fault_points import reached
 from lic_exp.models.base import Codec
+from lic_exp.models.weights import load_fitting
 from lic_exp.naming import file_name
 from lic_exp.runs import build as building
 from lic_exp.runs.changed_images import mark_changed, seen_before
@@ -31,7 +32,7 @@ from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.run import Run
 from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY
-from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
+from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.finite import FiniteWeights
 from lic_exp.training.trainer import Preempted
 
@@ -40,8 +41,9 @@ from lic_exp.training.trainer import Preempted
 def load_codec(run: Run, device: torch.device) -> Codec:
     """The run's codec with its best weights by `val/rd_loss`, in eval mode. Raises DivergedError for spoilt ones."""
     codec = building.build_codec(with_values(run.config, {"model.weights": None})).to(device)
-    best = load_checkpoint(Checkpoints(run.folder / "checkpoints", run.signature).best)
-    codec.load_state_dict(best["codec"])
+    checkpoints = Checkpoints(run.folder / "checkpoints", run.signature)
+    best = checkpoints.load_best()
+    load_fitting(codec, best["codec"], checkpoints.best)
     FiniteWeights({"best.pt": codec}).check(best["step"])
     return codec.eval()
 

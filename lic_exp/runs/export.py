@@ -5,12 +5,13 @@ from pathlib import Path
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import with_values
 from lic_exp.models.base import Codec
+from lic_exp.models.compressai_coding import CodingError
 from lic_exp.models.files import CheckpointError
-from lic_exp.models.weights import export_weights
+from lic_exp.models.weights import export_weights, load_fitting
 from lic_exp.runs.build import build_codec
 from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.run import Run
-from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
+from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.ema import EMA
 
 
@@ -22,8 +23,11 @@ def export_run(run: Run, out: Path, *, last: bool) -> int:
     codec, step = export_codec(run, last=last)
     try:
         export_weights(codec, out)
-    except OSError as error:
-        raise ConfigError([f"--out={out} cannot be written: {error.strerror or error}"]) from error
+    except CodingError as error:
+        raise ConfigError([f"run {run.signature} cannot be exported: {error}"]) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError([f"--out={out} cannot be written: {reason}"]) from error
     return step
 
 
@@ -36,7 +40,7 @@ def export_codec(run: Run, *, last: bool) -> tuple[Codec, int]:
     checkpoints = Checkpoints(run.files.checkpoints, run.signature)
     config = run.config
     try:
-        state = checkpoints.load_newest() if last else load_checkpoint(checkpoints.best)
+        state = checkpoints.load_newest() if last else checkpoints.load_best()
     except CheckpointError as error:
         raise ConfigError([f"{error} (run {run.signature} is {run.state})"]) from error
     if state is None:
@@ -47,5 +51,8 @@ def export_codec(run: Run, *, last: bool) -> tuple[Codec, int]:
         average.load_state_dict(state["ema"])
         codec = average.codec
     else:
-        codec.load_state_dict(state["codec"])
+        try:
+            load_fitting(codec, state["codec"], checkpoints.folder)
+        except CheckpointError as error:
+            raise ConfigError([str(error)]) from error
     return codec.eval(), state["step"]

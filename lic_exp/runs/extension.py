@@ -11,7 +11,7 @@ from lic_exp.flat import flatten
 from lic_exp.records import SCHEMA_VERSION, RecordError, read_record
 from lic_exp.runs.run import Run, run_folders
 from lic_exp.tracking.kinds import Environment
-from lic_exp.tracking.run_folder import is_run_folder
+from lic_exp.tracking.run_folder import is_run_folder, step_checkpoints
 
 STAGED = "a run with stages cannot be extended, since they say how long it is. Begin a new run from its weights"
 
@@ -60,7 +60,7 @@ def check_extension(config: RunConfig) -> None:
             [f"run {parent.signature} is {parent.state}, not done: give its own command again to finish it first"]
         )
     before = _config_of(parent)
-    if not sorted(parent.files.checkpoints.glob("step_*.pt")):
+    if not step_checkpoints(parent.files.checkpoints):
         raise ConfigError([f"run {parent.signature} has no step checkpoint left to go on from. {_advice(parent)}"])
     if before.signature != parent.signature:
         raise ConfigError(

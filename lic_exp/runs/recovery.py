@@ -9,7 +9,7 @@ from typing import Any
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.records import NewerError, RecordError
-from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
 
 log = logging.getLogger("lic_exp.runs")
 
@@ -25,7 +25,7 @@ def known_status(config: RunConfig, run: RunFolder) -> dict[str, Any]:
     except NewerError as error:
         raise ConfigError([str(error)]) from error
     except RecordError as error:
-        if config.trainer.resume != "never" and any(run.checkpoints.glob("step_*.pt")):
+        if config.trainer.resume != "never" and step_checkpoints(run.checkpoints):
             return {}
         why = "trainer.resume=never" if config.trainer.resume == "never" else "it has no step checkpoint to go on from"
         raise ConfigError(

@@ -11,7 +11,7 @@ from lic_exp.runs.extension import check_extension
 from lic_exp.runs.recovery import known_status
 from lic_exp.runs.run import Run
 from lic_exp.runs.summary import announce, conclude
-from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
 
 
 def start_run(
@@ -54,7 +54,7 @@ def _evaluate_missing(config: RunConfig, run: Run, console: Console, wanted: str
 
 def _check_beginning(config: RunConfig, files: RunFolder) -> None:
     """Raise ConfigError where a run that this one goes on or starts from is not there, or not done."""
-    anew = config.trainer.resume == "never" or not any(files.checkpoints.glob("step_*.pt"))
+    anew = config.trainer.resume == "never" or not step_checkpoints(files.checkpoints)
     if config.parent is not None and anew:
         check_extension(config)
     if config.init_from is not None:

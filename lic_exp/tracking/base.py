@@ -117,11 +117,13 @@ class MetricsWriter:
     def _open(self) -> None:
         # Unbuffered: what a write has returned from survives this process, and a failed one is not tried twice.
         self._file = open(self._path, "a+b", buffering=0)  # noqa: SIM115 (closed by close)
+        self._bytes = self._file.seek(0, os.SEEK_END)
         self._file.seek(0)
 
     def write(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
         entry: dict[str, Any] = {"step": step, "epoch": epoch, "time": time.time()} | metrics
         left = memoryview(encode_metrics(entry).encode())
+        self._bytes += len(left)
         while left:
             left = left[self._file.write(left) :]
         reached("metrics.written")
@@ -133,6 +135,15 @@ class MetricsWriter:
         os.fsync(self._file.fileno())
         reached("metrics.durable")
         size = self._file.seek(0, os.SEEK_END)
+        if size != self._bytes:
+            self._file.seek(0)
+            entries, damaged = _entries_of(self._file.read())
+            _log.warning(
+                "%s was changed while the run wrote to it: it has %d bytes instead of %d, %d entries instead of %d, "
+                "and %d damaged lines. What is missing is lost; the training itself is not affected",
+                *(self._path, size, self._bytes, len(entries), self._entries, damaged),
+            )
+            self._bytes = size
         return {"bytes": size, "entries": self._entries, "step": self._last_step}
 
     def rewind(self, position: dict[str, int] | int) -> str:
@@ -149,7 +160,7 @@ class MetricsWriter:
         complete = len(before) == at["bytes"] and before[-1:] in (b"", b"\n")
         as_it_was = at["entries"] in (-1, len(entries)) and all(entry.step <= at["step"] for entry in entries)
         if complete and as_it_was and not damaged:
-            self._file.truncate(at["bytes"])
+            self._bytes = self._file.truncate(at["bytes"])
             lost = ""
         else:
             if not complete:  # other bytes than were counted, so the place says nothing, and the steps must

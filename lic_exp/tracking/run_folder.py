@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -124,6 +125,14 @@ def damage_text(path: Path, damaged: list[Damaged]) -> str:
 
 
 MOST_NAMED = 5
+
+STEP = re.compile(r"step_(\d+)\.pt")
+
+
+def step_checkpoints(folder: Path) -> list[Path]:
+    """The step checkpoints in a folder, oldest first; what people put beside them, such as step_old.pt, is none."""
+    found = [(int(match[1]), path) for path in folder.glob("step_*.pt") if (match := STEP.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
 
 
 class RunFolder:

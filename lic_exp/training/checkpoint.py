@@ -8,6 +8,7 @@ from typing import Any
 from lic_exp.fault_points import reached
 from lic_exp.models.file_digest import is_as_written
 from lic_exp.models.files import CheckpointError, load_safely, save_whole
+from lic_exp.tracking.run_folder import step_checkpoints
 
 log = logging.getLogger("lic_exp.training")
 
@@ -35,7 +36,7 @@ class Checkpoints:
 
     def steps(self) -> list[Path]:
         """The step checkpoints, oldest first."""
-        return sorted(self.folder.glob("step_*.pt"))
+        return step_checkpoints(self.folder)
 
     def save_step(self, step: int, state: dict[str, Any]) -> None:
         """Save, then drop what is older than the last `keep`. A failure leaves the former files as they were."""
@@ -71,6 +72,21 @@ class Checkpoints:
         """Delete all checkpoints: the run starts over."""
         for path in [*self.steps(), self.best]:
             path.unlink(missing_ok=True)
+
+    def load_best(self) -> dict[str, Any]:
+        """The best weights. Raises CheckpointError, also where they are another run's."""
+        state = load_checkpoint(self.best)
+        self._check_identity(self.best, state)
+        return state
+
+    def check_best(self) -> None:
+        """Raise CheckpointError where the best weights are gone, cannot be read, or are another run's."""
+        try:
+            if not self.best.is_file():
+                raise CheckpointError(f"{self.best} is gone")
+            self.load_best()
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}. trainer.resume=never starts the run anew") from error
 
     def _check_identity(self, path: Path, state: dict[str, Any]) -> None:
         if state.get("identity") != self.identity:

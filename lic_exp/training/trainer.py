@@ -10,10 +10,9 @@ import torch
 from lic_exp.data.loading import Batch
 from lic_exp.divergence import DivergedError
 from lic_exp.models.base import Codec
-from lic_exp.models.files import CheckpointError
 from lic_exp.progress import Progress
 from lic_exp.tracking import names
-from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
+from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.clock import Clock
 from lic_exp.training.ema import EMA
 from lic_exp.training.finite import FiniteWeights
@@ -109,7 +108,7 @@ class Trainer:
 
         Raises DivergedError before an update that would spoil the weights, or where they are spoilt: seen before the
         first step and at every validation and checkpoint; Preempted when asked to stop; CheckpointError where there
-        are no best weights in the end.
+        are no best weights of this run in the end.
         """
         self.objective.train()
         with self._marking_divergence():
@@ -124,8 +123,7 @@ class Trainer:
             # Ends before the stage does only after a rollback, which starts the batches anew.
             with contextlib.suppress(_RolledBack), self._marking_divergence():
                 self._run_stage()
-        if not self.checkpoints.best.is_file():
-            raise CheckpointError(f"{self.checkpoints.best} is gone: trainer.resume=never starts the run anew")
+        self.checkpoints.check_best()
 
     @contextlib.contextmanager
     def _marking_divergence(self) -> Iterator[None]:
@@ -257,7 +255,7 @@ class Trainer:
             done = "no checkpoint" if state is None else f"{state['step']} steps done"
             raise ValueError(f"run {parent.identity} has {done}; an extension to {self.max_steps} steps needs fewer")
         self.load_state_dict(state)
-        best = load_checkpoint(parent.best)
+        best = parent.load_best()
         self.checkpoints.save_best({"step": best["step"], "codec": best["codec"]})
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +223,23 @@ def test_evaluating_once_more_marks_results_whose_images_changed(data, images, m
     assert len(json.loads(Path("out/evaluation.json").read_text())["images_changed"]) == 1
     assert main(command) == exit_codes.DONE
     assert "images_changed" not in json.loads(Path("out/evaluation.json").read_text())
+
+
+def test_a_run_that_stops_with_changed_images_has_not_merely_stopped(data, images, monkeypatch, capfd):
+    """Or, once they are put back, nobody would know what it was trained on."""
+    before = (images / "train/b.png").read_bytes()
+    save = Trainer.save
+
+    def save_and_stop(trainer):
+        save(trainer)
+        if trainer.step == 1:
+            replaced(images / "train/b.png")
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "save", save_and_stop)
+        assert go(*data) == exit_codes.FAILED
+    assert only_run().status()["state"] == "failed"
+    (images / "train/b.png").write_bytes(before)
+    assert go(*data) == exit_codes.FAILED
+    assert "images changed while it trained earlier" in capfd.readouterr().err

@@ -147,3 +147,18 @@ def test_metrics_before_a_resume(here, monkeypatch, capfd, undisturbed, befalls)
     assert b"\0" not in run.metrics_file.read_bytes()
     assert [entry["step"] for entry in entries if entry["step"] > 4] == [5, 6, 6]
     assert_same_weights(run, undisturbed)
+
+
+@pytest.mark.parametrize("evaluated", ["true", "false"])
+def test_what_is_in_the_folder_while_it_trains(here, monkeypatch, evaluated):
+    """As `rm -rf RUN/*` leaves it, which spares the lock file."""
+
+    def empty(folder):
+        for path in folder.glob("[!.]*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    after_step(3, empty, monkeypatch)
+    assert go(f"evaluation.enabled={evaluated}", "evaluation.pictures=0") in (exit_codes.DONE, exit_codes.FAILED)
+    run = only_run()
+    assert run.config.stat().st_size > 0
+    assert run.status()["state"] in ("done", "failed")

@@ -375,3 +375,11 @@ def test_runs_and_commands_need_no_torch(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "a.Regularizer" in done.stdout
     assert "1.00x" in done.stdout
+
+
+def test_a_configs_aliases_are_bounded_in_all_blocks_together():
+    """Each is within bounds, and all of them would take an hour."""
+    ten = "*{0}, " * 10
+    bomb = f"k{{}}: [&a [{'1, ' * 10}], &b [{ten.format('a')}], &c [{ten.format('b')}], &d [{ten.format('c')}], [*d]]\n"
+    with pytest.raises(ValueError, match=r"more than \d+ values|duplicate anchor"):
+        parse_config("".join(bomb.format(number) for number in range(2000)))

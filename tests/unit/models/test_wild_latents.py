@@ -96,3 +96,10 @@ def test_the_largest_symbols_are_coded():
     symbols = torch.tensor([2**26, -(2**26), 0, 7])
     rows = torch.tensor([0, 1, 0, 1])
     assert torch.equal(decode(encode(symbols, rows, tables), rows, tables).long(), symbols)
+
+
+@pytest.mark.parametrize("median", [6e4, -6e4, 1e6, 1e12])
+def test_tables_are_as_long_as_the_median_is_away(median):
+    codec, _ = spoilt("factorized_tiny", lambda codec: codec.entropy_bottleneck.quantiles[0, 0, 1].fill_(median))
+    with pytest.raises(CodingError, match=r"quantiles asks for tables of .* symbols"):
+        codec.update()

@@ -183,3 +183,16 @@ def test_a_full_disk_is_an_error_of_its_own_entry(run, monkeypatch):
                 writer.write({}, step=2, epoch=0)
         writer.write({}, step=3, epoch=0)
     assert steps(run) == [1, 3]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"step": 1}\n', b"\0" * 5000])
+def test_one_that_is_overwritten_in_place_meanwhile_is_said(run, content, caplog):
+    with MetricsWriter(run) as writer:
+        for step in range(1, 7):
+            writer.write({"train/loss": 0.5}, step=step, epoch=0)
+        run.metrics_file.write_bytes(content)
+        writer.write({"train/loss": 0.5}, step=7, epoch=0)
+        writer.position()
+        assert caplog.text.count("was changed while the run wrote to it") == 1
+        writer.position()
+    assert caplog.text.count("was changed while the run wrote to it") == 1

@@ -333,3 +333,32 @@ def test_a_run_on_a_full_disk_resumes_from_the_checkpoint_before(tmp_path, monke
     assert again.step == 4
     again.fit()
     assert unequal(everything(straight), everything(again)) == []
+
+
+@pytest.mark.parametrize("copy", ["step_old.pt", "step_00000020 (1).pt", "step_99.pt.bak.pt"])
+def test_what_people_put_beside_checkpoints_is_none(checkpoints, copy):
+    (checkpoints.folder / copy).write_bytes((checkpoints.folder / "step_00000020.pt").read_bytes())
+    assert checkpoints.load_newest()["step"] == 30
+    checkpoints.save_step(40, state(40))
+    assert names(checkpoints) == sorted(["best.pt", "step_00000030.pt", "step_00000040.pt", copy])
+
+
+def test_steps_are_ordered_as_numbers(checkpoints):
+    checkpoints.save_step(10**8, state(10**8))
+    assert checkpoints.load_newest()["step"] == 10**8
+
+
+def spoil_best(checkpoints, how):
+    if how == "gone":
+        checkpoints.best.unlink()
+    elif how == "another run's":
+        Checkpoints(checkpoints.folder, "somebody").save_best(state(20))
+    else:
+        flip(checkpoints.best, checkpoints.best.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("how", ["gone", "another run's", "damaged"])
+def test_a_run_does_not_end_well_without_best_weights_of_its_own(checkpoints, how):
+    spoil_best(checkpoints, how)
+    with pytest.raises(CheckpointError, match=r"best\.pt.*trainer\.resume=never starts the run anew"):
+        checkpoints.check_best()

@@ -95,7 +95,7 @@ def test_a_run_without_best_weights_is_not_finished(tmp_path):
     run.checkpoints.best.unlink()
     again = fresh(tmp_path)
     assert again.resume()
-    with pytest.raises(CheckpointError, match=r"best\.pt is gone: trainer\.resume=never"):
+    with pytest.raises(CheckpointError, match=r"best\.pt is gone\. trainer\.resume=never"):
         again.fit()
 
 
