@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from lic_exp.text import printable
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
 """What is taken for an image when a folder is searched, in either case."""
 
@@ -99,11 +101,6 @@ def _kind(entry: os.DirEntry[str]) -> str:
         return "nowhere" if entry.is_symlink() and not os.path.exists(entry.path) else "other"
     except OSError:  # a link to itself, or into what may not be entered
         return "nowhere"
-
-
-def printable(text: str) -> str:
-    """The text with escapes for what no file or terminal takes, as names that are no UTF-8 hold."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def _some(names: list[str], most: int = 5) -> str:

@@ -32,7 +32,6 @@ RECORD = "images_changed.json"
 MARK = "images_changed"
 """The key of the same in the results of an evaluation."""
 
-
 TABLES = ("images.csv", "rd_point.json")
 """Results that have no room for a mark, and would be taken for those of a run."""
 
@@ -107,8 +106,7 @@ def seen_before(images: Iterable[SourceImage]) -> str:
 
 def mark_changed(images: Iterable[SourceImage], before: str, folder: Path) -> list[str]:
     """What changed of images since `seen_before`; where anything did, the results in the folder are marked."""
-    there = [image for image in images if isinstance(image, ImageRef) and os.path.isfile(image.path)]
-    after = fingerprint(there)
+    after = seen_before(images)
     if after == before:
         for name in TABLES:  # those of an evaluation before this one
             _put_aside(folder / name).unlink(missing_ok=True)
