@@ -136,6 +136,25 @@ def hydra_arguments() -> ArgumentParser:
     return get_args_parser()
 
 
+def yaml_text(node: Any, *, resolve: bool) -> str:
+    """A config of OmegaConf's as YAML, in which characters that no terminal should be sent stand as YAML's escapes.
+
+    Why: `OmegaConf.to_yaml` writes all but ASCII's control characters as they are, and takes no option; its dumper,
+    which quotes what its loader would take for another type, is not public.
+    """
+    from omegaconf import OmegaConf
+
+    text: str = OmegaConf.to_yaml(node, resolve=resolve)
+    if all(line.isprintable() for line in text.split("\n")):
+        return text
+    import yaml
+    from omegaconf._utils import get_omega_conf_dumper
+
+    plain = OmegaConf.to_container(node, resolve=resolve, enum_to_str=True)
+    escaped: str = yaml.dump(plain, default_flow_style=False, sort_keys=False, Dumper=get_omega_conf_dumper())
+    return escaped
+
+
 # submitit
 
 

@@ -12,7 +12,7 @@ from lic_exp import exit_codes
 from lic_exp.cli.starting import start, start_composed
 from lic_exp.config.compose import fitted
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.hydra_app import check_flags, hand_over, job_text, parse_arguments
+from lic_exp.config.hydra_app import check_flags, hand_over, job_text, parse_arguments, show
 from lic_exp.config.loading import everything_said, load_config
 from lic_exp.config.overrides import Overrides, cells
 from lic_exp.config.validation import faults
@@ -64,11 +64,12 @@ def _launch(arguments: list[str]) -> int:
         config = load_config(overrides)
         if training and training.study:
             training.study.record(config)
+        if any(text.lstrip("+~").startswith(("hydra.", "hydra/")) for text in values):
+            codes = hand_over(fitted(overrides), lambda plain: start_composed(plain, values))
+            return max(codes, default=exit_codes.DONE)
     except ConfigError as error:
         print(error.report(), file=sys.stderr)
         return exit_codes.CONFIG
-    if any(text.lstrip("+").startswith(("hydra.", "hydra/")) for text in values):
-        return max(hand_over(fitted(overrides), lambda plain: start_composed(plain, values)), default=exit_codes.DONE)
     return start(config, values)
 
 
@@ -90,7 +91,7 @@ def _let_hydra_show(flags: Sequence[str], overrides: Overrides) -> int:
     if overrides.arguments:
         load_config(overrides)
     shown = [flag for flag in flags if flag not in ("-m", "--multirun")]  # Hydra cannot do both
-    hand_over([*shown, *(fitted(overrides) if overrides.arguments else ())], lambda plain: exit_codes.DONE)
+    show([*shown, *(fitted(overrides) if overrides.arguments else ())])
     return exit_codes.DONE
 
 
