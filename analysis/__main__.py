@@ -10,6 +10,7 @@ from pathlib import Path
 
 from analysis.errors import AnalysisError
 from lic_exp.command_parser import CommandParser
+from lic_exp.saying import say, stop_showing
 from lic_exp.text import never_unencodable
 
 FOLDER = Path(__file__).parent / "cli"
@@ -23,10 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not arguments or arguments[0].startswith("-"):
             _parser().parse_args(arguments)
-        return _run(arguments[0], arguments[1:])
+        code = _run(arguments[0], arguments[1:])
+        sys.stdout.flush()
     except AnalysisError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return 2
+    except BrokenPipeError:
+        stop_showing()
+        return 0
+    return code
 
 
 def commands() -> dict[str, Path]:
@@ -50,7 +56,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, commands()))
     listed = "\n".join(f"  {name:{width}}  {_summary(path)}" for name, path in commands().items())
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m analysis",
         description=__doc__,
         epilog=f"commands:\n{listed}",

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from lic_exp.saying import say
 
+if TYPE_CHECKING:
     from analysis.curve_files import Curve
+    from lic_exp.console import PlainConsole
 
 RUN_HELP = "run folder, signature, or the beginning of one"
 
@@ -25,11 +26,11 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--code", metavar="COMMIT", help="the git commit that runs should be of; others are stale")
 
 
-def console(columns: int) -> "Console":
+def console(columns: int) -> "PlainConsole":
     """Where nobody's terminal sets a width, tables get `columns`: a number that was cut reads like another one."""
-    from rich.console import Console
+    from lic_exp.console import console_for
 
-    return Console(width=None if sys.stdout.isatty() else columns)
+    return console_for(sys.stdout, columns)
 
 
 def load_curves(names: Sequence[str]) -> "list[Curve]":
@@ -41,7 +42,7 @@ def load_curves(names: Sequence[str]) -> "list[Curve]":
     curves = told_apart(loaded)
     for what, before, now in zip(names, loaded, curves, strict=True):
         if now.name != before.name:
-            print(f"{what}: a curve called {before.name} is there already; this one is {now.name}", file=sys.stderr)
+            say(f"{what}: a curve called {before.name} is there already; this one is {now.name}")
     return curves
 
 

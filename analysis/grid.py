@@ -38,14 +38,15 @@ class Grid:
     notes: tuple[str, ...] = ()
 
     def rich(self) -> "Table":
-        from rich.markup import escape
         from rich.table import Table
 
-        table = Table(title=escape(self.title), title_justify="left")
+        from lic_exp.console import styled
+
+        table = Table(title=styled(self.title), title_justify="left")
         for place, name in enumerate(self.header):
-            table.add_column(escape(name), justify="right" if place else "left")
+            table.add_column(styled(name), justify="right" if place else "left")
         for row in self.rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*map(styled, row))
         return table
 
     def markdown(self) -> str:

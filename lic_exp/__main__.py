@@ -1,7 +1,6 @@
 """What can be done with runs and sweeps: `python -m lic_exp COMMAND`, each a file of `lic_exp.cli`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -14,6 +13,7 @@ from lic_exp.component_schema import ComponentError
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.divergence import DivergedError
 from lic_exp.runs.lock import RunBusyError
+from lic_exp.saying import say, show, stop_showing
 from lic_exp.text import never_unencodable
 
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command is None:
         names = [command.name for command in commands() if not command.hidden]
         hint = did_you_mean(name, names)
-        print(f"there is no command {name}.{hint} Commands: {', '.join(names)}", file=sys.stderr)
+        say(f"there is no command {name}.{hint} Commands: {', '.join(names)}")
         return exit_codes.CONFIG
     module = import_module(command.module)
     if hasattr(module, "main"):
@@ -45,20 +45,19 @@ def _run(module: ModuleType, options: argparse.Namespace) -> int:
         code: int = module.run(options)
         sys.stdout.flush()
     except (ConfigError, ComponentError) as error:
-        print(error, file=sys.stderr)
+        say(*(error.messages if isinstance(error, ConfigError) else [str(error)]))
         return exit_codes.CONFIG
     except RunBusyError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return exit_codes.BUSY
     except DivergedError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return exit_codes.DIVERGED
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return exit_codes.INTERRUPTED
     except BrokenPipeError:
-        # The reader, say `head`, has seen enough; what is still buffered must not fail at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_showing()
         return exit_codes.DONE
     return code
 
@@ -68,7 +67,7 @@ def _list_commands() -> None:
     listed = [command for command in commands() if not command.hidden]
     width = max(len(command.name) for command in listed)
     lines = [f"  {command.name:<{width}}  {command.summary}" for command in listed]
-    print("usage: lic_exp COMMAND ...", "", __doc__, "", "commands (each has a --help):", *lines, sep="\n")
+    show("usage: lic_exp COMMAND ...", "", __doc__, "", "commands (each has a --help):", *lines)
 
 
 if __name__ == "__main__":

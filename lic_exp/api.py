@@ -109,8 +109,8 @@ def run(overrides: Sequence[str] = (), *, quiet: bool = False) -> Run:
     config = load(training.overrides)
     if training.study:
         training.study.record(config)
+    from lic_exp.console import console_for
     from lic_exp.runs.start import start_run
-    from lic_exp.runs.summary import console_for
 
     console, results = console_for(sys.stderr), console_for(sys.stdout)
     console.quiet = results.quiet = quiet

@@ -1,5 +1,6 @@
 """How sizes, time spans and other people's words are written."""
 
+import re
 from io import TextIOWrapper
 from typing import TextIO
 
@@ -34,16 +35,26 @@ def first_line(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Data on one line, its control characters shown and not obeyed."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    """Somebody's text as any file, store or terminal can hold it: on one line, its control characters shown.
 
-
-def printable(text: str) -> str:
-    """Somebody's name as any file, store or terminal can hold it: on one line, bytes that are no UTF-8 as \\xe9."""
+    So are what reorders or hides text, and bytes that are no UTF-8, as \\xe9. What is visible stays as it is.
+    """
     if text.isprintable():
         return text
-    undecoded = range(0xDC80, 0xDD00)  # how Python has such bytes, plus 0xDC00
-    return "".join(f"\\x{ord(char) - 0xDC00:02x}" if ord(char) in undecoded else visible(char) for char in text)
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    undecoded = ord(char) - 0xDC00  # how Python has bytes that it could not decode
+    return f"\\x{undecoded:02x}" if 0x80 <= undecoded <= 0xFF else repr(char)[1:-1]
+
+
+def uncoloured(text: str) -> str:
+    """Without the codes that colour it on a terminal, such as a program that was told to colours its log with."""
+    return COLOUR.sub("", text)
+
+
+COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 def never_unencodable(*streams: TextIO) -> None:

@@ -28,6 +28,14 @@ LARGEST_SHARE = 0.2
 """Of the package's lines in one room, all its folders included."""
 
 CONFIG_LOOKUP = re.compile(r"""config\[["']""")
+PLACES = {
+    re.compile(r"(?<![.\w])print\(|std(out|err)\.write|\bConsole\(|rich\.markup"): (
+        "lic_exp.saying",
+        "lic_exp.console",
+    ),
+}
+"""What may be done in these modules alone: there text of others is made harmless."""
+
 MAPPINGS = ("Mapping", "MutableMapping", "dict", "Dict")
 GENERIC = (*MAPPINGS, "tuple", "list", "set", "frozenset", "Literal", "Callable", "Sequence", "Iterable", "Union")
 
@@ -225,6 +233,16 @@ def config_lookups(files: Mapping[str, Path]) -> list[str]:
     ]
 
 
+def done_elsewhere(files: Mapping[str, Path]) -> list[str]:
+    """Lines that do what has its place, in another one."""
+    return [
+        f"{module}:{number}"
+        for module, path in files.items()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if any(pattern.search(line) and module not in places for pattern, places in PLACES.items())
+    ]
+
+
 def config_aliases(files: Mapping[str, Path]) -> list[str]:
     """Names like Config that stand for a mapping of anything."""
     return [
@@ -248,6 +266,7 @@ def findings(root: Path) -> dict[str, list[str]]:
         "long files": long_files(root),
         "big rooms": crowded,
         "type names given twice": repeated_types(files),
+        "done elsewhere than in its place": done_elsewhere(files),
         "configs looked into by key": config_lookups(files),
         "mappings called a config": config_aliases(files),
     }

@@ -76,6 +76,18 @@ PLANTED = [
         id="a look into a config",
     ),
     pytest.param(
+        "done elsewhere than in its place",
+        {"analysis/planted.py": "def f(name):\n    print(name)"},
+        "analysis.planted:4",
+        id="a name that is printed as it is",
+    ),
+    pytest.param(
+        "done elsewhere than in its place",
+        {"lic_exp/runs/planted.py": "from rich.console import Console\n\nconsole = Console()"},
+        "lic_exp.runs.planted:5",
+        id="a console that takes text for markup",
+    ),
+    pytest.param(
         "mappings called a config",
         {"lic_exp/runs/planted.py": f"{CONFIG}Config = Mapping[str, Any]"},
         "lic_exp.runs.planted: Config = Mapping[str, Any]",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analysis.arguments import add_runs, console
 from analysis.errors import AnalysisError
+from lic_exp.saying import show
 from lic_exp.text import blank_message, is_blank
 
 
@@ -27,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from analysis.studies import load_study, tables
 
     if options.table is None:
-        print("\n".join(tables()))
+        show(*tables())
         return 0
     study = load_study(options.table, runs=options.runs, code=options.code, **_choices(options))
     from analysis.ablation import ablation
@@ -39,9 +40,9 @@ def run(options: argparse.Namespace) -> int:
     for table in filter(None, shown):
         out.print(table.rich())
         for note in table.notes:
-            out.print(f"- {note}", markup=False, highlight=False)
+            out.print(f"- {note}")
     paths = write(found, Path(options.out))
-    out.print(f"written: {', '.join(map(str, paths))}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"written: {', '.join(map(str, paths))}", soft_wrap=True)
     return 0
 
 

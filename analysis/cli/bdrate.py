@@ -3,13 +3,13 @@
 import argparse
 import csv
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.arguments import CURVE_HELP, console, load_curves
 from analysis.errors import AnalysisError
+from lic_exp.saying import say
 
 if TYPE_CHECKING:
     from analysis.bd_comparison import BDComparison
@@ -37,29 +37,30 @@ def run(options: argparse.Namespace) -> int:
     _print_comparisons(comparisons)
     for row in comparisons:
         if row.error:
-            print(f"{row.test.name}: {row.error}", file=sys.stderr)
+            say(f"{row.test.name}: {row.error}")
     return 2 if any(row.error for row in comparisons) else 0
 
 
 def _print_comparisons(comparisons: "Sequence[BDComparison]") -> None:
-    from rich.markup import escape
     from rich.table import Table
+
+    from lic_exp.console import styled
 
     first = comparisons[0]
     others = [name for name in ("pchip", "akima", "cubic") if name != first.method]
-    table = Table(title=f"against {escape(first.anchor.name)}, {first.metric}; negative % is a saving")
+    table = Table(title=styled(f"against {first.anchor.name}, {first.metric}; negative % is a saving"))
     table.add_column("test", no_wrap=True)
     # No column may be cut to make room: a shortened number reads like another number.
     for title in (f"BD-rate % {first.method}", *others, "BD dB", "R+lmbda D %", "overlap", "range", "points"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("flags")
     for row in comparisons:
-        table.add_row(escape(row.test.name), *_cells(row, others))
+        table.add_row(styled(row.test.name), *_cells(row, others))
     out = console(150)
     out.print(table)
     for row in comparisons:
         for flag in filter(_needs_telling, row.flags):
-            out.print(f"{row.test.name}: {flag}", markup=False, highlight=False)
+            out.print(f"{row.test.name}: {flag}")
 
 
 def _needs_telling(flag: str) -> bool:

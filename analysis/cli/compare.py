@@ -72,13 +72,14 @@ def _evaluations(runs: "Runs") -> dict[str, list[Any]]:
 
 
 def _side_by_side(title: str, ids: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> "Table":
-    from rich.markup import escape
     from rich.table import Table
+
+    from lic_exp.console import styled
 
     table = Table(title=title)
     table.add_column("", no_wrap=True)
     for signature in ids:
-        table.add_column(signature, justify="right", overflow="fold")
+        table.add_column(styled(signature), justify="right", overflow="fold")
     for name, values in rows.items():
-        table.add_row(escape(name), *(escape(value_text(value)) for value in values))
+        table.add_row(styled(name), *(styled(value_text(value)) for value in values))
     return table

@@ -64,8 +64,9 @@ def as_text(costs: "Sequence[CodecCost]", suffix: str) -> str:
 
 
 def _print(costs: "Sequence[CodecCost]") -> None:
-    from rich.markup import escape
     from rich.table import Table
+
+    from lic_exp.console import styled
 
     table = Table(title="complexity; encode and decode in KMACs/px")
     for title in TITLES:
@@ -73,11 +74,11 @@ def _print(costs: "Sequence[CodecCost]") -> None:
         # No number may be cut to make room: a shortened one reads like another one.
         table.add_column(title, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     for cost in costs:
-        table.add_row(*map(escape, _cells(cost)))
+        table.add_row(*map(styled, _cells(cost)))
     out = console(150)
     out.print(table)
     for line in _remarks(costs):
-        out.print(line, markup=False, highlight=False)
+        out.print(line)
 
 
 def _cells(cost: "CodecCost") -> list[str]:

@@ -43,8 +43,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_points(curves: Sequence["Curve"]) -> None:
-    from rich.markup import escape
     from rich.table import Table
+
+    from lic_exp.console import styled
 
     metrics = {"psnr": "{:.3f}", "ms-ssim-db": "{:.3f}", "ms-ssim": "{:.5f}"}
     table = Table()
@@ -56,20 +57,20 @@ def _print_points(curves: Sequence["Curve"]) -> None:
             for metric, form in metrics.items()
         ]
         for i, (bpp, *cells) in enumerate(zip(curve.bpp, *columns, strict=True)):
-            table.add_row("" if i else escape(curve.name), f"{bpp:.4f}", *cells, end_section=i == len(curve) - 1)
+            table.add_row(styled("" if i else curve.name), f"{bpp:.4f}", *cells, end_section=i == len(curve) - 1)
     out = console(150)
     out.print(table)
     for curve in curves:
         if caution := curve.about.get("caution"):
-            out.print(f"{curve.name}: caution: {caution}", markup=False, highlight=False)
+            out.print(f"{curve.name}: caution: {caution}")
 
 
 def _list_published() -> int:
-    from rich.markup import escape
     from rich.table import Table
 
     from analysis.curves import load_curve
     from analysis.published import anchors
+    from lic_exp.console import styled
 
     table = Table(title="published curves")
     for title in ("name", "points", "bpp", "metrics", "source"):
@@ -79,6 +80,6 @@ def _list_published() -> int:
         rates, source = curve.bpp, curve.about["source"]
         place = f"{source['repo'].removeprefix('https://github.com/')} {source['file']}"
         span = f"{rates.min():.3f} to {rates.max():.3f}"
-        table.add_row(name, str(len(curve)), span, ", ".join(curve.metrics), escape(place))
+        table.add_row(name, str(len(curve)), span, ", ".join(curve.metrics), styled(place))
     console(150).print(table)
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.arguments import RUN_HELP, add_runs, console, value_text
 from analysis.errors import AnalysisError
 from analysis.run_places import find_runs
+from lic_exp.saying import show
 
 if TYPE_CHECKING:
     from analysis.runs import Runs
@@ -51,7 +52,7 @@ def _measured(baseline: "Runs", test: "Runs", options: argparse.Namespace) -> "I
         try:
             yield speed_up(baseline, test, target="before-decay", **chosen)
         except AnalysisError as error:
-            print(f"no level before the decay: {error}")
+            show(f"no level before the decay: {error}")
 
 
 def _target(text: str) -> Any:
@@ -62,16 +63,17 @@ def _target(text: str) -> Any:
 
 
 def _print_speed_up(found: "SpeedUp") -> None:
-    from rich.markup import escape
     from rich.table import Table
 
+    from lic_exp.console import styled
+
     out = console(200)
-    table = Table(title=f"speed-up, target: {found.target} (k = {found.k}); above 1 the test is sooner")
+    table = Table(title=styled(f"speed-up, target: {found.target} (k = {found.k}); above 1 the test is sooner"))
     for column in ("seed", "lmbda", "baseline", "test", "target", "outcome", *found.ratios):
         table.add_column(column, justify="left" if column in ("baseline", "test", "outcome") else "right")
     for row in found.pairs.to_dict("records"):
         ratios = (_ratio(row, unit) for unit in found.ratios)
-        names = (row["baseline"], row["test"])
+        names = (styled(row["baseline"]), styled(row["test"]))
         table.add_row(
             str(row["seed"]),
             value_text(row["lmbda"]),
@@ -82,7 +84,7 @@ def _print_speed_up(found: "SpeedUp") -> None:
         )
     out.print(table)
     for unit, ratio in found.ratios.items():
-        out.print(f"{unit:8} {ratio}", highlight=False, markup=False)
+        out.print(f"{unit:8} {ratio}")
     if not found.sensitivity.empty:
         table = Table(title="the same in steps with other targets")
         table.add_column("k", justify="right")
@@ -90,10 +92,10 @@ def _print_speed_up(found: "SpeedUp") -> None:
         for scale in scales:
             table.add_column(f"target {scale}", justify="right")
         for k, rows in found.sensitivity.groupby("k"):
-            table.add_row(str(k), *(escape(str(ratio)) for ratio in rows["steps"]))
+            table.add_row(str(k), *(styled(str(ratio)) for ratio in rows["steps"]))
         out.print(table)
     for flag in found.flags:
-        out.print(flag, highlight=False, markup=False)
+        out.print(flag)
 
 
 def _ratio(row: Mapping[Any, Any], unit: str) -> str:

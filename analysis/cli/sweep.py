@@ -7,8 +7,9 @@ import argparse
 import math
 from typing import Any
 
-from analysis.arguments import add_runs
+from analysis.arguments import add_runs, console
 from analysis.sweep_manifests import find_sweep
+from lic_exp.saying import show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,28 +22,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     sweep = find_sweep(options.sweep, options.runs)
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from analysis.sweeps import sweep_results
+    from lic_exp.console import styled
 
     found = sweep_results(sweep, code=options.code)
     summary = found.summary(options.metric, options.over)
     if options.csv:
-        print(summary.to_csv(index=False), end="")
+        show(*summary.to_csv(index=False).splitlines())
         return 0
-    table = Table(title=f"{escape(found.name)}: last {escape(options.metric)} of finished cells, 95 % interval")
+    table = Table(title=styled(f"{found.name}: last {options.metric} of finished cells, 95 % interval"))
     keys = [key for key in found.keys if key not in options.over]
     for key in keys:
-        table.add_column(escape(key))
+        table.add_column(styled(key))
     for title in ("done", "mean", "low", "high"):
         table.add_column(title, justify="right")
     for row in summary.to_dict("records"):
         counted = f"{row['done']}/{row['cells']}"
         numbers = [_text(row[name]) for name in ("mean", "low", "high")]
-        table.add_row(*(escape(str(row[key])) for key in keys), counted, *numbers)
-    Console().print(table)
+        table.add_row(*(styled(str(row[key])) for key in keys), counted, *numbers)
+    console(150).print(table)
     return 0
 
 

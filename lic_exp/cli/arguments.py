@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from lic_exp.config.errors import ConfigError
+from lic_exp.saying import ask
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
@@ -38,5 +39,5 @@ def confirmed(question: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise ConfigError(["no terminal to ask on, so nothing was removed; --yes goes ahead without asking"])
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    ask(f"{question} [y/N] ")
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -4,6 +4,7 @@ import argparse
 
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_sweep
+from lic_exp.saying import show
 from lic_exp.sweeps.control import cancel
 from lic_exp.sweeps.folder import find_sweep
 
@@ -17,6 +18,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     sweep = find_sweep(options.sweep, options.runs)
-    for text in cancel(sweep, sweep.find(options.cell)):
-        print(text)
+    show(*cancel(sweep, sweep.find(options.cell)))
     return exit_codes.DONE

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lic_exp import exit_codes
 from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError
+from lic_exp.saying import say
 
 if TYPE_CHECKING:
     from lic_exp.config.schema import RunConfig
@@ -60,16 +61,16 @@ def run(options: argparse.Namespace) -> int:
 def run_frozen(path: Path) -> int:
     """Train and evaluate as the file says. Returns the exit code."""
     # Only now: the signals are minded from the start, not once Hydra is imported.
+    from lic_exp.console import console_for
     from lic_exp.records import RecordError, read_record
     from lic_exp.runs.outcome import guarded
     from lic_exp.runs.start import start_run
-    from lic_exp.runs.summary import console_for
     from lic_exp.sweeps.kinds import FrozenCell
 
     try:
         frozen = read_record(path, FrozenCell)
     except (FileNotFoundError, RecordError) as error:
-        print(f"  1. {error}; the sweep's command writes it anew", file=sys.stderr)
+        say(f"  1. {error}; the sweep's command writes it anew")
         return exit_codes.CONFIG
     console, results, given = console_for(sys.stderr), console_for(sys.stdout), frozen["given"]
     return guarded(lambda: start_run(checked(frozen), given, console, results, sweep=frozen.get("sweep")), console)

@@ -6,7 +6,6 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 
 from lic_exp import exit_codes
@@ -14,7 +13,8 @@ from lic_exp.config.compose import compose
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import parse
 from lic_exp.config.validation import validate
-from lic_exp.runs.summary import console_for
+from lic_exp.console import console_for, styled
+from lic_exp.saying import show
 
 if TYPE_CHECKING:
     from lic_exp.evaluation.complexity import Complexity, PartCost
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
     counted = complexity_of(config, size)
     if options.json:
-        print(json.dumps(counted.to_dict(), indent=1))
+        show(*json.dumps(counted.to_dict(), indent=1).splitlines())
         return exit_codes.DONE
     console = console_for(sys.stdout)
     console.print(complexity_table(options.model, counted))
@@ -66,7 +66,7 @@ def size_of(text: str) -> tuple[int, int]:
 
 def complexity_table(name: str, counted: "Complexity") -> Table:
     """One row per part, with the totals below."""
-    table = Table(title=f"{escape(name)}, counted on {counted.height}x{counted.width} pixels", show_footer=True)
+    table = Table(title=styled(f"{name}, counted on {counted.height}x{counted.width} pixels"), show_footer=True)
     table.add_column("part", footer="total")
     total = max(sum(part.macs for part in counted.parts), 1)
     sums = (f"{counted.parameters:,}", f"{counted.macs_per_pixel / 1e3:.3f}", "100 %")
@@ -75,7 +75,7 @@ def complexity_table(name: str, counted: "Complexity") -> Table:
     table.add_column("needed for")
     for part in counted.parts:
         numbers = (f"{part.parameters:,}", f"{counted.per_pixel(part.macs) / 1e3:.3f}", f"{part.macs / total:.1%}")
-        table.add_row(escape(part.name), *numbers, _needed_for(part))
+        table.add_row(styled(part.name), *numbers, _needed_for(part))
     return table
 
 

@@ -5,12 +5,11 @@ import sys
 from pathlib import Path
 
 from rich.table import Table
-from rich.text import Text
 
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_runs
+from lic_exp.console import console_for, styled
 from lic_exp.runs import machine
-from lic_exp.runs.summary import console_for
 
 SUMMARY = "check torch, devices, compiler, store, SLURM, disk, locks, clock, git"
 DESCRIPTION = f"Check what runs need. Exit code {exit_codes.FAILED}: something they cannot do without is broken."
@@ -31,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         for name, check in machine.checks(Path(options.runs)).items():
             finding = machine.examine(check)
             verdicts.append(finding.verdict)
-            table.add_row(name, Text(finding.verdict, style=STYLES[finding.verdict]), Text(finding.text))
+            table.add_row(name, styled(finding.verdict, STYLES[finding.verdict]), styled(finding.text))
     console.print(table)
     console.print(", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in STYLES), highlight=False)
     return exit_codes.FAILED if "problem" in verdicts else exit_codes.DONE

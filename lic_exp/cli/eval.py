@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_run
 from lic_exp.config.errors import ConfigError
+from lic_exp.console import console_for
 from lic_exp.runs.run import Run, find_run
-from lic_exp.runs.summary import console_for
+from lic_exp.saying import say
 
 if TYPE_CHECKING:
     from lic_exp.evaluation.search import Measure
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         _make_place(options.out)
     if found.state != "done":
-        print(_so_far(found), file=sys.stderr)
+        say(_so_far(found))
     from lic_exp.evaluation.report import evaluation_table  # torch
     from lic_exp.evaluation.unfinished import DamagedImagesError, EvaluationError
     from lic_exp.runs.reevaluation import reevaluate
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
             console=console_for(sys.stderr),
         )
     except (DamagedImagesError, EvaluationError) as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return exit_codes.CONFIG if isinstance(error, DamagedImagesError) else exit_codes.FAILED
     console = console_for(sys.stdout)
     console.print(evaluation_table(evaluation))

@@ -1,7 +1,6 @@
 """`explain`: what a run is, by what it differs in from the defaults and from another run."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,7 +8,7 @@ from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_runs
 from lic_exp.config.differences import LABELS, differences
 from lic_exp.config.loading import load_config
-from lic_exp.runs.summary import console_for
+from lic_exp.saying import show
 from lic_exp.sweeps.finding import find_config
 
 SUMMARY = "what a signature stands for: differences from the defaults and from another run"
@@ -30,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
         other = find_config(options.other, options.runs)
         lines += [f"differs from {other.signature} in", *_rows(config, other.config, other.signature[:8])]
         lines += ["  none of it is signed: they are one run"] if other.signature == signature else []
-    console_for(sys.stdout).print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    show(*lines)
     return exit_codes.DONE
 
 

@@ -8,6 +8,7 @@ from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_run
 from lic_exp.config.errors import ConfigError
 from lic_exp.runs.run import find_run
+from lic_exp.saying import show
 from lic_exp.text import size_text
 
 SUMMARY = "write a run's codec weights to a plain file"
@@ -32,10 +33,10 @@ def run(options: argparse.Namespace) -> int:
     if os.path.isdir(out):
         raise ConfigError([f"--out={out} is a folder; name a file"])
     if found.state != "done":
-        print(f"run {found.signature} is {found.state}, not done: these are its {which} weights so far")
+        show(f"run {found.signature} is {found.state}, not done: these are its {which} weights so far")
     from lic_exp.runs.export import export_run  # torch
 
     step = export_run(found, out, last=options.last)
-    print(f"{out}  {which} weights of run {found.signature}, step {step}, {size_text(out.stat().st_size)}")
-    print(f"to start from them: model.weights={out}")
+    show(f"{out}  {which} weights of run {found.signature}, step {step}, {size_text(out.stat().st_size)}")
+    show(f"to start from them: model.weights={out}")
     return exit_codes.DONE

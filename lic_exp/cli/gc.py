@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from rich.table import Table
-from rich.text import Text
 
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_runs, add_yes, confirmed
+from lic_exp.console import console_for, styled
 from lic_exp.runs.cleaning import LOCKS, Litter, find_litter, remove_litter
-from lic_exp.runs.summary import console_for
+from lic_exp.saying import say, show
 from lic_exp.text import size_text
 
 SUMMARY = "delete what nobody needs: old step checkpoints, left-overs, runs without a checkpoint"
@@ -36,15 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     litter = find_litter(options.runs, keep_last=options.keep_last)
     if not litter:
-        print(f"nothing to remove in {options.runs}")
+        show(f"nothing to remove in {options.runs}")
         return exit_codes.DONE
     _print_table(litter)
     total = size_text(sum(item.bytes for item in litter))
     if options.dry_run or not confirmed(f"remove {total}?", yes=options.yes):
-        print(f"nothing was removed; {total} could go")
+        show(f"nothing was removed; {total} could go")
         return exit_codes.DONE
-    freed = remove_litter(litter, lambda reason: print(f"left alone: {reason}", file=sys.stderr))
-    print(f"removed {size_text(freed)}")
+    freed = remove_litter(litter, lambda reason: say(f"left alone: {reason}"))
+    show(f"removed {size_text(freed)}")
     return exit_codes.DONE
 
 
@@ -58,7 +58,7 @@ def _print_table(litter: Sequence[Litter]) -> None:
     for (kind, where), group in groupby(litter, key=_row):
         items = list(group)
         place = where or ("1 run" if len(items) == 1 else f"{len(items)} runs")
-        table.add_row(kind, Text(place), str(len(items)), size_text(sum(item.bytes for item in items)))
+        table.add_row(kind, styled(place), str(len(items)), size_text(sum(item.bytes for item in items)))
     console_for(sys.stdout).print(table, highlight=False)
 
 

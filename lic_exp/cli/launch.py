@@ -16,6 +16,7 @@ from lic_exp.config.hydra_app import check_flags, hand_over, job_text, parse_arg
 from lic_exp.config.loading import everything_said, load_config
 from lic_exp.config.overrides import Overrides, cells
 from lic_exp.config.validation import faults
+from lic_exp.saying import say, show, stop_showing
 from lic_exp.text import never_unencodable
 
 if TYPE_CHECKING:
@@ -31,10 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (None: the process's own). Returns the exit code."""
     never_unencodable(sys.stdout, sys.stderr)
     try:
-        return _launch(sys.argv[1:] if arguments is None else list(arguments))
+        code = _launch(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        stop_showing()
+        return exit_codes.DONE
+    return code
 
 
 def _launch(arguments: list[str]) -> int:
@@ -68,7 +74,7 @@ def _launch(arguments: list[str]) -> int:
             codes = hand_over(fitted(overrides), lambda plain: start_composed(plain, values))
             return max(codes, default=exit_codes.DONE)
     except ConfigError as error:
-        print(error.report(), file=sys.stderr)
+        say(*error.report().splitlines())
         return exit_codes.CONFIG
     return start(config, values)
 
@@ -79,10 +85,10 @@ def _show(overrides: Overrides, training: "Training | None", count: int, *, reso
     wrong, missing = faults(plain)
     if wrong:
         raise ConfigError([*wrong, *missing])
-    print(text, end="")
+    show(*text.rstrip("\n").split("\n"))
     notes = [f"the first of {count} runs: {training}"] if count > 1 else []
     for note in [*notes, *missing]:
-        print(f"# {note}", file=sys.stderr)
+        say(f"# {note}")
     return exit_codes.DONE
 
 

@@ -1,14 +1,16 @@
 """`logs`: what the cells of a sweep said."""
 
 import argparse
+import sys
 import time
 
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_sweep
 from lic_exp.config.errors import ConfigError
+from lic_exp.saying import show
 from lic_exp.sweeps.folder import Cell, SweepFolder, find_sweep
 from lic_exp.sweeps.states import ACTIVE, UNBEGUN, logs_of, pool_lives, state_of
-from lic_exp.text import visible
+from lic_exp.text import uncoloured
 
 SUMMARY = "what the cells of a sweep said"
 DESCRIPTION = "What the cells of a sweep said. See docs/sweeps.md."
@@ -41,19 +43,21 @@ def _print_end(sweep: SweepFolder, cell: Cell, lines: int) -> None:
     for path in logs_of(sweep, cell):
         if path.exists():
             said = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            print(f"== {visible(cell.label)} ({path})")
-            print("\n".join(said[-lines:]))
+            show(f"== {cell.label} ({path})", *map(uncoloured, said[-lines:]))
 
 
 def _follow(sweep: SweepFolder, cell: Cell) -> None:
-    place = 0
+    place, begun = 0, ""
     while True:
         state = state_of(sweep, cell).state
         if sweep.log(cell).exists():
             with open(sweep.log(cell), encoding="utf-8", errors="replace") as file:
                 file.seek(place)
-                print(file.read(), end="", flush=True)
+                *said, begun = (begun + file.read()).split("\n")
+                show(*map(uncoloured, said))
                 place = file.tell()
         if state not in ACTIVE and not (state in UNBEGUN and pool_lives(sweep)):
+            show(*filter(None, [uncoloured(begun)]))
             return
+        sys.stdout.flush()
         time.sleep(LOOK_EVERY_S)

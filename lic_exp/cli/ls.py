@@ -7,15 +7,14 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_runs
 from lic_exp.config.errors import ConfigError, did_you_mean
+from lic_exp.console import console_for, styled
 from lic_exp.runs.listing import RunSummary, summaries
 from lic_exp.runs.run import SHOWN_STATES
-from lic_exp.runs.summary import console_for
-from lic_exp.text import age_text, shortened, size_text
+from lic_exp.text import age_text, shortened, size_text, visible
 from lic_exp.tracking.names import VAL_RD_LOSS
 
 SUMMARY = "list runs: state, progress, best val/rd_loss, size"
@@ -43,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         print_table(chosen, console)
     total = size_text(sum(run.bytes for run in chosen))
     of = "" if len(chosen) == len(runs) else f" of {len(runs)}"
-    console.print(f"{len(chosen)}{of} run{'' if len(runs) == 1 else 's'} in {options.runs}, {total}", highlight=False)
+    console.print(f"{len(chosen)}{of} run{'' if len(runs) == 1 else 's'} in {options.runs}, {total}", soft_wrap=True)
     return exit_codes.DONE
 
 
@@ -72,13 +71,13 @@ def print_table(runs: Sequence[RunSummary], console: Console) -> None:
         table.add_column(title, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
     for run, row in zip(runs, rows, strict=True):
         style = STYLES.get(run.state, "red")
-        table.add_row(*[Text(row[title], style=style if title == "state" else "") for title in titles])
+        table.add_row(*[styled(row[title], style if title == "state" else "") for title in titles])
     console.print(table)
     for run, row in zip(runs, rows, strict=True):
         if run.reason:
-            text = f"{row['run']} {run.state}: {run.reason}"
+            text = visible(f"{row['run']} {run.state}: {run.reason}")
             text = shortened(text, console.width) if console.is_terminal else text
-            console.print(text, markup=False, highlight=False, soft_wrap=True, style="dim")
+            console.print(text, soft_wrap=True, style="dim")
 
 
 def _cells(run: RunSummary, digits: int, *, wide: bool) -> dict[str, str]:
@@ -86,7 +85,8 @@ def _cells(run: RunSummary, digits: int, *, wide: bool) -> dict[str, str]:
     names = (24, 24, 16) if wide else (12, 16, 11)
     step = "" if run.step is None else f"{run.step}/{run.max_steps}" if run.max_steps else str(run.step)
     name, model, spectral_reg = (
-        shortened(text or "", width) for text, width in zip((run.name, run.model, run.spectral_reg), names, strict=True)
+        shortened(visible(text or ""), width)
+        for text, width in zip((run.name, run.model, run.spectral_reg), names, strict=True)
     )
     cells = {
         "run": run.signature if wide else run.signature[:digits],

@@ -7,6 +7,7 @@ from lic_exp.cli.arguments import add_runs, add_yes, confirmed
 from lic_exp.runs.listing import bytes_in, children
 from lic_exp.runs.removal import check_removable, remove_run
 from lic_exp.runs.run import find_run
+from lic_exp.saying import show
 from lic_exp.text import size_text
 
 SUMMARY = "delete runs"
@@ -28,15 +29,15 @@ def run(options: argparse.Namespace) -> int:
     for run in runs:
         for child in children(run):
             if child.signature not in leaving:
-                print(f"warning: run {child.signature} ({child.state}) extends {run.signature}; {_loss(child.state)}")
+                show(f"warning: run {child.signature} ({child.state}) extends {run.signature}; {_loss(child.state)}")
     for run in runs:
-        print(f"{run.folder}  {run.state}  {size_text(sizes[run.signature])}")
+        show(f"{run.folder}  {run.state}  {size_text(sizes[run.signature])}")
     if not confirmed(f"remove {_count(len(runs))}, {size_text(sum(sizes.values()))}?", yes=options.yes):
-        print("nothing was removed")
+        show("nothing was removed")
         return exit_codes.DONE
     for run in runs:
         remove_run(run.folder)
-        print(f"removed {run.folder}")
+        show(f"removed {run.folder}")
     return exit_codes.DONE
 
 

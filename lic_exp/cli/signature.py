@@ -5,6 +5,7 @@ import argparse
 from lic_exp import exit_codes
 from lic_exp.cli.launch import planning
 from lic_exp.config.loading import load_config
+from lic_exp.saying import show
 from lic_exp.sweeps.trainings import one_training
 
 SUMMARY = "the name of the run that a command line means: signature model=hyperprior seed=1"
@@ -20,5 +21,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     _, values = planning(options.overrides)  # what it is asked for beside plan=true
-    print(load_config(one_training(values).overrides).signature)
+    show(load_config(one_training(values).overrides).signature)
     return exit_codes.DONE

@@ -9,7 +9,8 @@ from rich.live import Live
 
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_sweep
-from lic_exp.runs.summary import console_for
+from lic_exp.console import console_for
+from lic_exp.saying import show
 from lic_exp.sweeps.display import as_records, status_view
 from lic_exp.sweeps.folder import SweepFolder, find_sweep
 from lic_exp.sweeps.states import ACTIVE, pool_lives, states
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     sweep = find_sweep(options.sweep, options.runs)
     if options.json:
         for record in as_records(sweep, states(sweep).values()):
-            print(json.dumps(record, ensure_ascii=False))
+            show(json.dumps(record))
     elif options.watch:
         _watch(sweep)
     else:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_runs
+from lic_exp.console import console_for, styled
 from lic_exp.runs.run import Run, find_run, run_folders
-from lic_exp.runs.summary import console_for
+from lic_exp.saying import say
 
 if TYPE_CHECKING:
     from lic_exp.runs.syncing import Outcome
@@ -37,22 +37,21 @@ def run(options: argparse.Namespace) -> int:
     _print_table(outcomes, console_for(sys.stdout))
     away = [outcome for outcome in outcomes if outcome.away]
     for outcome in away:
-        print(f"{outcome.run.signature}, {outcome.store}: {outcome.away}", file=sys.stderr)
+        say(f"{outcome.run.signature}, {outcome.store}: {outcome.away}")
     if away:
-        print(
+        say(
             f"{len(away)} of {len(outcomes)} did not get everything. Nothing is lost: the run folders keep it; "
-            "once the reason is gone, run this again.",
-            file=sys.stderr,
+            "once the reason is gone, run this again."
         )
     return exit_codes.FAILED if away else exit_codes.DONE
 
 
 def _print_table(outcomes: "Sequence[Outcome]", console: Console) -> None:
     if not outcomes:
-        console.print("no run names a store: nothing to send", highlight=False)
+        console.print("no run names a store: nothing to send")
         return
     table = Table("run", "state", "store", "sent")
     for outcome in outcomes:
         cells = (outcome.run.signature, outcome.run.state, outcome.store, outcome.text or "away")
-        table.add_row(*map(escape, cells), style="yellow" if outcome.away else None)
+        table.add_row(*map(styled, cells), style="yellow" if outcome.away else None)
     console.print(table)

@@ -9,8 +9,9 @@ from rich.table import Table
 
 from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
+from lic_exp.console import console_for
 from lic_exp.evaluation.published import Points, PointsError, names_of, published
-from lic_exp.runs.summary import console_for
+from lic_exp.saying import say
 
 if TYPE_CHECKING:
     from lic_exp.evaluation.report import Evaluation
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
             console=console_for(sys.stderr),
         )
     except (DamagedImagesError, EvaluationError) as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         return exit_codes.CONFIG if isinstance(error, DamagedImagesError) else exit_codes.FAILED
     console = console_for(sys.stdout)
     console.print(evaluation_table(measured))

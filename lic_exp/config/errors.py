@@ -3,16 +3,21 @@
 import difflib
 from collections.abc import Iterable
 
+from lic_exp.text import visible
+
 
 class ConfigError(ValueError):
-    """Everything that is wrong with a config, one message each, in the words of its author."""
+    """Everything that is wrong with a config, one message each, in the words of its author.
+
+    A message is one line, whatever names, values and other libraries' words it quotes.
+    """
 
     def __init__(self, messages: Iterable[str]) -> None:
-        self.messages = list(dict.fromkeys(messages))
+        self.messages = list(dict.fromkeys(map(visible, messages)))
         super().__init__("\n".join(self.messages))
 
     def report(self) -> str:
-        """The text for the console."""
+        """The text for the console, a line for each."""
         count = len(self.messages)
         head = f"{count} error{'s' if count > 1 else ''} in this config; nothing was started."
         return "\n".join([head, *(f"  {number}. {message}" for number, message in enumerate(self.messages, 1))])

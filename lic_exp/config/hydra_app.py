@@ -11,6 +11,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from lic_exp.command_parser import CommandParser
 from lic_exp.config.compose import compose_node, composed_by_hydra, naming_the_culprit, to_plain
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import Overrides
@@ -21,7 +22,7 @@ from lic_exp.text import first_line, visible
 
 def parse_arguments(arguments: Sequence[str]) -> Any:
     """Hydra's own arguments (`overrides`, `cfg`, `multirun` ...); `--help` and the like are flags in it."""
-    return hydra_arguments().parse_intermixed_args(list(arguments))
+    return CommandParser(parents=[hydra_arguments()], add_help=False).parse_intermixed_args(list(arguments))
 
 
 def check_flags(options: Any) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from lic_exp.text import printable
+from lic_exp.text import visible
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
 """What is taken for an image when a folder is searched, in either case."""
@@ -88,7 +88,7 @@ class FolderWalk:
         ):
             if names:
                 notes.append(f"{len(names)} {what}: {_some(names)}")
-        return [printable(f"{self._root}: {note}") for note in notes]
+        return [visible(f"{self._root}: {note}") for note in notes]
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

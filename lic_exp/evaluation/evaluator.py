@@ -24,7 +24,7 @@ from lic_exp.models.base import Codec, Compressed
 from lic_exp.models.coding import coding_device
 from lic_exp.naming import UniqueNames, file_name
 from lic_exp.ops.precision import exact_float32, repeatable_kernels
-from lic_exp.text import printable
+from lic_exp.text import visible
 from lic_exp.tracking import names
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ def evaluate(
     failures: list[Exception] = []
     folder.mkdir(parents=True, exist_ok=True)
     todo: list[Rate | None] = [*sorted(rates or [], key=lambda rate: rate.quality)] or [None]
-    shown = UniqueNames(printable)
+    shown = UniqueNames(visible)
     with as_deployed(codec, device), KeptRows(folder) as kept:
         for index, (own, original) in enumerate(watch(images, progress)):
             image, found = shown.of(own), list[dict[str, Any]]()

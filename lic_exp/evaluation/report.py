@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
 from lic_exp.atomic import write_atomically
+from lic_exp.console import styled
 from lic_exp.evaluation.curve_picture import write_curve
 from lic_exp.evaluation.pictures import unless_it_fails
 from lic_exp.tracking import names
@@ -196,25 +196,25 @@ def evaluation_table(evaluation: Evaluation, *, max_rows: int = 30) -> Table:
 
 def _images_table(evaluation: Evaluation, max_rows: int) -> Table:
     at = ", ".join(f"{'quality' if label == 'rate' else label} {value:.6g}" for label, value in evaluation.at.items())
-    title = f"{escape(evaluation.name)}, {len(evaluation.rows)} images{at and f', {at}'}"
+    title = styled(f"{evaluation.name}, {len(evaluation.rows)} images{at and f', {at}'}")
     table = Table(title=title, show_footer=True)
     mean = evaluation.mean
-    for title, measure, style in _COLUMNS:
+    for heading, measure, style in _COLUMNS:
         text = "mean" if measure == "image" else style.format(mean[measure]) if measure in mean else ""
         table.add_column(
-            title, _blank_nan(text), justify="left" if measure == "image" else "right", footer_style="bold"
+            heading, _blank_nan(text), justify="left" if measure == "image" else "right", footer_style="bold"
         )
     few = len(evaluation.rows) <= max_rows
     for row in evaluation.rows.to_dict("records"):
         if few or not row["exact"]:
-            cells = [escape(_blank_nan(style.format(row[measure]))) for _, measure, style in _COLUMNS]
+            cells = [styled(_blank_nan(style.format(row[measure]))) for _, measure, style in _COLUMNS]
             table.add_row(*cells, style=None if row["exact"] else "bold red")
     return table
 
 
 def _rates_table(points: Sequence[Evaluation]) -> Table:
     images = len(points[0].rows)
-    table = Table(title=f"{escape(points[0].name)}, means of {images} images at {len(points)} rates")
+    table = Table(title=styled(f"{points[0].name}, means of {images} images at {len(points)} rates"))
     columns = [("quality", "rate", "{:g}"), ("lmbda", "lmbda", "{:.4g}"), *_COLUMNS[1:]]
     for title, *_ in columns:
         table.add_column(title, justify="right")

@@ -5,14 +5,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import MemoryHandler
 
+from lic_exp.text import visible
 from lic_exp.tracking.run_folder import RunFolder
+
+
+class VisibleFormatter(logging.Formatter):
+    """A record's message is one line; a traceback has its own. Control characters are shown in both."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(visible, super().format(record).split("\n")))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        record.message = visible(record.message)
+        return super().formatMessage(record)
 
 
 @contextmanager
 def log_file(run: RunFolder, earlier: MemoryHandler | None = None) -> Iterator[None]:
     """Sends the platform's log records to run.log while inside, first those that were held back before."""
     handler = logging.FileHandler(run.log, encoding="utf-8", errors="backslashreplace", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     if earlier is not None:
         earlier.setTarget(handler)
         earlier.flush()

@@ -22,7 +22,7 @@ def guarded(action: Callable[[], object], console: Console) -> int:
     try:
         action()
     except ConfigError as error:
-        console.print(error.report(), markup=False, highlight=False, soft_wrap=True)
+        console.print(*error.report().splitlines(), sep="\n", markup=False, highlight=False, soft_wrap=True)
         return exit_codes.CONFIG
     except Exception as error:  # noqa: BLE001 (every outcome has its exit code)
         return _outcome(error, console)

@@ -47,7 +47,9 @@ def _status(run: Run) -> Iterator[Line]:
     known = summary.state not in ("unreadable", "newer")
     status = run.status if known else {}
     if summary.reason:
-        yield "reason", str(status.get("reason") or "").strip() or summary.reason
+        reason = str(status.get("reason") or "").strip() or summary.reason
+        for number, line in enumerate(reason.splitlines()):
+            yield " " if number else "reason", line
     if summary.step is not None:
         yield "step", f"{summary.step} of {summary.max_steps or '?'}"
     if summary.best is not None:

@@ -1,6 +1,6 @@
 """What a run says of itself on the console. Imports no torch."""
 
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -13,11 +13,6 @@ from lic_exp.tracking.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def console_for(file: TextIO) -> Console:
-    """A console for people; where nobody's terminal sets a width, tables get room for all their columns."""
-    return Console(file=file, width=None if file.isatty() else 120)
 
 
 def announce(config: RunConfig, run: RunFolder, console: Console) -> None:

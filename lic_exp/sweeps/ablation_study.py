@@ -23,7 +23,7 @@ from lic_exp.config.signing import wanted_evaluation
 from lic_exp.config.validation import validate
 from lic_exp.manifests import read_table_record
 from lic_exp.records import NewerError, RecordError
-from lic_exp.sweeps.messages import say
+from lic_exp.saying import say
 from lic_exp.sweeps.spec import SEED
 
 VARIANT = "variant"

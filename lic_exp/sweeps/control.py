@@ -7,9 +7,9 @@ from typing import Any
 from lic_exp import exit_codes
 from lic_exp.processes import ask_to_stop, is_here, lives
 from lic_exp.runs.removal import check_removable, remove_run
+from lic_exp.saying import say
 from lic_exp.sweeps.folder import Cell, SweepFolder
 from lic_exp.sweeps.launcher import JobQueue, LauncherOptions, launcher_of, options_of
-from lic_exp.sweeps.messages import say
 from lic_exp.sweeps.states import (
     ACTIVE,
     FINISHED,

@@ -13,12 +13,12 @@ from lic_exp.config.request import LaunchRequest
 from lic_exp.data.unchanged import files_unchanged
 from lic_exp.runs.code_hash import packages
 from lic_exp.runs.provenance import record_origin
+from lic_exp.saying import say
 from lic_exp.sweeps.ablation_study import AblationStudy
 from lic_exp.sweeps.control import run_sweep
 from lic_exp.sweeps.folder import SweepFolder
 from lic_exp.sweeps.freezing import Frozen, freeze
 from lic_exp.sweeps.launcher import Launcher, LauncherOptions, find_launcher, launcher_options
-from lic_exp.sweeps.messages import say
 from lic_exp.sweeps.spec import Spec, parse_spec
 from lic_exp.sweeps.trainings import requested, trainings
 

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lic_exp.console import styled
 from lic_exp.sweeps.folder import SweepFolder
 from lic_exp.sweeps.launcher import find_launcher, queue_of
 from lic_exp.sweeps.states import ACTIVE, FINISHED, INTERRUPTED, TROUBLE, CellState, count_text, eta_s, pool_lives
@@ -31,7 +32,7 @@ def status_table(sweep: SweepFolder, found: Sequence[CellState], width: int) -> 
         right = title in ("step", "rd_loss", "ETA", "tries")
         table.add_column(title, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
     for one, row in zip(found, rows, strict=True):
-        table.add_row(*[Text(row[title], style=_style(one.state) if title == "state" else "") for title in titles])
+        table.add_row(*[styled(row[title], _style(one.state) if title == "state" else "") for title in titles])
     return table
 
 
@@ -45,7 +46,7 @@ def _row(sweep: SweepFolder, one: CellState, *, wide: bool) -> dict[str, str]:
         "step": step,
         "rd_loss": "" if one.best is None else f"{one.best:.4f}",
         "ETA": "" if eta is None else age_text(eta),
-        "host": shortened(one.host or "", 20 if wide else 10),
+        "host": shortened(visible(one.host or ""), 20 if wide else 10),
         "tries": str(one.attempts) if one.attempts else "",
         "reason": shortened(visible(first_line(one.reason)), 60 if wide else 28),
     }
@@ -54,12 +55,12 @@ def _row(sweep: SweepFolder, one: CellState, *, wide: bool) -> dict[str, str]:
 def _head(sweep: SweepFolder, found: Sequence[CellState]) -> Text:
     states = [one.state for one in found]
     by, at_work = _run_by(sweep, any(state in ACTIVE for state in states))
-    head = Text(f"sweep {sweep.name} in {sweep.runs}: {count_text(found)}; {by}", style="bold")
+    head = styled(f"sweep {sweep.name} in {sweep.runs}: {count_text(found)}; {by}", "bold")
     queues = {one.job["launcher"]: queue_of(one.job) for one in found if one.job}
     for queue in queues.values():
         if queue is not None and queue.trouble:
-            text = f"\n{queue.title} could not be asked, and this is from files alone: {queue.trouble}"
-            head.append(text, style="yellow")
+            text = f"{queue.title} could not be asked, and this is from files alone: {visible(queue.trouble)}"
+            head.append(f"\n{text}", style="yellow")
     if not at_work and any(state not in FINISHED for state in states):
         head.append("\nits command starts what is missing; `retry` what failed", style="dim")
     return head

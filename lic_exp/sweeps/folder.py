@@ -28,8 +28,8 @@ from lic_exp.manifests import read_sweep
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.records import NewerError, RecordError, read_record
 from lic_exp.runs.run import Run
+from lic_exp.saying import say
 from lic_exp.sweeps.kinds import AttemptRecord, ExitRecord, JobRecord, PoolRecord
-from lic_exp.sweeps.messages import say
 from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import SWEEPS
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 from lic_exp import exit_codes
 from lic_exp.config.differences import LABELS, differences
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import throughput_key
+from lic_exp.console import console_for, styled
 from lic_exp.flat import component_label
-from lic_exp.runs.summary import console_for
 from lic_exp.sweeps.create import SweepRequest
 from lic_exp.sweeps.estimates import known_paces, length, measured_pace
 from lic_exp.sweeps.folder import Cell, SweepFolder
@@ -41,14 +40,14 @@ def show_plan(request: SweepRequest) -> int:
     planned = plan(request)
     console.print(_table(planned))
     for text in frozen.merged:
-        console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
     minutes = sum(one.minutes for one in planned if one.minutes is not None)
     unknown = sum(one.minutes is None for one in planned if one.now.state not in FINISHED)
     total = _total(request, planned, minutes, unknown)
-    console.print(f"sweep {frozen.name}: {total}", highlight=False, soft_wrap=True)
+    console.print(f"sweep {frozen.name}: {total}", soft_wrap=True)
     if budget is not None and (minutes > budget or unknown):
         over = f"{minutes:.1f} min" if minutes > budget else "of unknown length"
-        console.print(f"over the budget: {over}, and hydra.launcher.budget_min={budget:g}", highlight=False)
+        console.print(f"over the budget: {over}, and hydra.launcher.budget_min={budget:g}")
         return exit_codes.FAILED
     return exit_codes.DONE
 
@@ -60,7 +59,7 @@ def _table(planned: Sequence[Planned]) -> Table:
     for one in planned:
         minutes = "?" if one.minutes is None else f"{one.minutes:.1f}"
         label = shortened(visible(one.now.cell.label or "the run"), 60)
-        table.add_row(*map(Text, (label, one.now.cell.signature, one.now.state, minutes, visible(one.differs))))
+        table.add_row(*map(styled, (label, one.now.cell.signature, one.now.state, minutes, one.differs)))
     return table
 
 

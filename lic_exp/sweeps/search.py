@@ -19,12 +19,12 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import is_sweep, parse, parse_each, quoted
 from lic_exp.config.request import LaunchRequest
 from lic_exp.option_types import NonNegativeInt, PositiveInt
+from lic_exp.saying import say
 from lic_exp.sweeps.control import run_sweep
 from lic_exp.sweeps.create import OF_THE_LAUNCHER
 from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, kept_manifest, sweep_name, write_sweep
 from lic_exp.sweeps.freezing import freeze
 from lic_exp.sweeps.launcher import LauncherOptions, launcher_of, launcher_options
-from lic_exp.sweeps.messages import say
 from lic_exp.sweeps.samplers import OptunaSampler, RandomSampler, SearchSampler
 from lic_exp.sweeps.spec import Values, label
 from lic_exp.sweeps.states import FINISHED, TROUBLE, states

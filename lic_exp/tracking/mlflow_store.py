@@ -16,7 +16,7 @@ from filelock import FileLock
 from lic_exp.atomic import write_json
 from lic_exp.flat import component_label, flatten
 from lic_exp.records import RecordError, read_record
-from lic_exp.text import printable
+from lic_exp.text import visible
 from lic_exp.tracking.base import tracking_folder, without_password
 from lic_exp.tracking.kinds import Environment, MlflowRecord
 from lic_exp.tracking.run_folder import RunFolder
@@ -181,7 +181,7 @@ def _create(
     first = next(run.metrics(), {"time": time.time()})
     tags = run_tags(run) | {KEY_TAG: key} | ({PARENT_TAG: parent} if parent else {})
     started_ms = round(first.get("time", time.time()) * 1000)
-    return client.create_run(experiment_id, start_time=started_ms, tags=tags, run_name=printable(name or run.signature))
+    return client.create_run(experiment_id, start_time=started_ms, tags=tags, run_name=visible(name or run.signature))
 
 
 def _log_missing_params(client: "MlflowClient", mlflow_run: "Run", run: RunFolder) -> None:
@@ -196,7 +196,7 @@ def _log_missing_params(client: "MlflowClient", mlflow_run: "Run", run: RunFolde
 def run_params(run: RunFolder) -> dict[str, str]:
     """The config, flat, by dotted key. A value too long for the store ends in a note of its full length."""
     config = flatten(run.plain_config())
-    return {name: _shortened(printable(without_password(value))) for name, value in config.items()}
+    return {name: _shortened(visible(without_password(value))) for name, value in config.items()}
 
 
 def run_tags(run: RunFolder) -> dict[str, str]:

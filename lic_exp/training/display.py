@@ -8,6 +8,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from lic_exp.console import console_for
+
 PLAIN_LINE_EVERY_S = 5.0
 
 
@@ -20,7 +22,7 @@ class Display:
     def __init__(self, max_steps: int, shown: dict[str, tuple[str, str]], console: Console | None = None) -> None:
         self.max_steps = max_steps
         self.shown = shown
-        self.console = console or Console(file=sys.stderr)
+        self.console = console or console_for(sys.stderr)
         self._values: dict[str, str] = {}
         self._first_step: int | None = None
         self._started = self._printed = time.monotonic()

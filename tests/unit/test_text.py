@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from lic_exp.text import age_text, never_unencodable, printable, size_text
+from lic_exp.text import age_text, never_unencodable, size_text, visible
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,9 @@ def test_ages(seconds, text):
         ("\ud800", "\\ud800"),
     ],
 )
-def test_a_name_is_made_printable(text, shown):
-    assert printable(text) == shown
-    assert printable(text).encode().decode() == shown
+def test_a_name_is_made_visible(text, shown):
+    assert visible(text) == shown
+    assert visible(text).encode().decode() == shown
 
 
 def test_a_stream_shows_what_its_encoding_lacks():

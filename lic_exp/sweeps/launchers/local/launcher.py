@@ -17,13 +17,13 @@ from lic_exp.places import PACKAGE
 from lic_exp.processes import lives
 from lic_exp.records import RecordError, read_record
 from lic_exp.runs.signals import StopRequest
+from lic_exp.saying import say
 from lic_exp.sweeps.cell_process import lic_exp_command, python_path
 from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
 from lic_exp.sweeps.kinds import PoolTask
 from lic_exp.sweeps.launcher import Launcher, Probe, launcher_options
 from lic_exp.sweeps.launchers.local.options import LocalOptions, slots
 from lic_exp.sweeps.launchers.local.pool import Pool
-from lic_exp.sweeps.messages import say
 from lic_exp.sweeps.states import count_text, exit_code, is_done, pool_lives, states
 
 DETACH_TIMEOUT_S = 60

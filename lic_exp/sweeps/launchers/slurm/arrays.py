@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,13 +21,13 @@ from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError
 from lic_exp.private_interfaces import slurm_executor
 from lic_exp.records import RecordError, read_record
+from lic_exp.saying import say
 from lic_exp.sweeps.cell_process import python_path
 from lic_exp.sweeps.folder import Cell, SweepFolder
 from lic_exp.sweeps.kinds import ArrayRecord
 from lic_exp.sweeps.launcher import launcher_options
 from lic_exp.sweeps.launchers.slurm.options import SlurmOptions
 from lic_exp.sweeps.launchers.slurm.queue import SlurmError, ask
-from lic_exp.sweeps.messages import say
 
 # sbatch's names where they are not those of the options.
 NAMES = {"timeout_min": "time", "tasks_per_node": "ntasks_per_node", "mem_gb": "mem"}
@@ -124,7 +123,7 @@ def _withdraw(name: str, path: Path) -> None:
     try:
         ask(["scancel", f"--name={name}"])
     except SlurmError as error:
-        print(f"jobs named {name} may have been submitted, and could not be cancelled: {error}", file=sys.stderr)
+        say(f"jobs named {name} may have been submitted, and could not be cancelled: {error}")
         return
     path.unlink()
 

@@ -22,6 +22,7 @@ from lic_exp import exit_codes
 from lic_exp.processes import ask_to_stop, identity, out_of_memory_kills
 from lic_exp.runs.listing import bytes_in
 from lic_exp.runs.lock import run_is_held
+from lic_exp.saying import show
 from lic_exp.sweeps.cell_process import cell_command, start_cell, thread_environment
 from lic_exp.sweeps.control import cancel
 from lic_exp.sweeps.exit_status import exit_of, is_of, outcome, status_of
@@ -44,7 +45,7 @@ def work(array: str | Path) -> int:
     """Run this job's cell of the array that the file describes. Returns the exit code of the job."""
     rank, count = int(os.environ.get("SLURM_PROCID", "0")), int(os.environ.get("SLURM_NTASKS", "1"))
     if rank:
-        print(f"task {rank} of {count}: one cell is trained by one process in this version, and the first has it")
+        show(f"task {rank} of {count}: one cell is trained by one process in this version, and the first has it")
         return exit_codes.DONE
     sweep, cell, options = task_of(Path(array), int(os.environ.get("SLURM_ARRAY_TASK_ID", "0")))
     return Job(sweep, cell, options, os.environ).run()
@@ -81,12 +82,12 @@ class Job:
         if is_done(self.sweep, self.cell):
             return exit_codes.DONE
         if (reason := self._refusal()) is not None:
-            print(f"{self.cell.label}: not started: {reason}", flush=True)
+            show(f"{self.cell.label}: not started: {reason}")
             return exit_codes.DONE
         self._mark()
         code = self._turn()
         if not self._is_ours():
-            print(f"{self.cell.label}: a newer copy of this job has the cell", flush=True)
+            show(f"{self.cell.label}: a newer copy of this job has the cell")
             return exit_codes.PREEMPTED
         return self._settle(code)
 
@@ -212,7 +213,7 @@ class Job:
             )
         self._record |= {"ended": time.time(), "exit_code": code, "state": state, "reason": reason}
         self.sweep.record_attempt(self.cell, self._record)
-        print(f"{self.cell.label}: {state}{f': {reason}' if reason else ''}", flush=True)
+        show(f"{self.cell.label}: {state}{f': {reason}' if reason else ''}")
         if state == "done":
             return exit_codes.DONE
         again = self._again(state)
@@ -273,8 +274,7 @@ class Job:
 
     def _cancel_others(self) -> None:
         others = [cell for cell in self.sweep.cells if cell != self.cell]
-        for text in cancel(self.sweep, others):
-            print(f"fail_fast: {text}", flush=True)
+        show(*(f"fail_fast: {text}" for text in cancel(self.sweep, others)))
 
 
 def _prepare_process() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lic_exp import exit_codes
+from lic_exp.saying import say
 from lic_exp.sweeps.control import wait
 from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
 from lic_exp.sweeps.launcher import JobQueue, Launcher
@@ -12,7 +13,6 @@ from lic_exp.sweeps.launchers.slurm.job_state import state_of_job
 from lic_exp.sweeps.launchers.slurm.options import SlurmOptions
 from lic_exp.sweeps.launchers.slurm.queue import QUEUE, SlurmError, ask
 from lic_exp.sweeps.launchers.slurm.submit import submit
-from lic_exp.sweeps.messages import say
 from lic_exp.sweeps.states import exit_code
 
 JOBS_AT_ONCE = 500

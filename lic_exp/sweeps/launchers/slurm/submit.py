@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from filelock import FileLock, Timeout
 from lic_exp.config.errors import ConfigError
 from lic_exp.flat import flatten
 from lic_exp.records import RecordError, read_record
+from lic_exp.saying import say
 from lic_exp.sweeps.folder import Cell, SweepFolder
 from lic_exp.sweeps.kinds import FrozenCell
 from lic_exp.sweeps.launchers.slurm.arrays import Array, adopt, array_folder, largest_array
@@ -144,7 +144,7 @@ class _Submission:
         try:
             ask(["scancel", *self._jobs])
         except SlurmError as error:
-            print(f"jobs {', '.join(self._jobs)} could not be cancelled again: {error}", file=sys.stderr)
+            say(f"jobs {', '.join(self._jobs)} could not be cancelled again: {error}")
 
 
 def levels(cells: Iterable[Cell]) -> list[list[Cell]]:

@@ -17,7 +17,7 @@ import time
 from typing import ClassVar
 
 from lic_exp.sweeps.launcher import JobQueue, Launcher, LauncherOptions
-from lic_exp.sweeps.messages import say
+from lic_exp.saying import say
 
 
 class NotebookOptions(LauncherOptions):
