@@ -25,11 +25,12 @@ class SweepCell(TypedDict, total=False):
 
 
 @with_config(RECORD)
-class Trial(TypedDict):
-    """One proposal of a search."""
+class Trial(TypedDict, total=False):
+    """One proposal of a search. signature: None of one that was refused, for what `refused` says."""
 
-    values: dict[str, Any]
-    signature: FileName
+    values: Required[dict[str, Any]]
+    signature: Required[FileName | None]
+    refused: str
 
 
 @with_config(RECORD)
@@ -79,7 +80,7 @@ def read_sweep(path: Path) -> SweepRecord:
     for signature in parents:
         _check_parents(path, signature, parents)
     for trial in record.get("trials", ()):
-        if trial["signature"] not in parents:
+        if trial["signature"] is not None and trial["signature"] not in parents:
             raise RecordError(path, f"trial {trial['signature']} is no cell of it")
     return record
 

@@ -6,13 +6,22 @@ against the options there are, and values are forced in for `lic_exp.config.vali
 
 import itertools
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType, Quote, QuotedString
+from hydra.core.override_parser.types import (
+    Glob,
+    IntervalSweep,
+    Override,
+    OverrideType,
+    Quote,
+    QuotedString,
+    RangeSweep,
+)
 from hydra.errors import HydraException
 
 from lic_exp.config.errors import ConfigError, did_you_mean
@@ -21,6 +30,10 @@ from lic_exp.config.schema import SEVERAL
 
 EXPERIMENT_NODES = ("table", "sweep")
 """Top-level nodes of an experiment that say which runs there are; none of them is part of a run."""
+
+
+MOST_RUNS = 20_000
+"""Of one command line."""
 
 
 @lru_cache(maxsize=8192)
@@ -144,7 +157,25 @@ def _judge(argument: str, override: Override, known: list[str], plugins: Sequenc
         return f"{argument}: only an experiment has a {node}: choose one with experiment=..."
     if override.type == OverrideType.DEL:
         return f"{argument}: a key cannot be removed; set it to null where it allows that"
+    if override.is_sweep_override() and (text := _not_countable(override, known)):
+        return f"{argument}: {text}"
     return _judge_choice(argument, override, options(key, plugins)) if key in known else None
+
+
+def _not_countable(override: Override, known: Sequence[str]) -> str | None:
+    """What is wrong with an override of several values whose values cannot be listed, or None."""
+    key, value = override.key_or_group, override.value()
+    if isinstance(value, Glob):
+        return f"glob(...) is not known here: name the values, {key}=A,B"
+    if isinstance(value, IntervalSweep) and key in known:
+        return f"{key} is a group of options, and an interval is of numbers: name options, {key}=A,B"
+    if isinstance(value, RangeSweep):
+        start, stop, step = (float(end or 0) for end in (value.start, value.stop, value.step))
+        if not (math.isfinite(start) and math.isfinite(stop) and math.isfinite(step) and step * (stop - start) > 0):
+            return "a range goes by steps from a finite number towards another, range(1,9,2)"
+        if (stop - start) / step > MOST_RUNS:
+            return f"that is {(stop - start) / step:.0f} values, and {MOST_RUNS} are the most"
+    return None
 
 
 def _judge_choice(argument: str, override: Override, valid: list[str]) -> str | None:
@@ -188,6 +219,8 @@ def cells(given: Sequence[str], *, several: bool) -> list[tuple[Overrides, dict[
         swept = [text.lstrip("+") for text, values in zip(texts, choices, strict=True) if len(values) > 1]
         if swept:
             raise ConfigError(f"{text}: several values need -m (--multirun), or quotes to be one" for text in swept)
+    if (count := math.prod(map(len, choices))) > MOST_RUNS:
+        raise ConfigError([f"these overrides describe {count} runs, and {MOST_RUNS} are the most of one command line"])
     several_at = [place for place, values in enumerate(choices) if len(values) > 1]
     return [
         (

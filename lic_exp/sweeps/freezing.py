@@ -59,12 +59,14 @@ class Frozen:
         return write_sweep(self.folder, self.manifest | kept, frozen)
 
 
-def freeze(asked: Sequence[Training], given: Sequence[str], *, keep: int = 0) -> Frozen:
+def freeze(
+    asked: Sequence[Training], given: Sequence[str], *, keep: int = 0, composer: Composer | None = None
+) -> Frozen:
     """Every training composed, validated and signed. Raises ConfigError with what is wrong in any of them.
 
-    keep: of a screened sweep, how many groups go on.
+    keep: of a screened sweep, how many groups go on. composer: what composed others of the same sweep.
     """
-    composer = Composer()
+    composer = composer or Composer()
     configs: dict[str, RunConfig] = {}
     cells: dict[str, Cell] = {}
     lines: dict[str, list[str]] = {}

@@ -68,7 +68,9 @@ class OptunaSampler:
 def _drawn(axis: Axis, rng: random.Random) -> Any:
     if axis.choices:
         return rng.choice(axis.choices)
-    low, high = (math.log(axis.low), math.log(axis.high)) if axis.log else (axis.low, axis.high)
-    value = rng.uniform(low, high)
-    value = min(max(math.exp(value) if axis.log else value, axis.low), axis.high)
+    # Half a number beyond the ends, so that these are drawn as often as the others; rounding brings it back.
+    beyond = 0.5 if axis.whole else 0.0
+    low, high = axis.low - beyond, axis.high + beyond
+    value = math.exp(rng.uniform(math.log(low), math.log(high))) if axis.log else rng.uniform(low, high)
+    value = min(max(value, axis.low), axis.high)
     return round(value) if axis.whole else value

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lic_exp import exit_codes
-from lic_exp.config.axes import Axis, axes_of
+from lic_exp.config.axes import Axis, as_declared, axes_of, corners
+from lic_exp.config.composer import Composer
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import is_sweep, parse, parse_each, quoted
 from lic_exp.config.request import LaunchRequest
@@ -23,12 +24,12 @@ from lic_exp.saying import say
 from lic_exp.sweeps.control import run_sweep
 from lic_exp.sweeps.create import OF_THE_LAUNCHER
 from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, kept_manifest, sweep_name, write_sweep
-from lic_exp.sweeps.freezing import freeze
+from lic_exp.sweeps.freezing import Frozen, freeze
 from lic_exp.sweeps.launcher import LauncherOptions, launcher_of, launcher_options
 from lic_exp.sweeps.samplers import OptunaSampler, RandomSampler, SearchSampler
 from lic_exp.sweeps.spec import Values, label
 from lic_exp.sweeps.states import FINISHED, TROUBLE, states
-from lic_exp.sweeps.trainings import Training
+from lic_exp.sweeps.trainings import Training, check_experiments
 
 
 class SearchOptions(BaseModel):
@@ -65,13 +66,21 @@ def search(given: Sequence[str], request: LaunchRequest) -> tuple[int, Path]:
     slots = launcher_of(launcher).slots(launcher)
     if slots is None:
         raise ConfigError(["hydra/sweeper=search waits for its cells: choose a launcher that does, in the foreground"])
+    for kind, node in (("table", request.table), ("sweep", request.sweep)):
+        if node is not None:
+            raise ConfigError([f"hydra/sweeper=search makes its own cells, and this experiment has a {kind} of them"])
     own = [text for text in given if not text.startswith(OF_THE_LAUNCHER)]
     fixed = [text for text in own if not is_sweep(text)]
-    parse(fixed)
+    parse(own)
+    check_experiments(own)
     axes = axes_of(own)
-    kind: Callable[[Sequence[Axis], int], SearchSampler] = OptunaSampler if options.sampler == "tpe" else RandomSampler
-    sampler = kind(axes, options.seed)
-    growing = GrowingSweep(own, fixed, f"{options.sampler} {options.seed}")
+    composer = Composer()
+    judged = freeze(_trainings(fixed, corners(axes)), own, composer=composer)
+    axes = as_declared(axes, [config.plain() for config in judged.configs.values()])
+    sampling: Callable[[Sequence[Axis], int], SearchSampler]
+    sampling = OptunaSampler if options.sampler == "tpe" else RandomSampler
+    sampler = sampling(axes, options.seed)
+    growing = GrowingSweep(own, fixed, f"{options.sampler} {options.seed}", judged, composer)
     while True:
         if growing.sweep is not None and (left := growing.unfinished()):
             code = run_sweep(growing.sweep, launcher, left)
@@ -81,34 +90,40 @@ def search(given: Sequence[str], request: LaunchRequest) -> tuple[int, Path]:
             break
         count = min(options.batch or slots, options.trials - len(growing.trials))
         growing.grow(sampler.ask(growing.told(), count), launcher)
-    assert growing.sweep is not None
-    return growing.conclude(), growing.sweep.folder
+    return growing.conclude(), growing.folder
+
+
+def _trainings(fixed: Sequence[str], proposed: Sequence[Values]) -> list[Training]:
+    own = [[f"{key}={quoted(value)}" for key, value in values.items()] for values in proposed]
+    lines = parse_each([[*fixed, *texts] for texts in own])
+    return [Training(line, values) for line, values in zip(lines, proposed, strict=True)]
 
 
 class GrowingSweep:
     """A sweep's folder whose manifest also has the trials: values and signature of each, in order.
 
     given: the command line that names the search. fixed: its overrides with one value. kind: how values are proposed.
+    judged: the corners of what it searches, which `composer` composed.
     """
 
-    def __init__(self, given: Sequence[str], fixed: Sequence[str], kind: str) -> None:
-        self.given, self.fixed, self.kind = list(given), list(fixed), kind
+    def __init__(
+        self, given: Sequence[str], fixed: Sequence[str], kind: str, judged: Frozen, composer: Composer
+    ) -> None:
+        self.given, self.fixed, self.composer = list(given), list(fixed), composer
+        self.corner = dict(judged.cells[0].role)
         self.sweep: SweepFolder | None = None
         self.trials: list[dict[str, Any]] = []
-        (first,) = parse_each([self.fixed])
-        probe = freeze([Training(first)], self.given)
-        self.folder = probe.runs / FOLDER / sweep_name(re.sub(r"-\w{8}$", "", probe.name) + "-search", [*given, kind])
+        title = re.sub(r"-\w{8}$", "", judged.name)
+        self.folder = judged.runs / FOLDER / sweep_name(f"{title}-search", [*given, kind])
         if trials := kept_manifest(self.folder).get("trials"):
             self.sweep = SweepFolder(self.folder)
             self.trials = trials
 
     def told(self) -> list[tuple[Values, float | None]]:
-        """Values and score of every trial; None where its cell failed."""
-        if self.sweep is None:
-            return []
-        now = states(self.sweep)
+        """Values and score of every trial; None where its cell failed, or its values were refused."""
+        now = {} if self.sweep is None else states(self.sweep)
         scores = {name: one.best if one.state in FINISHED else None for name, one in now.items()}
-        return [(trial["values"], scores[trial["signature"]]) for trial in self.trials]
+        return [(trial["values"], scores.get(trial["signature"])) for trial in self.trials]
 
     def unfinished(self) -> list[Cell]:
         """The cells that have neither a result nor failed."""
@@ -116,24 +131,44 @@ class GrowingSweep:
         return [one.cell for one in states(self.sweep).values() if one.state not in (*FINISHED, *TROUBLE)]
 
     def grow(self, asked: Sequence[Values], launcher: LauncherOptions) -> None:
-        """Add a cell per proposal; one that was proposed before is the same cell."""
-        own = [[f"{key}={quoted(value)}" for key, value in values.items()] for values in asked]
-        lines = parse_each([[*self.fixed, *texts] for texts in own])
-        frozen = freeze([Training(line, values) for line, values in zip(lines, asked, strict=True)], self.given)
-        names = {cell.label: cell.signature for cell in frozen.cells}
-        for values in asked:
-            found = names.get(label(values)) or next(c.signature for c in frozen.cells if dict(c.role) == values)
-            self.trials.append({"values": values, "signature": found})
-        before = [] if self.sweep is None else self.sweep.manifest["cells"]
-        seen = {cell["signature"] for cell in before}
-        cells = [*before, *(asdict(cell) for cell in frozen.cells if cell.signature not in seen)]
-        made = frozen.manifest["made"] if self.sweep is None else self.sweep.manifest["made"]
-        more = {"sweep": self.folder.name, "cells": cells, "trials": self.trials, "made": made}
+        """Add a cell per proposal; one that was proposed before is the same cell.
+
+        What only several values together get wrong is found out here. Such a proposal counts as a trial that failed:
+        the next one must not be the same for ever.
+        """
+        found: list[Frozen] = []
+        for training, values in zip(_trainings(self.fixed, asked), asked, strict=True):
+            try:
+                found.append(self._frozen(training))
+            except ConfigError as error:
+                for judged in _trainings(self.fixed, [self.corner]):
+                    self._frozen(judged)  # raises where it is not these values that are wrong
+                self.trials.append({"values": values, "signature": None, "refused": str(error)})
+                say(f"trial {len(self.trials)}, {label(values)}, is refused and has no result: {error.messages[0]}")
+            else:
+                self.trials.append({"values": values, "signature": found[-1].cells[0].signature})
+        if self.sweep is None and not found:
+            return
+        before = {} if self.sweep is None else self.sweep.manifest
+        cells = {cell["signature"]: cell for cell in before.get("cells", ())}
+        for frozen in found:
+            cells.setdefault(frozen.cells[0].signature, asdict(frozen.cells[0]))
+        files = {name: file for frozen in found for name, file in frozen.files(self.folder.name).items()}
+        more: dict[str, Any] = {"sweep": self.folder.name, "cells": list(cells.values()), "trials": self.trials}
         more |= {"launched_by": launcher.kind, "launcher": launcher.kept()}
-        self.sweep = write_sweep(self.folder, frozen.manifest | more, frozen.files(self.folder.name))
+        more |= {key: before[key] for key in ("made",) if key in before}
+        self.sweep = write_sweep(self.folder, before | (found[-1].manifest if found else {}) | more, files)
+
+    def _frozen(self, training: Training) -> Frozen:
+        return freeze([training], self.given, composer=self.composer)
 
     def conclude(self) -> int:
-        """Say which trial was best. Returns the exit code: 1 where none has a result."""
+        """Say which trial was best. Returns the exit code: 1 where none has a result.
+
+        Raises ConfigError where none was started, since all were refused.
+        """
+        if self.sweep is None:
+            raise ConfigError(dict.fromkeys(f"every trial is refused: {trial['refused']}" for trial in self.trials))
         scored = [(score, values) for values, score in self.told() if score is not None]
         if not scored:
             say("none of the trials has a result")

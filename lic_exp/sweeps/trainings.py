@@ -45,6 +45,7 @@ def trainings(given: Sequence[str], *, several: bool, request: LaunchRequest | N
     request: what `requested(given)` has found already.
     """
     parse(given)
+    check_experiments(given)
     experiment = _experiment(given)
     request = request or (requested(given) if experiment else None)
     if request and experiment and request.table is not None:
@@ -62,6 +63,17 @@ def trainings(given: Sequence[str], *, several: bool, request: LaunchRequest | N
 def requested(given: Sequence[str]) -> LaunchRequest:
     """What the overrides with one value say beside the config. Raises ConfigError."""
     return compose_request(parse([text for text in given if not is_sweep(text)]))
+
+
+def check_experiments(given: Sequence[str]) -> None:
+    """Raise ConfigError where several experiments are named, and one has a table or sweep, which is run alone."""
+    named = values_of(given, "experiment")
+    for name in named if len(named) > 1 else ():
+        others = [text for text in given if not is_sweep(text) and parsed(text).key_or_group != "experiment"]
+        request = requested([*others, f"experiment={quoted(name)}"])
+        for kind, node in (("table", request.table), ("sweep", request.sweep)):
+            if node is not None:
+                raise ConfigError([f"experiment={name} has a {kind} of runs: name it alone, not one of {len(named)}"])
 
 
 def _experiment(given: Sequence[str]) -> str | None:
