@@ -12,7 +12,7 @@ from lic_exp import exit_codes
 from lic_exp.cli.starting import start, start_composed
 from lic_exp.config.compose import fitted
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.hydra_app import check_flags, hand_over, job_text, parse_arguments, show
+from lic_exp.config.hydra_app import check_flags, hand_over, hydra_shows, job_text, parse_arguments
 from lic_exp.config.loading import everything_said, load_config
 from lic_exp.config.overrides import Overrides, cells
 from lic_exp.config.validation import faults
@@ -97,7 +97,7 @@ def _let_hydra_show(flags: Sequence[str], overrides: Overrides) -> int:
     if overrides.arguments:
         load_config(overrides)
     shown = [flag for flag in flags if flag not in ("-m", "--multirun")]  # Hydra cannot do both
-    show([*shown, *(fitted(overrides) if overrides.arguments else ())])
+    hydra_shows([*shown, *(fitted(overrides) if overrides.arguments else ())])
     return exit_codes.DONE
 
 

@@ -17,6 +17,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import Overrides
 from lic_exp.places import conf_folder
 from lic_exp.private_interfaces import hydra_arguments, yaml_text
+from lic_exp.saying import say, show
 from lic_exp.text import first_line, visible
 
 
@@ -82,7 +83,7 @@ def _called_with(arguments: Sequence[str]) -> Iterator[None]:
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
-def show(arguments: Sequence[str]) -> None:
+def hydra_shows(arguments: Sequence[str]) -> None:
     """Let Hydra show what its flags among these ask for: its help, its own config and the like. Raises ConfigError."""
     shown, said = io.StringIO(), io.StringIO()
     try:
@@ -91,8 +92,8 @@ def show(arguments: Sequence[str]) -> None:
     except SystemExit as end:
         if end.code:
             raise ConfigError([visible(first_line(said.getvalue()))]) from None
-    for text, stream in ((shown.getvalue(), sys.stdout), (said.getvalue(), sys.stderr)):
-        print("\n".join(visible(line.expandtabs()) for line in text.split("\n")), end="", file=stream)
+    show(*shown.getvalue().expandtabs().splitlines())
+    say(*said.getvalue().expandtabs().splitlines())
 
 
 def job_text(overrides: Overrides, *, resolve: bool) -> tuple[str, dict[str, Any]]:
