@@ -1,7 +1,7 @@
 """A look at every image before training: what cannot be read, is too small, or stands on both sides of the split.
 
-Imports no torch. What was seen of a file is kept in a cache beside the runs, so that a second run of the same data set
-starts at once. Of a million images half a kilobyte each is held in memory.
+Imports no torch. What was seen of a file is kept in a cache, so that a second run of the same data set starts at once.
+Of a million images half a kilobyte each is held in memory.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import PIL
 from numpy.typing import NDArray
 
 from lic_exp.data import digest_store
+from lic_exp.data.digest_store import cache_folder
 from lic_exp.data.duplicates import PIXELS, THUMBNAIL, first_matches
 from lic_exp.data.fingerprints import Facts, facts_of, file_key
 from lic_exp.data.images import ImageError, ImageRef, SourceImage, UnreadableError
@@ -26,7 +27,7 @@ SEEN_AS = f"thumbnail of {THUMBNAIL}, decoding 2, Pillow {PIL.__version__}"
 """What is remembered of a file. Count up when `ImageRef.load` makes something else of files than before."""
 
 CACHE = ".preflight.sqlite"
-"""The file, beside the runs, in which it is kept."""
+"""The file in which it is kept: beside the runs, or in the user's cache folder where there are none yet."""
 
 AT_ONCE = 4096
 """Images that are looked at before what was seen is written down and handed on."""
@@ -87,6 +88,19 @@ class Seen:
         return Seen(None, *_FACTS.unpack(packed[1:])) if len(packed) == 1 + _FACTS.size else None
 
 
+def cache_for(runs: Path) -> Path | None:
+    """Where what is seen is kept: beside the runs, once there is a folder of them. Who is refused shall not make it."""
+    return runs / CACHE if runs.is_dir() else _users_cache()
+
+
+def _users_cache() -> Path | None:
+    """What was seen before there was a folder of runs; None where the user has no home."""
+    try:
+        return cache_folder() / CACHE.removeprefix(".")
+    except RuntimeError:
+        return None
+
+
 def look(images: Sequence[SourceImage], cache: Path | None) -> Iterator[tuple[SourceImage, Seen]]:
     """Decode every image once, in threads, but for files that the cache knows (same size, times and inode)."""
     with ThreadPoolExecutor() as pool:
@@ -105,7 +119,7 @@ def look(images: Sequence[SourceImage], cache: Path | None) -> Iterator[tuple[So
             yield from zip(some, found, strict=True)
 
 
-def shows_the_same(image: ImageRef, before: Facts, cache: Path) -> bool | None:
+def shows_the_same(image: ImageRef, before: Facts, cache: Path | None) -> bool | None:
     """Whether an image has the pixels that were seen of its file when it was as `before` says; None: nothing was."""
     key = file_key(os.fspath(image.path), before, SEEN_AS)
     seen = _read_cache([key], cache).get(key)
@@ -249,6 +263,10 @@ def _key(image: SourceImage) -> bytes:
 
 
 def _read_cache(keys: Sequence[bytes], cache: Path | None) -> dict[bytes, Seen]:
-    packed = digest_store.read(keys, file=cache) if cache is not None and cache.exists() else {}
+    packed: dict[bytes, bytes] = {}
+    for file in [] if cache is None else {cache: None, _users_cache(): None}:
+        left = [key for key in keys if key not in packed]
+        if left and file is not None and file.exists():
+            packed |= digest_store.read(left, file=file)
     unpacked = {key: Seen.unpacked(value) for key, value in packed.items()}
     return {key: seen for key, seen in unpacked.items() if seen is not None}

@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from logging.handlers import MemoryHandler
 
@@ -12,7 +14,7 @@ from rich.console import Console
 from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
-from lic_exp.config.signing import data_source, throughput_key, wanted_evaluation
+from lic_exp.config.signing import throughput_key, wanted_evaluation
 from lic_exp.data.images import ImageError
 from lic_exp.data.unchanged import files_unchanged
 from lic_exp.divergence import DivergedError
@@ -23,22 +25,35 @@ from lic_exp.runs.changed_images import check_beginning, check_evaluated, check_
 from lic_exp.runs.code_hash import code_hash
 from lic_exp.runs.evaluate import evaluate_run
 from lic_exp.runs.heartbeat import Heartbeat
+from lic_exp.runs.judging import Judged, judged
 from lic_exp.runs.lock import Hold, LockLostError, RunBusyError, RunGoneError, run_is_held, run_lock
 from lic_exp.runs.log_file import held_back, log_file
 from lic_exp.runs.one_at_a_time import one_at_a_time
-from lic_exp.runs.preflight import checked_source
+from lic_exp.runs.preflight import Findings, looked_at
 from lic_exp.runs.provenance import record_environment
 from lic_exp.runs.recovery import known_status, set_aside_damaged
 from lic_exp.runs.run import Run
 from lic_exp.runs.signals import StopRequest
-from lic_exp.runs.train import train, with_first_weights
+from lic_exp.runs.train import train
 from lic_exp.tracking.base import forget
 from lic_exp.tracking.run_folder import EVALUATION_KEY, RunFolder
 from lic_exp.training.checkpoint import Checkpoints
-from lic_exp.training.objective import Objective
 from lic_exp.training.trainer import Preempted
 
 log = logging.getLogger("lic_exp.runs")
+
+
+class AttemptError(RuntimeError):
+    """What is wrong with a config, or with what it names, showed only once the attempt was under way."""
+
+
+@contextmanager
+def under_way() -> Iterator[None]:
+    """Within, a ConfigError is no refusal any more, after which nothing was started."""
+    try:
+        yield
+    except ConfigError as error:
+        raise AttemptError("; ".join(error.messages)) from error
 
 
 def execute(
@@ -49,10 +64,10 @@ def execute(
     sweep: the name of the sweep that this is a cell of. Returns False, and has done nothing, where another process has
     finished the run before it could be taken.
 
-    Everything is built before the folder is made, so that what cannot be built leaves nothing behind. From then on,
-    whatever happens, status.json says it; errors are re-raised. Raises ConfigError, RunBusyError where another process
-    has the run or this one another run, RunGoneError where its folder was deleted, and Preempted where a signal asked
-    to stop.
+    Everything is judged before the folder is made, so that what is refused by ConfigError leaves nothing behind. From
+    then on, whatever happens, status.json says it; errors are re-raised, a ConfigError as AttemptError. Raises
+    RunBusyError where another process has the run or this one another run, RunGoneError where its folder was deleted,
+    and Preempted where a signal asked to stop.
     """
     with one_at_a_time(f"trains run {run.signature}"), StopRequest() as stop:
         if run_is_held(run):
@@ -62,20 +77,20 @@ def execute(
             raise ConfigError([f"trainer.resume=must: run {run.signature} has no checkpoint to go on from"])
         torch.set_num_threads(config.trainer.threads or torch.get_num_threads())
         device = building.resolve_device(config.trainer.device)
-        with held_back() as said, files_unchanged():
-            objective = _built(config, run, device)
+        with held_back(console) as said, files_unchanged():
+            parts = judged(config, run, device)
         if stop():
             raise Preempted(f"{stop()}: stopped before its training began")
-        return Attempt(config, run, objective, device, arguments, console, sweep).make(stop, said)
+        return Attempt(config, run, parts, device, arguments, console, sweep).make(stop, said)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What an attempt is made with. objective: built for the device. arguments, sweep: as `execute` takes them."""
+    """What an attempt is made with. arguments, sweep: as `execute` takes them."""
 
     config: RunConfig
     run: RunFolder
-    objective: Objective
+    parts: Judged
     device: torch.device
     arguments: list[str]
     console: Console
@@ -95,18 +110,19 @@ class Attempt:
         config, run, tracker = self.config, self.run, None
         state, reason = "failed", ""
         try:
-            prepare(config, hold, self.arguments, self.sweep)
-            reached("attempt.prepared")
-            log.info("attempt %d begins", run.status()["attempt"])
-            if tracker := building.build_tracker(config, run):
-                tracker.start()
-            with Heartbeat(hold, stop) as heart:
-                train(config, self.objective, run, self.device, tracker, self.console, heart)
+            with under_way():
+                prepare(config, hold, self.arguments, self.sweep)
+                reached("attempt.prepared")
+                log.info("attempt %d begins", run.status()["attempt"])
+                if tracker := self.parts.tracker:
+                    tracker.start()
+                with Heartbeat(hold, stop) as heart:
+                    train(config, self.parts, run, self.device, self.console, heart)
+                    keep_config(config, hold)
+                    if config.evaluation.enabled:
+                        evaluate_run(Run(run.root), config=config, console=self.console, stop=heart.asked_to_stop)
+                    check_trained(config, run, run.status().get(EVALUATION_KEY))
                 keep_config(config, hold)
-                if config.evaluation.enabled:
-                    evaluate_run(Run(run.root), config=config, console=self.console, stop=heart.asked_to_stop)
-                check_trained(config, run, run.status().get(EVALUATION_KEY))
-            keep_config(config, hold)
             state = "done"
         except Preempted as error:
             state, reason = "preempted", str(error)
@@ -142,31 +158,25 @@ def evaluate_only(config: RunConfig, run: RunFolder, console: Console) -> None:
     Raises as `execute`.
     """
     wanted = wanted_evaluation(config)
+    findings = Findings()
+    with held_back(console) as said, files_unchanged():
+        if config.evaluation.data is not None:
+            looked_at(config, config.data, run, findings)
     with StopRequest() as stop, run_lock(run) as hold:
         if wanted is not None and Run(run.root).is_evaluated(wanted):
             return
-        with one_at_a_time(f"evaluates run {run.signature}"), log_file(run):
+        with one_at_a_time(f"evaluates run {run.signature}"), log_file(run, said):
             torch.set_num_threads(config.trainer.threads or torch.get_num_threads())
             log.info("another evaluation begins")
             hold.update_status()  # says whose heartbeat this is
+            findings.keep(run)
             try:
-                with Heartbeat(hold, stop) as heart:
-                    if config.evaluation.data is not None:
-                        checked_source(config, config.data, run)
+                with under_way(), Heartbeat(hold, stop) as heart:
                     found = evaluate_run(Run(run.root), config=config, console=console, stop=heart.asked_to_stop)
                     check_evaluated(config, run, wanted, found.images_changed)
             except BaseException:
                 log.exception("the evaluation ended early")
                 raise
-
-
-def _built(config: RunConfig, run: RunFolder, device: torch.device) -> Objective:
-    """Codec, criterion and regularizers; and once, to see that they can be, loaders, optimizers and schedules."""
-    objective = building.build_objective(with_first_weights(config, run), device)
-    building.evaluation_rates(objective.criterion, objective.codec, config.evaluation.qualities)
-    for stage in building.build_stages(config, objective, data_source, device):
-        stage.build()
-    return objective
 
 
 def prepare(config: RunConfig, hold: Hold, arguments: list[str], sweep: str | None) -> None:

@@ -13,7 +13,7 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import data_fingerprint, evaluation_name, folder_fingerprint, image_sets, images_of
 from lic_exp.data.fingerprints import differences, fingerprint, touched
 from lic_exp.data.images import ImageError, ImageRef, SourceImage
-from lic_exp.data.preflight import CACHE, shows_the_same
+from lic_exp.data.preflight import cache_for, shows_the_same
 from lic_exp.data.unchanged import looked_at_anew
 from lic_exp.records import RecordError, read_record
 from lic_exp.tracking.kinds import EvaluationResults
@@ -129,11 +129,11 @@ def _changes(name: str | None, now: Mapping[str, Callable[[], str]], run: RunFol
         if after != before:
             found += differences(before, after) or [f"{label}: not what it was"]
         else:
-            found += _changed_within(before, run.root.parent / CACHE)
+            found += _changed_within(before, cache_for(run.root.parent))
     return list(dict.fromkeys(found))
 
 
-def _changed_within(taken: str, cache: Path) -> list[str]:
+def _changed_within(taken: str, cache: Path | None) -> list[str]:
     """Images that were touched and have other pixels than were seen before the training, though the same ends."""
     found, unknown = [], []
     for place, (image, before) in enumerate(touched(taken)):

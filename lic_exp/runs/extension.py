@@ -21,6 +21,9 @@ BEGUN = (
 )
 
 
+MOST_NAMED = 10
+
+
 def extended(parent: Run, overrides: Sequence[str]) -> RunConfig:
     """The parent's config with these overrides and itself as `parent`. Raises ConfigError where one cannot be read."""
     config = _config_of(parent)
@@ -54,7 +57,7 @@ def check_extension(config: RunConfig) -> None:
 
     The parent must be done: a run that stopped before its end goes on by its own command.
     """
-    parent = _parent(config)
+    parent = run_beside(config, "parent", str(config.parent))
     if parent.state != "done":
         raise ConfigError(
             [f"run {parent.signature} is {parent.state}, not done: give its own command again to finish it first"]
@@ -71,13 +74,15 @@ def check_extension(config: RunConfig) -> None:
         raise ConfigError(errors)
 
 
-def _parent(config: RunConfig) -> Run:
-    runs, name = Path(config.paths.runs), str(config.parent)
+def run_beside(config: RunConfig, key: str, name: str) -> Run:
+    """The run of this full signature in the config's folder of runs. key: that names it. Raises ConfigError."""
+    runs = Path(config.paths.runs)
     folder = runs / name
     if (folder.parent, folder.name) == (runs, name) and is_run_folder(folder):
         return Run(folder)
     known = [path.name for path in run_folders(runs)] if runs.is_dir() else []
-    raise ConfigError([f"parent={name}: there is no run of this signature in {runs}.{did_you_mean(name, known)}"])
+    hint = did_you_mean(name, known) or f" {'It has: ' + ', '.join(known[:MOST_NAMED]) if known else 'It has none.'}"
+    raise ConfigError([f"{key}={name}: there is no run of this signature in {runs}.{hint}"])
 
 
 def _config_of(parent: Run) -> RunConfig:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import MemoryHandler
 
+from rich.console import Console
+
 from lic_exp.text import visible
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -33,11 +35,22 @@ def log_file(run: RunFolder, earlier: MemoryHandler | None = None) -> Iterator[N
 
 
 @contextmanager
-def held_back() -> Iterator[MemoryHandler]:
-    """Keeps what is logged while there is no run folder yet."""
+def held_back(console: Console) -> Iterator[MemoryHandler]:
+    """Keeps what is logged while there is no run folder yet; who is at the console sees the warnings among it."""
     handler = MemoryHandler(capacity=1000, flushLevel=logging.CRITICAL + 1)
-    with _listening(handler):
+    with _listening(handler), _listening(_Shown(console)):
         yield handler
+
+
+class _Shown(logging.Handler):
+    """Prints warnings as a line of their own."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(f"warning: {visible(record.getMessage())}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

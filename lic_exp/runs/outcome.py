@@ -37,6 +37,7 @@ def _outcome(error: Exception, console: Console) -> int:
     from lic_exp.evaluation.unfinished import EvaluationError
     from lic_exp.models.compressai_coding import CodingError
     from lic_exp.models.files import CheckpointError
+    from lic_exp.runs.attempt import AttemptError
     from lic_exp.runs.lock import RunBusyError, RunGoneError
     from lic_exp.training.trainer import Preempted
 
@@ -45,6 +46,7 @@ def _outcome(error: Exception, console: Console) -> int:
         (DivergedError, exit_codes.DIVERGED),
         (RunBusyError, exit_codes.BUSY),
         (RunGoneError, exit_codes.FAILED),
+        (AttemptError, exit_codes.FAILED),
         (CheckpointError, exit_codes.FAILED),
         (ImageError, exit_codes.FAILED),
         (EvaluationError, exit_codes.FAILED),

@@ -1,17 +1,25 @@
 """What is checked of a run once it is about to train: its images, the disk, and one step of the very model."""
 
 import logging
+import os
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from lic_exp.atomic import write_json
 from lic_exp.capabilities import CriterionFacts
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import Component, DataConfig, RunConfig
 from lic_exp.config.signing import data_source
+from lic_exp.data.digest_store import cache_folder
 from lic_exp.data.images import list_images
-from lic_exp.data.preflight import CACHE, Report, Survey, Without, survey
+from lic_exp.data.preflight import Report, Survey, Without, cache_for, survey
 from lic_exp.data.sources import Folder, ImageSource
 from lic_exp.data.unchanged import remembered
+from lic_exp.text import visible
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.objective import Objective
 
@@ -21,12 +29,44 @@ MOST_MESSAGES = 20
 FILES_AT_ONCE = 4
 """Checkpoints that lie on the disk at the worst moment: two of steps, the best, and the one being written."""
 
+MOST_NAMES = 3
+"""Images that are named where others are only counted."""
+
+
+@dataclass
+class Findings:
+    """What was found of a run's images, by key.
+
+    at_once: whether it is written whatever comes of it. Else it is once the run has a folder, and who is refused has
+    none.
+    """
+
+    at_once: bool = False
+    found: dict[str, Any] = field(default_factory=dict)
+
+    def keep(self, run: RunFolder) -> None:
+        """Write artifacts/preflight.json, where there is anything to be told."""
+        if self.found:
+            write_json(run.artifacts / "preflight.json", self.found)
+
 
 def checked_source(config: RunConfig, data: DataConfig, run: RunFolder) -> ImageSource:
-    """The run's images, after a look at each of them (`data.preflight`).
+    """As `looked_at`, and what was found is kept in artifacts/preflight.json. For a run whose folder is there."""
+    findings = Findings(at_once=True)
+    try:
+        return looked_at(config, data, run, findings)
+    finally:
+        try:
+            findings.keep(run)
+        except OSError as error:  # an evaluation may read from where it cannot write
+            log.warning("artifacts/preflight.json is not written: %s", error)
+
+
+def looked_at(config: RunConfig, data: DataConfig, run: RunFolder, findings: Findings) -> ImageSource:
+    """The run's images, after a look at each of them (`data.preflight`); its folder need not be there yet.
 
     "fail" raises ConfigError naming what is unusable or stands on both sides of the split; "skip" leaves it out and
-    says how many; "off" does not look. What was found is kept in artifacts/preflight.json. With `evaluation.data`,
+    says how many; "off" does not look. What was found is put into `findings`. With `evaluation.data`,
     an image that is unusable or was trained on is an error in either case: a result over fewer images would be compared
     with those over all, and what is trained on does not depend on what is evaluated later.
     Within `files_unchanged`, stages that have the same images are looked at together.
@@ -41,23 +81,23 @@ def checked_source(config: RunConfig, data: DataConfig, run: RunFolder) -> Image
     )
     messages = report.messages()
     if messages or notes:
-        write_json(run.artifacts / "preflight.json", vars(report) | {"passed_over": notes})
+        findings.found = vars(report) | {"passed_over": notes}
     if not messages:
         return source
     if data.preflight == "fail":
-        raise ConfigError([*messages[:MOST_MESSAGES], _advice(len(messages))])
-    return _left(source, report)
+        raise ConfigError([*messages[:MOST_MESSAGES], f"{_rest(run, messages, findings)}{REMOVE}"])
+    return _left(source, report, run, findings)
 
 
 def _passed_over(config: RunConfig, source: ImageSource) -> list[str]:
-    """What was passed over in folders of images, said in the run's log, and once where that is remembered."""
+    """What was passed over in folders of images. For the run's log: whoever listed them has said it on the terminal."""
     folder = config.evaluation.data
     notes = source.notes() if isinstance(source, Folder) else []
     notes += list_images(folder).notes if folder and config.evaluation.enabled else []
 
     def say() -> None:
         for note in notes:
-            log.warning("%s", note)
+            log.info("%s", note)
 
     remembered(("passed over", tuple(notes)), say)
     return notes
@@ -68,8 +108,10 @@ def _survey(config: RunConfig, source: ImageSource, run: RunFolder) -> Survey:
     evaluation = list_images(folder) if folder and config.evaluation.enabled else []
     train = [image for group in source.train() for image in group.images]
     images = (tuple(train), tuple(source.val()), tuple(evaluation))
-    (run.root.parent / ".preflight.json").unlink(missing_ok=True)  # what earlier versions kept there
-    found: Survey = remembered(("survey", images), lambda: survey(source, evaluation, cache=run.root.parent / CACHE))
+    runs = run.root.parent
+    with suppress(OSError):  # what earlier versions kept there
+        (runs / ".preflight.json").unlink(missing_ok=True)
+    found: Survey = remembered(("survey", images), lambda: survey(source, evaluation, cache=cache_for(runs)))
     return found
 
 
@@ -78,22 +120,62 @@ def _least_side(criterion: Component | None) -> int:
     return facts.min_crop_size if isinstance(facts, CriterionFacts) else 1
 
 
-def _advice(count: int) -> str:
-    listed = f"{count - MOST_MESSAGES} more are in artifacts/preflight.json. " if count > MOST_MESSAGES else ""
-    return f"{listed}Remove these images, or leave them out with data.preflight=skip"
+REMOVE = "Remove these images, or leave them out with data.preflight=skip"
 
 
-def _left(source: ImageSource, report: Report) -> ImageSource:
+def _rest(run: RunFolder, messages: list[str], findings: Findings) -> str:
+    """Where the messages are that are too many for the terminal: a refused run has no folder to keep them in."""
+    more = len(messages) - MOST_MESSAGES
+    if more <= 0:
+        return ""
+    if findings.at_once:
+        return f"{more} more are in artifacts/preflight.json. "
+    try:
+        file = cache_folder() / "refused" / f"{run.signature}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, messages)
+    except (OSError, RuntimeError):  # no home, or no room
+        return f"And {more} more. "
+    return f"{more} more are in {file}. "
+
+
+def _left(source: ImageSource, report: Report, run: RunFolder, findings: Findings) -> ImageSource:
     separate = Report(bad_evaluation=report.bad_evaluation, evaluation_duplicates=report.evaluation_duplicates)
     if messages := [f"evaluation.data: {message}" for message in separate.messages()]:
-        raise ConfigError([*messages[:MOST_MESSAGES], "data.preflight=skip leaves out no image for evaluation.data"])
+        advice = f"{_rest(run, messages, findings)}data.preflight=skip leaves out no image for evaluation.data"
+        raise ConfigError([*messages[:MOST_MESSAGES], advice])
     train, val = report.bad_train.keys() | report.duplicates.keys(), report.bad_val.keys()
     left = Without(source, train, val)
-    log.warning("left out %d training and %d validation images: artifacts/preflight.json", len(train), len(val))
     for side, some in (("training", left.train()), ("validation", left.val())):
         if not some:
             raise ConfigError([f"data.preflight=skip leaves no {side} image: {report.messages()[0]}"])
+    count = f"left out {len(train)} training and {len(val)} validation images"
+    text = f"{count}: artifacts/preflight.json ({_some([*sorted(train), *sorted(val)])})"
+    remembered(("left out", text), lambda: log.warning("%s", text))
     return left
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of them."""
+    more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    return ", ".join([*map(visible, names[:MOST_NAMES]), *more])
+
+
+def check_place(run: RunFolder) -> None:
+    """Raise ConfigError where the run's folder cannot be made or written to, before anything is made."""
+    place = next(path for path in _upwards(run.root) if os.path.lexists(path))
+    if not place.is_dir():
+        reason = "Not a directory" if place.exists() else "a link that leads nowhere"
+    elif not os.access(place, os.W_OK | os.X_OK):
+        reason = "it cannot be written to"
+    else:
+        return
+    raise ConfigError([f"paths.runs: {run.root} cannot be made or written to: {place}: {reason}"])
+
+
+def _upwards(path: Path) -> Iterator[Path]:
+    """A path, its folder, and so on up to the root."""
+    yield from (path := path.absolute(), *path.parents)
 
 
 def check_disk(run: RunFolder, objective: Objective, *, averaged: bool) -> None:
@@ -103,7 +185,7 @@ def check_disk(run: RunFolder, objective: Objective, *, averaged: bool) -> None:
     """
     weights = sum(tensor.numel() * tensor.element_size() for tensor in objective.state_dict().values())
     needed = FILES_AT_ONCE * weights * (4 if averaged else 3)
-    free = shutil.disk_usage(run.root).free
+    free = shutil.disk_usage(next(path for path in _upwards(run.root) if path.exists())).free
     if free < needed:
         raise ConfigError(
             [f"{run.root}: its checkpoints need {needed / 1e6:.0f} MB and the disk has {free / 1e6:.0f} MB left"]

@@ -7,7 +7,7 @@ from rich.console import Console
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
-from lic_exp.runs.extension import check_extension
+from lic_exp.runs.extension import check_extension, run_beside
 from lic_exp.runs.recovery import known_status
 from lic_exp.runs.run import Run
 from lic_exp.runs.summary import announce, conclude
@@ -58,8 +58,13 @@ def _check_beginning(config: RunConfig, files: RunFolder) -> None:
     if config.parent is not None and anew:
         check_extension(config)
     if config.init_from is not None:
-        first = Run(Path(config.paths.runs, config.init_from))
-        if (first.folder.parent, first.signature) != (Path(config.paths.runs), config.init_from):
+        said = f"init_from={config.init_from}: run"
+        if Path(config.init_from).name != config.init_from:
             raise ConfigError([f"init_from={config.init_from}: should be a run's signature, in {config.paths.runs}"])
-        if first.state != "done" or not (first.folder / "checkpoints" / "best.pt").is_file():
-            raise ConfigError([f"init_from={config.init_from}: run {first.folder} is {first.state}, not done"])
+        first = run_beside(config, "init_from", config.init_from)
+        best = first.folder / "checkpoints" / "best.pt"
+        if first.state != "done":
+            instead = f"; or begin with model.weights={best}" if best.is_file() else ""
+            raise ConfigError([f"{said} {first.folder} is {first.state}, not done: finish it first{instead}"])
+        if not best.is_file():
+            raise ConfigError([f"{said} {first.folder} has no checkpoints/best.pt any more"])

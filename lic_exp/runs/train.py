@@ -6,15 +6,13 @@ import torch
 from rich.console import Console
 
 from lic_exp.atomic import write_atomically
-from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
-from lic_exp.data.unchanged import files_unchanged
 from lic_exp.evaluation.pictures import unless_it_fails
 from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.runs import build as building
 from lic_exp.runs.complexity import record_complexity
 from lic_exp.runs.heartbeat import Heartbeat
-from lic_exp.runs.preflight import check_disk, checked_source
+from lic_exp.runs.judging import Judged
 from lic_exp.tracking import names
 from lic_exp.tracking.base import MetricsWriter, Tracker
 from lic_exp.tracking.run_folder import RunFolder
@@ -70,28 +68,25 @@ class RunReporter:
 
 def train(
     config: RunConfig,
-    objective: Objective,
+    judged: Judged,
     run: RunFolder,
     device: torch.device,
-    tracker: Tracker | None,
     console: Console,
     heart: Heartbeat,
 ) -> None:
     """Train to the last step, and leave checkpoints, metrics and the regularizer's pictures."""
+    objective, stages, images = judged.objective, judged.stages, judged.images
+    judged.findings.keep(run)
     record_rates(run, objective)
-    check_disk(run, objective, averaged=config.trainer.ema_decay is not None)
     record_complexity(objective.codec, run)
-    with files_unchanged():
-        stages = building.build_stages(config, objective, lambda data: checked_source(config, data, run), device)
-        max_steps = sum(stage.steps for stage in stages)
-        heart.hold.update_status(device=_device_name(device), max_steps=max_steps)
-        images = building.build_validation_images(config.data, checked_source(config, config.data, run))
+    max_steps = sum(stage.steps for stage in stages)
+    heart.hold.update_status(device=_device_name(device), max_steps=max_steps)
     for regularizer in objective.spectral_regularizers():
         photo = images[0][1][0]
         with unless_it_fails("pictures of the regularizer"):
             regularizer.write_pictures(photo, run.artifacts)
     with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console) as display:
-        reporter = RunReporter(writer, tracker, display, heart)
+        reporter = RunReporter(writer, judged.tracker, display, heart)
         trainer = Trainer(
             objective,
             stages,
@@ -139,13 +134,6 @@ def begin(trainer: Trainer, config: RunConfig, run: RunFolder, console: Console)
         return
     log.info(text)
     console.print(text, highlight=False, soft_wrap=True)
-
-
-def with_first_weights(config: RunConfig, run: RunFolder) -> RunConfig:
-    """The config with the weights that `init_from` names, those of the run beside this one."""
-    if config.init_from is None:
-        return config
-    return with_values(config, {"model.weights": str(run.root.parent / config.init_from / "checkpoints" / "best.pt")})
 
 
 def _device_name(device: torch.device) -> str:

@@ -79,6 +79,10 @@ def freeze(
         parent = signed[training.after] if training.after is not None else None
         try:
             plain = composer(training.overrides)
+            if parent == "":  # what it starts from is refused, and so it has no name; what else is wrong is said
+                validate(plain)
+                signed.append("")
+                continue
             config = validate(plain if parent is None else plain | {"init_from": parent})
             name, evaluation = config.signature, wanted_evaluation(config)
         except ConfigError as error:

@@ -9,7 +9,8 @@ from commands import QUICK
 
 from lic_exp import exit_codes
 from lic_exp.cli.launch import main
-from lic_exp.runs import build
+from lic_exp.config.errors import ConfigError
+from lic_exp.runs import attempt, build
 from lic_exp.runs.run import Run
 
 SMALL = ("model=factorized_tiny", *QUICK, "trainer.max_steps=1")
@@ -34,14 +35,45 @@ def test_what_cannot_be_built_leaves_nothing_behind(here, override, message, cap
     assert not list(here.iterdir())
 
 
-def test_a_tracker_that_cannot_be_built_is_how_the_run_ended(here, monkeypatch, capfd):
+def test_a_tracker_that_cannot_be_built_leaves_nothing_behind(here, monkeypatch, capfd):
     def broken(*_: object) -> None:
         raise RuntimeError("the store is broken")
 
     monkeypatch.setattr(build, "build_tracker", broken)
     assert main([*SMALL]) == exit_codes.FAILED
+    assert "RuntimeError: the store is broken" in capfd.readouterr().err
+    assert not list(here.iterdir())
+
+
+def test_a_tracker_that_cannot_start_is_how_the_run_ended(here, monkeypatch, capfd):
+    class Broken:
+        def start(self) -> None:
+            raise RuntimeError("the store is broken")
+
+        def finish(self, state: str) -> None:
+            assert state == "failed"
+
+    monkeypatch.setattr(build, "build_tracker", lambda *_: Broken())
+    assert main([*SMALL]) == exit_codes.FAILED
     (run,) = here.glob("runs/*/")
     assert (Run(run).state, Run(run).status["reason"]) == ("failed", "RuntimeError: the store is broken")
+
+
+def test_what_is_found_wrong_once_it_is_under_way_is_no_refusal(here, monkeypatch, capfd):
+    """Nobody may say then that nothing was started: it failed, and its status says so."""
+
+    def gone(*_: object, **__: object) -> None:
+        raise ConfigError(["evaluation.data: it is gone", "and so is the rest"])
+
+    monkeypatch.setattr(attempt, "evaluate_run", gone)
+    assert main([*SMALL, "evaluation.enabled=true"]) == exit_codes.FAILED
+    said = capfd.readouterr().err
+    assert "evaluation.data: it is gone; and so is the rest" in said
+    assert "nothing was started" not in said
+    assert "Traceback" not in said
+    (run,) = here.glob("runs/*/")
+    assert Run(run).state == "failed"
+    assert "it is gone" in Run(run).status["reason"]
 
 
 def test_a_run_that_must_be_resumed_and_is_not_there_leaves_nothing_behind(here, capfd):
