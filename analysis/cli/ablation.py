@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analysis.arguments import add_runs, console
 from analysis.errors import AnalysisError
+from lic_exp.command_parser import whole_number
 from lic_exp.saying import show
 from lic_exp.text import blank_message, is_blank
 
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", default="tables", metavar="FOLDER", help="where the files go (default: tables)")
     parser.add_argument("--trace", action="store_true", help="also list every run behind the numbers")
-    parser.add_argument("-k", type=int, default=3, help="evaluations that make a level (default: 3)")
+    parser.add_argument("-k", type=whole_number(1), default=3, help="evaluations that make a level (default: 3)")
     add_runs(parser)
 
 
@@ -54,5 +55,7 @@ def _choices(options: argparse.Namespace) -> dict[str, str]:
             raise AnalysisError(f"{text}: choose with scale=... or study=...")
         if is_blank(value):
             raise AnalysisError(blank_message(text))
+        if key in chosen:
+            raise AnalysisError(f"{text}: {key} is given twice")
         chosen[key] = value
     return chosen

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.arguments import RUN_HELP, add_runs, console, value_text
 from analysis.errors import AnalysisError
 from analysis.run_places import find_runs
+from lic_exp.command_parser import whole_number
 from lic_exp.saying import show
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target", metavar="LEVEL", help="final, before-decay, or a number (default: the first two, one after another)"
     )
-    parser.add_argument("-k", type=int, help="evaluations that make a level (default: 3; with --budgets 1)")
+    parser.add_argument("-k", type=whole_number(1), help="evaluations that make a level (default: 3; with --budgets 1)")
     parser.add_argument("--budgets", action="store_true", help="the arms have decayed runs of several lengths")
     parser.add_argument("--trust", nargs="*", default=[], metavar="KEY", help="config keys that may differ: data.val")
     add_runs(parser)

@@ -8,8 +8,14 @@ from lic_exp.saying import ask
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    """The option `--runs`."""
+    """The option `--runs`, of one folder."""
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders are (default: runs)")
+
+
+def add_several_runs(parser: argparse.ArgumentParser) -> None:
+    """The option `--runs`, of as many folders as it is given times; None where it is not given."""
+    text = "where run folders are, also several times (default: runs)"
+    parser.add_argument("--runs", action="append", metavar="FOLDER", help=text)
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lic_exp import exit_codes
 from lic_exp.atomic import write_atomically
+from lic_exp.command_parser import finite_number
 from lic_exp.config.errors import ConfigError
 from lic_exp.saying import say
 
@@ -34,7 +35,9 @@ ASKING = (signal.SIGTERM, signal.SIGUSR2)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("frozen", metavar="FROZEN", type=Path, help="cells/SIGNATURE.json in the sweep's folder")
-    parser.add_argument("--memory-gb", type=float, metavar="X", help="address space that it may have [10^9 bytes]")
+    parser.add_argument(
+        "--memory-gb", type=finite_number(0, 1e9), metavar="X", help="address space that it may have [10^9 bytes]"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from lic_exp.config.overrides import parse
 from lic_exp.config.validation import validate
 from lic_exp.console import console_for, styled
 from lic_exp.saying import show
+from lic_exp.text import shortened
 
 if TYPE_CHECKING:
     from lic_exp.evaluation.complexity import Complexity, PartCost
@@ -24,6 +25,9 @@ DESCRIPTION = (
     "Parameters and multiply-accumulates per pixel of a model, part by part. Nothing is computed, and no weights are "
     "allocated: models of any size can be asked for."
 )
+
+MOST_PIXELS = 65536
+"""Of a side of the image that is counted on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,8 +63,9 @@ def run(options: argparse.Namespace) -> int:
 def size_of(text: str) -> tuple[int, int]:
     """(height, width) of "HxW". Raises ConfigError."""
     sides = re.fullmatch(r"(\d+)x(\d+)", text)
-    if sides is None:
-        raise ConfigError([f"--size={text}: should be height x width in pixels, e.g. 256x256"])
+    if sides is None or not all(len(side) < 6 and 1 <= int(side) <= MOST_PIXELS for side in sides.groups()):
+        right = f"height x width in pixels, 1 to {MOST_PIXELS} each, e.g. 256x256"
+        raise ConfigError([f"--size={shortened(text, 40)}: should be {right}"])
     return int(sides[1]), int(sides[2])
 
 

@@ -6,6 +6,7 @@ import time
 
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_sweep
+from lic_exp.command_parser import whole_number
 from lic_exp.config.errors import ConfigError
 from lic_exp.saying import show
 from lic_exp.sweeps.folder import Cell, SweepFolder, find_sweep
@@ -21,7 +22,9 @@ LOG_LINES = 30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser, cells=True)
-    parser.add_argument("-n", "--lines", type=int, default=LOG_LINES, help="from the end (default: %(default)s)")
+    parser.add_argument(
+        "-n", "--lines", type=whole_number(1), default=LOG_LINES, help="from the end (default: %(default)s)"
+    )
     parser.add_argument("--follow", action="store_true", help="go on with one cell's log until it has ended")
 
 

@@ -3,6 +3,7 @@
 import argparse
 
 from lic_exp.cli.arguments import add_sweep
+from lic_exp.command_parser import whole_number
 from lic_exp.sweeps.control import retry
 from lic_exp.sweeps.folder import find_sweep
 
@@ -13,7 +14,7 @@ DESCRIPTION = "Run again what failed, was killed, timed out or was cancelled. Se
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser, cells=True)
     parser.add_argument("--stale", action="store_true", help="also make anew, from nothing, what other code has made")
-    parser.add_argument("--slots", type=int, help="cells at a time (default: as the sweep was started)")
+    parser.add_argument("--slots", type=whole_number(1), help="cells at a time (default: as the sweep was started)")
     parser.add_argument("--detach", action="store_true", help="in the background")
 
 

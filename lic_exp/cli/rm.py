@@ -6,8 +6,9 @@ from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_runs, add_yes, confirmed
 from lic_exp.runs.listing import bytes_in, children
 from lic_exp.runs.removal import check_removable, remove_run
-from lic_exp.runs.run import find_run
+from lic_exp.runs.run import Run, find_run
 from lic_exp.saying import show
+from lic_exp.sweeps.folder import Cell, SweepFolder, sweeps
 from lic_exp.text import size_text
 
 SUMMARY = "delete runs"
@@ -27,9 +28,13 @@ def run(options: argparse.Namespace) -> int:
     sizes = {run.signature: bytes_in(run.folder) for run in runs}
     leaving = {run.signature for run in runs}
     for run in runs:
-        for child in children(run):
+        for child, does in children(run):
             if child.signature not in leaving:
-                show(f"warning: run {child.signature} ({child.state}) extends {run.signature}; {_loss(child.state)}")
+                said = f"run {child.signature} ({child.state}) {does} {run.signature}; {_loss(child.state)}"
+                show(f"warning: {said}")
+        for cell, sweep in _waiting(run):
+            said = f"cell {cell.label} of sweep {sweep.name} has not begun, and starts from the weights of"
+            show(f"warning: {said} {run.signature}; the sweep's command would train that anew")
     for run in runs:
         show(f"{run.folder}  {run.state}  {size_text(sizes[run.signature])}")
     if not confirmed(f"remove {_count(len(runs))}, {size_text(sum(sizes.values()))}?", yes=options.yes):
@@ -39,6 +44,13 @@ def run(options: argparse.Namespace) -> int:
         remove_run(run.folder)
         show(f"removed {run.folder}")
     return exit_codes.DONE
+
+
+def _waiting(run: Run) -> list[tuple[Cell, SweepFolder]]:
+    """The cells of sweeps beside this run that start from it, and have no run yet."""
+    whole = [sweep for sweep in sweeps(run.folder.parent) if not sweep.problem]
+    cells = ((cell, sweep) for sweep in whole for cell in sweep.cells if cell.parent == run.signature)
+    return [(cell, sweep) for cell, sweep in cells if not sweep.run(cell).folder.exists()]
 
 
 def _loss(state: str) -> str:

@@ -3,13 +3,15 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from lic_exp import exit_codes
-from lic_exp.cli.arguments import add_runs
+from lic_exp.cli.arguments import add_several_runs
+from lic_exp.config.errors import ConfigError
 from lic_exp.console import console_for, styled
 from lic_exp.runs.run import Run, find_run, run_folders
 from lic_exp.saying import say
@@ -26,11 +28,13 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", nargs="*", help="folders or signatures, or beginnings; default: all runs")
-    add_runs(parser)
+    add_several_runs(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    runs = [find_run(name, options.runs) for name in options.run] or [Run(path) for path in run_folders(options.runs)]
+    folders = list(dict.fromkeys(options.runs or ["runs"]))
+    runs = [run for name in options.run for run in _named(name, folders)]
+    runs = runs or [Run(path) for folder in folders for path in run_folders(folder)]
     from lic_exp.runs.syncing import sync_run  # torch, as all that builds components
 
     outcomes = [outcome for run in runs for outcome in sync_run(run)]
@@ -44,6 +48,22 @@ def run(options: argparse.Namespace) -> int:
             "once the reason is gone, run this again."
         )
     return exit_codes.FAILED if away else exit_codes.DONE
+
+
+def _named(name: str, folders: Sequence[str]) -> list[Run]:
+    """The run of this name, in each of the folders that has one. Raises ConfigError where none has."""
+    found: dict[Path, Run] = {}
+    errors: list[str] = []
+    for folder in folders:
+        try:
+            run = find_run(name, folder)
+        except ConfigError as error:
+            errors += error.messages
+        else:
+            found.setdefault(run.folder, run)
+    if not found:
+        raise ConfigError(errors)
+    return list(found.values())
 
 
 def _print_table(outcomes: "Sequence[Outcome]", console: Console) -> None:

@@ -17,6 +17,7 @@ from lic_exp.yaml_files import MOST_BYTES
 # A frozen config is written in block style, a group's `_target_` first: reading all of it would take ten times as long.
 CHOICE = re.compile(r"^(\w+):\n  _target_: (\S+)$", re.MULTILINE)
 PARENT = re.compile(r"^parent: '?([0-9a-f]+)'?$", re.MULTILINE)
+INIT_FROM = re.compile(r"^init_from: '?([0-9a-f]+)'?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,16 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-def children(run: Run) -> list[RunSummary]:
-    """The runs beside this one that extend it."""
-    return [other for other in summaries(run.folder.parent) if other.parent == run.signature]
+def children(run: Run) -> list[tuple[RunSummary, str]]:
+    """The runs beside this one that go on from it, each with what it does: extends it, or starts from its weights."""
+    found = []
+    for other in summaries(run.folder.parent):
+        begun = INIT_FROM.search(_text_of(Path(other.folder, run.files.config.name)))
+        if other.parent == run.signature:
+            found.append((other, "extends"))
+        elif begun is not None and begun[1] == run.signature:
+            found.append((other, "starts from the weights of"))
+    return found
 
 
 def bytes_in(path: str | Path) -> int:

@@ -70,8 +70,11 @@ def _status(run: Run) -> Iterator[Line]:
         yield "skipped updates", ", ".join(str(step) for step in status["skipped"])
     if summary.parent:
         yield "extends", summary.parent
-    for child in children(run):
-        yield "extended by", f"{child.signature} ({child.state}, step {child.step} of {child.max_steps})"
+    for child, does in children(run):
+        yield (
+            "extended by" if does == "extends" else "start of",
+            f"{child.signature} ({child.state}, step {child.step} of {child.max_steps})",
+        )
 
 
 def _differences(run: Run) -> Iterator[Line]:

@@ -1,6 +1,7 @@
 """`rm`."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,26 @@ def test_rm_warns_of_children_that_stay(make_run, capsys):
     out = said(capsys, "rm", "aaaa", "bbbb", "--yes")
     assert "warning: run cccc (preempted) extends aaaa" in out
     assert "warning: run bbbb" not in out
+
+
+@pytest.mark.parametrize(
+    ("state", "said_of_it"),
+    [("done", "it is finished and keeps its own files"), ("preempted", "it could not be started over")],
+)
+def test_rm_warns_of_what_starts_from_its_weights(make_run, capsys, state, said_of_it):
+    parent, child = make_run("aaaa"), make_run("bbbb", state)
+    config = child / "config.yaml"
+    config.write_text(config.read_text().replace("init_from: null", "init_from: 'aaaa'"))
+    sweep = Path("runs/.sweeps/chain-00000000")
+    (sweep / "cells").mkdir(parents=True)
+    cells = [{"signature": name, "label": f"cell {name}", "parent": "aaaa"} for name in ("bbbb", "cccc")]
+    manifest = {"cells": [{"signature": "aaaa", "label": "first"}, *cells]}
+    (sweep / "manifest.json").write_text(json.dumps(manifest))
+    out = said(capsys, "rm", "aaaa", "--yes")
+    assert f"warning: run bbbb ({state}) starts from the weights of aaaa; {said_of_it}" in out
+    assert "warning: cell cell cccc of sweep chain-00000000 has not begun, and starts from the weights of aaaa" in out
+    assert out.count("warning") == 2
+    assert not parent.exists()
 
 
 def test_rm_touches_no_folder_that_is_no_run(make_run, tmp_path, capsys):
