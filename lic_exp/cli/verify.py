@@ -28,6 +28,9 @@ MEASURES = {"psnr": ("PSNR dB", "psnr"), "ms-ssim-db": ("MS-SSIM dB", "ms_ssim_d
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CKPT", type=Path, help="file of weights")
+    parser.add_argument(
+        "--weights-key", metavar="KEY", help="where in CKPT the weights lie, as model.weights_key=KEY, e.g. ema"
+    )
     parser.add_argument("--model", required=True, help="as in model=MODEL, e.g. hpcm_base")
     parser.add_argument("--data", required=True, metavar="FOLDER", help="images, e.g. Kodak's 24")
     parser.add_argument(
@@ -48,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
         measured, folder = measure_released(
             options.checkpoint,
             options.model,
+            weights_key=options.weights_key,
             compat=not options.no_compat,
             data=options.data,
             folder=options.out,

@@ -19,6 +19,7 @@ from lic_exp.component_schema import ComponentSchema
 from lic_exp.config.read_only import ReadOnly
 from lic_exp.option_types import (
     Decay,
+    Neutral,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -110,6 +111,7 @@ class ComponentGroup(Node):
 
 class ModelConfig(ComponentGroup):
     weights: str | None
+    weights_key: Annotated[str | None, Neutral(None), IdleWhen("weights", None)]
     partial_weights: bool
     freeze: list[str]
 
@@ -287,3 +289,10 @@ GROUPS: dict[str, type[Node]] = {
 
 SEVERAL = tuple(name for name, schema in GROUPS.items() if issubclass(schema, SeveralComponents))
 """The groups of which several options may be chosen: `tracker=[mlflow,tensorboard]`."""
+
+
+def added_since(path: str) -> dict[str, Any]:
+    """A group's own keys that some YAML files and run folders are too old to have, as they mean them; else {}."""
+    own = GROUPS[path].model_fields.items() if path in GROUPS else ()
+    marks = ((key, mark) for key, field in own for mark in field.metadata)
+    return {key: mark.value for key, mark in marks if isinstance(mark, Neutral)}

@@ -35,6 +35,7 @@ from lic_exp.config.stages import STAGED
 from lic_exp.data.fingerprints import file_sha256, fingerprint
 from lic_exp.data.images import list_images
 from lic_exp.data.unchanged import files_unchanged, remembered
+from lic_exp.models.file_kinds import not_regular
 from lic_exp.option_types import Neutral, Unsigned
 
 SIGNATURE_DIGITS = 16
@@ -104,7 +105,10 @@ def throughput_key(config: RunConfig) -> str:
 
 
 THROUGHPUT_GROUPS = ("model", "spectral_reg", "optimizer", "data", "trainer", "evaluation")
-NO_THROUGHPUT = ("weights", "partial_weights", "lr", "aux_lr", "reg_lr", "train", "val", "max_steps", "max_epochs")
+NO_THROUGHPUT = (
+    *("weights", "weights_key", "partial_weights", "lr", "aux_lr", "reg_lr"),
+    *("train", "val", "max_steps", "max_epochs"),
+)
 
 
 def digest(content: Any, digits: int = EVALUATION_DIGITS) -> str:
@@ -267,8 +271,11 @@ def folder_fingerprint(folder: str, key: str = "evaluation.data") -> str:
 
 
 def file_hash(path: str, key: str) -> str:
-    """SHA-256 of a file. Raises ConfigError naming the config key where it cannot be read."""
+    """SHA-256 of a file. Raises ConfigError naming the config key where it cannot be read, or is none."""
+    file = Path(path).expanduser()
     try:
-        return file_sha256(Path(path).expanduser())
+        if words := not_regular(file):
+            raise ConfigError([f"{key}={path} {words}"])
+        return file_sha256(file)
     except OSError as error:
         raise ConfigError([f"{key}={path}: {error.strerror}"]) from error

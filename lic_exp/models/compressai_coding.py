@@ -3,8 +3,9 @@
 Importing compressai takes seconds, so it is imported where tables are made or bytes are coded, not before.
 """
 
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from lic_exp import private_interfaces
+
+log = logging.getLogger("lic_exp.models")
 
 PRECISION = 16
 """Bits of a frequency."""
@@ -168,3 +171,30 @@ def _listed(values: Tensor) -> list[int]:
 
 def _rows(tables: Tables) -> tuple[list[list[int]], list[int], list[int]]:
     return tables.cdf.tolist(), tables.lengths.tolist(), tables.offsets.tolist()
+
+
+def with_names_of_today(
+    weights: Mapping[str, Tensor], own: Collection[str], bottlenecks: Sequence[str]
+) -> dict[str, Tensor]:
+    """Weights {key: tensor} under the names of the installed CompressAI, by its own rules, where they are former ones.
+
+    own: a codec's keys, which stay. bottlenecks: names of its entropy bottlenecks. Logs what was renamed. Raises
+    ValueError where two names would be one.
+    """
+    from compressai.models.utils import remap_old_keys
+    from compressai.zoo import load_state_dict
+
+    names = dict.fromkeys(weights, "")
+    for key in weights:
+        stays = key in own or key.startswith("module.")  # what not all names begin with is nothing to be taken off
+        name = key if stays else next(iter(load_state_dict({key: weights[key]})))
+        for bottleneck in bottlenecks:
+            if name not in own and name.startswith(f"{bottleneck}."):
+                name = next(iter(remap_old_keys(bottleneck, {name: weights[key]})))
+        names[key] = name
+    former = [f"{key} is {name}" for key, name in names.items() if key != name]
+    if len(set(names.values())) < len(names):
+        raise ValueError(f"the names are those of two versions of CompressAI at once: {former[0]}")
+    if former:
+        log.warning("names of an earlier CompressAI, %d of them, are read as today's: %s", len(former), former[0])
+    return {names[key]: value for key, value in weights.items()}

@@ -23,7 +23,13 @@ with warnings.catch_warnings():
 
 from lic_exp.capabilities import CodecFacts, signed_as
 from lic_exp.models.base import Codec, CodecOutput, CodingPart, Compressed
-from lic_exp.models.compressai_coding import check_moments, check_ranges, check_symbols, with_margin
+from lic_exp.models.compressai_coding import (
+    check_moments,
+    check_ranges,
+    check_symbols,
+    with_margin,
+    with_names_of_today,
+)
 from lic_exp.option_types import PositiveInt
 from lic_exp.private_interfaces import serially_coded
 
@@ -144,6 +150,11 @@ class ZooCodec(Codec):
     def aux_loss(self) -> Tensor:
         loss: Tensor = self.zoo.aux_loss(self)
         return loss
+
+    def complete_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """With the names of CompressAI 1.0 to 1.2.4 in those of today, as CompressAI itself renames them; says so."""
+        bottlenecks = [name for name, module in self.named_modules() if isinstance(module, EntropyBottleneck)]
+        return with_names_of_today(weights, self.state_dict().keys(), bottlenecks)
 
 
 @signed_as("factorized")

@@ -6,10 +6,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lic_exp.models.base import Codec
 from lic_exp.models.files import CheckpointError, load_safely, save_whole
+from lic_exp.models.weight_files import find_weights, some
+from lic_exp.text import visible
 
 log = logging.getLogger("lic_exp.models")
 
@@ -19,60 +22,72 @@ TABLES = (
 )
 """Endings of entropy-coder tables: `update` makes them from the weights, so a file may have them or not."""
 
-WRAPPERS = ("codec", "state_dict", "model_state_dict", "model")
-"""Keys under which training scripts keep a codec's weights; ours is the first."""
 
+def read_weights(codec: Codec, path: str | Path, place: str | None = None) -> dict[str, Tensor]:
+    """A codec's weights in a file, in whatever other tools have wrapped them, without entropy tables.
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The weights in a file: a plain state dict, or one inside a checkpoint; without `module.` and entropy tables.
-
-    Nothing in the file is executed. Raises CheckpointError where it is damaged or holds no state dict.
+    place: as `lic_exp.models.weight_files.find_weights` takes it. Nothing in the file is executed. Raises
+    CheckpointError where it is damaged, is something else, holds no state dict, or more than one.
     """
     file = Path(path).expanduser()
-    content = load_safely(file)
-    while isinstance(content, Mapping) and not _is_state_dict(content):
-        content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{file} holds no state dict, neither as it is nor under {', '.join(WRAPPERS)}")
-    plain = {str(key).removeprefix("module."): value for key, value in content.items()}
-    return {key: value for key, value in plain.items() if not key.endswith(TABLES)}
+    found = find_weights(load_safely(file), _without_tables(codec.state_dict()), file, place)
+    return _without_tables(found)
 
 
-def _is_state_dict(content: Mapping[Any, Any]) -> bool:
-    return bool(content) and all(isinstance(value, Tensor) for value in content.values())
+def _without_tables(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value for key, value in state.items() if not key.endswith(TABLES)}
 
 
-def load_weights(codec: Codec, path: str | Path, *, partial: bool) -> None:
+def load_weights(codec: Codec, path: str | Path, *, partial: bool, place: str | None = None) -> None:
     """Load a codec's weights in place.
 
-    partial: load what fits and log what does not; otherwise everything must fit. Raises ValueError naming the keys
-    that do not, where nothing fits at all, and where `Codec.check_weights` does.
+    partial: load what fits and log what does not; otherwise everything must fit. place: as of `read_weights`. Raises
+    ValueError naming the keys that do not fit, where nothing fits at all, where weights are no plain numbers or not
+    finite, and where `Codec.check_weights` does.
     """
-    given = read_weights(path)
+    given = read_weights(codec, path, place)
     codec.check_weights(given)
     given = codec.complete_weights(given)
-    own = {key: value for key, value in codec.state_dict().items() if not key.endswith(TABLES)}
+    own = _without_tables(codec.state_dict())
     fitting = {key: value for key, value in given.items() if key in own and value.shape == own[key].shape}
     misfits = _misfits(given, own)
     if not fitting or (misfits and not partial):
-        hint = "" if partial else ". model.partial_weights=true loads what does fit"
+        hint = "" if partial else f". {PARTIAL}"
         raise ValueError(f"{path} does not fit {type(codec).__name__}: {'; '.join(misfits)}{hint}")
+    _check_values(fitting, own, path)
     # CompressAI's models want their tables to be there, whatever is in them.
     codec.load_state_dict(codec.state_dict() | fitting)
     for misfit in misfits:
         log.warning("%s, loaded in part: %s", path, misfit)
 
 
+PARTIAL = "model.partial_weights=true loads what does fit, and leaves the rest as a new model has it"
+
+
+def _check_values(given: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str | Path) -> None:
+    """Raise ValueError, naming the first, where tensors are no plain numbers, or not finite as the codec holds them."""
+    for key, value in given.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_complex():
+            kind = "quantized" if value.is_quantized else "without values" if value.is_meta else "sparse or complex"
+            raise ValueError(f"{path}: {visible(key)} is {kind}: save it as a dense tensor of real numbers")
+    spoilt = [key for key, value in given.items() if _is_spoilt(value, own[key])]
+    if spoilt:
+        more = f" and {len(spoilt) - 1} more" if len(spoilt) > 1 else ""
+        named = f"{visible(spoilt[0])}{more}"
+        raise ValueError(f"{path} holds weights that are not finite, NaN or infinity: {named}; take an earlier file")
+
+
+def _is_spoilt(value: Tensor, own: Tensor) -> bool:
+    """Whether there is NaN or infinity, in the codec's type, where the codec itself has none (as a mask may)."""
+    taken = value.detach().to(own.dtype)
+    return own.is_floating_point() and bool((~taken.isfinite() & own.isfinite().to(taken.device)).any())
+
+
 def _misfits(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
     other = sorted(key for key in given.keys() & own.keys() if given[key].shape != own[key].shape)
     shapes = [f"{key} {tuple(given[key].shape)} instead of {tuple(own[key].shape)}" for key in other]
     told = [("missing", sorted(own.keys() - given.keys())), ("unknown", sorted(given.keys() - own.keys()))]
-    return [f"{what} {_some(keys)}" for what, keys in [*told, ("of another shape", shapes)] if keys]
-
-
-def _some(keys: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(keys) - most} more" if len(keys) > most else ""
-    return f"{', '.join(keys[:most])}{more}"
+    return [f"{what} {some(keys)}" for what, keys in [*told, ("of another shape", shapes)] if keys]
 
 
 def freeze(codec: nn.Module, patterns: Sequence[str]) -> list[str]:
@@ -107,9 +122,11 @@ def export_weights(codec: Codec, path: Path) -> None:
 
 
 def load_fitting(codec: Codec, state: Any, path: Path) -> None:
-    """Load a state dict that must fit. Raises CheckpointError, naming the file, where it does not."""
+    """Load a state dict that must fit. Raises CheckpointError, naming the file and the keys, where it does not."""
     try:
         codec.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]
+        tensors = isinstance(state, Mapping) and all(isinstance(value, Tensor) for value in state.values())
+        misfits = _misfits(_without_tables(state), _without_tables(codec.state_dict())) if tensors else []
+        reason = "; ".join(misfits) or ("its entropy tables" if tensors else "what it holds is no state dict")
         raise CheckpointError(f"{path} does not fit the model that its run's config names: {reason}") from error

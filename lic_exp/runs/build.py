@@ -35,7 +35,8 @@ def build_codec(config: RunConfig) -> Codec:
     model = config.model
     codec: Codec = instantiate(model.component, "model")
     if model.weights is not None:
-        with_message("model.weights", load_weights, codec, model.weights, partial=model.partial_weights)
+        how = {"partial": model.partial_weights, "place": model.weights_key}
+        with_message("model.weights", load_weights, codec, model.weights, **how)
     with_message("model.freeze", freeze, codec, model.freeze)
     return codec
 

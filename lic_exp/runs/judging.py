@@ -55,7 +55,8 @@ def with_first_weights(config: RunConfig, run: RunFolder) -> RunConfig:
     """The config with the weights that `init_from` names, those of the run beside this one."""
     if config.init_from is None:
         return config
-    return with_values(config, {"model.weights": str(run.root.parent / config.init_from / "checkpoints" / "best.pt")})
+    best = run.root.parent / config.init_from / "checkpoints" / "best.pt"
+    return with_values(config, {"model.weights": str(best), "model.weights_key": None})
 
 
 def _check_parent(config: RunConfig, run: RunFolder) -> None:

@@ -22,21 +22,29 @@ from lic_exp.runs.one_at_a_time import one_at_a_time
 
 @one_at_a_time("evaluates a released checkpoint", nested=True)
 def measure_released(
-    checkpoint: Path, model: str, *, compat: bool, data: str, folder: Path | None, device: str, console: Console
+    checkpoint: Path,
+    model: str,
+    *,
+    weights_key: str | None = None,
+    compat: bool,
+    data: str,
+    folder: Path | None,
+    device: str,
+    console: Console,
 ) -> tuple[Evaluation, Path]:
     """Code the images in the folder `data` with these weights. Returns what was found, and where its files are.
 
     folder: where they go; None is `verify/best-1a2b3c4d` and the like, with digits of weights, images and model.
-    compat: as `model.compat`, of models that have it. Raises ConfigError where the weights are not of this model, which
-    must have one rate per checkpoint, and where there are no images.
+    weights_key, compat: as of `model`, the latter where the model has it. Raises ConfigError where the weights are not
+    of this model, which must have one rate per checkpoint, and where there are no images.
     """
-    codec = _codec(checkpoint, model, compat=compat)
+    codec = _codec(checkpoint, model, weights_key=weights_key, compat=compat)
     if codec.facts.variable_rate:
         raise ConfigError([f"{model} serves a range of rates; verify is for models of one rate per checkpoint"])
     try:
         images = folder_images(data)
         content = folder_fingerprint(data, "--data")
-        folder = folder or _folder(checkpoint, model, compat, content)
+        folder = folder or _folder(checkpoint, model, weights_key, compat, content)
         found = evaluate(
             codec,
             ReadableImages(images),
@@ -54,14 +62,15 @@ def measure_released(
         raise ConfigError([f"--data: {error}"]) from error
 
 
-def _folder(checkpoint: Path, model: str, compat: bool, images: str) -> Path:
+def _folder(checkpoint: Path, model: str, weights_key: str | None, compat: bool, images: str) -> Path:
     """Two checkpoints of one name, as released ones often are, lie apart; so do two sets of images."""
-    digits = digest([file_hash(str(checkpoint), "CKPT"), model, compat, images])
+    place = [] if weights_key is None else [weights_key]
+    digits = digest([file_hash(str(checkpoint), "CKPT"), *place, model, compat, images])
     return Path("verify", f"{file_name(checkpoint.stem, otherwise='weights')}-{digits}")
 
 
-def _codec(checkpoint: Path, model: str, *, compat: bool) -> Codec:
-    chosen: dict[str, Any] = {"weights": str(checkpoint)}
+def _codec(checkpoint: Path, model: str, *, weights_key: str | None, compat: bool) -> Codec:
+    chosen: dict[str, Any] = {"weights": str(checkpoint), "weights_key": weights_key}
     if "compat" in load_part("model", model).model.options:
         chosen["compat"] = compat
     return build_codec(load_part("model", model, options=chosen))

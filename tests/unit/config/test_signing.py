@@ -10,6 +10,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import parse
 from lic_exp.config.schema import RunConfig, TrainerConfig
 from lic_exp.config.signing import evaluation_name, signed_part
+from lic_exp.config.stored import stored_config
 from lic_exp.config.validation import validate
 from lic_exp.option_types import Neutral
 
@@ -176,6 +177,21 @@ def test_weights_count_by_content(tmp_path, base):
     assert sign(f"model.weights={copy}") == signed
     first.write_bytes(b"others")
     assert sign(f"model.weights={first}") != signed
+
+
+def test_where_in_a_file_weights_lie_counts_only_where_it_is_said(tmp_path, base):
+    (tmp_path / "w.pt").write_bytes(b"weights")
+    weights = f"model.weights={tmp_path}/w.pt"
+    names = {sign(weights), sign(weights, "model.weights_key=model"), sign(weights, "model.weights_key=ema")}
+    assert len(names) == 3
+    assert sign(weights, "model.weights_key=null") in names
+    assert sign("model.weights_key=ema") == base
+
+
+def test_a_config_that_is_older_than_a_key_is_named_as_before(base):
+    plain = config_of().plain()
+    del plain["model"]["weights_key"]
+    assert validate(plain).signature == stored_config(plain).signature == base
 
 
 @pytest.mark.parametrize(

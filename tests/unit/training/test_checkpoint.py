@@ -183,10 +183,10 @@ def test_a_foreign_checkpoint_is_refused_at_once(checkpoints, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is damaged, no checkpoint"),
-        (b"This is a text.\n", "is damaged, no checkpoint"),
-        (b"\x80\x04\x95", "is damaged, no checkpoint"),
-        (b"PK\x05\x06" + 18 * b"\0", "is damaged, no checkpoint"),
+        (b"", "is empty"),
+        (b"This is a text.\n", "is a text, not a file of weights"),
+        (b"\x80\x04\x95", "is a pickle that torch.save did not write"),
+        (b"PK\x05\x06" + 18 * b"\0", "is a ZIP archive that torch.save did not write; in it: nothing"),
     ],
 )
 def test_a_file_that_is_no_checkpoint(tmp_path, content, message):
