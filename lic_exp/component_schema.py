@@ -7,37 +7,41 @@ user's own package are read the same way.
 """
 
 import ast
-import builtins
+import math
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lic_exp import capabilities, conditions, requirements
 from lic_exp import option_types as ranges
+from lic_exp.annotations import option_type
+from lic_exp.lineage import Home, Lineage, ancestry, constructor, is_whole, methods, positional, resolved
 from lic_exp.requirements import NoWeights, Statement, Unused
 from lic_exp.source_text import (
+    OURS,
     DefinitionNode,
+    SourceError,
     constants,
     decorations,
     definition,
     definitions,
-    imports,
     literal,
     mentions,
     parsed,
     source_file,
 )
-
-_TYPES = {name: value for name, value in vars(ranges).items() if not name.startswith("_")}
-_TYPES |= {name: getattr(builtins, name) for name in ("int", "float", "str", "bool", "list", "dict", "tuple")}
-_TYPES |= {name: getattr(typing, name) for name in ("Literal", "Annotated", "Any")}
+from lic_exp.text import shortened
 
 Facts = (
     capabilities.CodecFacts | capabilities.CriterionFacts | capabilities.RegularizerNeeds | capabilities.TrackerNeeds
 )
+
+COUNTS = ("downsampling_factor", "min_crop_size")
+"""Facts that others are divided by, or compared with."""
 
 _FACTS: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(Facts)}
 _WORDS: dict[str, type] = {
@@ -48,12 +52,23 @@ _WORDS: dict[str, type] = {
 }
 
 
-OURS = "lic_exp"
-"""The package whose components have names of their own in signatures; those of others bear their package's."""
-
-
 class ComponentError(ValueError):
     """A `_target_` that cannot be found, or whose source does not say what a component must say."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a component makes, as far as its source shows it: its own class, or what a function says that it returns.
+
+    facts, methods: of that class and its bases. whole: whether all of these could be read. said: whether it is known at
+    all what is made. positional: fewest and most arguments that may be given by position.
+    """
+
+    facts: Facts | None = None
+    methods: frozenset[str] = frozenset()
+    whole: bool = False
+    said: bool = True
+    positional: tuple[float, float] = (0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,7 @@ class ComponentSchema:
     options: {keyword-only constructor parameter: its type, with ranges}.
     facts: the literal `facts` or `needs` of the class, or None.
     statements: what its `declares` says, and what those of its bases say that holds for subclasses too.
+    made: what it makes, by which it is told whether it is a component of a group (`lic_exp.component_kinds`).
     """
 
     target: str
@@ -72,6 +88,7 @@ class ComponentSchema:
     options: dict[str, Any]
     facts: Facts | None
     statements: tuple[Statement, ...] = ()
+    made: Made = Made()
 
     @property
     def parts(self) -> list[str]:
@@ -96,21 +113,51 @@ def describe(target: str) -> ComponentSchema:
     Raises ComponentError when there is no such module or name, when its options are not annotated in the forms that
     `lic_exp.option_types` explains, when what it states is no literal, or when its name in signatures is another's too.
     """
+    try:
+        return _described(target)
+    except SourceError as error:
+        raise ComponentError(f"{target} cannot be read: {error}") from error
+    except RecursionError as error:
+        raise ComponentError(f"{target}: its source is nested too deep, or its bases go in a circle") from error
+
+
+def _described(target: str) -> ComponentSchema:
     module, _, name = target.rpartition(".")
     path = source_file(module) if module else None
     if path is None:
         raise ComponentError(f"{target}: there is no module {module!r}")
+    if path.suffix != ".py":
+        raise ComponentError(f"{target}: module {module} has no source text to read ({path})")
     tree = parsed(path)
     node = definition(tree, name)
     if node is None:
-        defined = ", ".join(found.name for found in definitions(tree))
+        defined = shortened(", ".join(found.name for found in definitions(tree)), 200)
         raise ComponentError(f"{target}: module {module} defines no {name} (it defines: {defined})")
     code_name = _code_name(node, path, target)
-    lineage = [(tree, node), *(_bases(module, path, tree, node) if isinstance(node, ast.ClassDef) else ())]
-    init = next((f for _, found in lineage if (f := _constructor(found)) is not None), None)
+    home = Home(module, path, tree)
+    lineage = ancestry(home, node)
+    init = next((f for _, found in lineage if (f := constructor(found)) is not None), None)
     options = _options(init, target) if init else {}
-    facts = next((value for of, found in lineage if (value := _facts(found, of, target)) is not None), None)
-    return ComponentSchema(target, code_name, options, facts, tuple(_statements(lineage, options, target)))
+    facts = _first_facts(lineage, target)
+    statements = tuple(_statements(lineage, options, target))
+    return ComponentSchema(target, code_name, options, facts, statements, _made(home, node, init, target))
+
+
+def _made(home: Home, node: DefinitionNode, init: ast.FunctionDef | None, target: str) -> Made:
+    places = (0, math.inf) if init is None else positional(init, bound=isinstance(node, ast.ClassDef))
+    found: tuple[Home, DefinitionNode] | None = (home, node)
+    if isinstance(node, ast.FunctionDef):
+        if node.returns is None or (isinstance(node.returns, ast.Constant) and node.returns.value is None):
+            return Made(said=False, positional=places)
+        found = resolved(home, node.returns)
+    if found is None or not isinstance(found[1], ast.ClassDef):
+        return Made(positional=places)
+    lineage = ancestry(*found)
+    return Made(_first_facts(lineage, target), methods(lineage), is_whole(lineage), True, places)
+
+
+def _first_facts(lineage: Lineage, target: str) -> Facts | None:
+    return next((value for of, found in lineage if (value := _facts(found, of.tree, target)) is not None), None)
 
 
 def _code_name(node: DefinitionNode, path: Path, target: str) -> str:
@@ -120,7 +167,7 @@ def _code_name(node: DefinitionNode, path: Path, target: str) -> str:
         _check_unique(stated or node.name, node, path, target)
         return f"{package}:{stated or node.name}"
     if stated is None:
-        raise ComponentError(f"{target}: has no name for signatures: give it one with @signed_as")
+        raise ComponentError(f"{target} is no component: it has no name for signatures, which @signed_as would give it")
     return stated
 
 
@@ -148,29 +195,8 @@ def _check_unique(name: str, node: DefinitionNode, path: Path, target: str) -> N
 def _readable_definitions(path: Path) -> list[DefinitionNode]:
     try:
         return definitions(parsed(path))
-    except SyntaxError:
+    except SourceError:
         return []
-
-
-def _bases(module: str, path: Path, tree: ast.Module, node: ast.ClassDef) -> Iterator[tuple[ast.Module, ast.ClassDef]]:
-    """Those of a class's bases that are written in the same top-level package or ours, depth first."""
-    imported = imports(tree, module, path)
-    for base in (b.id for b in node.bases if isinstance(b, ast.Name)):
-        home, name = imported.get(base, (module, base))
-        source = source_file(home) if home.split(".")[0] in {module.split(".", maxsplit=1)[0], OURS} else None
-        if source is None:
-            continue
-        there = parsed(source)
-        found = definition(there, name)
-        if isinstance(found, ast.ClassDef):
-            yield there, found
-            yield from _bases(home, source, there, found)
-
-
-def _constructor(node: DefinitionNode) -> ast.FunctionDef | None:
-    if isinstance(node, ast.FunctionDef):
-        return node
-    return next((f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"), None)
 
 
 def _options(function: ast.FunctionDef, target: str) -> dict[str, Any]:
@@ -178,12 +204,13 @@ def _options(function: ast.FunctionDef, target: str) -> dict[str, Any]:
 
 
 def _type(argument: ast.arg, target: str) -> Any:
+    if argument.arg.startswith("_") or argument.arg == "model_config":
+        raise ComponentError(f"{target}: no option can have the name {argument.arg!r}")
     if argument.annotation is None:
         raise ComponentError(f"{target}: option {argument.arg!r} has no type annotation")
     try:
-        code = compile(ast.Expression(argument.annotation), target, "eval")
-        return eval(code, {"__builtins__": {}}, _TYPES)
-    except Exception as error:
+        return option_type(argument.annotation)
+    except (TypeError, ValueError) as error:
         text = ast.unparse(argument.annotation)
         raise ComponentError(
             f"{target}: the type {text!r} of option {argument.arg!r} is none of the forms that can be read without "
@@ -195,22 +222,45 @@ def _facts(node: DefinitionNode, tree: ast.Module, target: str) -> Facts | None:
     for statement in node.body if isinstance(node, ast.ClassDef) else ():
         value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in _FACTS:
-            return typing.cast(Facts, _literal(value, _FACTS, tree, f"{target}: facts must be literals"))
+            facts = typing.cast(Facts, _literal(value, _FACTS, tree, f"{target}: facts must be literals"))
+            for field in fields(facts):
+                given = getattr(facts, field.name)
+                if type(given) is not field.type or (field.name in COUNTS and given < 1):
+                    wanted = "a whole number from 1 on" if field.name in COUNTS else f"of the type {field.type}"
+                    raise ComponentError(f"{target}: facts: {field.name}={given!r} should be {wanted}")
+            return facts
     return None
 
 
-def _statements(
-    lineage: list[tuple[ast.Module, DefinitionNode]], options: Mapping[str, Any], target: str
-) -> Iterator[Statement]:
-    for generation, (tree, node) in enumerate(lineage):
+def _statements(lineage: Lineage, options: Mapping[str, Any], target: str) -> Iterator[Statement]:
+    for generation, (home, node) in enumerate(lineage):
         for argument in (argument for call in decorations(node, "declares") for argument in call.args):
-            statement = _literal(argument, _WORDS, tree, f"{target}: what a component declares must be literals")
+            statement = _literal(argument, _WORDS, home.tree, f"{target}: what a component declares must be literals")
             if not isinstance(statement, Statement):
                 raise ComponentError(f"{target}: declares {ast.unparse(argument)}, which is no statement")
             if not generation:
-                _check_names(statement, options, target)
+                with _as_stated(statement, target):
+                    _check_names(statement, options, target)
             if statement.inherited or not generation:
                 yield statement
+
+
+@contextmanager
+def _as_stated(statement: Statement, target: str) -> Iterator[None]:
+    """What a statement of wrong values raises when it is used becomes a ComponentError."""
+    try:
+        yield
+    except ComponentError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ComponentError(f"{target}: what it declares makes no sense: {statement!r} ({error})") from error
+
+
+def objections(component: ComponentSchema, view: conditions.View) -> Iterator[str]:
+    """What a component's statements have against a config. Raises ComponentError where one makes no sense."""
+    for statement in component.statements:
+        with _as_stated(statement, component.target):
+            yield from list(statement.objections(view))
 
 
 def _check_names(statement: Statement, options: Mapping[str, Any], target: str) -> None:
@@ -221,5 +271,5 @@ def _check_names(statement: Statement, options: Mapping[str, Any], target: str) 
 def _literal(node: ast.expr, words: Mapping[str, type], tree: ast.Module, wrong: str) -> Any:
     try:
         return literal(node, words, constants(tree))
-    except (ValueError, TypeError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ComponentError(f"{wrong}: {ast.unparse(node)} ({error})") from error

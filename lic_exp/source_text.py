@@ -4,13 +4,21 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from importlib.machinery import PathFinder
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
 
+OURS = "lic_exp"
+"""The package whose components have names of their own in signatures; those of others bear their package's."""
+
 DefinitionNode = ast.ClassDef | ast.FunctionDef
 
 NAMES = re.compile(r"^(?:class|def) (\w+)|signed_as\(\s*[\"']([^\"']+)[\"']", re.MULTILINE)
+
+
+class SourceError(ValueError):
+    """A file that cannot be read as Python."""
 
 
 def source_file(module: str) -> Path | None:
@@ -20,13 +28,26 @@ def source_file(module: str) -> Path | None:
     if spec is None:
         return None
     if not rest:
-        return Path(spec.origin) if spec.origin else None
+        return Path(spec.origin) if spec.has_location else None
     for location in spec.submodule_search_locations or []:
         stem = Path(location, *rest)
         for path in (stem.with_suffix(".py"), stem / "__init__.py"):
             if path.is_file():
                 return path
     return None
+
+
+def is_installed(module: str) -> bool:
+    """Whether there is such a module. Its packages are not imported, which `find_spec` of a dotted name would do."""
+    top, *rest = module.split(".")
+    spec = _spec(top)
+    for depth in range(len(rest)):
+        if spec is None:
+            return False
+        within = spec.submodule_search_locations or []
+        spec = PathFinder.find_spec(".".join([top, *rest[: depth + 1]]), within)
+    # A folder that happens to have the package's name is found too, but has no file to begin with.
+    return spec is not None and spec.origin is not None
 
 
 def _spec(top: str) -> Any:
@@ -37,8 +58,15 @@ def _spec(top: str) -> Any:
 
 
 def parsed(path: Path) -> ast.Module:
-    """The syntax of a file."""
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    """The syntax of a file. Raises SourceError where it is no Python, or cannot be read."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except SyntaxError as error:
+        raise SourceError(f"{path}, line {error.lineno or 1}: {error.msg}") from error
+    except (ValueError, OSError) as error:
+        raise SourceError(f"{path}: {error}") from error
+    except (RecursionError, MemoryError) as error:  # both are what the parser says of it
+        raise SourceError(f"{path}: it is nested too deep") from error
 
 
 def definitions(tree: ast.Module) -> list[DefinitionNode]:
@@ -60,6 +88,25 @@ def imports(tree: ast.Module, module: str, path: Path) -> dict[str, tuple[str, s
         if isinstance(found, ast.ImportFrom)
         for alias in found.names
     }
+
+
+def places(tree: ast.Module, module: str, path: Path) -> dict[str, str]:
+    """{name here: the dotted path of what it is}, of what a module imports; a package by its own name."""
+    found = {name: f"{home}.{there}" for name, (home, there) in imports(tree, module, path).items()}
+    for statement in tree.body:
+        for alias in statement.names if isinstance(statement, ast.Import) else ():
+            found[alias.asname or alias.name.split(".")[0]] = alias.name if alias.asname else alias.name.split(".")[0]
+    return found
+
+
+def dotted(node: ast.expr) -> list[str] | None:
+    """The names of `a.b.c`, and of `a.b.c[...]`; None of any other expression."""
+    if isinstance(node, ast.Subscript):
+        return dotted(node.value)
+    if isinstance(node, ast.Attribute):
+        above = dotted(node.value)
+        return above and [*above, node.attr]
+    return [node.id] if isinstance(node, ast.Name) else None
 
 
 def decorations(node: DefinitionNode, name: str) -> list[ast.Call]:
@@ -115,7 +162,7 @@ def mentions(package: str) -> dict[str, list[Path]]:
 def _package_files(package: str) -> Iterator[Path]:
     spec = _spec(package)
     folders = (spec.submodule_search_locations if spec else None) or []
-    if spec and not folders and spec.origin:
+    if spec and not folders and spec.has_location:
         yield Path(spec.origin)
     for folder in folders:
         yield from sorted(path for path in Path(folder).rglob("*.py") if path.is_file())

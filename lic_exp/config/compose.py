@@ -18,7 +18,7 @@ from lic_exp.config.overrides import EXPERIMENT_NODES, Overrides
 from lic_exp.places import conf_folder
 
 # Setting a key of a list is a bare ValueError of OmegaConf.
-REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
+REFUSALS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError, RecursionError)
 
 _session = threading.RLock()
 
@@ -113,8 +113,15 @@ def naming_the_culprit(arguments: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except REFUSALS as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError([f"{_culprit(arguments)}: {reason}"]) from error
+        raise ConfigError([f"{_culprit(arguments)}: {_reason(error)}"]) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What was wrong, on one line: Hydra's first, with the next where that one only leads to it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if isinstance(error, yaml.YAMLError):  # says on its later lines which file it is
+        return " ".join(" ".join(lines).split())
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def _culprit(arguments: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from lic_exp.command_parser import CommandParser
 from lic_exp.config.compose import compose_node, composed_by_hydra, naming_the_culprit, to_plain
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.hydras_node import check_hydras_node
 from lic_exp.config.overrides import Overrides
 from lic_exp.places import conf_folder
 from lic_exp.private_interfaces import hydra_arguments, yaml_text
@@ -41,8 +42,9 @@ def hand_over(arguments: Sequence[str], job: Callable[[dict[str, Any]], int]) ->
     """Let Hydra compose, show or run; it reads the command line from sys.argv.
 
     job: gets each plain config that Hydra would run. Returns what it has returned. Raises what it raises, and
-    ConfigError where Hydra itself cannot do what it is asked for.
+    ConfigError where Hydra itself cannot do what it is asked for, or would call what is no component.
     """
+    check_hydras_node(parse_arguments(arguments).overrides)
     codes: list[int] = []
     ours: list[Exception] = []
 

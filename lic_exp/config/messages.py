@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
 from pydantic_core import ErrorDetails
 
 from lic_exp.config.errors import did_you_mean, nearest
 from lic_exp.config.options import conf_folders, options
+from lic_exp.records import RecordError
+from lic_exp.yaml_files import read_yaml
 
 # What people coming from other training scripts type first, and where it lives here.
 SYNONYMS = {
@@ -87,7 +88,11 @@ def _options_with(group: str, key: str, config: Mapping[str, Any]) -> Iterator[s
     """The options of a group whose files state `key`."""
     files = [path for folder in conf_folders(config["plugins"] or []) for path in folder.glob(f"{group}/*.yaml")]
     for path in sorted(files, key=lambda path: path.stem):
-        if key in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}):
+        try:
+            stated = read_yaml(path)
+        except (RecordError, FileNotFoundError):  # who chooses it is told what is wrong with it
+            continue
+        if isinstance(stated, Mapping) and key in stated:
             yield path.stem
 
 

@@ -1,5 +1,6 @@
 """Where the options of the configuration groups come from: our folder, and the `conf` of the user's own packages."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,10 +21,8 @@ def conf_folders(plugins: Sequence[str]) -> list[Path]:
         source = source_file(plugin)
         if is_blank(plugin):
             errors.append(blank_message("the name of a package in plugins"))
-        elif source is None:
-            errors.append(
-                f"plugins={plugin}: there is no such package; install it, or start from the folder that holds it"
-            )
+        elif source is None or plugin in sys.stdlib_module_names:
+            errors.append(f"plugins={plugin}: {_no_source(plugin)}")
         elif (folder := source.parent / "conf").is_dir() and source.name == "__init__.py":
             files = (path.relative_to(folder) for path in sorted(folder.glob("*/*.yaml")))
             taken = [file for file in files if any((other / file).exists() for other in folders)]
@@ -34,6 +33,12 @@ def conf_folders(plugins: Sequence[str]) -> list[Path]:
     if errors:
         raise ConfigError(errors)
     return folders
+
+
+def _no_source(plugin: str) -> str:
+    if plugin in sys.builtin_module_names or plugin in sys.stdlib_module_names:
+        return "this is Python's own, and has no components"
+    return "there is no such package; install it, or start from the folder that holds it"
 
 
 def options(group: str, plugins: Sequence[str] = ()) -> list[str]:

@@ -25,6 +25,7 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from lic_exp.config.errors import ConfigError, did_you_mean
+from lic_exp.config.hydras_keys import is_hydras, judge_hydras
 from lic_exp.config.options import conf_folders, groups, options
 from lic_exp.config.schema import SEVERAL
 
@@ -151,8 +152,8 @@ def _judge(argument: str, override: Override, known: list[str], plugins: Sequenc
     key = override.key_or_group
     if not key:
         return f"{argument}: the key is missing. An override has the form key=value."
-    if key.startswith(("hydra.", "hydra/")):
-        return None
+    if is_hydras(key) or is_hydras(override.package or ""):
+        return judge_hydras(argument, override)
     if (node := key.split(".")[0]) in EXPERIMENT_NODES and not tables:
         return f"{argument}: only an experiment has a {node}: choose one with experiment=..."
     if override.type == OverrideType.DEL:
@@ -214,24 +215,25 @@ def cells(given: Sequence[str], *, several: bool) -> list[tuple[Overrides, dict[
     """
     overrides = parse(given)
     texts = overrides.arguments
-    choices = [_values(text) if is_sweep(text) else [text] for text in texts]
+    values_of_each = [choices(text) if is_sweep(text) else [text] for text in texts]
     if not several:
-        swept = [text.lstrip("+") for text, values in zip(texts, choices, strict=True) if len(values) > 1]
+        swept = [text.lstrip("+") for text, values in zip(texts, values_of_each, strict=True) if len(values) > 1]
         if swept:
             raise ConfigError(f"{text}: several values need -m (--multirun), or quotes to be one" for text in swept)
-    if (count := math.prod(map(len, choices))) > MOST_RUNS:
+    if (count := math.prod(map(len, values_of_each))) > MOST_RUNS:
         raise ConfigError([f"these overrides describe {count} runs, and {MOST_RUNS} are the most of one command line"])
-    several_at = [place for place, values in enumerate(choices) if len(values) > 1]
+    several_at = [place for place, values in enumerate(values_of_each) if len(values) > 1]
     return [
         (
             Overrides(list(cell), overrides.plugins, False),
             {parsed(cell[place]).key_or_group: parsed(cell[place]).value() for place in several_at},
         )
-        for cell in itertools.product(*choices)
+        for cell in itertools.product(*values_of_each)
     ]
 
 
-def _values(text: str) -> list[str]:
+def choices(text: str) -> list[str]:
+    """An override of several values as one override of each. Raises ConfigError for an interval, which has no end."""
     if isinstance(parsed(text).value(), IntervalSweep):
         raise ConfigError([f"{text.lstrip('+')}: an interval is for a search: hydra/sweeper=search"])
     return [f"{text.partition('=')[0]}={value}" for value in parsed(text).sweep_string_iterator()]

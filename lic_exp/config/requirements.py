@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lic_exp.capabilities import CodecFacts, CriterionFacts, RegularizerNeeds
-from lic_exp.component_schema import ComponentSchema
+from lic_exp.component_schema import ComponentError, ComponentSchema
+from lic_exp.component_schema import objections as component_objections
 from lic_exp.conditions import View
 from lic_exp.requirements import Forbids
 
@@ -20,8 +21,10 @@ def objections(config: Mapping[str, Any], components: Components) -> Iterator[st
         if component is None or node is None:
             continue
         view = View(node, path, config, codec_facts, alone=path.rpartition(".")[0] not in components)
-        for statement in component.statements:
-            yield from statement.objections(view)
+        try:
+            yield from component_objections(component, view)
+        except ComponentError as error:
+            yield f"{path}._target_: {error}"
         if codec_facts is not None:
             yield from _disagreements(component, codec_facts, view)
         yield from _crops(component.facts, config)

@@ -4,19 +4,19 @@ Imports no torch. What is right comes out as a `RunConfig`, in its normal form: 
 declares. That is what gets signed, frozen and run.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.util import find_spec
 from typing import Any, get_type_hints
 
 from pydantic import Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from lic_exp.capabilities import TrackerNeeds
-from lic_exp.component_schema import ComponentError, ComponentSchema, describe
+from lic_exp.component_schema import ComponentError, ComponentSchema
 from lic_exp.config import rules
 from lic_exp.config.blanks import blank_values
+from lic_exp.config.chosen import at, chosen, is_component, not_installed
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.messages import not_chosen, unknown_key, value_messages
 from lic_exp.config.read_only import ReadOnly
@@ -102,7 +102,7 @@ class _Judgement:
         schemas: dict[str, type[Node]] = {}
         for path, schema in self._nodes():
             try:
-                components[path] = _chosen(_at(self.plain, path), self.plain)
+                components[path] = chosen(path, self.plain, components)
                 schemas[path] = _node_schema(path, schema, components[path])
                 self.errors += not_installed(path, components[path])
             except ComponentError as error:
@@ -118,20 +118,20 @@ class _Judgement:
                 self.errors.append(text)
             elif issubclass(schema, SeveralComponents):
                 for name, part in node.items():
-                    if _is_component(part):
+                    if is_component(part):
                         yield f"{group}.{name}", ComponentGroup
                     elif part is not None:  # null chooses nothing, as for any other option
                         self.errors.append(not_chosen(group, name, self.plain))
             else:
                 yield group, schema
-                yield from ((f"{group}.{name}", ComponentGroup) for name, part in node.items() if _is_component(part))
+                yield from ((f"{group}.{name}", ComponentGroup) for name, part in node.items() if is_component(part))
 
     def _check_groups(self) -> None:
         several = (group for group, schema in GROUPS.items() if issubclass(schema, SeveralComponents))
         self.normal |= {group: {} for group in several}
         for path, schema in self._schemas.items():
             group, _, part = path.partition(".")
-            node = _at(self.plain, path)
+            node = at(self.plain, path)
             checked = self._check_node(path, node, schema)
             no_parts = list(_missing_parts(path, self.components[path], node))
             self.errors += no_parts
@@ -152,8 +152,8 @@ class _Judgement:
         missing = [key for key in valid if key not in values or values[key] == MISSING]
         self.missing += [f"{prefix}{key} must be given: {prefix}{key}=..." for key in missing]
         self.errors += self.missing[len(self.missing) - len(missing) :]
-        unknown = sorted(set(values) - set(valid))
-        self.errors += [unknown_key(key, path, _keys(schema), self._known, self.plain) for key in unknown]
+        unknown = sorted(set(values) - set(valid), key=str)
+        self.errors += [unknown_key(str(key), path, _keys(schema), self._known, self.plain) for key in unknown]
         blank = dict(blank_values(prefix, values, schema))
         for attempt in ("as given", "with whole floats as integers"):
             try:
@@ -211,45 +211,11 @@ class _Judgement:
         return Component(described, ReadOnly({key: parts.get(key, node[key]) for key in described.options}))
 
 
-def _at(config: Mapping[str, Any], path: str) -> Any:
-    node: Any = config
-    for key in path.split("."):
-        node = node[key]
-    return node
-
-
 def _missing_parts(path: str, component: ComponentSchema | None, node: Mapping[str, Any]) -> Iterator[str]:
     """What to say where an option that is a component of its own has a value that is none."""
     for part in component.parts if component else ():
-        if part in node and not _is_component(node[part]):
+        if part in node and not is_component(node[part]):
             yield f"{path}.{part}={node[part]}: should be a component, with a _target_ and its options"
-
-
-def _is_component(node: Any) -> bool:
-    return isinstance(node, Mapping) and "_target_" in node
-
-
-def not_installed(path: str, component: ComponentSchema | None) -> Iterator[str]:
-    """What to say where a component works with an optional package that is not there."""
-    needs = component.facts if component else None
-    if isinstance(needs, TrackerNeeds):
-        found = find_spec(needs.package)
-        # A folder that happens to have the package's name is found too, but has no file to begin with.
-        if found is None or found.origin is None:
-            yield f"{path} needs the package {needs.package}: pip install 'lic-exp[{needs.extra}]'"
-
-
-def _chosen(node: Mapping[str, Any], config: Mapping[str, Any]) -> ComponentSchema | None:
-    target = node.get("_target_")
-    if target is None:
-        return None
-    allowed = ["lic_exp", *(config.get("plugins") or [])]
-    top = str(target).split(".")[0]
-    if top not in allowed:
-        raise ComponentError(
-            f"{target} is outside the packages that may be instantiated ({', '.join(allowed)}); add plugins=[{top}]"
-        )
-    return describe(str(target))
 
 
 @cache
@@ -273,7 +239,9 @@ def _node_schema(path: str, schema: type[Node], component: ComponentSchema | Non
         if "dotted_path" in fields:
             fields["dotted_path"] = (str | None, Field(alias="_target_"))
         fields |= {name: (kind, ...) for name, kind in chosen.items()}
-        _MADE[key] = (component, create_model(path, __base__=Node, **fields))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an option may be called as a method of pydantic's that nobody needs here
+            _MADE[key] = (component, create_model(path, __base__=Node, **fields))
     return _MADE[key][1]
 
 

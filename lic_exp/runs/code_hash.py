@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from lic_exp.component_schema import OURS
 from lic_exp.places import PACKAGE
-from lic_exp.source_text import source_file
+from lic_exp.source_text import OURS, source_file
 
 ATTEMPT = "lic_exp.runs.attempt"
 """The module that does all that a run's process does."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lic_exp.config.validation import not_installed
+from lic_exp.config.chosen import not_installed
 from lic_exp.runs.build import build_background_sync
 from lic_exp.runs.run import Run
 from lic_exp.tracking.background_sync import BackgroundSync, reason

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from stores import logged_points, tensorboard_points, wandb_points
 
+from lic_exp import source_text
 from lic_exp.config import validation
 from lic_exp.config.compose import compose
 from lic_exp.config.errors import ConfigError
@@ -341,7 +342,7 @@ def test_what_is_wrong_with_trackers(overrides, message):
 @pytest.mark.parametrize("name", ["wandb", "tensorboard"])
 @pytest.mark.parametrize("found", [None, types.SimpleNamespace(origin=None)], ids=["absent", "a folder of that name"])
 def test_a_missing_package_is_an_error_before_anything_starts(name, found, monkeypatch):
-    monkeypatch.setattr(validation, "find_spec", lambda package: found)
+    monkeypatch.setattr(source_text, "find_spec", lambda package: found if package == name else find_spec(package))
     with pytest.raises(ConfigError) as caught:
         chosen(f"tracker=[mlflow,{name}]")
     assert caught.value.messages == [f"tracker.{name} needs the package {name}: pip install 'lic-exp[{name}]'"]
