@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
-from analysis.run_places import Place, find_runs, given_path
+from analysis.run_places import Place, find_runs, given_path, is_store, no_store
 from analysis.run_records import COMPLEXITY
 from lic_exp.evaluation.published import FOLDER
 
@@ -123,8 +123,9 @@ def find_costs(names: Sequence[str], runs_folder: str | None = None) -> list[Cod
 
 
 def _named_costs(name: str, runs_folder: str | None) -> list[CodecCost]:
-    if name.endswith(".db") or "://" in name or Path(name).is_dir():
+    if is_store(name) or Path(name).is_dir():
         return _costs_of(name)
+    no_store(runs_folder or "runs", "complexities")
     try:
         found = find_runs([name], runs_folder or "runs")
     except AnalysisError as error:

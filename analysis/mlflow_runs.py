@@ -1,7 +1,9 @@
 """Runs of an MLflow store, for where the run folders are not at hand."""
 
 import json
+import sqlite3
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,9 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.metric_points import NO_POINTS, MetricPoints
 from analysis.run_records import RunRecord
-from lic_exp.tracking.mlflow_store import DIRTY_TAG, STATE_TAG, connect
+from lic_exp.tracking.background_sync import reason
+from lic_exp.tracking.base import without_password
+from lic_exp.tracking.mlflow_store import DIRTY_TAG, STATE_TAG, connect, sqlite_file, sqlite_uri
 from lic_exp.tracking.tables import parse_table
 
 if TYPE_CHECKING:
@@ -26,20 +30,34 @@ def read_store(store: str, wanted: Collection[str] | None) -> Iterator[RunRecord
     """The runs that the platform sent to `store`, a URI or the path of a sqlite file.
 
     Params are text there: what reads as JSON (numbers, null, true, lists) is taken for that. Of a signature that was
-    sent several times the run that started last counts. Raises AnalysisError where there is no such file.
+    sent several times the run that started last counts. Raises AnalysisError where there is none that can be read.
     """
-    uri = store if "://" in store else f"sqlite:///{Path(store).resolve()}"
-    file = uri.removeprefix("sqlite:///").partition("?")[0]
-    if uri.startswith("sqlite:///") and not Path(file).is_file():
+    uri = store if "://" in store else sqlite_uri(Path(store).resolve())
+    file = sqlite_file(uri)
+    if file is not None:
+        _check_is_store(file)
+    try:
+        client = connect(uri)
+        latest: dict[str, Run] = {}
+        for run in _all_runs(client):
+            signature = run.data.tags[SIGNATURE_TAG]
+            if signature not in latest or run.info.start_time > latest[signature].info.start_time:
+                latest[signature] = run
+        records = [_record(client, uri, signature, run, wanted) for signature, run in latest.items()]
+    except Exception as error:  # whatever MLflow, its drivers or the network raise
+        raise AnalysisError(f"{without_password(uri)} cannot be read: {reason(error)}") from error
+    yield from records
+
+
+def _check_is_store(file: Path) -> None:
+    """Raise AnalysisError where MLflow would make a store of the file, or find something else in it."""
+    if not file.is_file():
         raise AnalysisError(f"there is no MLflow store {file}")
-    client = connect(uri)
-    latest: dict[str, Run] = {}
-    for run in _all_runs(client):
-        signature = run.data.tags[SIGNATURE_TAG]
-        if signature not in latest or run.info.start_time > latest[signature].info.start_time:
-            latest[signature] = run
-    for signature, run in latest.items():
-        yield _record(client, uri, signature, run, wanted)
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+            database.execute("SELECT version_num FROM alembic_version")
+    except sqlite3.Error as error:
+        raise AnalysisError(f"{file} is no MLflow store: {error}") from error
 
 
 def _all_runs(client: "MlflowClient") -> "Iterator[Run]":

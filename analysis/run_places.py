@@ -33,15 +33,32 @@ def given_path(place: Place, what: str = "the name of a folder") -> Path:
     return Path(place)
 
 
+def is_store(place: Place) -> bool:
+    """Whether a place is an MLflow store, and no folder: an address (sqlite:////data/runs/mlflow.db) or a .db file."""
+    return "://" in str(place) or str(place).endswith(".db")
+
+
+def no_store(place: Place, instead: str) -> None:
+    """Raise AnalysisError for an MLflow store, which lacks what is asked for. instead: where that lies."""
+    if is_store(place):
+        raise AnalysisError(f"{place}: an MLflow store has no {instead}; name the folder of runs")
+
+
 def _find(name: str, runs: Path) -> Path:
     if is_run_folder(Path(name)):
         return Path(name)
     known = {folder.name: folder for folder in run_folders(runs)}
+    return known[one_of(name, known, runs)]
+
+
+def one_of(name: str, known: Iterable[str], runs: Place) -> str:
+    """The signature that a name means, of those that there are in `runs`. Raises AnalysisError."""
+    known = list(known)
     try:
         found = unique_match(name, known)
     except AmbiguousNameError as error:
         raise AnalysisError(f"{error}: give more digits") from error
     if found is None:
-        listed = f"it has {', '.join(list(known)[:10])}" if known else "it has none"
+        listed = f"it has {', '.join(known[:10])}" if known else "it has none"
         raise AnalysisError(f"there is no run {name} in {runs}, nor a run folder of that path; {listed}")
-    return known[found]
+    return found

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis import run_cache
 from analysis.errors import AnalysisError
-from analysis.run_places import Place, given_path, run_folders
+from analysis.run_places import Place, given_path, is_store, run_folders
 from analysis.run_records import RunRecord, files_of, read_files, read_record
 from analysis.run_tables import evaluation_table, metrics_table, runs_table
 from lic_exp.naming import AmbiguousNameError, unique_match
@@ -87,6 +87,12 @@ class Runs:
             table[table["signature"].isin(kept)].reset_index(drop=True) for table in (self.metrics, self.evaluation)
         )
         return Runs(runs, *others)
+
+    def of(self, signatures: Sequence[str]) -> "Runs":
+        """The runs of these signatures, in their order."""
+        some = self.where(self.runs["signature"].isin(signatures))
+        order = some.runs["signature"].map({name: i for i, name in enumerate(dict.fromkeys(signatures))})
+        return replace(some, runs=some.runs.iloc[np.argsort(order.to_numpy())].reset_index(drop=True))
 
     def with_evaluations(self, names: Mapping[str, str | None]) -> "Runs":
         """The same runs, and as the set "" of each the evaluation of this name; None, or no entry: as it is.
@@ -219,7 +225,7 @@ def load_runs(
 
 
 def _read_place(place: Place, metrics: Collection[str] | None, cache: bool) -> Iterable[RunRecord]:
-    if "://" in str(place) or str(place).endswith(".db"):
+    if is_store(place):
         from analysis.mlflow_runs import read_store
 
         return read_store(str(place), metrics)

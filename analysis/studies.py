@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.run_places import Place, given_path
+from analysis.run_places import Place, given_path, no_store
 from lic_exp.ablation_spec import FOLDER, RateChoice, Table, TableCell, TableError, experiments, parse_table, read_table
 from lic_exp.manifests import TableRecord, read_table_record
 from lic_exp.records import RecordError
@@ -80,6 +80,7 @@ def load_study(
     Of several the one launched last; scale, study (the beginning of its name) choose. Where nothing was launched the
     table is there without runs. code: as in `load_runs`. Raises AnalysisError.
     """
+    no_store(runs, "tables")
     folder, wanted = given_path(runs), given_path(experiment, "the name of a table")
     path = wanted if experiment.endswith(".yaml") else experiments() / f"{experiment}.yaml"
     name = path.stem

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError
-from analysis.run_places import Place, given_path
+from analysis.run_places import Place, given_path, no_store
 from lic_exp.manifests import SweepCell, read_sweep
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.records import RecordError
@@ -31,6 +31,7 @@ def find_sweep(name: str | None = None, runs: Place = "runs") -> SweepManifest:
 
     Raises AnalysisError where there is no such sweep, or several.
     """
+    no_store(runs, "sweeps")
     if is_blank(name):
         raise AnalysisError(blank_message("the name of a sweep", "None is the latest"))
     known = {path.parent.name: path for path in sorted((given_path(runs) / SWEEPS).glob("*/manifest.json"))}

@@ -5,8 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from analysis.arguments import RUN_HELP, add_runs, console, value_text
-from analysis.run_places import find_runs
+from analysis.arguments import RUN_HELP, add_runs_or_store, console, value_text
+from analysis.named_runs import load_named
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,14 +28,11 @@ MEASURES = ("bpp", "psnr", "ms_ssim", "ms_ssim_db", "encode_s", "decode_s")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="RUN", help=RUN_HELP)
     parser.add_argument("--metrics", metavar="START", default="val/", help="metrics that begin so (default: val/)")
-    add_runs(parser)
+    add_runs_or_store(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    folders = find_runs(options.names, options.runs)
-    from analysis.runs import load_runs
-
-    runs = load_runs(folders, code=options.code)
+    runs = load_named(options.names, options.runs, options.code)
     out, ids = console(200), list(runs.runs["signature"])
     out.print(_side_by_side("runs and what differs between them", ids, _differences(runs)))
     out.print(_side_by_side("last values", ids, _last_values(runs, options.metrics)))

@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from analysis.arguments import RUN_HELP, add_runs, console, value_text
+from analysis.arguments import RUN_HELP, add_runs_or_store, console, value_text
 from analysis.errors import AnalysisError
-from analysis.run_places import find_runs
+from analysis.named_runs import load_named
 from lic_exp.command_parser import whole_number
 from lic_exp.saying import show
 
@@ -25,16 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", type=whole_number(1), help="evaluations that make a level (default: 3; with --budgets 1)")
     parser.add_argument("--budgets", action="store_true", help="the arms have decayed runs of several lengths")
     parser.add_argument("--trust", nargs="*", default=[], metavar="KEY", help="config keys that may differ: data.val")
-    add_runs(parser)
+    add_runs_or_store(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     if options.budgets and options.target is not None:
         raise AnalysisError("--budgets compares final levels and takes no --target")
-    folders = [find_runs(names.split(","), options.runs) for names in (options.baseline, options.test)]
-    from analysis.runs import load_runs
-
-    baseline, test = (load_runs(arm, code=options.code) for arm in folders)
+    arms = (options.baseline, options.test)
+    baseline, test = (load_named(names.split(","), options.runs, options.code) for names in arms)
     for found in _measured(baseline, test, options):
         _print_speed_up(found)
     return 0

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
@@ -51,7 +52,23 @@ def prepare_environment() -> None:
 
 def default_uri(run: RunFolder) -> str:
     """The sqlite store beside the run folder, shared by all runs there."""
-    return f"sqlite:///{run.root.resolve().parent / 'mlflow.db'}"
+    return sqlite_uri(run.root.resolve().parent / "mlflow.db")
+
+
+def sqlite_uri(file: Path) -> str:
+    """The address of a store in a file, whose path may hold what means something in an address."""
+    if not set("?%") & set(str(file)):
+        return f"sqlite:///{file}"
+    # Of an address that begins with sqlite:/// MLflow makes the folder, under the name that is spelled in it.
+    return f"sqlite+pysqlite:///{quote(str(file), safe=' +/')}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a store, None where it is in none."""
+    if not uri.startswith(("sqlite:///", "sqlite+pysqlite:///")):
+        return None
+    path = unquote(uri.partition(":///")[2].partition("?")[0])
+    return Path(path).resolve() if path not in ("", ":memory:") else None
 
 
 def record_file(run: RunFolder) -> Path:
@@ -136,13 +153,8 @@ def connect(uri: str) -> "MlflowClient":
     return MlflowClient(tracking_uri=uri)
 
 
-def _sqlite_file(uri: str) -> Path | None:
-    path = uri.removeprefix("sqlite:///").partition("?")[0]
-    return Path(path).resolve() if uri.startswith("sqlite:///") and path not in ("", ":memory:") else None
-
-
 def _store_lock(uri: str) -> AbstractContextManager[object]:
-    file = _sqlite_file(uri)
+    file = sqlite_file(uri)
     if file is None:
         return nullcontext()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +165,7 @@ def _experiment_id(client: "MlflowClient", uri: str, experiment: str) -> str:
     found = client.get_experiment_by_name(experiment)
     if found is not None:
         return str(found.experiment_id)
-    file = _sqlite_file(uri)
+    file = sqlite_file(uri)
     # An absolute place: MLflow's default for sqlite is relative to wherever a process happened to start.
     artifacts = (file.parent / "mlartifacts").as_uri() if file else None
     return str(client.create_experiment(experiment, artifact_location=artifacts))
