@@ -228,10 +228,12 @@ class DHIC(VariableRateCodec):
         if (CLEAN in weights) != self.compat:
             return
         if self.compat:
-            raise ValueError(f"these weights divide the prior's deviation by s (they have {CLEAN}): use compat: false")
+            raise ValueError(
+                f"these weights divide the prior's deviation by s (they have {CLEAN}): set model.compat=false"
+            )
         raise ValueError(
             f"these weights divide the prior's deviation by s^2 (they lack {CLEAN}), as the released DHIC and all that "
-            "was trained with compat: true do: use compat: true"
+            "was trained with compat: true do: set model.compat=true"
         )
 
     def _gains(self, x: Tensor, quality: float | Tensor | None) -> list[Gains]:

@@ -12,6 +12,9 @@ log = logging.getLogger("lic_exp.models")
 CORRECTED = "corrected"
 """Key that marks weights of compat: false. The released models' keys leave no room for the opposite mark."""
 
+FALSE = "set model.compat=false (of verify: --no-compat)"
+TRUE = "set model.compat=true (of verify: without --no-compat)"
+
 GAINS = "adaptive_params_list."
 
 
@@ -20,10 +23,10 @@ def check_mode(weights: Mapping[str, Any], compat: bool) -> None:
     if (CORRECTED in weights) != compat:
         return
     if compat:
-        raise ValueError(f"these weights are of the corrected mode (they have {CORRECTED}): use compat: false")
+        raise ValueError(f"these weights are of the corrected mode (they have {CORRECTED}): {FALSE}")
     raise ValueError(
         f"these weights are not of the corrected mode (they lack {CORRECTED}): as those of the released HPCM, and "
-        "all that compat: true has trained, they would mean other pictures here: use compat: true"
+        f"all that compat: true has trained, they would mean other pictures here: {TRUE}"
     )
 
 

@@ -34,7 +34,7 @@ def test_a_checkpoint_is_measured_and_compared(tmp_path, photos, capsys, monkeyp
         assert part in said
     assert (tmp_path / "out/images.csv").is_file()
     assert main([*arguments, "--no-compat"]) == exit_codes.CONFIG
-    assert "use compat: true" in capsys.readouterr().err
+    assert "set model.compat=true (of verify: without --no-compat)" in capsys.readouterr().err
 
 
 def test_of_two_weights_in_a_checkpoint_one_is_named(tmp_path, photos, capsys):

@@ -296,14 +296,14 @@ def test_weights_remember_the_scale_rule(tmp_path):
     """Neither kind is read as the other: not from a file, in part or whole, nor by load_state_dict."""
     clean, compat = made(**AS_RELEASED | {"compat": False}), made(**AS_RELEASED)
     assert set(clean.state_dict()) - set(compat.state_dict()) == {CLEAN}
-    with pytest.raises(ValueError, match=r"divide the prior's deviation by s .*use compat: false"):
+    with pytest.raises(ValueError, match=r"divide the prior's deviation by s .*set model.compat=false"):
         compat.load_state_dict(clean.state_dict())
-    with pytest.raises(ValueError, match=r"by s\^2 .*as the released DHIC.*use compat: true"):
+    with pytest.raises(ValueError, match=r"by s\^2 .*as the released DHIC.*set model.compat=true"):
         clean.load_state_dict(compat.state_dict())
     file = tmp_path / "released.pth.tar"
     torch.save({"state_dict": compat.state_dict()}, file)
     for partial in (False, True):
-        with pytest.raises(ConfigError, match=r"model\.weights.*use compat: true"):
+        with pytest.raises(ConfigError, match=r"model\.weights.*set model.compat=true"):
             made(**AS_RELEASED | {"compat": False}, weights=str(file), partial_weights=partial)
     loaded = lic_exp.create_model("dhic_tiny", **AS_RELEASED, weights=str(file))
     assert torch.equal(loaded.em_bias, compat.em_bias)
