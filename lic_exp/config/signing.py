@@ -35,8 +35,8 @@ from lic_exp.config.stages import STAGED
 from lic_exp.data.fingerprints import file_sha256, fingerprint
 from lic_exp.data.images import list_images
 from lic_exp.data.unchanged import files_unchanged, remembered
-from lic_exp.models.file_kinds import not_regular
 from lic_exp.option_types import Neutral, Unsigned
+from lic_exp.places import not_regular
 
 SIGNATURE_DIGITS = 16
 EVALUATION_DIGITS = 8
@@ -274,8 +274,9 @@ def file_hash(path: str, key: str) -> str:
     """SHA-256 of a file. Raises ConfigError naming the config key where it cannot be read, or is none."""
     file = Path(path).expanduser()
     try:
-        if words := not_regular(file):
-            raise ConfigError([f"{key}={path} {words}"])
-        return file_sha256(file)
-    except OSError as error:
-        raise ConfigError([f"{key}={path}: {error.strerror}"]) from error
+        words = not_regular(file)
+        if not words:
+            return file_sha256(file)
+    except (OSError, ValueError) as error:  # a path may hold what none can
+        raise ConfigError([f"{key}={path}: {getattr(error, 'strerror', None) or error}"]) from error
+    raise ConfigError([f"{key}={path} {words}"])

@@ -2,7 +2,6 @@
 
 import pickletools
 import re
-import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,28 +35,13 @@ BY_FIRST_BYTES: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "is a PDF document"),
     (b"\x7fELF", "is a program or a library"),
 )
-NOT_REGULAR = (
-    (stat.S_ISDIR, "is a folder; name a file in it"),
-    (stat.S_ISFIFO, "is a pipe; name a file"),
-    (stat.S_ISSOCK, "is a socket; name a file"),
-    (lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode), "is a device; name a file"),
-)
 DAMAGED = "is damaged, no checkpoint, or written by something else than torch.save"
-
-
-def not_regular(path: Path) -> str | None:
-    """What a path is that is no regular file: opening it might wait for ever. None for a file.
-
-    Raises OSError where there is nothing.
-    """
-    mode = path.stat().st_mode
-    return next((words for is_such, words in NOT_REGULAR if is_such(mode)), None)
 
 
 def foreign_kind(path: Path) -> str | None:
     """What a file is, if torch.save cannot have written it, and what to do; None where it can.
 
-    path: of a regular file (`not_regular`). Raises OSError where it cannot be read.
+    path: of a regular file (`lic_exp.places.not_regular`). Raises OSError where it cannot be read.
     """
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
@@ -188,7 +172,7 @@ def _pickles(path: Path) -> Iterator[BinaryIO | bytes]:
 
 
 READ_BY_TORCH = re.compile(
-    r"torch\.(\w+|_utils\.\w+|storage\.\w+|nn\.parameter\.Parameter|_tensor\._rebuild_from_type_v2"
+    r"torch\.((cuda\.)?\w+|_utils\.\w+|storage\.\w+|nn\.parameter\.Parameter|_tensor\._rebuild_from_type_v2"
     r"|serialization\._get_layout)|collections\.(OrderedDict|Counter)|_codecs\.encode"
     r"|builtins\.(bytearray|set|complex)"
 )

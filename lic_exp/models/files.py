@@ -14,8 +14,9 @@ from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_g
 
 from lic_exp.atomic import open_atomically
 from lic_exp.models.file_digest import DigestingFile, is_as_written
-from lic_exp.models.file_kinds import DAMAGED, READ_BY_TORCH, SAVE_ANEW, foreign_kind, named_objects, not_regular
+from lic_exp.models.file_kinds import DAMAGED, READ_BY_TORCH, SAVE_ANEW, foreign_kind, named_objects
 from lic_exp.models.stand_ins import ALLOWED, stand_ins
+from lic_exp.places import not_regular
 from lic_exp.text import visible
 
 MSDOS_FOLDER = 0x10

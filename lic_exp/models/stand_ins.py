@@ -73,9 +73,13 @@ def stand_ins() -> list[tuple[Callable[..., Any], str]]:
     ]
 
 
+MADE_BY = {"_reconstruct": "numpy.ndarray", "_frombuffer": "numpy.ndarray", "scalar": "numpy scalar"}
+"""What the functions of NumPy make that stand in a file in place of a class."""
+
+
 def kind_of(value: object) -> str:
     """The dotted name of an object's class, also of one that was passed over."""
     if isinstance(value, StandIn):
-        return value.kind
+        return MADE_BY.get(value.kind.rpartition(".")[2], value.kind)
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

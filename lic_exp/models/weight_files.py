@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lic_exp.models.file_kinds import SAVE_ANEW
 from lic_exp.models.files import CheckpointError
 from lic_exp.models.stand_ins import kind_of
 from lic_exp.text import shortened, visible
@@ -20,6 +21,9 @@ WITHIN = ("._orig_mod.", "._fsdp_wrapped_module.", "._checkpoint_wrapped_module.
 
 COUNTERS = ("n_averaged",)
 """Tensors of torch's averages that are no weights."""
+
+USUAL = ("state_dict", "model_state_dict", "model")
+"""Where a training script's weights lie as a rule: no news to who gave the file."""
 
 DEEPEST = 5
 MOST_NAMED = 8
@@ -80,7 +84,8 @@ def find_weights(content: Any, own: Mapping[str, Tensor], path: Path, place: str
     else:
         chosen = _likeliest(candidates, own, path, content)
     if said := chosen.said():
-        log.warning("%s: %s", visible(str(path)), said)
+        usual = chosen.place in ("", *USUAL) and not chosen.taken_off and not chosen.left_out
+        log.log(logging.INFO if usual else logging.WARNING, "%s: %s", visible(str(path)), said)
     return chosen.weights
 
 
@@ -145,7 +150,7 @@ def _taken_off(key: str, name: str) -> str:
 
 def _likeliest(candidates: Sequence[Candidate], own: Mapping[str, Tensor], path: Path, content: Any) -> Candidate:
     if not candidates:
-        raise CheckpointError(f"{path} holds no state dict: {_described(content)}")
+        raise CheckpointError(f"{path} holds no state dict: {_described(content)}; {SAVE_ANEW}")
     best = max(candidates, key=lambda found: (found.shared(own), len(found.weights.keys() & own.keys())))
     least = best.shared(own)
     rivals = [found for found in candidates if least and 2 * found.shared(own) >= least and not found.equals(best)]
@@ -198,8 +203,14 @@ def _described(content: Any) -> str:
     """What stands in a file that has no tensors under names."""
     if not isinstance(content, Mapping):
         return f"it is {kind_of(content)}"
-    entries = [f"{key} ({kind_of(value)})" for key, value in content.items()]
+    entries = [f"{key} ({_kind_within(value)})" for key, value in content.items()]
     return f"it holds {some(entries)}" if entries else "it is an empty dictionary"
+
+
+def _kind_within(value: Any) -> str:
+    """Of containers also what they hold first."""
+    parts = _parts(value)
+    return f"{kind_of(value)} of {kind_of(parts[0][1])}" if parts else kind_of(value)
 
 
 def some(texts: Sequence[str], most: int = MOST_NAMED) -> str:

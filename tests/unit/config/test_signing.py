@@ -9,7 +9,7 @@ from lic_exp.config.compose import compose
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import parse
 from lic_exp.config.schema import RunConfig, TrainerConfig
-from lic_exp.config.signing import evaluation_name, signed_part
+from lic_exp.config.signing import evaluation_name, file_hash, signed_part
 from lic_exp.config.stored import stored_config
 from lic_exp.config.validation import validate
 from lic_exp.option_types import Neutral
@@ -179,6 +179,11 @@ def test_weights_count_by_content(tmp_path, base):
     assert sign(f"model.weights={first}") != signed
 
 
+def test_a_path_that_no_file_can_have_is_an_error_of_the_config():
+    with pytest.raises(ConfigError, match=r"model\.weights=.*null"):
+        file_hash("a\0b", "model.weights")
+
+
 def test_where_in_a_file_weights_lie_counts_only_where_it_is_said(tmp_path, base):
     (tmp_path / "w.pt").write_bytes(b"weights")
     weights = f"model.weights={tmp_path}/w.pt"
@@ -198,6 +203,8 @@ def test_a_config_that_is_older_than_a_key_is_named_as_before(base):
     ("override", "message"),
     [
         ("model.weights=/no/such.pt", "model.weights=/no/such.pt: No such file or directory"),
+        ("model.weights=/dev/zero", "model.weights=/dev/zero is a device; name a file"),
+        ("model.weights=/", "model.weights=/ is a folder; name a file in it"),
         ("data=folder data.train=[/no/such] data.val=[/no/such]", "data: /no/such does not exist"),
         ("data=folder data.train=[] data.val=[/no/such]", "data: data.train is empty"),
     ],

@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 import lic_exp
-from lic_exp.models.files import CheckpointError
+from lic_exp.models.files import CheckpointError, save_whole
 from lic_exp.models.weights import load_weights
 
 X = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -115,7 +115,7 @@ WRAPPED = {
 def test_wrapped_weights_load_to_equal_tensors_and_bits(trained, coded, new, tmp_path, caplog, wrapped):
     wrap, said = WRAPPED[wrapped]
     torch.save(wrap(trained), tmp_path / "w.pt")
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         load_weights(new, tmp_path / "w.pt", partial=False)
     assert f"{tmp_path / 'w.pt'}: " in caplog.text
     assert said in caplog.text
@@ -181,6 +181,30 @@ def test_a_place_that_is_not_there_names_those_that_are(trained, new, tmp_path):
     torch.save({"model": trained.state_dict(), "ema": average(trained)}, tmp_path / "w.pt")
     with pytest.raises(CheckpointError, match=r"holds no weights under EMA: there are tensors under model, ema$"):
         load_weights(new, tmp_path / "w.pt", partial=False, place="EMA")
+
+
+def test_an_average_in_a_checkpoint_of_ours_is_taken_where_it_is_named(trained, new, tmp_path, caplog):
+    """Its codec is what is meant otherwise, and nothing need be said."""
+    averaged = AveragedModel(trained)
+    with torch.no_grad():
+        averaged.module.g_a[0].weight.add_(1)
+    save_whole({"identity": "me", "codec": trained.state_dict(), "ema": averaged.state_dict()}, tmp_path / "w.pt")
+    load_weights(new, tmp_path / "w.pt", partial=False)
+    assert caplog.text == ""
+    assert torch.equal(new.g_a[0].weight, trained.g_a[0].weight)
+    made = lic_exp.create_model("hyperprior_tiny", weights=str(tmp_path / "w.pt"), weights_key="ema")
+    assert torch.equal(made.g_a[0].weight, averaged.module.g_a[0].weight)
+
+
+def test_names_in_a_file_cannot_write_to_the_terminal(trained, new, tmp_path, caplog):
+    torch.save({"\x1b[2J\n": {f"\u202e.{k}": v for k, v in trained.state_dict().items()}}, tmp_path / "w.pt")
+    load_weights(new, tmp_path / "w.pt", partial=False)
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+    torch.save({"\x1b[2J": torch.zeros(1)}, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"unknown \\x1b\[2J") as error:
+        load_weights(new, tmp_path / "w.pt", partial=False)
+    assert str(error.value).isprintable()
 
 
 # Names of earlier versions of CompressAI

@@ -4,6 +4,7 @@ import logging
 import os
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -157,14 +158,21 @@ def test_a_file_of_which_nothing_fits_is_an_error_even_in_part(new, tmp_path):
         (3, "it is int"),
         (torch.zeros(2), "it is torch.Tensor"),
         ({"state_dict": {}}, "it holds state_dict (dict)"),
-        ({"state_dict": {"a": 1}}, "it holds state_dict (dict)"),
+        ({"state_dict": {"a": 1}}, "it holds state_dict (dict of int)"),
+        ({"model": {"g_a.0.weight": np.zeros(3)}}, "it holds model (dict of numpy.ndarray)"),
+        (
+            {"shadow_params": [torch.zeros(3)], "decay": 0.9},
+            "it holds shadow_params (list of torch.Tensor), decay (float)",
+        ),
     ],
 )
 def test_a_file_without_a_state_dict_says_so(new, tmp_path, content, told):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(CheckpointError) as error:
         read_weights(new, tmp_path / "w.pt")
-    assert str(error.value) == f"{tmp_path / 'w.pt'} holds no state dict: {told}"
+    assert str(error.value) == f"{tmp_path / 'w.pt'} holds no state dict: {told}; save its tensors alone, " + (
+        "as torch.save(model.state_dict(), 'weights.pt') does"
+    )
 
 
 class Bomb:
