@@ -12,6 +12,7 @@ from analysis.grid import Grid
 from analysis.runs import Runs
 from analysis.speedup import SpeedUp
 from analysis.statistics import Interval
+from lic_exp.csv_text import frame_text
 from lic_exp.tracking import names
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def write(table: Ablation, folder: Path) -> list[Path]:
     name = f"{study.experiment}-{study.scale}" if study.scale else study.experiment
     shown = grid(table)
     texts = {"md": shown.markdown(), "tex": shown.latex(), "html": shown.html()}
-    texts["csv"] = numbers(table).to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    texts["csv"] = frame_text(numbers(table), "%.6g")
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for ending, text in texts.items():

@@ -4,7 +4,6 @@ Files are in CompressAI's results format, {"name", "description", "results": {"b
 published ones say more (data set, conventions, source), which a file may leave out.
 """
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError, CurveError
 from analysis.interpolation import Floats
+from lic_exp.csv_text import csv_text
 from lic_exp.evaluation.published import Points, PointsError, read_points
 from lic_exp.naming import UniqueNames, file_name
 
@@ -95,8 +95,7 @@ def write_curves(path: Path, curves: Sequence[Curve]) -> None:
     """
     if path.suffix == ".csv":
         _make_parent(path)
-        with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file, lineterminator="\n").writerows(_rows(told_apart(curves)))
+        path.write_text(csv_text(_rows(told_apart(curves))), encoding="utf-8", errors="backslashreplace", newline="")
     elif path.suffix == ".json" and len(curves) == 1:
         _make_parent(path)
         path.write_text(json.dumps(curves[0].to_compressai(), indent=1) + "\n")

@@ -33,6 +33,7 @@ PLACES = {
         "lic_exp.saying",
         "lic_exp.console",
     ),
+    re.compile(r"csv\.(writer|DictWriter)|\.to_csv\("): ("lic_exp.csv_text",),
 }
 """What may be done in these modules alone: there text of others is made harmless."""
 

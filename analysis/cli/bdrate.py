@@ -1,7 +1,6 @@
 """BD-rate of curves against an anchor, with what to know of each number."""
 
 import argparse
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from analysis.arguments import CURVE_HELP, console, load_curves
 from analysis.errors import AnalysisError
+from lic_exp.csv_text import records_text
 from lic_exp.saying import say
 
 if TYPE_CHECKING:
@@ -87,7 +87,4 @@ def _write(path: Path, comparisons: "Sequence[BDComparison]") -> None:
     if path.suffix == ".json":
         path.write_text(json.dumps(rows, indent=1) + "\n")
         return
-    with open(path, "w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows({**row, "flags": "; ".join(row["flags"])} for row in rows)
+    path.write_text(records_text([{**row, "flags": "; ".join(row["flags"])} for row in rows]), newline="")

@@ -1,8 +1,6 @@
 """Parameters and MACs per pixel: of runs' codecs, and published ones."""
 
 import argparse
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.arguments import console
 from analysis.errors import AnalysisError
+from lic_exp.csv_text import records_text
 
 if TYPE_CHECKING:
     from analysis.complexity import CodecCost
@@ -56,11 +55,7 @@ def as_text(costs: "Sequence[CodecCost]", suffix: str) -> str:
         rows = [TITLES, ["---"] * len(TITLES), *map(_cells, costs)]
         table = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
         return f"{table}\n\n" + "".join(f"* {line}\n" for line in _remarks(costs))
-    file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(asdict, costs))
-    return file.getvalue()
+    return records_text(list(map(asdict, costs)), COLUMNS)
 
 
 def _print(costs: "Sequence[CodecCost]") -> None:

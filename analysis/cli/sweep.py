@@ -26,11 +26,12 @@ def run(options: argparse.Namespace) -> int:
 
     from analysis.sweeps import sweep_results
     from lic_exp.console import styled
+    from lic_exp.csv_text import frame_text
 
     found = sweep_results(sweep, code=options.code)
     summary = found.summary(options.metric, options.over)
     if options.csv:
-        show(*summary.to_csv(index=False).splitlines())
+        show(*frame_text(summary).splitlines())
         return 0
     table = Table(title=styled(f"{found.name}: last {options.metric} of finished cells, 95 % interval"))
     keys = [key for key in found.keys if key not in options.over]

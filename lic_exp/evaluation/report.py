@@ -21,6 +21,7 @@ from rich.table import Table
 
 from lic_exp.atomic import write_atomically
 from lic_exp.console import styled
+from lic_exp.csv_text import frame_text
 from lic_exp.evaluation.curve_picture import write_curve
 from lic_exp.evaluation.pictures import unless_it_fails
 from lic_exp.tracking import names
@@ -149,7 +150,7 @@ class Evaluation:
             **({"points": [point.at | point.mean for point in self.points]} if self.at else {}),
             "rows": self.rows.to_dict("records"),
         }
-        write_atomically(folder / "images.csv", self.rows.to_csv(index=False))
+        write_atomically(folder / "images.csv", frame_text(self.rows))
         write_atomically(folder / "rd_point.json", _json(rd_curve(self.points)))
         (folder / "rd_curve.png").unlink(missing_ok=True)
         if len(self.points) > 1:

@@ -1,6 +1,5 @@
 """What an evaluation has coded before its end is on disk, and one image that is damaged does not stop the others."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Self, TextIO
 
 from torch import Tensor
 
+from lic_exp.csv_text import csv_text
 from lic_exp.data.images import ImageError
 from lic_exp.data.loading import FolderImages
 
@@ -53,16 +53,13 @@ class KeptRows:
         self.path = folder / KEPT
         self.images = 0
         self._file: TextIO | None = None
-        self._writer: csv.DictWriter[str] | None = None
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Those of one image."""
         if self._file is None:
             self._file = open(self.path, "w", encoding="utf-8", newline="")  # noqa: SIM115 (closed by __exit__)
-            self._writer = csv.DictWriter(self._file, list(rows[0]), lineterminator="\n")
-            self._writer.writeheader()
-        assert self._writer is not None
-        self._writer.writerows(rows)
+            self._file.write(csv_text([rows[0]]))
+        self._file.write(csv_text(row.values() for row in rows))
         self._file.flush()
         self.images += 1
 

@@ -10,6 +10,7 @@ from lic_exp.atomic import process_exists, write_json
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.stored import stored_config
+from lic_exp.csv_text import field_text
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.processes import is_here, lives
 from lic_exp.records import NewerError, RecordError, read_file, read_record
@@ -118,7 +119,7 @@ class Run:
         except ValueError as error:
             said = error if isinstance(error, RecordError) else RecordError(path, str(error))
             raise ConfigError([f"{said}; `python -m lic_exp eval {self.folder}` measures anew"]) from error
-        kinds: dict[str, Callable[[str], Any]] = {"image": str, **dict.fromkeys(NUMBERS, number)}
+        kinds: dict[str, Callable[[str], Any]] = {"image": field_text, **dict.fromkeys(NUMBERS, number)}
         return pd.read_csv(io.StringIO(text), converters=kinds)
 
     def evaluation_folder(self, name: str) -> Path:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from lic_exp.atomic import write_atomically
 from lic_exp.config.schema import RunConfig
+from lic_exp.csv_text import csv_text
 from lic_exp.evaluation.pictures import unless_it_fails
 from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.runs import build as building
@@ -113,13 +114,11 @@ def record_rates(run: RunFolder, objective: Objective) -> None:
     rates = building.evaluation_rates(objective.criterion, objective.codec, None)
     if rates is None:
         return
-    lines = ["quality,lmbda,lmbda_of_mse_in_0_1,metric"]
-    lines += [
-        f"{rate.quality:g},{rate.lmbda:.9g},{MSE_UNIT * rate.lmbda:.9g},"
-        f"{names.at_quality(names.VAL_RD_LOSS, rate.quality)}"
-        for rate in rates
-    ]
-    write_atomically(run.artifacts / "validation_rates.csv", "\n".join(lines) + "\n")
+    rows = [["quality", "lmbda", "lmbda_of_mse_in_0_1", "metric"]]
+    for rate in rates:
+        numbers = (f"{rate.quality:g}", f"{rate.lmbda:.9g}", f"{MSE_UNIT * rate.lmbda:.9g}")
+        rows.append([*numbers, names.at_quality(names.VAL_RD_LOSS, rate.quality)])
+    write_atomically(run.artifacts / "validation_rates.csv", csv_text(rows))
 
 
 def begin(trainer: Trainer, config: RunConfig, run: RunFolder, console: Console) -> None:

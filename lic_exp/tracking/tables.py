@@ -4,13 +4,18 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 
+from lic_exp.csv_text import field_text
+
 SIDES = ("height", "width")
 NUMBERS = ("rate", "lmbda", "bpp", "psnr", "ms_ssim", "ms_ssim_db")
 """Columns of numbers; an empty field was not measured."""
 
 
 def parse_table(name: str, text: str) -> list[list[str]]:
-    """The rows of an images.csv as text, its header first. Raises ValueError where it has no images or is damaged."""
+    """The rows of an images.csv as text, names as they were, its header first.
+
+    Raises ValueError where it has no images or is damaged.
+    """
     try:
         rows = list(csv.reader(io.StringIO(text, newline="")))
     except csv.Error as error:
@@ -25,7 +30,7 @@ def parse_table(name: str, text: str) -> list[list[str]]:
     for place, column in enumerate(rows[0]):
         if kind := KINDS.get(column):
             _check(name, column, kind, [row[place] for row in rows[1:]])
-    return rows
+    return [list(map(field_text, row)) for row in rows]
 
 
 def number(text: str) -> float:
