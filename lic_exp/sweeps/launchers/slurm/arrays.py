@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lic_exp.atomic import write_atomically
+from lic_exp.atomic import file_system_time, write_atomically
 from lic_exp.config.errors import ConfigError
 from lic_exp.private_interfaces import slurm_executor
 from lic_exp.records import RecordError, read_record
@@ -180,7 +180,8 @@ def adopt(sweep: SweepFolder, names: Mapping[str, Sequence[str]]) -> None:
             places = {number: int(number.partition("_")[2] or 0) for number in numbers}
             listed = content["cells"]
             _record(sweep, path, {number: listed[place] for number, place in places.items() if place < len(listed)})
-        elif time.time() - content["made"] < ORPHANED_AFTER_S:
+        # By the clock that dates the file: the submitter's may be another than this machine's.
+        elif abs(file_system_time(path.parent) - path.stat().st_mtime) < ORPHANED_AFTER_S:
             raise ConfigError(
                 [f"sweep {sweep.name} was being submitted a moment ago: give the command again in a minute"]
             )

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,7 +28,7 @@ from lic_exp.sweeps.exit_status import exit_of, is_of, outcome, status_of
 from lic_exp.sweeps.folder import Cell, SweepFolder
 from lic_exp.sweeps.launchers.slurm.arrays import job_log, job_record, task_of
 from lic_exp.sweeps.launchers.slurm.options import SlurmOptions
-from lic_exp.sweeps.launchers.slurm.queue import SlurmError, ask, details
+from lic_exp.sweeps.launchers.slurm.queue import SlurmError, ask, details, seconds_of
 from lic_exp.sweeps.states import TROUBLE, is_done, is_held, may_start
 
 LOOK_EVERY_S = 0.2
@@ -288,8 +287,9 @@ def _prepare_process() -> None:
 
 
 def _end_time(known: Mapping[str, str]) -> float | None:
-    """When SLURM will end the job [Unix s]; None where it does not say."""
-    try:
-        return datetime.fromisoformat(known["EndTime"]).timestamp()
-    except (KeyError, ValueError):
-        return None
+    """When SLURM will end the job [Unix s]; None where it does not say.
+
+    By how long it may run and has run: its EndTime is a time of day, which in autumn may be either of two.
+    """
+    limit, run = seconds_of(known.get("TimeLimit", "")), seconds_of(known.get("RunTime", ""))
+    return None if limit is None or run is None else time.time() + limit - run

@@ -171,6 +171,15 @@ def exit_code(text: str) -> int | None:
     return -number if number else code
 
 
+def seconds_of(text: str) -> int | None:
+    """Of SLURM's DAYS-HH:MM:SS, with days or without; None of its words, such as UNLIMITED."""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((24 * days + hours) * 60 + minutes) * 60 + seconds
+
+
 class SlurmError(RuntimeError):
     """SLURM could not be asked, or refused; the message is its own."""
 
