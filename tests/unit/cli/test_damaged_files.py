@@ -82,3 +82,20 @@ def test_of_what_else_show_reads(run, name, content, capsys):
     path.write_text(content)
     assert main(["show", "abcd"]) == exit_codes.DONE
     assert "files" in capsys.readouterr().out
+
+
+NULLS = ("started", "finished", "step", "max_steps", "best", "ticks", "lock", "reason", "sweep")
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("state", ["done", "running", "failed", "preempted", "created"])
+def test_of_a_status_in_which_nothing_is_known(run, line, state, capsys):
+    """Each of these keys may be null, or missing: another version, or a process that had no time, wrote it so."""
+    attempt = {"started": 0.0, "pid": 1, "host": "elsewhere", "ended": 1.0, "exit_code": 1}
+    (run.parent / ".sweeps" / "of_one-01234567" / "cells" / "abcd.attempt").write_text(json.dumps(attempt))
+    for unknown in (dict.fromkeys(NULLS), {}):
+        (run / "status.json").write_text(json.dumps({"state": state, "pid": 1, "host": "elsewhere"} | unknown))
+        assert main(line.split()) in (exit_codes.DONE, exit_codes.FAILED, exit_codes.CONFIG, exit_codes.BUSY)
+        assert "Traceback" not in "".join(capsys.readouterr())
+        if line.startswith("rm"):
+            break

@@ -17,6 +17,7 @@ from lic_exp.__main__ import main as lic_exp_main
 from lic_exp.cli.launch import main
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import load_config
+from lic_exp.runs.build import build_codec
 from lic_exp.runs.judging import judged
 from lic_exp.runs.run import Run
 from lic_exp.sweeps.create import sweep_request
@@ -173,6 +174,20 @@ def test_what_is_seen_of_images_outlives_a_refusal(here, monkeypatch, capfd):
     assert decoded == []
     (folder,) = here.glob("runs/*/")
     assert Run(folder).state == "done"
+
+
+@pytest.mark.parametrize("given", [{}, {"g_z.weight": torch.zeros(2, 2)}])
+def test_what_weights_that_fit_in_part_leave_out_is_said_where_it_is_seen(here, given, capfd):
+    codec = build_codec(load_config([*SMALL, "seed=3"]))
+    left = sorted(key for key in codec.state_dict() if key.startswith("g_a."))
+    kept = {key: value for key, value in codec.state_dict().items() if key not in left}
+    torch.save(kept | given, "given/part.pt")
+    assert main([*SMALL, "model.weights=given/part.pt", "model.partial_weights=true"]) == exit_codes.DONE
+    said = capfd.readouterr().err
+    for name in [left[0], left[1], *given]:
+        assert re.search(rf"^warning: .*given/part\.pt.*{re.escape(name)}", said, flags=re.MULTILINE)
+    (folder,) = here.glob("runs/*/")
+    assert left[0] in (folder / "run.log").read_text()
 
 
 def test_of_many_findings_those_that_are_not_shown_are_kept_elsewhere(here, capfd):

@@ -73,6 +73,24 @@ def test_a_chained_cell_is_signed_by_the_cell_it_starts_from():
 
 
 @pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("wrong", "messages"),
+    [
+        ("data.batch_size=0", 1),
+        ("model.channels=none", 1),
+        ("trainer.accumulate=3", 1),
+        ("model.weights=nowhere.pt", 1),
+    ],
+)
+def test_a_cell_whose_beginning_is_refused_says_nothing_of_a_beginning_without_a_name(wrong, messages):
+    with pytest.raises(ConfigError) as error:
+        frozen("experiment=swept", "sweep.chain={key:optimizer.lr}", "seed=3", wrong)
+    assert len(error.value.messages) == messages
+    assert wrong.partition("=")[0] in str(error.value)
+    assert "init_from" not in str(error.value)
+
+
+@pytest.mark.usefixtures("toys")
 def test_fifteen_hundred_cells_are_each_signed_once(monkeypatch):
     signed = []
     monkeypatch.setattr(
