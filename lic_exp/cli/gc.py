@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_runs, add_yes, confirmed
+from lic_exp.config.errors import ConfigError
 from lic_exp.console import console_for, styled
 from lic_exp.runs.cleaning import LOCKS, Litter, find_litter, remove_litter
 from lic_exp.saying import say, show
@@ -43,9 +44,14 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run or not confirmed(f"remove {total}?", yes=options.yes):
         show(f"nothing was removed; {total} could go")
         return exit_codes.DONE
-    freed = remove_litter(litter, lambda reason: say(f"left alone: {reason}"))
+    refused: list[str] = []
+    freed = remove_litter(litter, lambda reason: say(f"left alone: {reason}"), refused.append)
+    if len(refused) == len({item.run for item in litter}):
+        raise ConfigError(refused)
+    for reason in refused:
+        say(f"not removed: {reason}")
     show(f"removed {size_text(freed)}")
-    return exit_codes.DONE
+    return exit_codes.FAILED if refused else exit_codes.DONE
 
 
 def _print_table(litter: Sequence[Litter]) -> None:

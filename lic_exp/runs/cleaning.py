@@ -8,10 +8,12 @@ from itertools import groupby
 from pathlib import Path
 
 from lic_exp.atomic import file_system_time
+from lic_exp.config.errors import ConfigError
 from lic_exp.runs.listing import RunSummary, bytes_in, summaries, summarise
 from lic_exp.runs.lock import RunBusyError, run_lock
 from lic_exp.runs.removal import remove_run
 from lic_exp.runs.run import Run
+from lic_exp.surroundings import told_by_path
 from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
 
 CHECKPOINTS = "step checkpoints of a finished run"
@@ -87,8 +89,14 @@ def _old(path: Path) -> bool:
         return False
 
 
-def remove_litter(litter: Sequence[Litter], left_alone: Callable[[str], None]) -> int:
-    """Delete it, run by run. Returns the bytes freed. left_alone: is told of each run that is in use by now."""
+def remove_litter(
+    litter: Sequence[Litter], left_alone: Callable[[str], None], refused: Callable[[str], None] | None = None
+) -> int:
+    """Delete it, run by run, whatever becomes of the others. Returns the bytes freed.
+
+    left_alone: is told of each run that is in use by now. refused: of each that cannot be written to; None: of these
+    the first is raised, as ConfigError or OSError.
+    """
     freed = 0
     for run, group in groupby(sorted(litter, key=lambda item: str(item.run or "")), key=lambda item: item.run):
         items = list(group)
@@ -96,6 +104,11 @@ def remove_litter(litter: Sequence[Litter], left_alone: Callable[[str], None]) -
             _remove(run, items)
         except RunBusyError as error:
             left_alone(str(error))
+        except (ConfigError, OSError) as error:
+            said = told_by_path(error) if isinstance(error, OSError) else str(error)
+            if refused is None or not said:
+                raise
+            refused(said)
         else:
             freed += sum(item.bytes for item in items)
     return freed

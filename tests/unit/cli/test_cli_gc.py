@@ -12,6 +12,8 @@ from saying import said
 
 from lic_exp import exit_codes
 from lic_exp.__main__ import main
+from lic_exp.config.errors import ConfigError
+from lic_exp.runs import cleaning
 from lic_exp.runs.cleaning import find_litter, remove_litter
 from lic_exp.runs.listing import bytes_in
 from lic_exp.text import size_text
@@ -101,3 +103,32 @@ def test_gc_looks_again_at_a_run_that_was_begun_anew_meanwhile(make_run, capsys)
     remove_litter(litter, said.append)
     assert before - tree(Path("runs")) <= {f"{run.name}/.lock" for run in (done, failed)}
     assert said == [f"run {failed.name} was taken by another process meanwhile"]
+
+
+@pytest.mark.parametrize("error", [ConfigError(["paths.runs: no"]), PermissionError(13, "Permission denied", "no")])
+def test_gc_of_a_run_that_cannot_be_written_to_goes_on_with_the_others(littered, error, monkeypatch, capsys):
+    lock = cleaning.run_lock
+
+    def locked(run):
+        if run.root.name == "a" * 16:
+            raise error
+        return lock(run)
+
+    monkeypatch.setattr(cleaning, "run_lock", locked)
+    assert main(["gc", "--yes"]) == exit_codes.FAILED
+    out = capsys.readouterr()
+    assert re.search(r"^not removed: .*no", out.err, flags=re.MULTILINE)
+    assert "removed " in out.out
+    assert (littered / ("a" * 16) / ".lock").exists()
+    assert not (littered / ("b" * 16)).exists()
+    assert not (littered / ".dddd.removed").exists()
+
+
+def test_gc_that_removes_nothing_says_so_by_its_exit_code(make_run, monkeypatch, capsys):
+    def locked(run):
+        raise ConfigError(["paths.runs: no"])
+
+    make_run("a" * 16)
+    monkeypatch.setattr(cleaning, "run_lock", locked)
+    assert main(["gc", "--yes"]) == exit_codes.CONFIG
+    assert capsys.readouterr().err == "paths.runs: no\n"

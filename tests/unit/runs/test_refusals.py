@@ -122,6 +122,19 @@ def test_a_run_that_is_there_is_left_as_it_is(here, capfd):
     assert everything(folder) == before
 
 
+@pytest.mark.parametrize("preflight", ["fail", "skip"])
+def test_another_evaluation_that_is_refused_leaves_the_run_as_it_is(here, preflight, capfd):
+    given = [*SMALL, *FOLDERS, f"data.preflight={preflight}"]
+    assert main(given) == exit_codes.DONE
+    (folder,) = here.glob("runs/*/")
+    before = everything(folder)
+    assert main([*given, "evaluation.enabled=true", "evaluation.data=given/spoilt"]) == exit_codes.CONFIG
+    said = capfd.readouterr().err
+    assert "bad.png is not an image" in said
+    assert "nothing was started" in said
+    assert everything(folder) == before
+
+
 Usage = namedtuple("Usage", "total used free")
 
 
