@@ -101,6 +101,12 @@ class Table(Plain):
             partner = self.variants.get(variant.against or self.baseline)
             if partner is None or partner.overrides is None or partner.against is not None:
                 raise ValueError(f"variants.{name}.against: {variant.against!r} is no row that others can compare with")
+        for where, rates in (
+            ("rates", self.rates),
+            *((f"variants.{n}.rates", v.rates) for n, v in self.variants.items()),
+        ):
+            if wrong := [key for key, values in rates.items() if not values or len(set(values)) < len(values)]:
+                raise ValueError(f"{where}.{wrong[0]}: has a value, and each once; it is {rates[wrong[0]]}")
         if any(len(rates) > 1 for rates in (self.rates, *(variant.rates for variant in self.variants.values()))):
             raise ValueError("rates: one key makes the rates, e.g. criterion.lmbda")
         return self

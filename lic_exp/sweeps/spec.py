@@ -4,16 +4,20 @@ The node `sweep` of an experiment. Keys are those of overrides, groups included;
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from lic_exp.ablation_spec import Plain
-from lic_exp.config.errors import ConfigError
+from lic_exp.config.errors import ConfigError, did_you_mean
+from lic_exp.config.overrides import MOST_RUNS
 
 SEED = "seed"
+MOST_NAMED = 8
 
 Values = dict[str, Any]
 
@@ -76,10 +80,33 @@ class Spec(Plain):
                 raise ValueError(f"{name}.key: {part.key!r} has no values in product or zip")
         if self.chain and self.screen:
             raise ValueError("chain and screen: cells wait for one thing or the other")
-        for entry in self.exclude:
-            if unknown := sorted(set(entry) - {*axes, *(key for cell in self.include for key in cell)}):
-                raise ValueError(f"exclude: {unknown[0]!r} is no key of this sweep; it has {', '.join(axes)}")
+        lists = [*self.product.items(), *(pair for pairs in self.zip for pair in pairs.items())]
+        for key, values in lists:
+            if not values:
+                raise ValueError(f"{key}: has no values")
+        for key, values in [*self.product.items(), (SEED, self.seeds)]:
+            if again := [value for place, value in enumerate(values) if _has(values[:place], value)]:
+                raise ValueError(f"{key}: {_text(again[0])} stands there twice")
+        self._check_mentions()
         return self
+
+    def _check_mentions(self) -> None:
+        """Raise ValueError where cells are spoken of that are none: that would be passed over in silence."""
+        rows = every_row(self, {})
+        for entry in self.exclude:
+            _check_some("exclude", entry, rows)
+        left = [row for row in rows if not any(_matches(row, entry) for entry in self.exclude)]
+        if self.baseline:
+            _check_some("baseline", self.baseline, left)
+        for name, part, values in (
+            ("chain.order", self.chain, (self.chain and self.chain.order) or []),
+            ("screen.value", self.screen, [self.screen.value] if self.screen else []),
+        ):
+            for place, value in enumerate(values):
+                assert part is not None
+                _check_some(name, {part.key: value}, left)
+                if _has(values[:place], value):
+                    raise ValueError(f"{name}: {_text(value)} stands there twice")
 
     @property
     def keys(self) -> list[str]:
@@ -108,8 +135,34 @@ def parse_spec(node: Any, where: str) -> Spec:
     try:
         return Spec.model_validate(node)
     except ValidationError as error:
-        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".lstrip(": ") for fault in error.errors())
-        raise ConfigError(f"{where}: sweep: {fault}" for fault in faults) from error
+        raise ConfigError(f"{where}: sweep: {_message(fault)}" for fault in error.errors()) from error
+
+
+def _message(fault: ErrorDetails) -> str:
+    place = ".".join(map(str, fault["loc"]))
+    kinds: dict[tuple[Any, ...], type[Plain]] = {(): Spec, ("chain",): Chain, ("screen",): Screen}
+    if fault["type"] == "extra_forbidden" and (kind := kinds.get(fault["loc"][:-1])) is not None:
+        valid = list(kind.model_fields)
+        hint = did_you_mean(str(fault["loc"][-1]), valid)
+        return f"{place}: there is no such key.{hint} Valid: {', '.join(valid)}"
+    return f"{place}: {fault['msg'].removeprefix('Value error, ')}".lstrip(": ")
+
+
+def every_row(spec: Spec, chosen: Mapping[str, Sequence[Any]]) -> list[Values]:
+    """The values of every cell, those that are excluded as well. Raises ConfigError where these are too many.
+
+    chosen: {key: values} of the command line.
+    """
+    product = {key: list(chosen.get(key, values)) for key, values in spec.product.items()}
+    product |= {key: list(values) for key, values in chosen.items() if key not in spec.keys}
+    seeds = list(chosen.get(SEED, spec.seeds))
+    axes = [[{key: value} for value in values] for key, values in product.items()]
+    axes += [[dict(zip(pairs, row, strict=True)) for row in zip(*pairs.values(), strict=True)] for pairs in spec.zip]
+    if (count := math.prod(map(len, axes)) * max(1, len(seeds))) > MOST_RUNS:
+        raise ConfigError([f"sweep: that is {count} cells, and {MOST_RUNS} are the most"])
+    grid = [{k: v for part in parts for k, v in part.items()} for parts in itertools.product(*axes)]
+    grid = grid if axes or not spec.include else []
+    return [row | seed for row in [*grid, *spec.include] for seed in ([{SEED: value} for value in seeds] or [{}])]
 
 
 def points(spec: Spec, chosen: Mapping[str, Sequence[Any]]) -> list[Point]:
@@ -118,19 +171,11 @@ def points(spec: Spec, chosen: Mapping[str, Sequence[Any]]) -> list[Point]:
     chosen: {key: values} of the command line. They take the place of a product's or the seeds', choose among cells
     where the key is of a zip or an inclusion, and make a further axis where the sweep does not know the key.
     """
-    product = {key: list(chosen.get(key, values)) for key, values in spec.product.items()}
-    product |= {key: list(values) for key, values in chosen.items() if key not in spec.keys}
-    seeds = list(chosen.get(SEED, spec.seeds))
-    axes = [[{key: value} for value in values] for key, values in product.items()]
-    axes += [[dict(zip(pairs, row, strict=True)) for row in zip(*pairs.values(), strict=True)] for pairs in spec.zip]
-    grid = [{k: v for part in parts for k, v in part.items()} for parts in itertools.product(*axes)]
-    grid = grid if axes or not spec.include else []
-    rows = [row for row in [*grid, *spec.include] if not any(_matches(row, entry) for entry in spec.exclude)]
+    rows = every_row(spec, chosen)
     if spec.chain and (order := spec.chain.order):
         key = spec.chain.key
         rows.sort(key=lambda row: order.index(row.get(key)) if row.get(key) in order else len(order))
-    every = [row | seed for row in rows for seed in ([{SEED: value} for value in seeds] or [{}])]
-    kept = [row for row in every if all(key not in row or row[key] in values for key, values in chosen.items())]
+    kept = [row for row in rows if all(key not in row or row[key] in values for key, values in chosen.items())]
     kept = [row for row in kept if not any(_matches(row, entry) for entry in spec.exclude)]
     unique = list({label(row): row for row in kept}.values())
     if not unique:
@@ -162,7 +207,30 @@ def _related(cells: list[Point], spec: Spec) -> list[Point]:
 
 
 def _matches(row: Values, entry: Values) -> bool:
-    return all(key in row and row[key] == value for key, value in entry.items())
+    return all(key in row and _has([row[key]], value) for key, value in entry.items())
+
+
+def _has(values: Sequence[Any], value: Any) -> bool:
+    """Whether a value is among others; true and 1 are two."""
+    return any(one == value and isinstance(one, bool) == isinstance(value, bool) for one in values)
+
+
+def _check_some(where: str, entry: Values, rows: Sequence[Values]) -> None:
+    """Raise ValueError where no cell has all of these values. rows: the values of the cells."""
+    if not entry:
+        raise ValueError(f"{where}: names no value")
+    keys = dict.fromkeys(key for row in rows for key in row)
+    for key, value in entry.items():
+        if key not in keys:
+            raise ValueError(f"{where}: {key!r} is no key of this sweep; it has {', '.join(keys)}")
+        known = [row[key] for row in rows if key in row]
+        if not _has(known, value):
+            there = list(dict.fromkeys(label({key: one}) for one in known))
+            more = f" and {len(there) - MOST_NAMED} more" if len(there) > MOST_NAMED else ""
+            no = f"{where}: no cell has {label({key: value})}"
+            raise ValueError(f"{no}; there are {', '.join(there[:MOST_NAMED])}{more}")
+    if not any(_matches(row, entry) for row in rows):
+        raise ValueError(f"{where}: no cell has all of {label(entry)}")
 
 
 def _label(values: Values, without: Sequence[str]) -> str:

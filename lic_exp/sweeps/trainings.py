@@ -49,6 +49,10 @@ def trainings(given: Sequence[str], *, several: bool, request: LaunchRequest | N
     experiment = _experiment(given)
     request = request or (requested(given) if experiment else None)
     if request and experiment and request.table is not None:
+        if request.sweep is not None:
+            raise ConfigError(
+                [f"experiment={experiment}: has a table and a sweep, of which one says which runs there are"]
+            )
         return _of_table(given, experiment, request.table, several)
     if picked := values_of(given, VARIANT):
         raise ConfigError([f"variant={picked[0]}: only an experiment with a table has variants; name one, alone"])

@@ -167,6 +167,8 @@ def test_other_settings_are_another_study_and_the_same_are_the_same(tmp_path):
         ({"seeds": []}, "seeds: List should have at least 1 item"),
         ({"aa_seeds": [3, 7]}, "a seed stands there twice"),
         ({"rates": {"a": [1], "b": [1]}}, "one key makes the rates"),
+        ({"rates": {"a": []}}, "rates.a: has a value, and each once; it is []"),
+        ({"rates": {"a": [1, 2, 1]}}, "rates.a: has a value, and each once; it is [1, 2, 1]"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"variants": {"plain": {"label": "p", "overrides": None}}}, "overrides: null wants a `why`"),
         (

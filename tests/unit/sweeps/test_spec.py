@@ -71,13 +71,57 @@ def test_screening_marks_the_first_rate_and_groups_the_rest_over_seeds():
         ({"product": {"a": [1]}, "zip": {"a": [1]}}, "a: a key has its values in one place"),
         ({"product": {"a": [1]}, "chain": {"key": "b"}}, "chain.key: 'b' has no values"),
         ({"product": {"a": [1]}, "exclude": [{"b": 1}]}, "exclude: 'b' is no key of this sweep; it has a"),
-        ({"produce": {"a": [1]}}, "produce: Extra inputs are not permitted"),
+        ({"produce": {"a": [1]}}, "produce: there is no such key. Did you mean product? Valid: product, zip"),
+        ({"product": {"a": [1]}, "excluded": [{"a": 1}]}, "excluded: there is no such key. Did you mean exclude?"),
+        ({"product": {"a": [1]}, "chain": {"key": "a", "by": 1}}, "chain.by: there is no such key. Valid: key, order"),
+        ({"product": {"a": [1, 2]}, "exclude": [{"a": 3}]}, "exclude: no cell has a=3; there are a=1, a=2"),
+        ({"product": {"a": [1, 2]}, "exclude": [{"a": "x"}]}, "exclude: no cell has a=x; there are a=1, a=2"),
+        ({"product": {"a": [1, 2]}, "exclude": [{"a": True}]}, "exclude: no cell has a=true; there are a=1, a=2"),
+        (
+            {"product": {"a": [1]}, "seeds": [0], "exclude": [{"seed": 7}]},
+            "exclude: no cell has seed=7; there are seed=0",
+        ),
+        ({"zip": {"a": [1, 2], "b": [3, 4]}, "exclude": [{"a": 1, "b": 4}]}, "exclude: no cell has all of a=1, b=4"),
+        ({"product": {"a": [1, 2]}, "exclude": [{}]}, "exclude: names no value"),
+        ({"product": {"a": [1, 2]}, "baseline": {"a": 3}}, "baseline: no cell has a=3; there are a=1, a=2"),
+        ({"product": {"a": [1, 2]}, "baseline": {"c": 3}}, "baseline: 'c' is no key of this sweep; it has a"),
+        (
+            {"product": {"a": [1, 2]}, "exclude": [{"a": 2}], "baseline": {"a": 2}},
+            "baseline: no cell has a=2; there are a=1",
+        ),
+        (
+            {"product": {"a": [1, 2]}, "chain": {"key": "a", "order": [2, 3]}},
+            "chain.order: no cell has a=3; there are a=1, a=2",
+        ),
+        ({"product": {"a": [1, 2]}, "chain": {"key": "a", "order": [2, 2]}}, "chain.order: 2 stands there twice"),
+        (
+            {"product": {"a": [1, 2]}, "screen": {"key": "a", "value": 3, "keep": 1}},
+            "screen.value: no cell has a=3; there are a=1, a=2",
+        ),
+        ({"product": {"a": []}}, "a: has no values"),
+        ({"product": {"a": [1, 1.0]}}, "a: 1.0 stands there twice"),
+        ({"seeds": [0, 1, 0]}, "seed: 0 stands there twice"),
+        ({"product": {"a": list(range(200)), "b": list(range(200))}}, "that is 40000 cells, and 20000 are the most"),
     ],
 )
 def test_refusals(node, message):
     with pytest.raises(ConfigError, match=r"^here: sweep: ") as error:
         parse_spec(node, "here")
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "more", [{"exclude": [{"a": 2}]}, {"baseline": {"a": 2}}, {"chain": {"key": "a", "order": [2, 1]}}]
+)
+def test_what_the_command_line_leaves_out_may_be_spoken_of(more):
+    spec = {"product": {"a": [1, 2], "b": [1, 2]}, **more}
+    assert values(spec, {"a": [1]}) == [{"a": 1, "b": 1}, {"a": 1, "b": 2}]
+
+
+def test_a_chain_over_seeds_keeps_its_order():
+    spec = {"product": {"a": [1]}, "seeds": [0, 1, 2], "chain": {"key": "seed", "order": [2, 0]}}
+    found = points(parse_spec(spec, "here"), {})
+    assert [(point.values["seed"], point.after) for point in found] == [(2, None), (0, 0), (1, 1)]
 
 
 def test_excluding_everything_is_an_error():
