@@ -14,18 +14,15 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 from commands import launch
-from documents import DOCUMENTS, blocks, command_lines, write_package
+from documents import DOCUMENTS, blocks, check, command_lines, write_package
 
 from analysis.__main__ import commands as analysis_commands
 from lic_exp.cli.commands import commands as cli_commands
-from lic_exp.cli.launch import planning
 from lic_exp.config.compose import compose
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.loading import load_config
 from lic_exp.config.options import options
 from lic_exp.config.overrides import parse
-from lic_exp.config.schema import GROUPS, SEVERAL, RunConfig
-from lic_exp.sweeps.create import sweep_request
+from lic_exp.config.schema import GROUPS, SEVERAL
 from lic_exp.tracking import names
 
 FLAGS = [
@@ -66,15 +63,6 @@ def commands() -> Iterator[str]:
     """The command lines `python launch.py ...` of all documents."""
     for document in DOCUMENTS:
         yield from (line for line in command_lines(document.read_text()) if line.startswith("python launch.py"))
-
-
-def check(command: str, images: Path | None = None) -> RunConfig:
-    """The validated config of a command line, `images` in the place of /images; raises ConfigError."""
-    words = [word.replace("/images", str(images or "/images")) for word in shlex.split(command, comments=True)]
-    overrides = [word for word in words if "=" in word]
-    if "-m" in words:
-        return next(iter(sweep_request(planning(overrides)[1], several=True).frozen.configs.values()))
-    return load_config(overrides)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from hydra.errors import HydraException
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.config.hydras_keys import is_hydras, judge_hydras
 from lic_exp.config.options import conf_folders, groups, options
+from lic_exp.config.quoted_keys import with_bare_keys
 from lic_exp.config.schema import SEVERAL
 
 EXPERIMENT_NODES = ("table", "sweep")
@@ -40,7 +41,7 @@ MOST_RUNS = 20_000
 @lru_cache(maxsize=8192)
 def parsed(argument: str) -> Override:
     """A readable override, taken apart; parsing is what a sweep of a thousand cells would spend its time on."""
-    return OverridesParser.create().parse_override(argument)
+    return OverridesParser.create().parse_override(with_bare_keys(argument))
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def _judge_choice(argument: str, override: Override, valid: list[str]) -> str | 
 
 def _forced(argument: str, override: Override, known: list[str]) -> str:
     """The override with `++` where it sets a value, so that an unknown key reaches our own check."""
-    key = override.key_or_group
+    key, argument = override.key_or_group, with_bare_keys(argument)
     if key in known or key.startswith("hydra"):
         return argument.lstrip("+") if key in known else argument
     return "++" + argument.lstrip("+")
