@@ -8,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from checkout import ROOT
+from commands import SMALL_RUN
 from toy_attempts import go, only_run
 
+import lic_exp
 from analysis.__main__ import main as analyse
 from lic_exp import exit_codes
 from lic_exp.__main__ import main
+from lic_exp.cli.launch import main as launch
 from lic_exp.config.overrides import quoted
 from lic_exp.data.decoding import decode
 from lic_exp.runs import attempt
@@ -35,13 +39,33 @@ SAID = {
 }
 """What is told of a folder beside."""
 
+LOADED = {
+    "older_names": "",
+    "oldest_names": "",
+    "compiled": "_orig_mod.",
+    "compiled_parallel": "_orig_mod.module.",
+    "lightning": "model.",
+    "averaged": "module.",
+    "under_net": "net",
+    "numpy_scalar": "",
+    "arguments": "",
+}
+"""Files of weights that load, and what it is said was taken off their keys, or where they lay."""
+REFUSED = {
+    "model_and_ema": ["model", "ema"],
+    "not_finite": ["finite"],
+    "empty": ["empty"],
+    "page": ["web page"],
+}
+"""Files of weights that are refused, and words of the reason."""
+
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the script fills."""
     folder = tmp_path_factory.mktemp("cases")
     script = runpy.run_path(str(BROUGHT / "make_cases.py"))
-    for part in ("images", "curves"):
+    for part in ("images", "curves", "weights"):
         script[part](folder)
     return folder
 
@@ -132,3 +156,24 @@ def test_curves(cases, capsys):
     assert "names" in capsys.readouterr().out
     assert analyse(["bdrate", "kodak/vtm_18.0", str(curves / "two_spellings.json")]) == exit_codes.CONFIG
     assert "psnr-rgb" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_weights_that_load(cases, caplog, name):
+    own = lic_exp.create_model("hyperprior_tiny").state_dict()
+    loaded = lic_exp.create_model("hyperprior_tiny", weights=str(cases / "weights" / f"{name}.pt"), seed=1).state_dict()
+    assert LOADED[name] in caplog.text
+    assert loaded.keys() == own.keys()
+    assert all(torch.equal(loaded[key], own[key]) for key in own)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_weights_that_are_refused(cases, tmp_path, monkeypatch, capfd, name):
+    monkeypatch.chdir(tmp_path)
+    file = cases / "weights" / f"{name}.pt"
+    given = [*SMALL_RUN, f"model.weights={quoted(str(file))}"]
+    assert launch(given) == exit_codes.CONFIG
+    said = capfd.readouterr().err
+    assert all(word in said for word in (file.name, *REFUSED[name]))
+    assert "\x1b" not in said
+    assert not Path("runs").exists()
