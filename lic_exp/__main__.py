@@ -14,6 +14,7 @@ from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.divergence import DivergedError
 from lic_exp.runs.lock import RunBusyError
 from lic_exp.saying import say, show, stop_showing
+from lic_exp.surroundings import told_by_path
 from lic_exp.text import never_unencodable
 
 
@@ -47,18 +48,20 @@ def _run(module: ModuleType, options: argparse.Namespace) -> int:
     except (ConfigError, ComponentError) as error:
         say(*(error.messages if isinstance(error, ConfigError) else [str(error)]))
         return exit_codes.CONFIG
-    except RunBusyError as error:
+    except (RunBusyError, DivergedError) as error:
         say(str(error))
-        return exit_codes.BUSY
-    except DivergedError as error:
-        say(str(error))
-        return exit_codes.DIVERGED
+        return exit_codes.BUSY if isinstance(error, RunBusyError) else exit_codes.DIVERGED
     except KeyboardInterrupt:
         say("interrupted")
         return exit_codes.INTERRUPTED
     except BrokenPipeError:
         stop_showing()
         return exit_codes.DONE
+    except OSError as error:
+        if not (said := told_by_path(error)):
+            raise
+        say(said)
+        return exit_codes.FAILED
     return code
 
 

@@ -58,11 +58,10 @@ def run(options: argparse.Namespace) -> int:
     targets: list[tuple[Measure, float]] = [("bpp", value) for value in options.target_bpp]
     targets += [("psnr", value) for value in options.target_psnr]
     _check(options.qualities, [value for _, value in targets])
-    if options.out is not None:
-        _make_place(options.out)
     if found.state != "done":
         say(_so_far(found))
-    from lic_exp.evaluation.report import evaluation_table  # torch
+    from lic_exp.cli.evaluating import said_of_evaluation  # torch
+    from lic_exp.evaluation.report import evaluation_table
     from lic_exp.evaluation.unfinished import DamagedImagesError, EvaluationError
     from lic_exp.runs.reevaluation import reevaluate
 
@@ -76,20 +75,11 @@ def run(options: argparse.Namespace) -> int:
             console=console_for(sys.stderr),
         )
     except (DamagedImagesError, EvaluationError) as error:
-        say(str(error))
-        return exit_codes.CONFIG if isinstance(error, DamagedImagesError) else exit_codes.FAILED
+        return said_of_evaluation(error)
     console = console_for(sys.stdout)
     console.print(evaluation_table(evaluation))
     console.print(f"results: {folder}", markup=False, highlight=False, soft_wrap=True)
     return exit_codes.FAILED if evaluation.mismatches or evaluation.images_changed else exit_codes.DONE
-
-
-def _make_place(out: str) -> None:
-    try:
-        Path(out).mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError([f"--out={out} cannot be written: {reason}; name a folder"]) from error
 
 
 def _check(qualities: list[float] | None, targets: list[float]) -> None:

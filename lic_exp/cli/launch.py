@@ -17,6 +17,7 @@ from lic_exp.config.loading import everything_said, load_config
 from lic_exp.config.overrides import Overrides, cells
 from lic_exp.config.validation import faults
 from lic_exp.saying import say, show, stop_showing
+from lic_exp.surroundings import told_by_path
 from lic_exp.text import never_unencodable
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         stop_showing()
         return exit_codes.DONE
+    except OSError as error:
+        if not (said := told_by_path(error)):
+            raise
+        say(said)
+        return exit_codes.FAILED
     return code
 
 

@@ -11,7 +11,6 @@ from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
 from lic_exp.console import console_for
 from lic_exp.evaluation.published import Points, PointsError, names_of, published
-from lic_exp.saying import say
 
 if TYPE_CHECKING:
     from lic_exp.evaluation.report import Evaluation
@@ -43,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     curves = published_of(options.model, options.published)
-    from lic_exp.evaluation.report import evaluation_table  # torch
+    from lic_exp.cli.evaluating import said_of_evaluation  # torch
+    from lic_exp.evaluation.report import evaluation_table
     from lic_exp.evaluation.unfinished import DamagedImagesError, EvaluationError
     from lic_exp.runs.released import measure_released
 
@@ -59,8 +59,7 @@ def run(options: argparse.Namespace) -> int:
             console=console_for(sys.stderr),
         )
     except (DamagedImagesError, EvaluationError) as error:
-        say(str(error))
-        return exit_codes.CONFIG if isinstance(error, DamagedImagesError) else exit_codes.FAILED
+        return said_of_evaluation(error)
     console = console_for(sys.stdout)
     console.print(evaluation_table(measured))
     for curve in curves:

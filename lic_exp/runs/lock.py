@@ -111,6 +111,21 @@ def is_locked(folder: Path) -> bool:
 
 
 @contextmanager
+def writable(place: str | Path) -> Iterator[None]:
+    """Before anything is started: where a file below `place` cannot be made or written, its name is to blame.
+
+    Raises ConfigError then.
+    """
+    try:
+        yield
+    except Timeout:
+        raise
+    except OSError as error:
+        where = error.filename or place
+        raise ConfigError([f"paths.runs: {place} cannot be made or written to: {where}: {error.strerror}"]) from error
+
+
+@contextmanager
 def run_lock(run: RunFolder) -> Iterator[Hold]:
     """Hold the run; raises RunBusyError, naming the holder, where another process does.
 
@@ -119,15 +134,11 @@ def run_lock(run: RunFolder) -> Iterator[Hold]:
     """
     lock = FileLock(run.root / LOCK)
     try:
-        run.root.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=PATIENCE_S)
+        with writable(run.root):
+            run.root.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=PATIENCE_S)
     except Timeout:
         raise _busy(run, _status(run)) from None
-    except OSError as error:
-        where = error.filename or run.root
-        raise ConfigError(
-            [f"paths.runs: {run.root} cannot be made or written to: {where}: {error.strerror}"]
-        ) from error
     try:
         with _hold(run) as hold:
             if _is_at_work(run, hold):

@@ -1,6 +1,5 @@
 """What came of a started run, for people and as an exit code."""
 
-import errno
 import gc
 from collections.abc import Callable
 
@@ -8,12 +7,7 @@ from rich.console import Console
 
 from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
-
-SURROUNDINGS = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE),
-    *(errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE),
-}
-"""What disks, rights and limits refuse: no bug, and told by the path. run.log has the traceback."""
+from lic_exp.surroundings import told_by_path
 
 
 def guarded(action: Callable[[], object], console: Console) -> int:
@@ -55,9 +49,8 @@ def _outcome(error: Exception, console: Console) -> int:
         if isinstance(error, kind):
             console.print(str(error), markup=False, highlight=False, soft_wrap=True)
             return code
-    if isinstance(error, OSError) and error.errno in SURROUNDINGS:
-        where = f"{error.filename}: " if error.filename else ""
-        console.print(f"{where}{error.strerror}", markup=False, highlight=False, soft_wrap=True)
+    if isinstance(error, OSError) and (said := told_by_path(error)):
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
         return exit_codes.FAILED
     # Hydra would shorten the traceback to the part that helps nobody.
     console.print_exception()

@@ -14,6 +14,7 @@ from lic_exp.evaluation.unfinished import DamagedImagesError
 from lic_exp.models.files import CheckpointError
 from lic_exp.runs.evaluate import asked_folder, evaluate_run
 from lic_exp.runs.rate_targets import find_targets, write_targets
+from lic_exp.runs.results_place import place_for_results
 from lic_exp.runs.run import Run
 
 
@@ -32,23 +33,24 @@ def reevaluate(
     folder: None is the run's own evaluation where nothing else is asked for, and `asked_folder` where there is.
 
     targets: the qualities are searched that meet these, and targets.json beside the results says which they are.
-    Raises ConfigError for weights and images that cannot be read, and where the codec cannot do what is asked for, and
-    DamagedImagesError where some of the images could not be read.
+    Raises ConfigError for weights and images that cannot be read, for results that cannot be written, and where the
+    codec cannot do what is asked for, and DamagedImagesError where some of the images could not be read.
     """
-    config, found = run.config, []
+    config, found, chosen = run.config, [], folder is not None
     try:
         if folder is None and (data is not None or qualities is not None or targets or run.state != "done"):
             folder = asked_folder(run, config, data, qualities, targets)
-        if targets:
-            wanted = [Target(measure, value) for measure, value in targets]
-            found = find_targets(run, wanted, data=data, console=console)
-            qualities = sorted({target.quality for target in found})
-        evaluation = evaluate_run(run, data=data, folder=folder, qualities=qualities, console=console)
+        place = folder or run.evaluation_folder(evaluation_name(config))
+        with place_for_results(place, chosen=chosen, within=run.folder):
+            if targets:
+                wanted = [Target(measure, value) for measure, value in targets]
+                found = find_targets(run, wanted, data=data, console=console)
+                qualities = sorted({target.quality for target in found})
+            evaluation = evaluate_run(run, data=data, folder=folder, qualities=qualities, console=console)
     except DamagedImagesError:  # of the others there are results
         raise
     except (CheckpointError, ImageError) as error:
         raise ConfigError([str(error)]) from error
-    folder = folder or run.evaluation_folder(evaluation_name(config))
     if found:
-        write_targets(folder, found)
-    return evaluation, folder
+        write_targets(place, found)
+    return evaluation, place

@@ -18,6 +18,7 @@ from lic_exp.models.base import Codec
 from lic_exp.naming import file_name
 from lic_exp.runs.build import build_codec, resolve_device
 from lic_exp.runs.one_at_a_time import one_at_a_time
+from lic_exp.runs.results_place import place_for_results
 
 
 @one_at_a_time("evaluates a released checkpoint", nested=True)
@@ -44,17 +45,19 @@ def measure_released(
     try:
         images = folder_images(data)
         content = folder_fingerprint(data, "--data")
+        chosen = folder is not None
         folder = folder or _folder(checkpoint, model, weights_key, compat, content)
-        found = evaluate(
-            codec,
-            ReadableImages(images),
-            folder=folder,
-            pictures=0,
-            device=resolve_device(device),
-            progress=console,
-            name=checkpoint.name,
-            about={"data": os.path.abspath(os.path.expanduser(data)), "fingerprint": content},
-        )
+        with place_for_results(folder, chosen=chosen):
+            found = evaluate(
+                codec,
+                ReadableImages(images),
+                folder=folder,
+                pictures=0,
+                device=resolve_device(device),
+                progress=console,
+                name=checkpoint.name,
+                about={"data": os.path.abspath(os.path.expanduser(data)), "fingerprint": content},
+            )
         return found, folder
     except DamagedImagesError:
         raise

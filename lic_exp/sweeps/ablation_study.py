@@ -23,6 +23,7 @@ from lic_exp.config.signing import wanted_evaluation
 from lic_exp.config.validation import validate
 from lic_exp.manifests import read_table_record
 from lic_exp.records import NewerError, RecordError
+from lic_exp.runs.lock import writable
 from lic_exp.saying import say
 from lic_exp.sweeps.spec import SEED
 
@@ -117,8 +118,9 @@ class AblationStudy:
         manifest = self.manifest()
         digits = [manifest["study"][:8], *([mine[1]] if mine[1] else [])]
         path = folder / f"{self.name}-{'-'.join(digits)}.json"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(manifest, indent=1) + "\n")
+        with writable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(manifest, indent=1) + "\n")
         return path
 
     def manifest(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from lic_exp.config.overrides import values_of
 from lic_exp.config.request import LaunchRequest
 from lic_exp.data.unchanged import files_unchanged
 from lic_exp.runs.code_hash import packages
+from lic_exp.runs.lock import writable
 from lic_exp.runs.provenance import record_origin
 from lic_exp.saying import say
 from lic_exp.sweeps.ablation_study import AblationStudy
@@ -52,7 +53,11 @@ class SweepRequest:
 
     @files_unchanged()
     def write(self) -> SweepFolder:
-        """Put it on disk, with a copy of the code where that was asked for."""
+        """Put it on disk, with a copy of the code where that was asked for. Raises ConfigError where it cannot be."""
+        with writable(self.frozen.runs):
+            return self._write()
+
+    def _write(self) -> SweepFolder:
         if self.study is not None:
             self.study.record(next(iter(self.frozen.configs.values())))
         self.frozen.manifest["launched_by"] = self.launched_by

@@ -15,11 +15,19 @@ ASKED = ("time_limit", "cancelled", "preempted")
 
 MEMORY = re.compile(
     r"MemoryError|out ?of ?memory|can't allocate memory|cannot allocate memory|std::bad_alloc|"
-    r"not enough memory|CUBLAS_STATUS_ALLOC_FAILED|failed to map segment|unable to mmap|"
+    r"not enough memory|CUBLAS_STATUS_ALLOC_FAILED|unable to mmap|"
     r"exceeded (job |step )?memory limit|oom[-_]kill",
     re.IGNORECASE,
 )
 MEMORY_ADVICE = "lower data.batch_size, split the batch with trainer.accumulate, or run fewer cells at a time"
+
+LIBRARY = re.compile(r"static TLS|failed to map segment|cannot apply additional memory protection", re.IGNORECASE)
+"""What the loader says of a library that it could not map, be it for want of memory: no batch is there yet."""
+
+LIBRARY_ADVICE = (
+    "a library could not be loaded, which no smaller batch mends: raise or drop hydra.launcher.memory_gb where it is "
+    "given; for static TLS have that library loaded first, by LD_PRELOAD"
+)
 LOG_END_BYTES = 20_000
 
 
@@ -75,8 +83,10 @@ def diagnose(
     if asked and exit_code in (exit_codes.PREEMPTED, -signal.SIGTERM, -signal.SIGKILL, None):
         killed = "; it did not stop in time and was killed" if exit_code == -signal.SIGKILL else ""
         return asked, f"{_WHY[asked]}{killed}; it goes on from its newest checkpoint"
-    if MEMORY.search(said) or (exit_code not in _ORDERLY and not said and MEMORY.search(log)):
+    if is_of_memory(said) or (exit_code not in _ORDERLY and not said and is_of_memory(log)):
         return "out_of_memory", f"{_memory_line(last, log)}; {MEMORY_ADVICE}"
+    if LIBRARY.search(last) and exit_code not in (*_ORDERLY, None):
+        return "failed", f"{' '.join(last.split())}; {LIBRARY_ADVICE}"
     if exit_code is None or exit_code < 0:
         return _gone(exit_code, last, kernel_killed=kernel_killed)
     state, said_otherwise = {
@@ -85,6 +95,11 @@ def diagnose(
         exit_codes.DIVERGED: ("diverged", last),
     }.get(exit_code, ("failed", last or f"exit code {exit_code}"))
     return state, " ".join(said.split()) or said_otherwise
+
+
+def is_of_memory(text: str) -> bool:
+    """Whether a line tells of memory that ran out, and not of a library that could not be loaded."""
+    return any(MEMORY.search(line) and not LIBRARY.search(line) for line in text.splitlines())
 
 
 def _gone(exit_code: int | None, last: str, *, kernel_killed: bool) -> tuple[str, str]:
@@ -122,7 +137,7 @@ def _last_line(log: str) -> str:
 
 def _memory_line(last: str, log: str) -> str:
     lines = [last, *(line.strip() for line in reversed(log.splitlines()))]
-    return next((line for line in lines if MEMORY.search(line)), last)
+    return next((line for line in lines if is_of_memory(line)), last)
 
 
 def _refusal(log: str) -> str:

@@ -7,6 +7,7 @@ that was interrupted asks and tells as if it never had been.
 import importlib.util
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import is_sweep, parse, parse_each, quoted
 from lic_exp.config.request import LaunchRequest
 from lic_exp.option_types import NonNegativeInt, PositiveInt
+from lic_exp.runs.lock import writable
 from lic_exp.saying import say
 from lic_exp.sweeps.control import run_sweep
 from lic_exp.sweeps.create import OF_THE_LAUNCHER
@@ -157,7 +159,10 @@ class GrowingSweep:
         more: dict[str, Any] = {"sweep": self.folder.name, "cells": list(cells.values()), "trials": self.trials}
         more |= {"launched_by": launcher.kind, "launcher": launcher.kept()}
         more |= {key: before[key] for key in ("made",) if key in before}
-        self.sweep = write_sweep(self.folder, before | (found[-1].manifest if found else {}) | more, files)
+        manifest = before | (found[-1].manifest if found else {}) | more
+        # Later on a disk that refuses is how a search ends that has begun.
+        with writable(self.folder) if self.sweep is None else nullcontext():
+            self.sweep = write_sweep(self.folder, manifest, files)
 
     def _frozen(self, training: Training) -> Frozen:
         return freeze([training], self.given, composer=self.composer)

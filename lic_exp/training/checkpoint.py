@@ -106,7 +106,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     state = load_safely(path)
     if isinstance(state, dict) and state.get("digested") and is_as_written(path) is None:
         raise CheckpointError(f"{path} is damaged: it has lost its digest")
-    if not isinstance(state, dict) or "codec" not in state or "identity" not in state:
+    if not isinstance(state, dict) or not {"codec", "identity", "step"} <= state.keys():
         raise CheckpointError(f"{path} is no checkpoint of this platform")
     if state.get("format") != FORMAT:
         raise CheckpointError(f"{path} has checkpoint format {state.get('format')}; this version reads {FORMAT}")
