@@ -86,7 +86,7 @@ def search(given: Sequence[str], request: LaunchRequest) -> tuple[int, Path]:
     while True:
         if growing.sweep is not None and (left := growing.unfinished()):
             code = run_sweep(growing.sweep, launcher, left)
-            if code == exit_codes.PREEMPTED:
+            if code in (exit_codes.PREEMPTED, exit_codes.INTERRUPTED) and growing.unfinished():
                 return code, growing.sweep.folder
         if len(growing.trials) >= options.trials:
             break

@@ -20,6 +20,10 @@ from lic_exp.tracking.logged import logged
 
 ACTIVE = ("queued", "starting", "running")
 TROUBLE = ("failed", "diverged", "out_of_memory", "killed", "time_limit", "refused", "dead", "unreadable", "newer")
+FAILURES = tuple(state for state in TROUBLE if state != "time_limit")
+"""By which a sweep has failed; at a time limit a cell stops, and the same command goes on."""
+RETRIED = tuple(state for state in TROUBLE if state not in ("refused", "diverged"))
+"""What another try may bring to its end: the same config is refused, and the same numbers diverge, again."""
 INTERRUPTED = ("preempted", "cancelled")
 UNBEGUN = ("waiting", "blocked", "created")
 FINISHED = ("done", "stale", "screened_out")
@@ -229,13 +233,13 @@ def seconds_per_step(run: Run) -> float | None:
 
 
 def exit_code(sweep: SweepFolder, cells: Iterable[Cell]) -> int:
-    """0 where all of these are done, 1 where one failed or cannot start, 75 where one was stopped."""
+    """0 where all of these are done, 1 where one failed, 75 where none did and one was stopped, or waits for such."""
     now = states(sweep)
     asked = (now[cell.signature] for cell in cells)
     found = {one.state if one.state != "blocked" else getattr(_blocker(now, one.cell), "state", "") for one in asked}
-    if found & {*TROUBLE}:
+    if found & {*FAILURES}:
         return exit_codes.FAILED
-    return exit_codes.PREEMPTED if found & {*INTERRUPTED, *UNBEGUN, *ACTIVE} else exit_codes.DONE
+    return exit_codes.DONE if found <= {*FINISHED, ""} else exit_codes.PREEMPTED
 
 
 def count_text(found: Iterable[CellState]) -> str:

@@ -20,7 +20,7 @@ from lic_exp.sweeps.cell_process import cell_command, start_recorded
 from lic_exp.sweeps.exit_status import exit_of, outcome
 from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
 from lic_exp.sweeps.launchers.local.options import LocalOptions, slot_environment, slots
-from lic_exp.sweeps.states import FINISHED, TROUBLE, is_held, may_start, state_of
+from lic_exp.sweeps.states import FAILURES, FINISHED, RETRIED, is_held, may_start, state_of
 
 LOOK_EVERY_S = 0.1
 BEAT_EVERY_S = 5.0
@@ -124,14 +124,14 @@ class Pool:
         self.sweep.record_attempt(cell, active.record | ended)
         self._states[cell.signature] = state
         tries = self._tries.get(cell.signature, 0)
-        again = state in TROUBLE and state != "refused" and 0 < tries <= self.options.retries
+        again = state in RETRIED and 0 < tries <= self.options.retries
         if again and not self._closed:
             self.tell(f"{cell.label}: {state}, tried again: {reason}")
             self.waiting.append(cell)
             return
         minutes = (time.time() - active.record["started"]) / 60
         self.tell(f"{cell.label}: {state} after {minutes:.1f} min{f': {reason}' if reason else ''}")
-        if state in TROUBLE:
+        if state in FAILURES:
             self._failed()
 
     def _look_again(self, active: Active) -> None:

@@ -29,7 +29,7 @@ from lic_exp.sweeps.folder import Cell, SweepFolder
 from lic_exp.sweeps.launchers.slurm.arrays import job_log, job_record, task_of
 from lic_exp.sweeps.launchers.slurm.options import SlurmOptions
 from lic_exp.sweeps.launchers.slurm.queue import SlurmError, ask, details, seconds_of
-from lic_exp.sweeps.states import TROUBLE, is_done, is_held, may_start
+from lic_exp.sweeps.states import FAILURES, RETRIED, is_done, is_held, may_start
 
 LOOK_EVERY_S = 0.2
 MARK_EVERY_S = 2.0
@@ -108,7 +108,7 @@ class Job:
         """For good, and not before it was submitted again."""
         attempt = self.sweep.attempt(cell)
         current = attempt.get("job") == self.sweep.job(cell).get("job")
-        return attempt.get("state") in TROUBLE and current and not attempt.get("again")
+        return attempt.get("state") in FAILURES and current and not attempt.get("again")
 
     # The cell's one owner.
 
@@ -219,7 +219,7 @@ class Job:
         self.sweep.record_attempt(self.cell, self._record)
         if again:
             self._requeue()
-        elif state in TROUBLE and self.options.fail_fast:
+        elif state in FAILURES and self.options.fail_fast:
             self._cancel_others()
         if code is None:
             return exit_codes.PREEMPTED
@@ -251,8 +251,8 @@ class Job:
             return self._again_after_timeout()
         if state == "preempted":
             return True
-        self._record["tries"] += state in TROUBLE
-        return bool(state in TROUBLE and state != "refused" and self._record["tries"] <= self.options.retries)
+        self._record["tries"] += state in RETRIED
+        return bool(state in RETRIED and self._record["tries"] <= self.options.retries)
 
     def _again_after_timeout(self) -> bool:
         step = status_of(self.sweep.run(self.cell)).get("step") or 0

@@ -139,6 +139,33 @@ def test_a_time_limit_is_named_and_one_that_does_not_stop_is_killed(make, tmp_pa
     assert "did not stop in time and was killed" in states(sweep)["a"].reason
 
 
+def test_a_retry_comes_after_what_waits_and_only_of_what_may_end_otherwise(make):
+    sweep = make(a="once", b="done", c="diverge", d="refuse", e="kill")
+    run(sweep, retries=1)
+    assert shown(sweep) == {"a": "done", "b": "done", "c": "diverged", "d": "refused", "e": "killed"}
+    assert [len(begun(sweep, name)) for name in "abcde"] == [2, 1, 1, 1, 2]
+    assert begun(sweep, "a")[1] > max(begun(sweep, name)[0] for name in "bcde")
+
+
+@pytest.mark.parametrize(
+    ("others", "code"),
+    [
+        ({}, exit_codes.PREEMPTED),
+        ({"b": "done"}, exit_codes.PREEMPTED),
+        ({"b": ("done", {"parent": "a"})}, exit_codes.PREEMPTED),
+        ({"b": "raise"}, exit_codes.FAILED),
+        ({"b": "diverge"}, exit_codes.FAILED),
+        ({"b": "refuse"}, exit_codes.FAILED),
+    ],
+)
+def test_a_time_limit_is_a_stop_and_no_failure(make, others, code):
+    sweep = make(a="wait", **others)
+    told = run(sweep, time_limit_min=0.005, fail_fast=code == exit_codes.PREEMPTED, max_failures=1)
+    assert shown(sweep)["a"] == "time_limit"
+    assert not any("max_failures" in line or "fail_fast" in line for line in told if code == exit_codes.PREEMPTED)
+    assert exit_code(sweep, sweep.cells) == code
+
+
 def test_a_cancelled_cell_stops_or_does_not_start_until_it_is_asked_for_again(make):
     sweep = make(a="wait", b="done", c="done")
     cancel(sweep, [sweep.cells[2]])
