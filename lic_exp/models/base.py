@@ -1,7 +1,7 @@
 """The codec contract: what the objective, the regularizers and the evaluator may rely on."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import torch
@@ -13,8 +13,33 @@ from lic_exp.ops.padding import pad_to_multiple
 
 
 @dataclass(frozen=True)
-class CodecOutput:
-    """What a codec returns for a batch of B images.
+class ByKey(Mapping[str, Any]):
+    """Its fields, and what else `derived` names, read as CompressAI's dictionaries are: `output["x_hat"]`."""
+
+    derived: ClassVar[tuple[str, ...]] = ()
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self:
+            raise KeyError(f"{key!r}: {type(self).__name__} has {', '.join(self)}")
+        return getattr(self, key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def _names(self) -> list[str]:
+        first, *others = (each.name for each in fields(self))
+        return [first, *self.derived, *others]
+
+
+@dataclass(frozen=True)
+class CodecOutput(ByKey):
+    """What a codec returns for a batch of B images; also a mapping, with the keys of CompressAI's and these.
 
     x_hat: reconstruction (B, 3, H, W), nominally in [0, 1]; not clamped, so that its gradient survives.
     bits: estimated bits of every symbol, {latent name: (B, C, h, w)}, float32 or wider also under autocast.
@@ -22,6 +47,8 @@ class CodecOutput:
     latent_views: the same latents seen otherwise, {"scaled" | "mean" | ...: one tensor per entry of `latents`}; and
         "bias": one learned tensor (1, C, 1, 1), what stands above the coarsest latent, where the codec has it.
     """
+
+    derived = ("likelihoods",)
 
     x_hat: Tensor
     bits: dict[str, Tensor]
@@ -33,14 +60,10 @@ class CodecOutput:
         """Probability of every symbol, 2^-bits, as CompressAI's losses expect them."""
         return {name: torch.exp2(-bits) for name, bits in self.bits.items()}
 
-    def __getitem__(self, key: str) -> Any:
-        """CompressAI's dictionary access: `output["x_hat"]`, `output["likelihoods"]`."""
-        return getattr(self, key)
-
 
 @dataclass(frozen=True)
-class Compressed:
-    """An encoded batch.
+class Compressed(ByKey):
+    """An encoded batch; also a mapping, with CompressAI's keys and the others.
 
     strings: the transmitted bytes, [string kind][image], as in CompressAI.
     shape: (h, w) of the coarsest latent, which the decoder is given, as in CompressAI.

@@ -1,4 +1,6 @@
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -100,11 +102,56 @@ def test_bits_of_probabilities():
     torch.testing.assert_close(bits, torch.tensor([0.0, 1.0, 9 / math.log10(2)]))
 
 
-def test_output_reads_like_compressais_dictionary():
+@torch.no_grad()
+@pytest.mark.parametrize("name", ZOO)
+def test_output_reads_like_compressais_dictionary(name):
+    codec = lic_exp.create_model(name).eval()
+    output = codec(batch(codec))
+    assert isinstance(output, Mapping)
+    assert "x_hat" in output
+    assert "likelihoods" in output
+    assert "y" not in output
+    assert ["x_hat"] not in [output.keys()]
+    assert list(output.keys()) == list(output) == ["x_hat", "likelihoods", "bits", "latents", "latent_views"]
+    assert len(output) == 5
+    held = dict(output)
+    assert held["x_hat"] is output["x_hat"] is output.get("x_hat") is output.x_hat
+    assert {**output}["latents"] is output.latents
+    assert [key for key, _ in output.items()] == list(output)
+    assert all(torch.equal(held["likelihoods"][key], torch.exp2(-bits)) for key, bits in held["bits"].items())
+    assert output.get("y_hat") is None
+
+
+@pytest.mark.parametrize("key", ["y_hat", "keys", "__class__", "_names", "", None, 0])
+def test_what_an_output_does_not_have_is_a_key_error(key):
     x_hat = torch.rand(1, 3, 4, 4)
     output = CodecOutput(x_hat, {"y": torch.tensor([0.0, 1.0, 2.0])}, (x_hat,))
-    assert output["x_hat"] is x_hat
     assert output["likelihoods"]["y"].tolist() == [1.0, 0.5, 0.25]
+    assert key not in output
+    with pytest.raises(KeyError, match="CodecOutput has x_hat, likelihoods, bits, latents, latent_views"):
+        output[key]
+
+
+def test_compressed_reads_like_compressais_dictionary():
+    codec = lic_exp.create_model("factorized_tiny").eval()
+    codec.update()
+    compressed = codec.compress(batch(codec)[:1])
+    assert list(compressed) == ["strings", "shape", "state", "quality"]
+    assert compressed["strings"] is compressed.strings
+    assert dict(compressed)["shape"] == compressed.shape
+    with pytest.raises(KeyError, match="Compressed has strings, shape, state, quality"):
+        compressed["bits"]
+
+
+def test_a_codecs_own_fields_are_keys_too():
+    @dataclass(frozen=True)
+    class Masked(CodecOutput):
+        mask: Tensor | None = None
+
+    x_hat = torch.rand(1, 3, 4, 4)
+    output = Masked(x_hat, {}, (x_hat,), mask=x_hat)
+    assert output["mask"] is x_hat
+    assert list(output)[-1] == "mask"
 
 
 def test_compressed_bits_are_counted_per_image():
