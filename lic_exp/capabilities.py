@@ -32,12 +32,17 @@ class CodecFacts:
     latents: number of entries of `CodecOutput.latents`.
     variable_rate: whether one set of weights serves a range of rates.
     nested_latents: whether `CodecOutput.latents` are samples of one latent, the coarser ones contained in the finer.
+    dtypes: torch's names of the numbers that all its weights may be: ("float32", "float64"); others are refused. Empty:
+        it does not say, and nobody looks.
+    autocast: what `trainer.precision` may be beside float32.
     """
 
     downsampling_factor: int
     latents: int
     variable_rate: bool = False
     nested_latents: bool = False
+    dtypes: tuple[str, ...] = ()
+    autocast: tuple[str, ...] = ("bf16", "fp16")
 
 
 @dataclass(frozen=True)

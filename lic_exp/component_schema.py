@@ -225,11 +225,18 @@ def _facts(node: DefinitionNode, tree: ast.Module, target: str) -> Facts | None:
             facts = typing.cast(Facts, _literal(value, _FACTS, tree, f"{target}: facts must be literals"))
             for field in fields(facts):
                 given = getattr(facts, field.name)
-                if type(given) is not field.type or (field.name in COUNTS and given < 1):
+                if not _is_of(given, field.type) or (field.name in COUNTS and given < 1):
                     wanted = "a whole number from 1 on" if field.name in COUNTS else f"of the type {field.type}"
                     raise ComponentError(f"{target}: facts: {field.name}={given!r} should be {wanted}")
             return facts
     return None
+
+
+def _is_of(given: object, kind: Any) -> bool:
+    """Whether a fact is of its type: a plain one, or tuple[X, ...]."""
+    if isinstance(given, tuple) and typing.get_origin(kind) is tuple:
+        return all(type(entry) is typing.get_args(kind)[0] for entry in given)
+    return type(given) is kind
 
 
 def _statements(lineage: Lineage, options: Mapping[str, Any], target: str) -> Iterator[Statement]:

@@ -28,6 +28,7 @@ def objections(config: Mapping[str, Any], components: Components) -> Iterator[st
         if codec_facts is not None:
             yield from _disagreements(component, codec_facts, view)
         yield from _crops(component.facts, config)
+        yield from _precision(component.facts, config)
 
 
 def _node(config: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
@@ -69,3 +70,10 @@ def _crops(facts: Any, config: Mapping[str, Any]) -> Iterator[str]:
         for key in ("crop_size", "val_crop_size"):
             if data[key] is not None and data[key] < facts.min_crop_size:
                 yield f"data.{key}={data[key]}: this criterion needs at least {facts.min_crop_size} pixels"
+
+
+def _precision(facts: Any, config: Mapping[str, Any]) -> Iterator[str]:
+    """A precision in which a model does not train."""
+    precision = config["trainer"]["precision"] if "trainer" in config else "float32"
+    if isinstance(facts, CodecFacts) and precision not in (allowed := ("float32", *facts.autocast)):
+        yield f"trainer.precision={precision}: this model trains in {' or '.join(allowed)}"

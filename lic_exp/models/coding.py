@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from lic_exp.models.dtypes import check_image, check_weight_dtypes
 from lic_exp.ops.precision import one_arithmetic
 from lic_exp.private_interfaces import times_written
 
@@ -32,6 +33,7 @@ _coding: ContextVar[frozenset[int]] = ContextVar("coding", default=frozenset())
 class Coder(Protocol):
     """What is used here of a codec; what it returns and takes is a `lic_exp.models.base.Compressed`."""
 
+    facts: ClassVar[Any]
     codes_on_cpu: ClassVar[bool]
     tables_made_of: tuple[int, ...] | None
     told_where_it_codes: bool
@@ -50,6 +52,7 @@ class ByImage(tuple[Any, ...]):
 def settle(kind: type[Coder]) -> None:
     """Give a class of codecs, in place, methods that code one image at a time in one arithmetic.
 
+    They and `forward` raise ValueError for numbers that its facts do not name (`lic_exp.models.dtypes`).
     `compress`, `decompress` and `reconstruct` get each image as a tensor of its own in torch's usual order, of the
     weights' kind and on their device; the weights in that order too; eval mode; and the tables of the present weights
     where the weights have changed since `update`. What a caller had is put back.
@@ -65,6 +68,21 @@ def settle(kind: type[Coder]) -> None:
 def coding_device(codec: Coder) -> torch.device:
     """Where a codec codes: where its weights are, or on the CPU where it can do so only there."""
     return torch.device("cpu") if codec.codes_on_cpu else _home(codec).device
+
+
+def _forward(own: CodingMethod) -> CodingMethod:
+    @wraps(own)
+    def forward(self: Coder, x: Tensor, *args: Any, **options: Any) -> Any:
+        if torch.compiler.is_compiling() or _is_coding(self):
+            return own(self, x, *args, **options)
+        check_image(self, x)
+        try:
+            return own(self, x, *args, **options)
+        except RuntimeError:
+            check_weight_dtypes(self)
+            raise
+
+    return forward
 
 
 def _compress(own: CodingMethod) -> CodingMethod:
@@ -108,6 +126,7 @@ def _update(own: CodingMethod) -> CodingMethod:
         if _is_coding(self):
             own(self, *args, **options)
             return
+        check_weight_dtypes(self)
         with one_arithmetic(), _as_coding(self):
             own(self, *args, **options)
         self.tables_made_of = _written(self)
@@ -116,6 +135,7 @@ def _update(own: CodingMethod) -> CodingMethod:
 
 
 _SETTLED: dict[str, Callable[[CodingMethod], CodingMethod]] = {
+    "forward": _forward,
     "compress": _compress,
     "decompress": _decompress,
     "reconstruct": _reconstruct,
@@ -138,6 +158,7 @@ def _as_coding(codec: Coder) -> Iterator[None]:
 
 @contextmanager
 def _in_one_way(codec: Coder) -> Iterator[None]:
+    check_weight_dtypes(codec)
     made_of = codec.tables_made_of
     if made_of and made_of[0] == id(codec) and made_of != _written(codec):
         codec.update()

@@ -22,21 +22,16 @@ with warnings.catch_warnings():
     from compressai.models.base import CompressionModel
 
 from lic_exp.capabilities import CodecFacts, signed_as
+from lic_exp.models import compressai_coding as coder
 from lic_exp.models.base import Codec, CodecOutput, CodingPart, Compressed
-from lic_exp.models.compressai_coding import (
-    check_moments,
-    check_ranges,
-    check_symbols,
-    with_margin,
-    with_names_of_today,
-)
+from lic_exp.ops.precision import default_dtype, widened
 from lic_exp.option_types import PositiveInt
 from lic_exp.private_interfaces import serially_coded
 
 
 def bits_of(likelihoods: Tensor) -> Tensor:
-    """-log2 of probabilities; CompressAI bounds them below by 1e-9."""
-    return -torch.log2(likelihoods.float())
+    """-log2 of probabilities, float32 or wider; CompressAI bounds them below by 1e-9."""
+    return -torch.log2(widened(likelihoods))
 
 
 @contextmanager
@@ -62,13 +57,13 @@ def _check_what_is_coded(model: Any) -> None:
 
     def checked(inputs: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
         if mode == "symbols":
-            check_symbols(inputs if means is None else inputs - means)
+            coder.check_symbols(inputs if means is None else inputs - means)
         symbols: Tensor = quantize(inputs, mode, means)
         return symbols
 
     def restored(inputs: Tensor, means: Tensor | None = None, dtype: torch.dtype = torch.float) -> Tensor:
         if means is not None:
-            check_moments(means, "means")
+            coder.check_moments(means, "means")
         values: Tensor = dequantize(inputs, means, dtype)
         return values
 
@@ -77,7 +72,7 @@ def _check_what_is_coded(model: Any) -> None:
         build_indexes: Any = model.build_indexes
 
         def rows(scales: Tensor) -> Tensor:
-            check_moments(scales, "scales")
+            coder.check_moments(scales, "scales")
             indexes: Tensor = build_indexes(scales)
             return indexes
 
@@ -109,14 +104,14 @@ class ZooCodec(Codec):
     entropy_parameters: nn.Module
 
     def estimate(self, y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """y_hat and the likelihoods {"y", "z"} of the analysed image; all float32."""
+        """y_hat and the likelihoods {"y", "z"} of the analysed image; all float32 or wider."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> CodecOutput:
         y = self.g_a(x)
         with torch.autocast(x.device.type, enabled=False):
-            y_hat, likelihoods = self.estimate(y.float(), x)
-        x_hat = self.g_s(y_hat).float()
+            y_hat, likelihoods = self.estimate(widened(y), x)
+        x_hat = widened(self.g_s(y_hat))
         return CodecOutput(x_hat, {name: bits_of(p) for name, p in likelihoods.items()}, (y_hat,))
 
     def compress(self, x: Tensor) -> Compressed:
@@ -131,7 +126,7 @@ class ZooCodec(Codec):
         # The coarsest latent has a stride that divides the codec's factor, others are finer; they are 16 at least.
         positions = (self.facts.downsampling_factor // 16) ** 2 * height * width
         most = positions * self.entropy_bottleneck.channels + positions * getattr(self, "M", 0)
-        strings = [[with_margin(string, most) for string in kind] for kind in compressed.strings]
+        strings = [[coder.with_margin(string, most) for string in kind] for kind in compressed.strings]
         with _refusing_what_never_ends(self):
             decoded: Tensor = self.zoo.decompress(self, strings, compressed.shape)["x_hat"]
         return decoded
@@ -144,7 +139,7 @@ class ZooCodec(Codec):
         """`Codec.update`. Raises CodingError where quantiles are not finite or too far apart for tables."""
         low, median, high = self.entropy_bottleneck.quantiles.detach()[:, 0].unbind(1)
         below, above = (median - low).ceil().clamp(min=0), (high - median).ceil().clamp(min=0)  # as CompressAI has it
-        check_ranges(below + above + 1, "entropy_bottleneck.quantiles")
+        coder.check_ranges(below + above + 1, "entropy_bottleneck.quantiles")
         self.zoo.update(self, force=force)
 
     def aux_loss(self) -> Tensor:
@@ -154,7 +149,7 @@ class ZooCodec(Codec):
     def complete_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """With the names of CompressAI 1.0 to 1.2.4 in those of today, as CompressAI itself renames them; says so."""
         bottlenecks = [name for name, module in self.named_modules() if isinstance(module, EntropyBottleneck)]
-        return with_names_of_today(weights, self.state_dict().keys(), bottlenecks)
+        return coder.with_names_of_today(weights, self.state_dict().keys(), bottlenecks)
 
 
 @signed_as("factorized")
@@ -168,7 +163,7 @@ class Factorized(ZooCodec, zoo.FactorizedPrior):
     """
 
     zoo = zoo.FactorizedPrior
-    facts = CodecFacts(downsampling_factor=16, latents=1)
+    facts = CodecFacts(downsampling_factor=16, latents=1, dtypes=("float32", "float64"))
 
     def __init__(self, *, N: PositiveInt, M: PositiveInt) -> None:
         super().__init__(N=N, M=M)
@@ -189,7 +184,7 @@ class Hyperprior(ZooCodec, zoo.ScaleHyperprior):
     """
 
     zoo = zoo.ScaleHyperprior
-    facts = CodecFacts(downsampling_factor=64, latents=1)
+    facts = CodecFacts(downsampling_factor=64, latents=1, dtypes=("float32", "float64"))
 
     def __init__(self, *, N: PositiveInt, M: PositiveInt) -> None:
         super().__init__(N=N, M=M)
@@ -212,7 +207,7 @@ class MeanScaleHyperprior(ZooCodec, zoo.MeanScaleHyperprior):
     """
 
     zoo = zoo.MeanScaleHyperprior
-    facts = CodecFacts(downsampling_factor=64, latents=1)
+    facts = CodecFacts(downsampling_factor=64, latents=1, dtypes=("float32", "float64"))
 
     def __init__(self, *, N: PositiveInt, M: PositiveInt) -> None:
         super().__init__(N=N, M=M)
@@ -249,8 +244,10 @@ class AutoregressiveCodec(ZooCodec):
 
     def decompress(self, compressed: Compressed) -> Tensor:
         # CompressAI's decoder relies on a forward pass to have masked what the last update has written.
-        self.context_prediction.weight.data.mul_(self.context_prediction.mask)
-        return super().decompress(compressed)
+        weight = self.context_prediction.weight
+        weight.data.mul_(self.context_prediction.mask)
+        with default_dtype(weight.dtype):
+            return super().decompress(compressed)
 
     def reconstruct(self, compressed: Compressed) -> Tensor:
         x_hat: Tensor = self.g_s(compressed.state)
@@ -265,7 +262,7 @@ class JointAutoregressive(AutoregressiveCodec, zoo.JointAutoregressiveHierarchic
     """
 
     zoo = zoo.JointAutoregressiveHierarchicalPriors
-    facts = CodecFacts(downsampling_factor=64, latents=1)
+    facts = CodecFacts(downsampling_factor=64, latents=1, dtypes=("float32", "float64"))
 
     def __init__(self, *, N: PositiveInt, M: PositiveInt) -> None:
         super().__init__(N=N, M=M)
@@ -280,7 +277,7 @@ class Cheng2020Anchor(AutoregressiveCodec, zoo.Cheng2020Anchor):
     """
 
     zoo = zoo.Cheng2020Anchor
-    facts = CodecFacts(downsampling_factor=64, latents=1)
+    facts = CodecFacts(downsampling_factor=64, latents=1, dtypes=("float32", "float64"))
 
     def __init__(self, *, N: PositiveInt) -> None:
         super().__init__(N=N)
@@ -294,7 +291,7 @@ class Cheng2020Attention(AutoregressiveCodec, zoo.Cheng2020Attention):
     """
 
     zoo = zoo.Cheng2020Attention
-    facts = CodecFacts(downsampling_factor=64, latents=1)
+    facts = CodecFacts(downsampling_factor=64, latents=1, dtypes=("float32", "float64"))
 
     def __init__(self, *, N: PositiveInt) -> None:
         super().__init__(N=N)

@@ -1,10 +1,11 @@
-"""Arithmetic modes."""
+"""Arithmetic modes, and the dtypes of what is computed in them."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 ATTENTION = [
@@ -12,6 +13,11 @@ ATTENTION = [
     *(SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH),
 ]
 """All that torch chooses from unless told otherwise."""
+
+
+def widened(x: Tensor) -> Tensor:
+    """The same in float32, where autocast made less of it; float64 stays."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 @contextmanager
@@ -40,7 +46,7 @@ def one_arithmetic() -> Iterator[None]:
     tensors that name neither, torch's usual kernels, and one thread, since more of them sum in another order. All is
     put back afterwards.
     """
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    threads = torch.get_num_threads()
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
@@ -48,15 +54,25 @@ def one_arithmetic() -> Iterator[None]:
         stack.enter_context(repeatable_kernels())
         stack.enter_context(_set(torch.backends.mkldnn, "enabled", True))
         stack.enter_context(sdpa_kernel(ATTENTION))
+        stack.enter_context(default_dtype(torch.float32))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         try:
             torch.set_num_threads(1)
-            torch.set_default_dtype(torch.float32)
             yield
         finally:
-            torch.set_default_dtype(dtype)
             torch.set_num_threads(threads)
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Inside, tensors of floating-point numbers that name no dtype have this one."""
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(dtype)
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 @contextmanager

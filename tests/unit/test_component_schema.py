@@ -39,7 +39,7 @@ def test_options_are_the_keyword_only_parameters_with_their_types():
 def test_options_and_facts_of_a_class():
     hyperprior = describe("lic_exp.models.compressai_zoo.Hyperprior")
     assert hyperprior.options == {"N": PositiveInt, "M": PositiveInt}
-    assert hyperprior.facts == CodecFacts(downsampling_factor=64, latents=1)
+    assert hyperprior.facts == CodecFacts(downsampling_factor=64, latents=1, dtypes=("float32", "float64"))
 
 
 def test_an_inherited_constructor_is_found():
@@ -95,6 +95,9 @@ def test_a_target_that_is_not_there(target, message):
     assert message in str(error.value)
 
 
+FACTS = "facts = CodecFacts(downsampling_factor=8, latents=1, "
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -103,6 +106,9 @@ def test_a_target_that_is_not_there(target, message):
         ("def make(*, n: Optional[int]): ...", "X | None"),
         ("class make:\n    facts = CodecFacts(downsampling_factor=FACTOR, latents=1)", "facts must be literals"),
         ("class make:\n    facts = CodecFacts(downsampling=8)", "facts must be literals"),
+        (f"class make:\n    {FACTS}dtypes='float32')", "dtypes='float32' should be of the type tuple[str, ...]"),
+        (f"class make:\n    {FACTS}dtypes=(32,))", "dtypes=(32,) should be of the type tuple[str, ...]"),
+        (f"class make:\n    {FACTS}autocast=['bf16'])", "autocast=['bf16'] should be of the type tuple[str, ...]"),
     ],
 )
 def test_a_source_that_does_not_say_what_it_must(written, text, message):

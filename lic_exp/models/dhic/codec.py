@@ -16,6 +16,8 @@ from lic_exp.models.dhic.convolution import memory_format
 from lic_exp.models.dhic.latent import Latent, LatentBlock
 from lic_exp.models.dhic.network import Encoder, Merge, decoder_network, entropy_network
 from lic_exp.models.dhic.spectral import start_as_pyramid, start_as_transform
+from lic_exp.models.dtypes import check_image
+from lic_exp.ops.precision import widened
 from lic_exp.option_types import NonNegativeInt, PositiveFloat, PositiveInt
 from lic_exp.requirements import Entries, Forbids, declares
 
@@ -77,7 +79,7 @@ class DHIC(VariableRateCodec):
     black border, so that its rate of images whose sides are no multiples of 64 differs; multiples are equal.
     """
 
-    facts = CodecFacts(downsampling_factor=64, latents=4, variable_rate=True)
+    facts = CodecFacts(downsampling_factor=64, latents=4, variable_rate=True, dtypes=("float32", "float64"))
     coding_parts = (
         CodingPart("encoder", ("encoder",), encode=True, decode=False),
         CodingPart("posterior", ("em_blocks.*.posterior", "em_blocks.*.enc_resblock"), encode=True, decode=False),
@@ -164,6 +166,7 @@ class DHIC(VariableRateCodec):
         """
         if not 0 <= scales <= SCALES:
             raise ValueError(f"scales is {scales}, but there are {SCALES}: 0 to {SCALES} can be decoded")
+        check_image(self, x)
         gains = self._gains(x, quality)
         taps = self.encoder(x)
 
@@ -269,7 +272,7 @@ class DHIC(VariableRateCodec):
                 scale += 1
             else:
                 d = module(d)
-        return d.to(torch.promote_types(d.dtype, torch.float32))
+        return widened(d)
 
     def _start(self, bias: Tensor, like: Tensor, stride: int = 64) -> Tensor:
         """The bias at every position of the coarsest scale."""

@@ -11,6 +11,7 @@ from lic_exp.models.dhic.conditioning import Gains
 from lic_exp.models.dhic.convolution import Conv1x1
 from lic_exp.models.dhic.likelihood import DiscreteGaussian, training_nats
 from lic_exp.ops.bounds import Bound, upper_bound
+from lic_exp.ops.precision import widened
 
 LOG_SCALE_MOST, SOFTPLUS_SHIFT = 10.0, 2.3
 
@@ -93,19 +94,14 @@ class LatentBlock(nn.Module):
         return self._continue(f, (k + prior.scaled_mean) * gains.step), None
 
     def _prior(self, f: Tensor, gains: Gains) -> PriorMoments:
-        mean, a = _widened(self.prior(f * gains.entropy)).chunk(2, 1)
+        mean, a = widened(self.prior(f * gains.entropy)).chunk(2, 1)
         log_deviation = F.softplus(a + SOFTPLUS_SHIFT) - SOFTPLUS_SHIFT
         deviation = upper_bound(log_deviation, self.up_bound.bound).exp()
         return PriorMoments(mean, mean / gains.step, deviation / gains.step**self.scale_power)
 
     def _posterior(self, f: Tensor, tap: Tensor, gains: Gains) -> Tensor:
-        return _widened(self.posterior(torch.cat((f, self.enc_resblock(tap * gains.encoder)), 1)))
+        return widened(self.posterior(torch.cat((f, self.enc_resblock(tap * gains.encoder)), 1)))
 
     def _continue(self, f: Tensor, z: Tensor) -> Tensor:
         f_out: Tensor = f + self.z_proj(z)
         return f_out
-
-
-def _widened(x: Tensor) -> Tensor:
-    """The same in float32, where autocast made less of it."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -14,11 +14,12 @@ from lic_exp.models.hpcm.cdf_tables import boundaries, coding_tables, scale_tabl
 from lic_exp.models.hpcm.coding import Decode, Encode, Quantise, rounded
 from lic_exp.models.hpcm.compat import CORRECTED, check_mode, with_gains
 from lic_exp.models.hpcm.config import STRIDE, HPCMConfig
-from lic_exp.models.hpcm.context import ContextModel, widened
+from lic_exp.models.hpcm.context import ContextModel
 from lic_exp.models.hpcm.likelihood import SCALE_FLOOR, EntropyEstimation
 from lic_exp.models.hpcm.partition import Partition, move, partition
 from lic_exp.models.hpcm.transforms import analysis, hyper_analysis, hyper_synthesis, synthesis
 from lic_exp.ops.padding import centred, crop_centred
+from lic_exp.ops.precision import widened
 from lic_exp.option_types import NonNegativeInt, PositiveInt
 from lic_exp.requirements import Entries, Forbids, Unused, declares
 
@@ -68,7 +69,7 @@ class HPCM(ContextModel, Codec):
     need, which is what `facts` must say.
     """
 
-    facts = CodecFacts(downsampling_factor=256, latents=3, nested_latents=True)
+    facts = CodecFacts(downsampling_factor=256, latents=3, nested_latents=True, dtypes=("float32", "float64"))
     coding_parts = (
         CodingPart("g_a", ("g_a",), encode=True, decode=False),
         CodingPart("h_a", ("h_a",), encode=True, decode=False),
@@ -275,7 +276,7 @@ class HPCM(ContextModel, Codec):
 class HPCM128(HPCM):
     """`HPCM` where sides are multiples of 128: without attention, as PhiContext and 1B, or with smaller windows."""
 
-    facts = CodecFacts(downsampling_factor=128, latents=3, nested_latents=True)
+    facts = CodecFacts(downsampling_factor=128, latents=3, nested_latents=True, dtypes=("float32", "float64"))
 
 
 def _existing(tables: Tables) -> Tables:

@@ -10,6 +10,7 @@ from lic_exp.models.hpcm.coding import Step
 from lic_exp.models.hpcm.config import HPCMConfig
 from lic_exp.models.hpcm.partition import FIRST_PREDICTED, Partition, chosen, move
 from lic_exp.models.hpcm.transforms import PriorNetwork, adaptors
+from lic_exp.ops.precision import widened
 
 CALLS = (1, 3, 6)
 """By scale, how often the context model is asked: for every step but the very first, which the hyperprior gives."""
@@ -85,8 +86,3 @@ class ContextModel(nn.Module):
 def _outside(params: Tensor, masks: Tensor) -> Tensor:
     """Zeros where s2 has said it, params (B, 2 M, H, W) elsewhere."""
     return chosen(masks[0] | masks[1], torch.zeros_like(params), params, 2)
-
-
-def widened(x: Tensor) -> Tensor:
-    """The same in float32, where autocast made less of it."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
