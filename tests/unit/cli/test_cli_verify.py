@@ -49,18 +49,6 @@ def test_of_two_weights_in_a_checkpoint_one_is_named(tmp_path, photos, capsys):
     assert "not of the corrected mode" in capsys.readouterr().err
 
 
-def test_of_two_weights_in_a_checkpoint_one_is_named(tmp_path, photos, capsys):
-    weights = lic_exp.create_model("hpcm_tiny", compat=True).state_dict()
-    torch.save({"net": weights, "ema": {key: value + 1 for key, value in weights.items()}}, tmp_path / "both.pth")
-    arguments = ["verify", str(tmp_path / "both.pth"), "--model", "hpcm_tiny", "--data", str(photos / "val")]
-    assert main(arguments) == exit_codes.CONFIG
-    assert "holds weights under net and ema: say which" in capsys.readouterr().err
-    assert main([*arguments, "--weights-key", "mean"]) == exit_codes.CONFIG
-    assert "holds no weights under mean: there are tensors under net, ema" in capsys.readouterr().err
-    assert main([*arguments, "--weights-key", "ema", "--no-compat"]) == exit_codes.CONFIG
-    assert "not of the corrected mode" in capsys.readouterr().err
-
-
 def test_a_folder_without_images(tmp_path, capsys):
     torch.save(lic_exp.create_model("hpcm_tiny", compat=True).state_dict(), tmp_path / "released.pth")
     arguments = ["verify", str(tmp_path / "released.pth"), "--model", "hpcm_tiny", "--data", str(tmp_path / "none")]
