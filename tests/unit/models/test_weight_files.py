@@ -74,6 +74,18 @@ def average(codec):
     return {key: value + 1e-3 if value.is_floating_point() else value for key, value in codec.state_dict().items()}
 
 
+def training(codec):
+    """What its example script saves."""
+    optimizer = torch.optim.Adam(codec.parameters())
+    for parameter in codec.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    codec.zero_grad()
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+    states = {"optimizer": optimizer.state_dict(), "aux_optimizer": optimizer.state_dict()}
+    return {"epoch": 3, "state_dict": codec.state_dict(), "loss": 1.0, **states, "lr_scheduler": schedule.state_dict()}
+
+
 WRAPPED = {
     "DataParallel": (lambda c: nn.DataParallel(c).state_dict(), "module. was taken off"),
     "compiled": (lambda c: torch.compile(c).state_dict(), "_orig_mod. was taken off"),
@@ -106,6 +118,7 @@ WRAPPED = {
         lambda c: {"net": c.state_dict(), "discriminator": nn.Conv2d(3, 8, 3).state_dict(), "loss": torch.tensor(1.0)},
         "under net",
     ),
+    "a training of CompressAI's": (training, "lie under state_dict"),
     "the same twice": (lambda c: {"model": c.state_dict(), "state_dict": c.state_dict()}, "under model"),
     "among other entries": (lambda c: {**c.state_dict(), "epoch": 3, "arch": "x"}, "epoch, arch left out"),
 }
@@ -265,6 +278,27 @@ def test_plain_data_beside_the_tensors_is_passed_over(trained, new, tmp_path, be
     content = {"state_dict": trained.state_dict(), "beside": [BESIDE[beside]]}
     torch.save(content, tmp_path / "w.pt", _use_new_zipfile_serialization=not legacy)
     load_weights(new, tmp_path / "w.pt", partial=False)
+    assert torch.equal(new.g_a[0].weight, trained.g_a[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "elsewhere"),
+    [
+        (np.float64(1), b"numpy.core.multiarray\n", b"numpy._core.multiarray\n"),
+        (np.zeros(3), b"numpy.core.multiarray\n", b"numpy._core.multiarray\n"),
+        (pathlib.PurePosixPath("a"), b"pathlib\n", b"pathlib._local\n"),
+        (argparse.Namespace(a=1), b"argparse\nNamespace\n", b"omegaconf.dictconfig\nDictConfig\n"),
+    ],
+    ids=["a number of NumPy 2", "an array of NumPy 2", "a path of Python 3.13", "a package that need not be there"],
+)
+def test_plain_data_of_other_versions_needs_none_of_them(trained, new, tmp_path, value, name, elsewhere):
+    """The older form names a class in a line of text, which may be another."""
+    file = tmp_path / "w.pt"
+    torch.save({"state_dict": trained.state_dict(), "v": value}, file, _use_new_zipfile_serialization=False)
+    content = file.read_bytes()
+    assert name in content
+    file.write_bytes(content.replace(name, elsewhere, 1))
+    load_weights(new, file, partial=False)
     assert torch.equal(new.g_a[0].weight, trained.g_a[0].weight)
 
 
