@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lic_exp.config.loading import load_config as load
-from lic_exp.config.loading import load_part, with_values
+from lic_exp.config.loading import load_part, texts, with_values
 from lic_exp.config.options import options
 from lic_exp.config.overrides import quoted
 from lic_exp.config.schema import RunConfig
@@ -30,7 +30,7 @@ def load_config(overrides: Sequence[str] = ()) -> RunConfig:
     `config.trainer.max_steps` and the like are typed; `config.model.options["N"]` are a component's options;
     `config.plain()` is the YAML form. Raises ConfigError, all messages at once.
     """
-    return load(one_training(overrides).overrides)
+    return load(one_training(texts(overrides)).overrides)
 
 
 def signature(overrides: Sequence[str] = ()) -> str:
@@ -40,12 +40,12 @@ def signature(overrides: Sequence[str] = ()) -> str:
 
 def list_models(plugins: Sequence[str] = ()) -> list[str]:
     """The names that `create_model` and `model=` accept, those of `plugins` included."""
-    return options("model", plugins)
+    return options("model", texts(plugins, "plugins"))
 
 
 def list_regularizers(plugins: Sequence[str] = ()) -> list[str]:
     """The names that `create_regularizer` and `spectral_reg=` accept, those of `plugins` included."""
-    return options("spectral_reg", plugins)
+    return options("spectral_reg", texts(plugins, "plugins"))
 
 
 def create_model(name: str, *, plugins: Sequence[str] = (), seed: int = 0, **overrides: Any) -> "Codec":
@@ -105,7 +105,7 @@ def run(overrides: Sequence[str] = (), *, quiet: bool = False) -> Run:
     starts where an override is wrong, RunBusyError where another thread of this process trains or evaluates, and what
     the run itself raises.
     """
-    training = one_training(overrides)
+    training = one_training(texts(overrides))
     config = load(training.overrides)
     if training.study:
         training.study.record(config)
@@ -164,7 +164,7 @@ def search(overrides: Sequence[str], *, trials: int, sampler: str = "random", **
     from lic_exp.sweeps.trainings import requested
 
     chosen = ["hydra/sweeper=search", f"hydra.sweeper.trials={trials}", f"hydra.sweeper.sampler={sampler}"]
-    given = _launched([*overrides, *chosen], launcher)
+    given = _launched([*texts(overrides), *chosen], launcher)
     return Sweep(run_search(given, requested(given))[1])
 
 
@@ -178,4 +178,4 @@ def list_sweeps(runs: str | Path = "runs") -> "list[Sweep]":
 
 def _launched(overrides: Sequence[str], launcher: dict[str, Any]) -> list[str]:
     """The overrides with these options of the launcher."""
-    return [*overrides, *(f"hydra.launcher.{key}={quoted(value)}" for key, value in launcher.items())]
+    return [*texts(overrides), *(f"hydra.launcher.{key}={quoted(value)}" for key, value in launcher.items())]

@@ -140,10 +140,11 @@ def _described(target: str) -> ComponentSchema:
     options = _options(init, target) if init else {}
     facts = _first_facts(lineage, target)
     statements = tuple(_statements(lineage, options, target))
-    return ComponentSchema(target, code_name, options, facts, statements, _made(home, node, init, target))
+    return ComponentSchema(target, code_name, options, facts, statements, _made(lineage, init, target))
 
 
-def _made(home: Home, node: DefinitionNode, init: ast.FunctionDef | None, target: str) -> Made:
+def _made(lineage: Lineage, init: ast.FunctionDef | None, target: str) -> Made:
+    home, node = lineage[0]
     places = (0, math.inf) if init is None else positional(init, bound=isinstance(node, ast.ClassDef))
     found: tuple[Home, DefinitionNode] | None = (home, node)
     if isinstance(node, ast.FunctionDef):
@@ -152,7 +153,7 @@ def _made(home: Home, node: DefinitionNode, init: ast.FunctionDef | None, target
         found = resolved(home, node.returns)
     if found is None or not isinstance(found[1], ast.ClassDef):
         return Made(positional=places)
-    lineage = ancestry(*found)
+    lineage = lineage if found[1] is node else ancestry(*found)
     return Made(_first_facts(lineage, target), methods(lineage), is_whole(lineage), True, places)
 
 

@@ -14,6 +14,13 @@ NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
 
+Seed = Annotated[int, Ge(0), Le(2**64 - 1)]
+"""What a generator of random numbers begins with: torch's take 64 bits."""
+
+Threads = Annotated[int, Ge(1), Le(1024)]
+Workers = Annotated[int, Ge(0), Le(1024)]
+"""Threads, or processes, that one run starts."""
+
 Share = Annotated[float, Ge(0), Le(1)]
 """A part of a whole, in [0, 1]."""
 

@@ -18,6 +18,7 @@ component's path.
 """
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
@@ -117,6 +118,25 @@ class Entries(Statement):
             value = view.option(name)
             if value is not MISSING and len(value) != self.count:
                 yield view.led(f"{name} is {list(value)}, but needs {self.count} entries{self.what}")
+
+    def names(self) -> set[str]:
+        return set(self.options)
+
+
+class Distinct(Statement):
+    """No path stands twice in one of these lists, however it is written; why: what would come of it."""
+
+    options: Sequence[str]
+    why: str
+
+    def objections(self, view: View) -> Iterator[str]:
+        for name in self.options:
+            value = view.option(name)
+            seen: dict[str, int] = {}
+            for index, path in enumerate(value if isinstance(value, list | tuple) else ()):
+                first = seen.setdefault(os.path.abspath(os.path.expanduser(path)), index)
+                if first != index:
+                    yield view.said(f"{{here}}{name}[{first}] and [{index}] are one, {{path}}: {self.why}", path=path)
 
     def names(self) -> set[str]:
         return set(self.options)

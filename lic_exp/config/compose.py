@@ -17,8 +17,8 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import EXPERIMENT_NODES, Overrides
 from lic_exp.places import conf_folder
 
-# Setting a key of a list is a bare ValueError of OmegaConf.
-REFUSALS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError, RecursionError)
+# Setting a key of a list is a bare ValueError of OmegaConf; Hydra looks for a file by the name of each key.
+REFUSALS = (HydraException, OmegaConfBaseException, ValueError, yaml.YAMLError, RecursionError, OSError)
 
 _session = threading.RLock()
 

@@ -14,6 +14,15 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.config.validation import validate
 
 
+def texts(given: Sequence[str], what: str = "overrides") -> list[str]:
+    """What Python code gave as a list of texts. Raises ConfigError for one text, whose letters would be the entries."""
+    if isinstance(given, str):
+        raise ConfigError([f"{what}={given!r} is one text; give a list of them: [{given!r}]"])
+    if wrong := [one for one in given if not isinstance(one, str)]:
+        raise ConfigError([f"{what}: {wrong[0]!r} is no text"])
+    return list(given)
+
+
 def load_config(overrides: Sequence[str] | Overrides) -> RunConfig:
     """The config of the one run that these overrides describe.
 
@@ -22,7 +31,7 @@ def load_config(overrides: Sequence[str] | Overrides) -> RunConfig:
     if isinstance(overrides, Overrides):
         return validate(compose(overrides))
     with everything_said():
-        parsed = parse(list(overrides))
+        parsed = parse(texts(overrides))
     if parsed.sweeping:
         raise ConfigError(["these overrides describe several runs; a config is of one"])
     return validate(compose(parsed))
@@ -34,7 +43,8 @@ def everything_said() -> Iterator[None]:
     try:
         yield
     except RefusedOverridesError as error:
-        raise ConfigError([*error.messages, *_also_wrong(error.accepted)]) from None
+        more = [text for text in _also_wrong(error.accepted) if not error.concerns(text)]
+        raise ConfigError([*error.messages, *more]) from None
 
 
 def _also_wrong(accepted: Overrides) -> list[str]:
@@ -52,6 +62,7 @@ def load_part(
 
     options: of the group; set after composition, so that they need no syntax of overrides. Raises ConfigError.
     """
+    plugins = texts(plugins, "plugins")
     plain = compose(parse([f"{group}={name}", *([f"plugins=[{','.join(plugins)}]"] if plugins else [])]))
     plain[group] |= options
     return validate(plain, rules_too=False)
@@ -69,7 +80,7 @@ def overridden(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
     """The config with these overrides of single keys in it. Raises ConfigError where one cannot be read."""
     plugins = config.plugins
     with everything_said():
-        parsed = parse([*([f"plugins=[{','.join(plugins)}]"] if plugins else []), *overrides])
+        parsed = parse([*([f"plugins=[{','.join(plugins)}]"] if plugins else []), *texts(overrides)])
     if parsed.sweeping:
         raise ConfigError(["an override has several values; extend makes one run"])
     composed, plain = compose(parsed), deepcopy(config.plain())

@@ -7,7 +7,9 @@ from pydantic_core import ErrorDetails
 
 from lic_exp.config.errors import did_you_mean, nearest
 from lic_exp.config.options import conf_folders, options
+from lic_exp.config.schema import StageOverrides
 from lic_exp.records import RecordError
+from lic_exp.text import shortened
 from lic_exp.yaml_files import read_yaml
 
 # What people coming from other training scripts type first, and where it lives here.
@@ -27,6 +29,8 @@ SYNONYMS = {
     "truncation_epochs": "spectral_reg.truncation_length",
 }
 
+STAGE_KEYS = tuple(StageOverrides.model_fields)
+
 
 def value_messages(prefix: str, details: list[ErrorDetails]) -> Iterator[str]:
     """One message per value; a union such as `int | None` reports each of its members, which belong together."""
@@ -39,10 +43,12 @@ def value_messages(prefix: str, details: list[ErrorDetails]) -> Iterator[str]:
             if here[0]["type"] == "missing":
                 yield f"{prefix}{key}{place} must be given"
             elif here[0]["type"] == "extra_forbidden":
-                yield f"{prefix}{key}{place}: there is no such key"
+                word = place.rpartition(".")[2]
+                known = f".{did_you_mean(word, STAGE_KEYS)} Valid: {', '.join(STAGE_KEYS)}" if key == "stages" else ""
+                yield f"{prefix}{key}{place}: there is no such key{known}"
             else:
                 wants = dict.fromkeys(_want(detail) for detail in here)
-                yield f"{prefix}{key}{place}={here[0]['input']}: {' or '.join(wants)}"
+                yield f"{prefix}{key}{place}={shortened(str(here[0]['input']), 80)}: {' or '.join(wants)}"
 
 
 def _place(detail: ErrorDetails) -> str:

@@ -7,6 +7,7 @@ against the options there are, and values are forced in for `lic_exp.config.vali
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,7 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from lic_exp.config.errors import ConfigError, did_you_mean
+from lic_exp.config.grammar import advice
 from lic_exp.config.hydras_keys import is_hydras, judge_hydras
 from lic_exp.config.options import conf_folders, groups, options
 from lic_exp.config.quoted_keys import with_bare_keys
@@ -38,9 +40,19 @@ MOST_RUNS = 20_000
 """Of one command line."""
 
 
+NOTHING = "none"
+"""The option of a group of several that chooses no other."""
+
+UNREADABLE = (HydraException, ValueError, RecursionError)
+"""What `parsed` raises: numbers may be too long for it, brackets nested too deep."""
+
+
 @lru_cache(maxsize=8192)
 def parsed(argument: str) -> Override:
-    """A readable override, taken apart; parsing is what a sweep of a thousand cells would spend its time on."""
+    """A readable override, taken apart; parsing is what a sweep of a thousand cells would spend its time on.
+
+    Raises one of UNREADABLE, which `parse` makes messages of.
+    """
     return OverridesParser.create().parse_override(with_bare_keys(argument))
 
 
@@ -59,24 +71,33 @@ class Overrides:
 
 
 class RefusedOverridesError(ConfigError):
-    """Overrides that are wrong by themselves. accepted: the others, so that what they make can be judged as well."""
+    """Overrides that are wrong by themselves.
 
-    def __init__(self, messages: Iterable[str], accepted: Overrides) -> None:
+    accepted: the others, so that what they make can be judged as well. keys: those of the wrong ones, of which nothing
+    is known: that they are missing, or what is below them wrong, would be untrue.
+    """
+
+    def __init__(self, messages: Iterable[str], accepted: Overrides, refused: Iterable[str] = ()) -> None:
         super().__init__(messages)
         self.accepted = accepted
+        self.keys = [key for text in refused if (key := text.lstrip("+~").partition("=")[0])]
+
+    def concerns(self, message: str) -> bool:
+        """Whether a message on the config that the others make is of one of these keys."""
+        return any(re.match(rf"{re.escape(key)}([ =.:\[]|$)", message) for key in self.keys)
 
 
 def parse(arguments: Sequence[str]) -> Overrides:
     """Check overrides one by one: their syntax and the group options they choose. Raises RefusedOverridesError."""
     errors: list[str] = []
+    refused: list[str] = []
     found: list[tuple[str, Override]] = []
     for argument in arguments:
         try:
             found.append((argument, parsed(argument)))
-        except HydraException as error:
-            reason = str(error).splitlines()[0]
-            hint = "" if "=" in argument else " An override has the form key=value."
-            errors.append(f"{argument}: cannot be read ({reason}).{hint}")
+        except UNREADABLE:
+            errors.append(advice(argument, parsed, UNREADABLE))
+            refused.append(argument)
     try:
         plugins = _plugins(found)
         known = groups(plugins)
@@ -85,6 +106,7 @@ def parse(arguments: Sequence[str]) -> Overrides:
     tables = any(override.key_or_group == "experiment" for _, override in found)
     verdicts = [_judge(argument, override, known, plugins, tables=tables) for argument, override in found]
     errors += [message for message in verdicts if message]
+    refused += [argument for (argument, _), message in zip(found, verdicts, strict=True) if message]
     accepted = [
         (_forced(argument, override, known), override.is_sweep_override())
         for (argument, override), message in zip(found, verdicts, strict=True)
@@ -92,7 +114,7 @@ def parse(arguments: Sequence[str]) -> Overrides:
     ]
     if errors:
         single = [argument for argument, sweep in accepted if not sweep]
-        raise RefusedOverridesError(errors, Overrides([*_searchpath(plugins), *single], plugins, False))
+        raise RefusedOverridesError(errors, Overrides([*_searchpath(plugins), *single], plugins, False), refused)
     arguments = _searchpath(plugins) + [argument for argument, _ in accepted]
     return Overrides(arguments, plugins, any(sweep for _, sweep in accepted))
 
@@ -123,17 +145,25 @@ def quoted(value: Any) -> str:
 def values_of(arguments: Sequence[str], key: str) -> list[Any]:
     """The values that the last of these overrides gives `key`, several where it is a sweep; [] where none does."""
     found: list[Any] = []
-    for argument in arguments:
+    for argument in filter(is_readable, arguments):
         override = parsed(argument)
         if override.key_or_group == key:
             found = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
     return found
 
 
+def is_readable(argument: str) -> bool:
+    """Whether the grammar reads an override; `parse` says what is wrong with any other."""
+    try:
+        parsed(argument)
+    except UNREADABLE:
+        return False
+    return True
+
+
 def is_sweep(argument: str) -> bool:
-    """Whether a readable override holds several values."""
-    sweep: bool = parsed(argument).is_sweep_override()
-    return sweep
+    """Whether an override holds several values; of one that cannot be read it is not known."""
+    return is_readable(argument) and bool(parsed(argument).is_sweep_override())
 
 
 def _plugins(parsed: Sequence[tuple[str, Override]]) -> list[str]:
@@ -185,6 +215,11 @@ def _judge_choice(argument: str, override: Override, valid: list[str]) -> str | 
     key = override.key_or_group
     values = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
     if key in SEVERAL:
+        for together in (value for value in values if isinstance(value, list)):
+            if twice := [name for name in dict.fromkeys(map(str, together)) if together.count(name) > 1]:
+                return f"{argument}: {twice[0]} stands there twice"
+            if NOTHING in together and len(together) > 1:
+                return f"{argument}: {NOTHING} is for itself: leave it out, or choose {key}={NOTHING}"
         values = [name for value in values for name in (value or ["[]"] if isinstance(value, list) else [value])]
     wrong = ["null" if value is None else str(value) for value in values if str(value) not in valid]
     if not wrong:

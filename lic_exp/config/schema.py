@@ -6,17 +6,16 @@ component a read-only mapping. Marks say what a key means to a run's signature (
 keys stay out of it, keys with `IdleWhen` where they have no effect.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from lic_exp.component_schema import ComponentSchema
 from lic_exp.config.read_only import ReadOnly
+from lic_exp.config.texts import DeviceName, HomePath
 from lic_exp.option_types import (
     Decay,
     Neutral,
@@ -24,7 +23,10 @@ from lic_exp.option_types import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Seed,
+    Threads,
     Unsigned,
+    Workers,
 )
 
 
@@ -34,13 +36,6 @@ class IdleWhen:
 
     key: str
     value: object
-
-
-def device_name(value: str) -> str:
-    """A device as torch names it, or auto."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-        raise PydanticCustomError("device", "should be auto, cpu, cuda, or cuda:1 and the like")
-    return value
 
 
 @dataclass(frozen=True)
@@ -141,7 +136,7 @@ class DataConfig(ComponentGroup):
     flip: bool
     val_crop_size: PositiveInt | None
     val_limit: PositiveInt | None
-    num_workers: Annotated[NonNegativeInt, Unsigned()]
+    num_workers: Annotated[Workers, Unsigned()]
     cache_mb: Annotated[NonNegativeInt, Unsigned()]
     preflight: Literal["fail", "skip", "off"]
 
@@ -159,8 +154,8 @@ class EvaluationConfig(Node):
 class TrainerConfig(Node):
     max_steps: PositiveInt | None
     max_epochs: PositiveInt | None
-    device: Annotated[str, AfterValidator(device_name)]
-    threads: PositiveInt | None
+    device: DeviceName
+    threads: Threads | None
     clip_max_norm: PositiveFloat | None
     precision: Literal["float32", "bf16", "fp16"]
     compile: bool
@@ -206,7 +201,7 @@ class TrackersConfig(SeveralComponents):
 
 
 class PathsConfig(Node):
-    runs: str
+    runs: HomePath
 
 
 @dataclass(frozen=True)
@@ -231,7 +226,7 @@ class RunConfig(Node):
     """
 
     schema_version: Literal[2]
-    seed: NonNegativeInt
+    seed: Seed
     parent: str | None
     init_from: str | None
     stages: list[StageOverrides]

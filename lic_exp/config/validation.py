@@ -154,8 +154,8 @@ class _Judgement:
         self.errors += self.missing[len(self.missing) - len(missing) :]
         unknown = sorted(set(values) - set(valid), key=str)
         self.errors += [unknown_key(str(key), path, _keys(schema), self._known, self.plain) for key in unknown]
-        blank = dict(blank_values(prefix, values, schema))
         for attempt in ("as given", "with whole floats as integers"):
+            blank = dict(blank_values(prefix, values, schema))
             try:
                 given = {key: value for key, value in values.items() if key not in (*unknown, *missing)}
                 checked = schema.model_validate(given).model_dump(by_alias=True)
@@ -252,9 +252,14 @@ def _integers(values: dict[str, Any], details: list[ErrorDetails]) -> bool:
     """Turn values such as 1e5, which YAML reads as a float, into the integers that their options want."""
     changed = False
     for detail in details:
-        key, value = detail["loc"][0], detail["input"]
-        if detail["type"] == "int_type" and isinstance(value, float) and value.is_integer() and key in values:
-            values[str(key)], changed = int(value), True
+        key, value = str(detail["loc"][0]), detail["input"]
+        if detail["type"] != "int_type" or not (isinstance(value, float) and value.is_integer()) or key not in values:
+            continue
+        place = next((part for part in detail["loc"][1:] if isinstance(part, int)), None)
+        if place is None and values[key] is value:
+            values[key], changed = int(value), True
+        elif place is not None and isinstance(values[key], list) and values[key][place] is value:
+            values[key], changed = [*values[key][:place], int(value), *values[key][place + 1 :]], True
     return changed
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 from lic_exp.capabilities import signed_as
 from lic_exp.data.fingerprints import fingerprint
 from lic_exp.data.images import ImageError, ImageRef, Listed, SourceImage, list_images
-from lic_exp.option_types import NonNegativeInt, PositiveFloat, PositiveInt, Unsigned
+from lic_exp.option_types import PositiveFloat, PositiveInt, Seed, Unsigned
+from lic_exp.requirements import Distinct, declares
 
 __all__ = [
     "Bundled",
@@ -101,6 +102,7 @@ def _packaged(distribution: str, package: str, file: str) -> ImageRef:
 
 
 @signed_as("folder")
+@declares(Distinct(("train", "val"), "it would count twice; data.train_weights says how often a folder is drawn from"))
 class Folder:
     """Your own images: folders, searched recursively, single files, or patterns of file names, "DIR/*.gif".
 
@@ -202,7 +204,7 @@ class Synthetic:
         val_images: PositiveInt,
         height: PositiveInt,
         width: PositiveInt,
-        image_seed: NonNegativeInt,
+        image_seed: Seed,
     ) -> None:
         self._counts = (train_images, val_images)
         self._size = (height, width)
