@@ -1,9 +1,12 @@
 """A table of text for people: on the console, and as Markdown, LaTeX and HTML."""
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from lic_exp.text import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,7 +18,11 @@ LATEX = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
 }
+
+MARKDOWN = re.compile(r"[\\`*<>|~$]|(?<![^\W_])_|_(?![^\W_])|(?<=\])[(:]|&(?=#?\w+;)|^[#+-](?=\s)|(?<=^\d)[.)](?=\s)")
+"""What would be more than text. An underscore in a word is not, nor are brackets without an address."""
 
 STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem;color:#222}"
@@ -51,17 +58,20 @@ class Grid:
 
     def markdown(self) -> str:
         def line(cells: Sequence[str]) -> str:
-            return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+            return "| " + " | ".join(map(markdown_text, cells)) + " |"
 
         marks = ["---", *["---:"] * (len(self.header) - 1)]
         body = [line(self.header), line(marks), *map(line, self.rows)]
-        return "\n".join([f"**{self.title}**", "", *body, "", *(f"- {note}" for note in self.notes)]) + "\n"
+        notes = [f"- {markdown_text(note)}" for note in self.notes]
+        return "\n".join([f"**{markdown_text(self.title)}**", "", *body, "", *notes, ""])
 
     def latex(self) -> str:
         """A table for the package booktabs."""
 
         def line(cells: Sequence[str]) -> str:
-            return " & ".join(map(_tex, cells)) + r" \\"
+            text = " & ".join(map(_tex, cells))
+            # Else the end of the row before would take these for its own.
+            return f"{'{}' if text.startswith(('[', '*')) else ''}{text} \\\\"
 
         return "\n".join(
             [
@@ -84,9 +94,9 @@ class Grid:
         """A page of its own."""
 
         def line(tag: str, cells: Sequence[str]) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+            return "<tr>" + "".join(f"<{tag}>{_html(cell)}</{tag}>" for cell in cells) + "</tr>"
 
-        title = html.escape(self.title)
+        title = _html(self.title)
         return "\n".join(
             [
                 "<!doctype html>",
@@ -98,12 +108,21 @@ class Grid:
                 *(line("td", row) for row in self.rows),
                 "</tbody></table>",
                 "<ul>",
-                *(f"<li>{html.escape(note)}</li>" for note in self.notes),
+                *(f"<li>{_html(note)}</li>" for note in self.notes),
                 "</ul></body></html>",
                 "",
             ]
         )
 
 
+def markdown_text(text: str) -> str:
+    """A text as Markdown that shows just that, on one line."""
+    return MARKDOWN.sub(lambda found: f"\\{found[0]}", visible(text))
+
+
 def _tex(text: str) -> str:
-    return "".join(LATEX.get(sign, sign) for sign in text)
+    return "".join(LATEX.get(sign, sign) for sign in visible(text))
+
+
+def _html(text: str) -> str:
+    return html.escape(visible(text))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analysis.curve_files import METRICS, Curve, told_apart
 from analysis.errors import AnalysisError
+from lic_exp.text import visible
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -23,7 +24,9 @@ def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
     for curve, marker, style in zip(told_apart(curves), markers, styles, strict=False):
         points = sorted(zip(curve.bpp, curve.quality(metric), strict=True))
         rates, qualities = zip(*points, strict=True)
-        axes.plot(rates, qualities, linestyle=style, marker=marker, markersize=4, linewidth=1.2, label=curve.name)
+        axes.plot(
+            rates, qualities, linestyle=style, marker=marker, markersize=4, linewidth=1.2, label=_label(curve.name)
+        )
     axes.set_xlabel("rate [bpp]")
     axes.set_ylabel(METRICS[metric])
     axes.set_xlim(left=0)
@@ -34,3 +37,9 @@ def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
         text.set_parse_math(False)  # a name is a name, dollar signs and all
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
+
+
+def _label(name: str) -> str:
+    """A name as a legend takes it, which would leave out one that begins with an underscore."""
+    text = visible(name)
+    return f" {text}" if text.startswith("_") else text

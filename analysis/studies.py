@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,7 @@ def _table(path: Path, name: str, manifest: Mapping[str, Any] | None) -> Table:
 def _manifests(runs: Path, name: str) -> list[TableRecord]:
     """Those that can be read; a warning names the others. Raises AnalysisError where all are damaged."""
     found, damaged = [], []
-    for path in sorted((runs / FOLDER).glob(f"{name}-*.json")):
+    for path in sorted((runs / FOLDER).glob(f"{escape(name)}-*.json")):
         try:
             manifest = read_table_record(path)
         except RecordError as error:

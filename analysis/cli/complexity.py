@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.arguments import console
 from analysis.errors import AnalysisError
+from analysis.grid import markdown_text
 from lic_exp.csv_text import records_text
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def as_text(costs: "Sequence[CodecCost]", suffix: str) -> str:
     if suffix == ".json":
         return json.dumps([asdict(cost) for cost in costs], indent=1) + "\n"
     if suffix == ".md":
-        rows = [TITLES, ["---"] * len(TITLES), *map(_cells, costs)]
-        table = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
-        return f"{table}\n\n" + "".join(f"* {line}\n" for line in _remarks(costs))
+        rows = [TITLES, ["---"] * len(TITLES), *(list(map(markdown_text, _cells(cost))) for cost in costs)]
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        return f"{table}\n\n" + "".join(f"* {markdown_text(line)}\n" for line in _remarks(costs))
     return records_text(list(map(asdict, costs)), COLUMNS)
 
 

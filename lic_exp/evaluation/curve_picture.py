@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lic_exp.text import visible
+
 
 def write_curve(path: Path, name: str, points: Sequence[Mapping[str, float]]) -> None:
     """Write a PNG with bpp against PSNR of each point, labelled with its quality and lmbda.
@@ -31,6 +33,6 @@ def write_curve(path: Path, name: str, points: Sequence[Mapping[str, float]]) ->
     axes.margins(y=0.14)
     axes.set_xlabel("rate [bits per pixel, of real bitstreams]")
     axes.set_ylabel("PSNR [dB, 8-bit RGB]")
-    axes.set_title(f"{name}, means of {points[0]['images']} images at {len(points)} rates", parse_math=False)
+    axes.set_title(f"{visible(name)}, means of {points[0]['images']} images at {len(points)} rates", parse_math=False)
     axes.grid(alpha=0.3)
     figure.savefig(path)

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from lic_exp.metrics import to_8bit
-from lic_exp.text import shortened
+from lic_exp.text import shortened, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def describe(row: Mapping[str, Any]) -> str:
     if not math.isnan(row["ms_ssim"]):
         measures.append(f"MS-SSIM {row['ms_ssim']:.4f} ({row['ms_ssim_db']:.2f} dB)")
     at = f", quality {row['rate']:g}" if "rate" in row else ""
-    title = f"{shortened(row['image'], 80)}, {row['width']} x {row['height']}{at}\n" + "   ".join(measures)
+    title = f"{shortened(visible(row['image']), 80)}, {row['width']} x {row['height']}{at}\n" + "   ".join(measures)
     return title if row["exact"] else title + "\nthe decoder does not reproduce the encoder's picture"
 
 
