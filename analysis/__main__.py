@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from analysis.errors import AnalysisError
+from lic_exp import exit_codes
 from lic_exp.command_parser import CommandParser
 from lic_exp.saying import say, stop_showing
 from lic_exp.text import never_unencodable
@@ -18,7 +19,7 @@ FOLDER = Path(__file__).parent / "cli"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 done, 2 the command or what it names is wrong."""
+    """Run one command. Returns the exit code: 0 done, 2 the command is wrong, or what it names."""
     never_unencodable(sys.stdout, sys.stderr)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -29,9 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AnalysisError as error:
         say(str(error))
         return 2
+    except KeyboardInterrupt:
+        say("interrupted")
+        return exit_codes.INTERRUPTED
     except BrokenPipeError:
         stop_showing()
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        say(f"{error.filename} cannot be read or written: {error.strerror}")
+        return 2
     return code
 
 

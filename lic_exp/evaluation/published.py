@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lic_exp.places import PACKAGE
-from lic_exp.text import shortened
+from lic_exp.records import RecordError, read_file
+from lic_exp.text import shortened, visible
 
 FOLDER = PACKAGE.parent / "analysis" / "anchors"
 
@@ -33,6 +34,14 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 """What is measured, and the keys that results files of the field have for it, in either case, with _ or -."""
 
 MEASURES = {spelling: measure for measure, spellings in SPELLINGS.items() for spelling in spellings}
+
+MOST_BYTES = 64 * 2**20
+
+SENSIBLE = (1e-9, 1e9)
+"""Within which a rate or a quality is, but for 0, whatever its sign: what is beyond overflows where it is fitted."""
+
+LONGEST_NAME = 100
+"""Of a curve, in characters; a table or a plot has room for no more."""
 
 MOST_POINTS = 10_000
 """A curve has one point per rate; so many are a list of something else, which no table could show."""
@@ -106,18 +115,25 @@ def read_points(path: Path, name: str | None = None) -> Points:
         raise PointsError(f"{path}: lists of different lengths: " + ", ".join(f"{k} {n}" for k, n in counts.items()))
     if not 0 < counts["bpp"] <= MOST_POINTS:
         raise PointsError(f"{path} has {counts['bpp'] or 'no'} points; a curve has one per rate, {MOST_POINTS} at most")
+    for key, values in results.items():
+        if odd := [v for v in values if v and math.isfinite(v) and not SENSIBLE[0] <= abs(v) <= SENSIBLE[1]]:
+            raise PointsError(f"{path}: {key} has the value {odd[0]:g}, which is none that was measured")
     if any(value > 1 for value in results.get("ms-ssim", ())):
         raise PointsError(f'{path}: "ms-ssim" has values above 1: decibels belong under "ms-ssim-db"')
     results |= dict(_other_numbers(others, counts["bpp"]))
     about = {key: content[key] for key in KNOWN if key in content}
-    return Points(name or str(content.get("name") or path.stem), results, str(content.get("description", "")), about)
+    given = content.get("name")
+    name = name or (given if isinstance(given, str) and given.strip() else path.stem)
+    return Points(shortened(visible(name), LONGEST_NAME), results, str(content.get("description", "")), about)
 
 
 def _content(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+        return json.loads(read_file(path, MOST_BYTES).decode(), object_pairs_hook=_unique)
     except OSError as error:
         raise PointsError(f"{path} cannot be read: {error.strerror}") from error
+    except RecordError as error:
+        raise PointsError(str(error)) from error
     except RecursionError as error:
         raise PointsError(f"{path} is nested too deep to be a results file") from error
     except _TwiceError as error:
