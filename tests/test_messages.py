@@ -23,7 +23,7 @@ FILES = sorted(path for package in ("lic_exp", "analysis") for path in (ROOT / p
 OF_OTHERS = ("sweeps/launchers/slurm/", "runs/checkout.py", "runs/machine_places.py")
 """Where flags are those of other programs."""
 
-NO_KEYS = {"evaluation": {"json", "coded", "written"}, "tracker": {"sending", "sent"}}
+NO_KEYS = {"data": {"pkl"}, "evaluation": {"json", "coded", "written"}, "tracker": {"sending", "sent"}}
 """What is a file, or a moment of `lic_exp.fault_points`."""
 
 
