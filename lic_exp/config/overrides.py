@@ -29,7 +29,7 @@ from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.config.grammar import advice
 from lic_exp.config.hydras_keys import is_hydras, judge_hydras
 from lic_exp.config.options import conf_folders, groups, options
-from lic_exp.config.quoted_keys import with_bare_keys
+from lic_exp.config.quoted_keys import bare, with_bare_keys
 from lic_exp.config.schema import SEVERAL
 
 EXPERIMENT_NODES = ("table", "sweep")
@@ -136,7 +136,7 @@ def quoted(value: Any) -> str:
     if isinstance(value, str):
         return QuotedString(value, Quote.single).with_quotes()
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{quoted(part)}" for key, part in value.items()) + "}"
+        return "{" + ",".join(f"{bare(str(key)) or key}:{quoted(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(quoted, value)) + "]"
     return json.dumps(value)

@@ -28,14 +28,14 @@ def with_bare_keys(argument: str) -> str:
             opened.append(text)
         elif text in ("}", "]", ")"):
             del opened[-1:]
-        written.append(_bare(text[1:-1]) or text if is_key and len(text) > 1 and text[0] in "\"'" else text)
+        written.append(bare(text[1:-1]) or text if is_key and len(text) > 1 and text[0] in "\"'" else text)
         if not text.isspace():
             before = text
     return "".join(written)
 
 
-def _bare(key: str) -> str | None:
-    """The same key without quotes, or None."""
+def bare(key: str) -> str | None:
+    """A text as a key without quotes, or None where there is none that means it."""
     if not all(PLAIN.fullmatch(character) or character in ESCAPED for character in key) or NO_TEXT.fullmatch(key):
         return None
     return "".join(f"\\{character}" if character in ESCAPED else character for character in key)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lic_exp.config.loading import load_config
-from lic_exp.config.overrides import parse, parsed
+from lic_exp.config.overrides import parse, parsed, quoted
 from lic_exp.config.quoted_keys import NO_TEXT, with_bare_keys
 
 TEXT = st.text("abz_09.*/@?%$+-|()[]{}:=, ", min_size=1, max_size=6)
@@ -48,8 +48,9 @@ def test_all_else_stays_as_it_is(argument: str) -> None:
 
 
 @given(st.dictionaries(KEY, st.one_of(TEXT, st.integers(), st.dictionaries(KEY, TEXT, max_size=2)), max_size=3))
-def test_json_is_read_as_json(value: dict[str, object]) -> None:
+def test_json_is_read_as_json_and_written_so_that_it_can_be_read(value: dict[str, object]) -> None:
     assert parsed(f"x={json.dumps(value)}").value() == value
+    assert parsed(f"x={quoted(value)}").value() == value
 
 
 def test_a_run_has_the_same_name_either_way() -> None:
