@@ -11,37 +11,27 @@ from pathlib import Path
 from analysis.errors import AnalysisError
 from lic_exp import exit_codes
 from lic_exp.command_parser import CommandParser
-from lic_exp.saying import say, stop_showing
-from lic_exp.text import never_unencodable
+from lic_exp.program import run_program
+from lic_exp.saying import say
 
 FOLDER = Path(__file__).parent / "cli"
 """A command is a file here. Only the one that is asked for is imported."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 done, 2 the command is wrong, or what it names."""
-    never_unencodable(sys.stdout, sys.stderr)
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    """Run one command. Returns the exit code: 0 done, 1 a disk or its rights refuse, 2 the command is wrong."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return run_program(lambda: _main(given))
+
+
+def _main(arguments: Sequence[str]) -> int:
     try:
         if not arguments or arguments[0].startswith("-"):
             _parser().parse_args(arguments)
-        code = _run(arguments[0], arguments[1:])
-        sys.stdout.flush()
+        return _run(arguments[0], arguments[1:])
     except AnalysisError as error:
         say(str(error))
         return 2
-    except KeyboardInterrupt:
-        say("interrupted")
-        return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        stop_showing()
-        return 0
-    except OSError as error:
-        if error.filename is None:
-            raise
-        say(f"{error.filename} cannot be read or written: {error.strerror}")
-        return 2
-    return code
 
 
 def commands() -> dict[str, Path]:

@@ -12,16 +12,18 @@ from lic_exp.command_parser import CommandParser
 from lic_exp.component_schema import ComponentError
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.divergence import DivergedError
+from lic_exp.program import run_program
 from lic_exp.runs.lock import RunBusyError
-from lic_exp.saying import say, show, stop_showing
-from lic_exp.surroundings import told_by_path
-from lic_exp.text import never_unencodable
+from lic_exp.saying import say, show
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code (`lic_exp.exit_codes`); without a command, shows what there is."""
-    never_unencodable(sys.stdout, sys.stderr)
-    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    given = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
+    return run_program(lambda: _main(*given))
+
+
+def _main(name: str, *rest: str) -> int:
     if name in ("-h", "--help"):
         _list_commands()
         return exit_codes.DONE
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_codes.CONFIG
     module = import_module(command.module)
     if hasattr(module, "main"):
-        code: int = module.main(rest)
+        code: int = module.main(list(rest))
         return code
     parser = CommandParser(prog=f"lic_exp {name}", description=module.DESCRIPTION)
     module.add_arguments(parser)
@@ -44,24 +46,12 @@ def _run(module: ModuleType, options: argparse.Namespace) -> int:
     """Run a command; what is wrong with its arguments, or what they name, is a message and no traceback."""
     try:
         code: int = module.run(options)
-        sys.stdout.flush()
     except (ConfigError, ComponentError) as error:
         say(*(error.messages if isinstance(error, ConfigError) else [str(error)]))
         return exit_codes.CONFIG
     except (RunBusyError, DivergedError) as error:
         say(str(error))
         return exit_codes.BUSY if isinstance(error, RunBusyError) else exit_codes.DIVERGED
-    except KeyboardInterrupt:
-        say("interrupted")
-        return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        stop_showing()
-        return exit_codes.DONE
-    except OSError as error:
-        if not (said := told_by_path(error)):
-            raise
-        say(said)
-        return exit_codes.FAILED
     return code
 
 

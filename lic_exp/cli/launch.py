@@ -16,9 +16,8 @@ from lic_exp.config.hydra_app import check_flags, hand_over, hydra_shows, job_te
 from lic_exp.config.loading import everything_said, load_config
 from lic_exp.config.overrides import Overrides, cells
 from lic_exp.config.validation import faults
-from lic_exp.saying import say, show, stop_showing
-from lic_exp.surroundings import told_by_path
-from lic_exp.text import never_unencodable
+from lic_exp.program import run_program
+from lic_exp.saying import say, show
 
 if TYPE_CHECKING:
     from lic_exp.sweeps.trainings import Training
@@ -31,22 +30,8 @@ BEYOND = ("hydra.", "hydra/", "experiment=", "variant=")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (None: the process's own). Returns the exit code."""
-    never_unencodable(sys.stdout, sys.stderr)
-    try:
-        code = _launch(sys.argv[1:] if arguments is None else list(arguments))
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        say("interrupted")
-        return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        stop_showing()
-        return exit_codes.DONE
-    except OSError as error:
-        if not (said := told_by_path(error)):
-            raise
-        say(said)
-        return exit_codes.FAILED
-    return code
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return run_program(lambda: _launch(given))
 
 
 def _launch(arguments: list[str]) -> int:
