@@ -2,18 +2,20 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import TextIO
 
 from lic_exp import exit_codes
 from lic_exp.saying import say, stop_showing
 from lic_exp.surroundings import told_by_path
-from lic_exp.text import never_unencodable
+from lic_exp.text import never_unencodable, visible
 
 
 def run_program(program: Callable[[], int]) -> int:
     """Run it. Returns its exit code, or that of what ended it from outside, which is said."""
     _open_streams()
+    warnings.formatwarning = _warning_text
     try:
         if not _has_working_folder():
             say("the working folder is gone: something removed it. Change to one that is there")
@@ -45,6 +47,11 @@ def _is_stuck(stream: TextIO) -> bool:
     except OSError:
         return True
     return False
+
+
+def _warning_text(message: Warning | str, category: type[Warning], *where: object, **more: object) -> str:
+    """A library's warning on one line: it may hold names of files, and the line of code that gave it helps nobody."""
+    return f"{category.__name__}: {visible(str(message))}\n"
 
 
 def _open_streams() -> None:

@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,11 @@ def test_who_reads_or_waits_may_leave(end, code, monkeypatch):
         raise end
 
     assert run_program(program) == code
+
+
+def test_a_warning_of_a_library_is_one_line(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+
+    assert run_program(lambda: exit_codes.DONE) == exit_codes.DONE
+    text = warnings.formatwarning(UserWarning("\x1b[31m is not\navailable"), UserWarning, __file__, 1)
+    assert text == "UserWarning: \\x1b[31m is not\\navailable\n"
