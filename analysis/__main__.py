@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 
 from analysis.errors import AnalysisError
-from lic_exp import exit_codes
 from lic_exp.command_parser import CommandParser
 from lic_exp.program import run_program
 from lic_exp.saying import say
