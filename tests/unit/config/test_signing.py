@@ -68,7 +68,7 @@ def test_a_signature_is_a_short_name_for_a_folder(base):
         "trainer.resume=must",
         "tracker=none",
         "tracker.mlflow.uri=sqlite:///other.db",
-        "tracker=[none,mlflow]",
+        "tracker=[mlflow]",
         "name=label",
         "tags=[pilot]",
     ],

@@ -307,7 +307,6 @@ def chosen(*overrides):
         ("tracker=none", []),
         ("tracker=mlflow", ["mlflow"]),
         ("tracker=[mlflow,tensorboard]", ["mlflow", "tensorboard"]),
-        ("tracker=[none,mlflow]", ["mlflow"]),
         ("tracker.mlflow=null", []),
         ("debug=overfit", []),
     ],
