@@ -4,7 +4,6 @@ Files are in CompressAI's results format, {"name", "description", "results": {"b
 published ones say more (data set, conventions, source), which a file may leave out.
 """
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from analysis.errors import AnalysisError, CurveError
 from analysis.interpolation import Floats
 from lic_exp.csv_text import csv_text
 from lic_exp.evaluation.published import Points, PointsError, read_points
+from lic_exp.json_text import json_text
 from lic_exp.naming import UniqueNames, file_name
 
 METRICS = {"psnr": "PSNR [dB]", "ms-ssim-db": "MS-SSIM [dB]", "ms-ssim": "MS-SSIM"}
@@ -98,7 +98,7 @@ def write_curves(path: Path, curves: Sequence[Curve]) -> None:
         path.write_text(csv_text(_rows(told_apart(curves))), encoding="utf-8", errors="backslashreplace", newline="")
     elif path.suffix == ".json" and len(curves) == 1:
         _make_parent(path)
-        path.write_text(json.dumps(curves[0].to_compressai(), indent=1) + "\n")
+        path.write_text(json_text(curves[0].to_compressai(), indent=1) + "\n")
     elif path.suffix == "":
         files = UniqueNames(lambda name: file_name(name, 150, otherwise="curve"))
         for curve in told_apart(curves):

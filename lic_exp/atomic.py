@@ -1,19 +1,18 @@
 """Files that are whole or not there. Imports no torch."""
 
 import errno
-import json
-import math
 import os
 import re
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lic_exp.fault_points import reached
+from lic_exp.json_text import json_text
 
 TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)@(?P<host>.+)\.tmp")
 """The name of a file that is being written, and by whom."""
@@ -37,7 +36,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace `path` by a value as JSON, which knows neither NaN nor infinity: they become null."""
-    write_atomically(path, json.dumps(_finite(value), indent=1, allow_nan=False) + "\n")
+    write_atomically(path, json_text(value, indent=1) + "\n")
 
 
 @contextmanager
@@ -112,12 +111,3 @@ def _is_left_over(path: Path) -> bool:
         return file_system_time(path.parent) - path.stat().st_mtime > FORGOTTEN_AFTER_S
     except FileNotFoundError:
         return False
-
-
-def _finite(value: Any) -> Any:
-    """The value with None in place of every number that JSON does not know."""
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

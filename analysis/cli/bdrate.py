@@ -1,7 +1,6 @@
 """BD-rate of curves against an anchor, with what to know of each number."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 from analysis.arguments import CURVE_HELP, console, load_curves
 from analysis.errors import AnalysisError
 from lic_exp.csv_text import records_text
+from lic_exp.json_text import json_text
 from lic_exp.saying import say
 
 if TYPE_CHECKING:
@@ -85,6 +85,6 @@ def _write(path: Path, comparisons: "Sequence[BDComparison]") -> None:
     rows = [row.row() for row in comparisons]
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".json":
-        path.write_text(json.dumps(rows, indent=1) + "\n")
+        path.write_text(json_text(rows, indent=1) + "\n")
         return
     path.write_text(records_text([{**row, "flags": "; ".join(row["flags"])} for row in rows]), newline="")

@@ -1,7 +1,6 @@
 """Parameters and MACs per pixel: of runs' codecs, and published ones."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from analysis.arguments import console
 from analysis.errors import AnalysisError
 from analysis.grid import markdown_text
 from lic_exp.csv_text import records_text
+from lic_exp.json_text import json_text
 
 if TYPE_CHECKING:
     from analysis.complexity import CodecCost
@@ -51,7 +51,7 @@ def as_text(costs: "Sequence[CodecCost]", suffix: str) -> str:
     from analysis.complexity import COLUMNS
 
     if suffix == ".json":
-        return json.dumps([asdict(cost) for cost in costs], indent=1) + "\n"
+        return json_text([asdict(cost) for cost in costs], indent=1) + "\n"
     if suffix == ".md":
         rows = [TITLES, ["---"] * len(TITLES), *(list(map(markdown_text, _cells(cost))) for cost in costs)]
         table = "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -4,7 +4,6 @@ The file is all it gets: no option of conf/ is read, so that an edit after the s
 """
 
 import argparse
-import json
 import os
 import resource
 import signal
@@ -18,6 +17,7 @@ from lic_exp import exit_codes
 from lic_exp.atomic import write_atomically
 from lic_exp.command_parser import finite_number
 from lic_exp.config.errors import ConfigError
+from lic_exp.json_text import json_text
 from lic_exp.saying import say
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         for number in ASKING:  # too late to stop, and while Python shuts down its default would end the process
             signal.signal(number, signal.SIG_IGN)
         ended = {"pid": os.getpid(), "exit_code": code}
-        write_atomically(options.frozen.with_suffix(".exit"), json.dumps(ended) + "\n")
+        write_atomically(options.frozen.with_suffix(".exit"), json_text(ended) + "\n")
     return code
 
 

@@ -1,7 +1,6 @@
 """`complexity`: a model's parameters and multiply-accumulates, part by part."""
 
 import argparse
-import json
 import re
 import sys
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import parse
 from lic_exp.config.validation import validate
 from lic_exp.console import console_for, styled
+from lic_exp.json_text import json_text
 from lic_exp.saying import show
 from lic_exp.text import shortened
 
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
     counted = complexity_of(config, size)
     if options.json:
-        show(*json.dumps(counted.to_dict(), indent=1).splitlines())
+        show(*json_text(counted.to_dict(), indent=1).splitlines())
         return exit_codes.DONE
     console = console_for(sys.stdout)
     console.print(complexity_table(options.model, counted))

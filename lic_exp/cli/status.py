@@ -1,7 +1,6 @@
 """`status`: the cells of a sweep as they stand."""
 
 import argparse
-import json
 import sys
 import time
 
@@ -10,6 +9,7 @@ from rich.live import Live
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_sweep
 from lic_exp.console import console_for
+from lic_exp.json_text import json_text
 from lic_exp.saying import show
 from lic_exp.sweeps.display import as_records, status_view
 from lic_exp.sweeps.folder import SweepFolder, find_sweep
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     sweep = find_sweep(options.sweep, options.runs)
     if options.json:
         for record in as_records(sweep, states(sweep).values()):
-            show(json.dumps(record))
+            show(json_text(record))
     elif options.watch:
         _watch(sweep)
     else:

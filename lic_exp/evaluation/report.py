@@ -1,6 +1,5 @@
 """What an evaluation found: as files, as a console table, and how far it is."""
 
-import json
 import logging
 import math
 import operator
@@ -24,6 +23,7 @@ from lic_exp.console import styled
 from lic_exp.csv_text import frame_text
 from lic_exp.evaluation.curve_picture import write_curve
 from lic_exp.evaluation.pictures import unless_it_fails
+from lic_exp.json_text import json_text
 from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import EVALUATION_FILE
 
@@ -274,14 +274,4 @@ def _device_name(device: torch.device) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(_plain(value), indent=1, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else repr(value)
-    return value
+    return json_text(value, indent=1, infinities=True) + "\n"

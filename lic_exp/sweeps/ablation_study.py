@@ -5,7 +5,6 @@ rate key choose among its trainings, and everything else on the command line hol
 make the same study if they give the baseline the same signature.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from lic_exp.config.overrides import parse_each, quoted, values_of
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.config.validation import validate
+from lic_exp.json_text import json_text
 from lic_exp.manifests import read_table_record
 from lic_exp.records import NewerError, RecordError
 from lic_exp.runs.lock import writable
@@ -120,7 +120,7 @@ class AblationStudy:
         path = folder / f"{self.name}-{'-'.join(digits)}.json"
         with writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(manifest, indent=1) + "\n")
+            write_atomically(path, json_text(manifest, indent=1) + "\n")
         return path
 
     def manifest(self) -> dict[str, Any]:

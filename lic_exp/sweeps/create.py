@@ -1,6 +1,5 @@
 """A command line as a sweep: its cells, frozen, with the launcher that it names and that launcher's options."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from lic_exp.atomic import write_atomically
 from lic_exp.config.overrides import values_of
 from lic_exp.config.request import LaunchRequest
 from lic_exp.data.unchanged import files_unchanged
+from lic_exp.json_text import json_text
 from lic_exp.runs.code_hash import packages
 from lic_exp.runs.lock import writable
 from lic_exp.runs.provenance import record_origin
@@ -108,5 +108,5 @@ def _with_snapshot(sweep: SweepFolder) -> SweepFolder:
             shutil.copy2(source, target)
     record_origin(sweep.folder / "code", sweep.manifest["plugins"])
     manifest = sweep.manifest | {"snapshot": sweep.manifest["code"]}
-    write_atomically(sweep.folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(sweep.folder / "manifest.json", json_text(manifest, indent=1, ensure_ascii=False) + "\n")
     return SweepFolder(sweep.folder)

@@ -11,7 +11,6 @@ pool.json                 the pool that runs it, with its heartbeat; pool.log wh
 """
 
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -24,6 +23,7 @@ from typing import Any
 from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.fault_points import reached
+from lic_exp.json_text import json_text
 from lic_exp.manifests import read_sweep
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.records import NewerError, RecordError, read_record
@@ -138,7 +138,7 @@ class SweepFolder:
         return _read(self.exit_file(cell), ExitRecord)
 
     def record_attempt(self, cell: Cell, record: CellRecord) -> None:
-        write_atomically(self._file(cell, "attempt"), json.dumps(record, indent=1) + "\n")
+        write_atomically(self._file(cell, "attempt"), json_text(record, indent=1) + "\n")
 
     def job(self, cell: Cell) -> dict[str, Any]:
         """The job submitted last for a cell, {} where there was none: launcher, job (number), submitted [Unix s]."""
@@ -146,7 +146,7 @@ class SweepFolder:
         return {"launcher": self.manifest.get("launched_by") or ""} | record if record else {}
 
     def record_job(self, cell: Cell, record: CellRecord) -> None:
-        _replace(self._file(cell, "job"), json.dumps(record) + "\n")
+        _replace(self._file(cell, "job"), json_text(record) + "\n")
 
     def forget_job(self, cell: Cell) -> None:
         self._file(cell, "job").unlink(missing_ok=True)
@@ -191,11 +191,11 @@ def write_sweep(folder: Path, manifest: Mapping[str, Any], frozen: Mapping[str, 
     """
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     for signature, content in frozen.items():
-        path, text = folder / "cells" / f"{signature}.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        path, text = folder / "cells" / f"{signature}.json", json_text(content, indent=1, ensure_ascii=False) + "\n"
         if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
             _replace(path, text)
         reached("sweep.frozen")
-    write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(folder / "manifest.json", json_text(manifest, indent=1, ensure_ascii=False) + "\n")
     return SweepFolder(folder)
 
 

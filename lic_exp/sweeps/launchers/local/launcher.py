@@ -1,7 +1,6 @@
 """The launcher that `hydra/launcher=local` names: runs a pool here, follows one, or leaves one in the background."""
 
 import contextlib
-import json
 import os
 import subprocess
 import time
@@ -13,6 +12,7 @@ from filelock import FileLock, Timeout
 from lic_exp import exit_codes
 from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError
+from lic_exp.json_text import json_text
 from lic_exp.places import PACKAGE
 from lic_exp.processes import lives
 from lic_exp.records import RecordError, read_record
@@ -119,7 +119,7 @@ def _in_background(sweep: SweepFolder, options: LocalOptions, asked: Sequence[Ce
         say(f"sweep {sweep.name} is run by process {sweep.pool['pid']} already")
         return exit_codes.DONE
     request = {"options": options.model_dump() | {"detach": False}, "cells": [cell.signature for cell in asked]}
-    write_atomically(sweep.folder / "request.json", json.dumps(request, indent=1) + "\n")
+    write_atomically(sweep.folder / "request.json", json_text(request, indent=1) + "\n")
     path = os.pathsep.join([str(PACKAGE.parent), *python_path(sweep)])
     with open(sweep.folder / "pool.log", "ab") as log:
         process = subprocess.Popen(

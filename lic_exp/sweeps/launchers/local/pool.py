@@ -4,7 +4,6 @@ Each cell leads a session of its own and writes to a file, so that it needs nobo
 on, and the next pool finds them by the records that this one left. A cell's failure is a line in a table, nothing else.
 """
 
-import json
 import os
 import subprocess
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from lic_exp import exit_codes
 from lic_exp.atomic import write_atomically
+from lic_exp.json_text import json_text
 from lic_exp.processes import ask_to_stop, identity, kill, kill_group, lives, out_of_memory_kills
 from lic_exp.runs.listing import bytes_in
 from lic_exp.sweeps.cell_process import cell_command, start_recorded
@@ -293,4 +293,4 @@ class Pool:
             self._beaten = now
             beat = identity(os.getpid()) | {"heartbeat": now, "slots": len(self._gpus), "stopping": self._stopping}
             beat["waiting"] = [cell.signature for cell in self.waiting]
-            write_atomically(self.sweep.pool_file, json.dumps(beat | more, indent=1) + "\n")
+            write_atomically(self.sweep.pool_file, json_text(beat | more, indent=1) + "\n")

@@ -4,7 +4,6 @@ The file is written before the submission, and has the name that the jobs bear. 
 there, so that nothing has to happen after sbatch; and whoever comes after a submitter that was killed finds its jobs.
 """
 
-import json
 import os
 import re
 import secrets
@@ -19,6 +18,7 @@ from typing import Any
 
 from lic_exp.atomic import file_system_time, write_atomically
 from lic_exp.config.errors import ConfigError
+from lic_exp.json_text import json_text
 from lic_exp.private_interfaces import slurm_executor
 from lic_exp.records import RecordError, read_record
 from lic_exp.saying import say
@@ -63,7 +63,7 @@ class Array:
         cells = [cell.signature for cell in self.cells]
         content = {"name": name, "made": time.time(), "cells": cells, "job": None}
         content["options"] = self.options.model_dump(exclude_unset=True)
-        write_atomically(path, json.dumps(content) + "\n")
+        write_atomically(path, json_text(content) + "\n")
         try:
             with own_environment(self.request):
                 jobs = _executor(path.parent, self._parameters(name), path).map_array(_never_called, cells)
@@ -134,7 +134,7 @@ def _record(sweep: SweepFolder, path: Path, jobs: Mapping[str, str]) -> None:
         if signature in sweep.by_signature:
             sweep.record_job(sweep.by_signature[signature], job_record(number, time.time()))
     content = read_record(path, ArrayRecord)
-    write_atomically(path, json.dumps(content | {"job": next(iter(jobs)).partition("_")[0]}) + "\n")
+    write_atomically(path, json_text(content | {"job": next(iter(jobs)).partition("_")[0]}) + "\n")
 
 
 def job_record(number: str, submitted: float) -> dict[str, Any]:
