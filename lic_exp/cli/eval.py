@@ -10,6 +10,7 @@ from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_run
 from lic_exp.config.errors import ConfigError
 from lic_exp.console import console_for
+from lic_exp.runs.outcome import said_of_evaluation
 from lic_exp.runs.run import Run, find_run
 from lic_exp.saying import say
 
@@ -60,8 +61,7 @@ def run(options: argparse.Namespace) -> int:
     _check(options.qualities, [value for _, value in targets])
     if found.state != "done":
         say(_so_far(found))
-    from lic_exp.cli.evaluating import said_of_evaluation  # torch
-    from lic_exp.evaluation.report import evaluation_table
+    from lic_exp.evaluation.report import evaluation_table  # torch
     from lic_exp.evaluation.unfinished import DamagedImagesError, EvaluationError
     from lic_exp.runs.reevaluation import reevaluate
 

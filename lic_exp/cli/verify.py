@@ -11,6 +11,7 @@ from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
 from lic_exp.console import console_for
 from lic_exp.evaluation.published import Points, PointsError, names_of, published
+from lic_exp.runs.outcome import said_of_evaluation
 
 if TYPE_CHECKING:
     from lic_exp.evaluation.report import Evaluation
@@ -42,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     curves = published_of(options.model, options.published)
-    from lic_exp.cli.evaluating import said_of_evaluation  # torch
-    from lic_exp.evaluation.report import evaluation_table
+    from lic_exp.evaluation.report import evaluation_table  # torch
     from lic_exp.evaluation.unfinished import DamagedImagesError, EvaluationError
     from lic_exp.runs.released import measure_released
 

@@ -2,12 +2,17 @@
 
 import gc
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
+from lic_exp.saying import say
 from lic_exp.surroundings import told_by_path
+
+if TYPE_CHECKING:
+    from lic_exp.evaluation.unfinished import DamagedImagesError, EvaluationError
 
 
 def guarded(action: Callable[[], object], console: Console) -> int:
@@ -55,3 +60,11 @@ def _outcome(error: Exception, console: Console) -> int:
     # Hydra would shorten the traceback to the part that helps nobody.
     console.print_exception()
     return exit_codes.FAILED
+
+
+def said_of_evaluation(error: "DamagedImagesError | EvaluationError") -> int:
+    """Say why images were not evaluated. Returns the exit code: what cannot be read is of the command."""
+    from lic_exp.evaluation.unfinished import DamagedImagesError
+
+    say(str(error))
+    return exit_codes.CONFIG if isinstance(error, DamagedImagesError) else exit_codes.FAILED
