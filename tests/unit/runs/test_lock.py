@@ -13,10 +13,10 @@ import pytest
 from lic_exp import exit_codes
 from lic_exp.atomic import open_atomically
 from lic_exp.config.errors import ConfigError
+from lic_exp.console import console_for
 from lic_exp.runs.lock import RunBusyError, run_lock
 from lic_exp.runs.outcome import guarded
 from lic_exp.runs.signals import STOPPING, StopRequest
-from lic_exp.runs.summary import console_for
 from lic_exp.tracking.run_folder import RunFolder
 
 HOLDER = """
