@@ -65,8 +65,11 @@ class SweepResults:
         """One row per choice, in order: its keys, `done` and `cells` (how many), and of the done cells' last values
         the `mean`, with a 95 % interval by Student t over the cells (`low`, `high`; infinite for fewer than two).
 
-        over: the keys whose values are repetitions, not choices. Raises AnalysisError where nothing logged the metric.
+        over: the keys whose values are repetitions, not choices; a sweep without seeds may be asked over them. Raises
+        AnalysisError for another key that it does not have, and where nothing logged the metric.
         """
+        if unknown := [key for key in over if key not in (*self.keys, SEED)]:
+            raise AnalysisError(f"{unknown[0]} is no key of sweep {self.name}; it has {', '.join(self.keys) or 'none'}")
         table = self.table(metric)
         if self.runs is None or not (self.runs.metrics["metric"] == metric).any():
             known = [] if self.runs is None else sorted(map(str, self.runs.metrics["metric"].unique()))

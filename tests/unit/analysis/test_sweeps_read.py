@@ -74,3 +74,9 @@ def test_names_that_mean_none_or_several(runs, name, message):
 def test_a_metric_that_nobody_logged(runs):
     with pytest.raises(AnalysisError, match=r"has logged val/nonsense; there is .*val/rd_loss"):
         load_sweep(runs=runs).summary("val/nonsense")
+
+
+@pytest.mark.parametrize("over", [["optimizer.lr"], ["seed", "spectral_rge"]])
+def test_a_key_that_no_cell_has_is_no_repetition(runs, over, capsys):
+    assert main(["sweep", "grid", "--runs", str(runs), "--over", *over]) == 2
+    assert f"{over[-1]} is no key of sweep grid-1234; it has spectral_reg, seed" in capsys.readouterr().err
