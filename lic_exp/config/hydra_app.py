@@ -32,7 +32,9 @@ def check_flags(options: Any) -> None:
     given = [name for name in ELSEWHERE if getattr(options, name, None)]
     if given:
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ConfigError([f"{flags}: not taken here; options of your own lie in a hydra.searchpath=[file://FOLDER]"])
+        raise ConfigError(
+            [f"{flags}: not taken here; options of your own lie in conf/ of a package: plugins=[PACKAGE]"]
+        )
 
 
 ELSEWHERE = ("config_path", "config_name", "config_dir", "experimental_rerun")

@@ -13,7 +13,9 @@ from lic_exp.config.overrides import quoted
 def test_flags_that_ask_for_another_configuration_are_not_dropped(flag, beside, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([flag, "data=synthetic", *beside]) == exit_codes.CONFIG
-    assert f"{flag.partition('=')[0]}: not taken here" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{flag.partition('=')[0]}: not taken here" in said
+    assert "plugins=[PACKAGE]" in said  # a hydra.searchpath has no options of our groups
     assert not list(tmp_path.iterdir())
 
 
