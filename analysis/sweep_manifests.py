@@ -41,7 +41,8 @@ def find_sweep(name: str | None = None, runs: Place = "runs") -> SweepManifest:
     else:
         found = _named(name, known)
     if found is None:
-        raise AnalysisError(f"{runs} has no sweep {name or ''}; it has {', '.join(known) or 'none'}")
+        named = f"{runs} has no sweep {name or 'that can be read'}; it has {', '.join(known)}"
+        raise AnalysisError(named if known else f"there are no sweeps in {runs}")
     return SweepManifest(found, Path(runs), _cells(known[found]))
 
 

@@ -56,6 +56,7 @@ def test_a_commands_help_imports_only_that_one(name, tmp_path):
         (["ablation", "tabel2"], "there is no such table. Did you mean table2?"),
         (["ablation", "table2", "mini"], "mini: choose with scale=... or study=..."),
         (["sweep", "grid"], "runs has no sweep grid; it has other-1"),
+        (["sweep", "--runs", "."], "there are no sweeps in ."),
         (["compare", "zz"], "there is no run zz in runs"),
         (["speedup", "--baseline", "zz", "--test", "zz"], "there is no run zz in runs"),
         (["speedup", "--baseline", "a", "--test", "b", "--budgets", "--target", "1"], "takes no --target"),
