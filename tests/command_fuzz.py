@@ -105,8 +105,9 @@ def unprintable(text: str) -> list[str]:
 
 
 def _files() -> set[str]:
-    """Every path below the working folder, `.git` and what a store keeps beside itself too."""
-    return {os.path.join(where, name) for where, folders, files in os.walk(".") for name in (*folders, *files)}
+    """Every path below the working folder, but for what analysis keeps beside runs to read them faster."""
+    found = (os.path.join(where, name) for where, folders, files in os.walk(".") for name in (*folders, *files))
+    return {path for path in found if "/.analysis" not in path}
 
 
 def working_folder(patch: pytest.MonkeyPatch, here: Path) -> None:
