@@ -33,6 +33,8 @@ PROGRAMS = {"launch.py": "lic_exp.cli.launch", "lic_exp": "lic_exp.__main__", "a
 CONFIG = load_config(["model=hyperprior_tiny", "tracker=none", "evaluation.enabled=false"])
 SIGNATURE = CONFIG.signature
 """Of the one run that there is; in command lines it is called RUN."""
+WHOLE = "../whole"
+"""The working folder as it is before each command line."""
 NOT_STARTED = "would be started, but for this test"
 
 
@@ -96,6 +98,8 @@ def complaints(program: str, arguments: Sequence[str]) -> list[str]:
             found.append(f"a refusal leaves {sorted(after ^ before)}")
     for path in sorted(after - before, reverse=True):
         shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+    if before - after:  # what the command was to remove
+        shutil.copytree(WHOLE, ".", symlinks=True, dirs_exist_ok=True)
     return found
 
 
@@ -105,9 +109,9 @@ def unprintable(text: str) -> list[str]:
 
 
 def _files() -> set[str]:
-    """Every path below the working folder, but for what analysis keeps beside runs to read them faster."""
+    """Every path below the working folder, but for locks, and what analysis keeps to read runs faster."""
     found = (os.path.join(where, name) for where, folders, files in os.walk(".") for name in (*folders, *files))
-    return {path for path in found if "/.analysis" not in path}
+    return {path for path in found if "/.analysis" not in path and not path.endswith("/.lock")}
 
 
 def working_folder(patch: pytest.MonkeyPatch, here: Path) -> None:
@@ -123,6 +127,8 @@ def working_folder(patch: pytest.MonkeyPatch, here: Path) -> None:
     Image.new("RGB", (64, 64)).save("images/a.png")
     Path("weights.pt").write_bytes(b"PK\3\4 no weights")
     Path("curve.json").write_text('{"name": "c", "results": {"bpp": [0.1, 0.2, 0.4, 0.8], "psnr": [28, 30, 32, 34]}}')
+
+    shutil.copytree(".", WHOLE)
 
     def refused(*arguments: object, **more: object) -> None:
         raise ConfigError([NOT_STARTED])
@@ -256,13 +262,7 @@ WORDS = ODD | TEXTS | st.builds("{}{}".format, ODD, TEXTS)
 VALUES = WORDS | WORDS.map(quoted) | st.lists(WORDS, max_size=3).map(quoted) | st.builds("[{}]".format, WORDS)
 KEYS = sorted(key for key, _ in leaves(load_config([]).plain()))
 GROUPS = groups([])
-HYDRAS = (
-    "hydra.verbose",
-    "hydra/launcher",
-    "hydra/sweeper",
-    "hydra.launcher.slots",
-    "hydra.searchpath",
-)
+HYDRAS = ("hydra.verbose", "hydra/launcher", "hydra/sweeper", "hydra.launcher.slots", "hydra.searchpath")
 NEW = (
     "model.weights",
     "model.freeze",
