@@ -8,9 +8,7 @@ from pydantic_core import ErrorDetails
 from lic_exp.config.errors import did_you_mean, nearest
 from lic_exp.config.options import conf_folders, options
 from lic_exp.config.schema import StageOverrides
-from lic_exp.records import RecordError
 from lic_exp.text import shortened
-from lic_exp.yaml_files import read_yaml
 
 # What people coming from other training scripts type first, and where it lives here.
 SYNONYMS = {
@@ -92,6 +90,9 @@ def unknown_key(key: str, path: str, keys: Sequence[str], known: Sequence[str], 
 
 def _options_with(group: str, key: str, config: Mapping[str, Any]) -> Iterator[str]:
     """The options of a group whose files state `key`."""
+    from lic_exp.records import RecordError  # only a refusal needs them
+    from lic_exp.yaml_files import read_yaml
+
     files = [path for folder in conf_folders(config["plugins"] or []) for path in folder.glob(f"{group}/*.yaml")]
     for path in sorted(files, key=lambda path: path.stem):
         try:

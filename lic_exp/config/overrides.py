@@ -26,7 +26,6 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from lic_exp.config.errors import ConfigError, did_you_mean
-from lic_exp.config.grammar import advice
 from lic_exp.config.hydras_keys import is_hydras, judge_hydras
 from lic_exp.config.options import conf_folders, groups, options
 from lic_exp.config.quoted_keys import bare, with_bare_keys
@@ -96,6 +95,8 @@ def parse(arguments: Sequence[str]) -> Overrides:
         try:
             found.append((argument, parsed(argument)))
         except UNREADABLE:
+            from lic_exp.config.grammar import advice  # only a refusal needs it
+
             errors.append(advice(argument, parsed, UNREADABLE))
             refused.append(argument)
     try:
