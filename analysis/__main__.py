@@ -16,6 +16,9 @@ from lic_exp.saying import say
 FOLDER = Path(__file__).parent / "cli"
 """A command is a file here. Only the one that is asked for is imported."""
 
+MISNAMED = (FileExistsError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""What a name of somebody's leads to that is nowhere, or is no file or no folder."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 1 a disk or its rights refuse, 2 the command is wrong."""
@@ -30,6 +33,11 @@ def _main(arguments: Sequence[str]) -> int:
         return _run(arguments[0], arguments[1:])
     except AnalysisError as error:
         say(str(error))
+        return 2
+    except MISNAMED as error:
+        if error.filename is None:
+            raise
+        say(f"{error.filename} cannot be read or written: {error.strerror}")
         return 2
 
 

@@ -155,17 +155,23 @@ def with_code(path):
     torch.save({**state, "extra": Bomb()}, path)
 
 
-DAMAGE = (flipped, truncated, a_text, emptied, with_code)
+DAMAGE = {
+    flipped: "is damaged",
+    truncated: "is damaged",
+    a_text: "is a text",
+    emptied: "is empty",
+    with_code: "holds code that would be run",
+}
 
 
-@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
-def test_a_damaged_newest_checkpoint(monkeypatch, undisturbed, damage):
+@pytest.mark.parametrize(("damage", "words"), DAMAGE.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_a_damaged_newest_checkpoint(monkeypatch, undisturbed, damage, words):
     run = go_until(4, monkeypatch)
     newest = run.checkpoints / "step_00000004.pt"
     damage(newest)
     assert go() == exit_codes.DONE
     log = run.log.read_text()
-    assert f"{newest} is damaged" in log
+    assert f"{newest} {words}" in log
     assert "; trying the checkpoint before it" in log
     assert "going on from step 3 of 6" in log
     assert not Path("executed").exists()

@@ -268,7 +268,7 @@ def test_what_export_cannot_do(copied, tmp_path, capfd):
     (copied.files.checkpoints / "best.pt").write_bytes(b"damaged")
     assert command(["export", copied.signature]) == exit_codes.CONFIG
     said = capfd.readouterr().err
-    for message in ("is a folder; name a file", "cannot be written", "best.pt is damaged"):
+    for message in ("is a folder; name a file", "cannot be written", "best.pt is a text"):
         assert message in said
 
 
