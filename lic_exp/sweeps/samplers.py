@@ -40,7 +40,7 @@ class OptunaSampler:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         space = {axis.key: self._distribution(axis) for axis in self.axes}
-        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=self.seed + len(told)))
+        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=(self.seed + len(told)) % 2**32))
         for values, score in told:
             state = optuna.trial.TrialState.FAIL if score is None else optuna.trial.TrialState.COMPLETE
             given = {key: self._told(key, value) for key, value in values.items()}

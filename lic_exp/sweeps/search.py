@@ -10,17 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Le
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lic_exp import exit_codes
 from lic_exp.config.axes import Axis, as_declared, axes_of, corners
 from lic_exp.config.composer import Composer
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.overrides import is_sweep, parse, parse_each, quoted
+from lic_exp.config.overrides import MOST_RUNS, is_sweep, parse, parse_each, quoted
 from lic_exp.config.request import LaunchRequest
-from lic_exp.option_types import NonNegativeInt, PositiveInt
+from lic_exp.option_types import PositiveInt, Seed
 from lic_exp.runs.lock import writable
 from lic_exp.saying import say
 from lic_exp.sweeps.control import run_sweep
@@ -33,16 +34,18 @@ from lic_exp.sweeps.spec import Values, label
 from lic_exp.sweeps.states import FINISHED, TROUBLE, states
 from lic_exp.sweeps.trainings import Training, check_experiments
 
+Trials = Annotated[PositiveInt, Le(MOST_RUNS)]
+
 
 class SearchOptions(BaseModel):
     """The options of `hydra/sweeper=search`; conf/hydra/sweeper/search.yaml holds and explains their values."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    trials: PositiveInt
+    trials: Trials
     sampler: Literal["random", "tpe"]
-    seed: NonNegativeInt
-    batch: PositiveInt | None
+    seed: Seed
+    batch: Trials | None
     params: None
 
 

@@ -126,3 +126,22 @@ def test_what_is_wrong_without_the_values_is_no_trial(trained, tmp_path, monkeyp
     assert "data.train is gone" in capsys.readouterr().err
     (folder,) = (tmp_path / "runs" / FOLDER).iterdir()
     assert len(SweepFolder(folder).manifest["trials"]) == len(trained) == 2
+
+
+@pytest.mark.parametrize("number", [2**64, 10**30])
+@pytest.mark.parametrize(
+    "key", ["sweeper.trials", "sweeper.batch", "sweeper.seed", "launcher.slots", "launcher.threads"]
+)
+def test_how_many_and_from_where_has_bounds(key, number, trained, tmp_path, capsys):
+    assert searched("optimizer.lr=interval(0.1,0.2)", f"hydra.{key}={number}") == exit_codes.CONFIG
+    said = capsys.readouterr().err
+    assert f"hydra.{key}" in said
+    assert "at most" in said or "less than or equal to" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["slots", "threads"])
+def test_a_pool_has_no_more_places_than_a_machine_could_have(key, trained, tmp_path, capsys):
+    assert main(["-m", *COMMON, "seed=1,2", f"hydra.launcher.{key}={10**18}"]) == exit_codes.CONFIG
+    assert f"hydra.launcher.{key}={10**18}: should be less than or equal to 1024" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

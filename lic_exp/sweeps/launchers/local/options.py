@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from lic_exp.config.errors import ConfigError
-from lic_exp.option_types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from lic_exp.option_types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Threads
 from lic_exp.sweeps.cell_process import thread_environment
 from lic_exp.sweeps.launcher import PREFIX, LauncherOptions
 
@@ -16,9 +16,9 @@ class LocalOptions(LauncherOptions):
     kind: ClassVar = "local"
     retried_with: ClassVar = {"detach": False}
 
-    slots: PositiveInt
+    slots: Threads
     gpus: Literal["all"] | list[int | str] | None
-    threads: PositiveInt | None
+    threads: Threads | None
     time_limit_min: PositiveFloat | None
     grace_s: NonNegativeFloat
     memory_gb: PositiveFloat | None
