@@ -1,5 +1,6 @@
 """What every program of ours begins and ends with: streams that take what is said, and ends that are no bug of ours."""
 
+import errno
 import os
 import sys
 import warnings
@@ -35,7 +36,8 @@ def run_program(program: Callable[[], int]) -> int:
             stop_showing()
             said = f"the output cannot be written: {said}"
         say(said)
-        return exit_codes.FAILED
+        # A name that no file can have was given: nothing of that name was begun.
+        return exit_codes.CONFIG if error.errno == errno.ENAMETOOLONG else exit_codes.FAILED
     return code
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 
+from analysis.__main__ import main as analysis
 from lic_exp import exit_codes
+from lic_exp.__main__ import main as lic_exp
 from lic_exp.program import run_program
 
 PROGRAMS = (
@@ -42,7 +44,7 @@ def test_what_ends_it_from_outside(program, line, code, said, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EROFS, errno.EACCES, errno.ENOTDIR])
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOTDIR])
 def test_what_the_surroundings_refuse_is_told_by_its_path(number, capfd):
     def program() -> int:
         raise OSError(number, "refused", "runs/x")
@@ -77,3 +79,18 @@ def test_a_warning_of_a_library_is_one_line(monkeypatch):
     assert run_program(lambda: exit_codes.DONE) == exit_codes.DONE
     text = warnings.formatwarning(UserWarning("\x1b[31m is not\navailable"), UserWarning, __file__, 1)
     assert text == "UserWarning: \\x1b[31m is not\\navailable\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        (lic_exp, ["show", "%"]),
+        (lic_exp, ["ls", "--runs", "%"]),
+        (analysis, ["rd", "%"]),
+        (analysis, ["compare", "%", "x"]),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_a_wrong_argument(program, arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert program([text.replace("%", "9" * 400) for text in arguments]) == exit_codes.CONFIG
+    assert "File name too long" in capsys.readouterr().err
