@@ -55,7 +55,7 @@ def _union(left: Any, right: Any) -> Any:
 
 
 def _literal_type(parts: Sequence[ast.expr]) -> Any:
-    values = tuple(ast.literal_eval(part) for part in parts)
+    values = tuple(literal(part, {}, {}) for part in parts)
     if not values or not all(isinstance(value, str | int | None) for value in values):
         raise ValueError("a Literal is of texts, whole numbers, true, false and None")
     return Literal[values]

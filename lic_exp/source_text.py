@@ -145,7 +145,10 @@ def literal(node: ast.expr, words: Mapping[str, Callable[..., Any]], known: Mapp
         return tuple(entries) if isinstance(node, ast.Tuple) else entries
     if isinstance(node, ast.Name) and node.id in known:
         return literal(known[node.id], words, {name: value for name, value in known.items() if name != node.id})
-    return ast.literal_eval(node)
+    try:
+        return ast.literal_eval(node)
+    except ValueError as error:
+        raise ValueError(f"{ast.unparse(node)} is no literal") from error
 
 
 @cache

@@ -31,6 +31,9 @@ def blank_values(prefix: str, values: Mapping[str, Any], schema: type[BaseModel]
             yield key, f"{prefix}{key}{long}: a whole number here is at most {LARGEST}, and at least -{LARGEST}"
         elif key in values and not any(isinstance(mark, MayBeBlank) for mark in field.metadata):
             for place in _places(values[key], is_blank):
+                if place.endswith(KEY_THAT):
+                    yield key, f"{prefix}{key}{place} is empty"
+                    continue
                 at = f"{prefix}{key}{place}"
                 none = "" if place or not _takes_none(field.annotation) else f"null says none: {at}=null"
                 yield key, blank_message(f"{at}=", none)
@@ -44,8 +47,11 @@ def _places(value: Any, wrong: Callable[[object], bool]) -> Iterator[str]:
         yield from (f"[{index}]{place}" for index, part in enumerate(value) for place in _places(part, wrong))
     elif isinstance(value, Mapping) and "_target_" not in value:
         yield from (f".{key}{place}" for key, part in value.items() for place in _places(part, wrong))
-        yield from (" has a key that" for key in value if wrong(key))
+        yield from (KEY_THAT for key in value if wrong(key))
 
+
+KEY_THAT = " has a key that"
+"""Of a mapping, what is wrong with it follows."""
 
 LARGEST = 2**63 - 1
 

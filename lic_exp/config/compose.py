@@ -10,7 +10,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from lic_exp.component_schema import ComponentError, describe
 from lic_exp.config.errors import ConfigError
@@ -118,7 +118,13 @@ def naming_the_culprit(arguments: Sequence[str]) -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     """What was wrong, on one line: Hydra's first, with the next where that one only leads to it."""
+    if isinstance(error, HydraException) and isinstance(error.__cause__, OmegaConfBaseException):
+        error = error.__cause__  # Hydra's own line is the override once more
+    if isinstance(error, GrammarParseError):
+        return "this is no interpolation; a text has a backslash before ${"
     lines = str(error).strip().splitlines() or [type(error).__name__]
+    if type(error) is ValueError and lines[0].startswith("invalid literal for int()"):
+        return "the entries of a list have numbers for names, from 0 on"
     if isinstance(error, yaml.YAMLError):  # says on its later lines which file it is
         return " ".join(" ".join(lines).split())
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])

@@ -46,7 +46,18 @@ def value_messages(prefix: str, details: list[ErrorDetails]) -> Iterator[str]:
                 yield f"{prefix}{key}{place}: there is no such key{known}"
             else:
                 wants = dict.fromkeys(_want(detail) for detail in here)
-                yield f"{prefix}{key}{place}={shortened(str(here[0]['input']), 80)}: {' or '.join(wants)}"
+                given = here[0]["input"]
+                hint = f"; {in_quotes(prefix + key, given, place)}" if "should be a string" in wants else ""
+                yield f"{prefix}{key}{place}={shortened(str(given), 80)}: {' or '.join(wants)}{hint}".removesuffix("; ")
+
+
+def in_quotes(key: str, given: object, place: str = "") -> str:
+    """How a number or a truth value is written where a text is wanted, or nothing for what is neither."""
+    if not isinstance(given, bool | int | float):
+        return ""
+    text = f'"{given}"' if type(given) is int else '"..."'
+    entry = f"[{text}]" if place else text
+    return f"in quotes it is one, '{key}={entry}'"
 
 
 def _place(detail: ErrorDetails) -> str:
@@ -61,7 +72,7 @@ def _place(detail: ErrorDetails) -> str:
 
 
 def _want(detail: ErrorDetails) -> str:
-    message = detail["msg"].removeprefix("Input ")
+    message = detail["msg"].removeprefix("Input ").partition(" or instance of")[0]
     return message.replace("valid ", "").replace("an integer", "a whole number").replace("a integer", "a whole number")
 
 

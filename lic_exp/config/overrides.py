@@ -15,6 +15,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
+    ChoiceSweep,
     Glob,
     IntervalSweep,
     Override,
@@ -256,7 +257,7 @@ def cells(given: Sequence[str], *, several: bool) -> list[tuple[Overrides, dict[
     if not several:
         swept = [text.lstrip("+") for text, values in zip(texts, values_of_each, strict=True) if len(values) > 1]
         if swept:
-            raise ConfigError(f"{text}: several values need -m (--multirun), or quotes to be one" for text in swept)
+            raise ConfigError(f"{text}: several values need -m (--multirun){_as_one(text)}" for text in swept)
     if (count := math.prod(map(len, values_of_each))) > MOST_RUNS:
         raise ConfigError([f"these overrides describe {count} runs, and {MOST_RUNS} are the most of one command line"])
     several_at = [place for place, values in enumerate(values_of_each) if len(values) > 1]
@@ -267,6 +268,21 @@ def cells(given: Sequence[str], *, several: bool) -> list[tuple[Overrides, dict[
         )
         for cell in itertools.product(*values_of_each)
     ]
+
+
+def _as_one(text: str) -> str:
+    """How the values of an override would be one, where they may have been meant so."""
+    from lic_exp.config.grammar import LONGEST, shell_word  # only a refusal needs it
+
+    key, _, value = text.partition("=")
+    parts = [str(part) for part in parsed(text).sweep_iterator()]
+    if key in SEVERAL and NOTHING not in parts:
+        return f", or brackets to be together: {key}=[{value}]"
+    simple = isinstance(parsed(text).value(), ChoiceSweep) and not re.search(r'["\'(]', value)
+    if not simple or key in groups() or len(text) > LONGEST or all(re.match(r"[-+.\d]", part) for part in parts):
+        return ""
+    whole = f'{key}="{value}"'
+    return f", or quotes to be one: {shell_word(whole)}"
 
 
 def choices(text: str) -> list[str]:

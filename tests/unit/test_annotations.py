@@ -63,3 +63,11 @@ def test_a_form_means_its_type(text):
 def test_any_other_form_is_refused(text):
     with pytest.raises((ValueError, TypeError)):
         option_type(ast.parse(text, mode="eval").body)
+
+
+@pytest.mark.parametrize(
+    "text", ["Annotated[int, Neutral('x' * 10 ** 12)]", "Annotated[int, Neutral({**{}})]", "Literal[10 ** 9]"]
+)
+def test_a_refusal_names_the_text_and_no_object_of_python(text):
+    with pytest.raises(ValueError, match=r"is no literal$"):
+        option_type(ast.parse(text, mode="eval").body)
