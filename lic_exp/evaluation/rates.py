@@ -28,7 +28,7 @@ class RateRange:
     def at(self, quality: float) -> Rate:
         """The rate of a quality. Raises ValueError outside the range."""
         if not 0 <= quality <= self.max_quality:
-            raise ValueError(f"quality {quality:g} is outside this model's range of 0 to {self.max_quality:g}")
+            raise ValueError(f"quality {quality:.12g} is outside this model's range of 0 to {self.max_quality:g}")
         return Rate(quality, self.lmbda_min * (self.lmbda_max / self.lmbda_min) ** (quality / self.max_quality))
 
     def spaced(self, count: int) -> list[Rate]:

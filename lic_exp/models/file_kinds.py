@@ -54,7 +54,7 @@ def foreign_kind(path: Path) -> str | None:
 
 
 def _by_bytes(head: bytes, size: int) -> str | None:
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    text = COMMENTS.sub(b"", head.removeprefix(b"\xef\xbb\xbf")).lower()
     safetensors = "torch.save(safetensors.torch.load_file(FILE), 'weights.pt')"
     found = (
         (text.startswith(WEB_PAGE), "is a web page: a download that was refused, or led to a page instead of the file"),
@@ -69,7 +69,9 @@ def _by_bytes(head: bytes, size: int) -> str | None:
     return next((words for is_so, words in found if is_so), None)
 
 
-WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script")
+COMMENTS = re.compile(rb"\A(\s|<!--.*?-->)+", re.DOTALL)
+"""Of HTML, and blanks: what may stand before a page begins."""
+WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<meta", b"<title", b"<style", b"<div")
 
 
 def _begins_safetensors(head: bytes, size: int) -> bool:
@@ -105,7 +107,8 @@ def _as_text(head: bytes) -> str | None:
         return None
     if not all(char.isprintable() or char in "\r\n\t" for char in text):
         return None
-    return f"is a text, not a file of weights; it begins: {shortened(visible(first_line(text)), 60)}"
+    begins = shortened(visible(first_line(text)), 60)
+    return f"is a text, not a file of weights; it {f'begins: {begins}' if begins else 'holds nothing but blanks'}"
 
 
 def named_objects(path: Path) -> tuple[list[str], int]:

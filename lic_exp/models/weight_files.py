@@ -1,6 +1,7 @@
 """Where in a file a codec's weights lie, and what other tools have put before their names."""
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,9 @@ DEEPEST = 5
 MOST_NAMED = 8
 WHOLE_FILE = "."
 """In place of keys: what lies under none."""
+
+READ_AS_TEXT = re.compile(r"(?!(null|true|false|nan|inf)$)[a-z_.][a-z0-9_./-]*", re.IGNORECASE)
+"""Places that need no quotes in an override."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,15 @@ def _at_place(candidates: Sequence[Candidate], place: str, own: Mapping[str, Ten
 
 
 def _options(places: Sequence[str]) -> str:
-    return _listed([f"model.weights_key={place or WHOLE_FILE}" for place in places], "or")
+    return _listed([_option(place or WHOLE_FILE) for place in places], "or")
+
+
+def _option(place: str) -> str:
+    """As a shell and the grammar of overrides take it: 0 unquoted is a number, and a blank ends a word."""
+    if READ_AS_TEXT.fullmatch(place):
+        return f"model.weights_key={place}"
+    escaped = re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + ('\\"' if found[2] else ""), place)
+    return f"'model.weights_key=\"{escaped}\"'"
 
 
 def _listed(texts: Sequence[str], conjunction: str) -> str:

@@ -46,8 +46,11 @@ def load_weights(codec: Codec, path: str | Path, *, partial: bool, place: str | 
     finite, and where `Codec.check_weights` does.
     """
     given = read_weights(codec, path, place)
-    codec.check_weights(given)
-    given = codec.complete_weights(given)
+    try:
+        codec.check_weights(given)
+        given = codec.complete_weights(given)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     own = _without_tables(codec.state_dict())
     fitting = {key: value for key, value in given.items() if key in own and value.shape == own[key].shape}
     misfits = _misfits(given, own)
@@ -70,6 +73,9 @@ def _check_values(given: Mapping[str, Tensor], own: Mapping[str, Tensor], path: 
         if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_complex():
             kind = "quantized" if value.is_quantized else "without values" if value.is_meta else "sparse or complex"
             raise ValueError(f"{path}: {visible(key)} is {kind}: save it as a dense tensor of real numbers")
+        if own[key].is_floating_point() and not value.is_floating_point():
+            kind = f"whole numbers ({str(value.dtype).removeprefix('torch.')}), as of a quantized model"
+            raise ValueError(f"{path}: {visible(key)} has {kind}: save the weights as floating-point numbers")
     spoilt = [key for key, value in given.items() if _is_spoilt(value, own[key])]
     if spoilt:
         more = f" and {len(spoilt) - 1} more" if len(spoilt) > 1 else ""
