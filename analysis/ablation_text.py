@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.ablation import ABSENT, AGAIN, BASELINE, Ablation, Estimate, Row
 from analysis.grid import Grid
+from analysis.out_places import make_folder
 from analysis.runs import Runs
 from analysis.speedup import SpeedUp
 from analysis.statistics import Interval
@@ -254,7 +255,7 @@ def write(table: Ablation, folder: Path) -> list[Path]:
     shown = grid(table)
     texts = {"md": shown.markdown(), "tex": shown.latex(), "html": shown.html()}
     texts["csv"] = frame_text(numbers(table), "%.6g")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     paths = []
     for ending, text in texts.items():
         path = folder / f"{name}.{ending}"

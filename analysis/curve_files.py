@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError, CurveError
 from analysis.interpolation import Floats
+from analysis.out_places import make_folder
 from lic_exp.csv_text import csv_text
 from lic_exp.evaluation.published import Points, PointsError, read_points
 from lic_exp.json_text import json_text
@@ -94,10 +95,10 @@ def write_curves(path: Path, curves: Sequence[Curve]) -> None:
     Curves of one name are `told_apart`, and so are the files of names that differ in what no file's name may have.
     """
     if path.suffix == ".csv":
-        _make_parent(path)
+        make_folder(path.parent)
         path.write_text(csv_text(_rows(told_apart(curves))), encoding="utf-8", errors="backslashreplace", newline="")
     elif path.suffix == ".json" and len(curves) == 1:
-        _make_parent(path)
+        make_folder(path.parent)
         path.write_text(json_text(curves[0].to_compressai(), indent=1) + "\n")
     elif path.suffix == "":
         files = UniqueNames(lambda name: file_name(name, 150, otherwise="curve"))
@@ -124,7 +125,3 @@ def _rows(curves: Iterable[Curve]) -> list[list[Any]]:
 
 def _json_number(value: float) -> float | str | None:
     return value if math.isfinite(value) else None if math.isnan(value) else repr(value)
-
-
-def _make_parent(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)

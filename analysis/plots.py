@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analysis.curve_files import METRICS, Curve, told_apart
 from analysis.errors import AnalysisError
+from analysis.out_places import make_folder
 from lic_exp.text import visible
 
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -35,7 +36,7 @@ def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
     legend = axes.legend(fontsize="small", **({"loc": "lower right"} if few else outside))
     for text in legend.get_texts():
         text.set_parse_math(False)  # a name is a name, dollar signs and all
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     figure.savefig(path, dpi=150)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from analysis.arguments import CURVE_HELP, console, load_curves
 from analysis.errors import AnalysisError
+from analysis.out_places import make_folder
 from lic_exp.csv_text import records_text
 from lic_exp.json_text import json_text
 from lic_exp.saying import say
@@ -83,7 +84,7 @@ def _cells(row: "BDComparison", others: list[str]) -> list[str]:
 
 def _write(path: Path, comparisons: "Sequence[BDComparison]") -> None:
     rows = [row.row() for row in comparisons]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     if path.suffix == ".json":
         path.write_text(json_text(rows, indent=1) + "\n")
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.arguments import console
 from analysis.errors import AnalysisError
 from analysis.grid import markdown_text
+from analysis.out_places import make_folder
 from lic_exp.csv_text import records_text
 from lic_exp.json_text import json_text
 
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         raise AnalysisError(f"{options.out}: a table of complexities is written as {', '.join(SUFFIXES)}")
     costs = find_costs(options.names, options.runs)
     if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(options.out.parent)
         options.out.write_text(as_text(costs, options.out.suffix))
     _print(costs)
     return 0

@@ -129,7 +129,7 @@ def read_points(path: Path, name: str | None = None) -> Points:
 
 def _content(path: Path) -> Any:
     try:
-        return json.loads(read_file(path, MOST_BYTES).decode(), object_pairs_hook=_unique)
+        return json.loads(read_file(path, MOST_BYTES).decode("utf-8-sig"), object_pairs_hook=_unique)
     except OSError as error:
         raise PointsError(f"{path} cannot be read: {error.strerror}") from error
     except RecordError as error:

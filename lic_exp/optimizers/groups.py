@@ -59,7 +59,8 @@ def split_parameters(codec: nn.Module, regularizers: nn.Module) -> ParameterSpli
         if first_name == name:
             members[group][name] = parameter
     if not split.net:
-        raise ValueError(f"{type(codec).__name__} has no trainable parameters besides quantiles: nothing to optimise")
+        why = "nothing to optimise; where model.freeze holds them all, leave some"
+        raise ValueError(f"{type(codec).__name__} has no trainable parameters besides quantiles: {why}")
     return split
 
 

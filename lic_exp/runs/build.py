@@ -135,7 +135,7 @@ def build_stages(
 
     source_of: gives a stage's images.
     """
-    split = split_parameters(objective.codec, objective.regularizers)
+    split = with_message("optimizer", split_parameters, objective.codec, objective.regularizers)
     return [_stage(stage, config.seed, source_of(stage.data), split, device) for stage in config.stage_configs]
 
 

@@ -36,6 +36,7 @@ NOBODY = "0123456789abcdef"
 
 REFUSED = {
     "a pattern that freezes nothing": (["model.freeze=['zzz*']"], "model.freeze: 'zzz*' matches no parameter"),
+    "a pattern that freezes all": (["model.freeze=['*']"], "optimizer: Factorized has no trainable parameters besides"),
     "weights of another model": (["model.weights=given/other.pt"], "does not fit"),
     "weights that are none": (["model.weights=given/text.pt"], "given/text.pt"),
     "weights that are not there": (["model.weights=given/nowhere.pt"], "model.weights=given/nowhere.pt: No such file"),
