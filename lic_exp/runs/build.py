@@ -86,7 +86,10 @@ def resolve_device(name: str) -> torch.device:
     """The configured device; "auto" is CUDA where there is one. Raises ConfigError where it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError([f"there is no device {name!r}: write auto, cpu, cuda or cuda:0"]) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError([f"trainer.device={name}: this machine has {torch.cuda.device_count()} CUDA devices"])
     return device

@@ -9,6 +9,7 @@ from lic_exp.__main__ import main
 from lic_exp.cli import verify
 from lic_exp.cli.verify import published_of
 from lic_exp.config.errors import ConfigError
+from lic_exp.runs.build import resolve_device
 
 
 def test_the_published_points_are_the_readmes():
@@ -54,3 +55,9 @@ def test_a_folder_without_images(tmp_path, capsys):
     arguments = ["verify", str(tmp_path / "released.pth"), "--model", "hpcm_tiny", "--data", str(tmp_path / "none")]
     assert main(arguments) == exit_codes.CONFIG
     assert "--data: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["zz", "cuda:x", "cpu ", "\x1b[31m"])
+def test_a_device_that_torch_does_not_know_is_refused_by_name(name):
+    with pytest.raises(ConfigError, match=r"there is no device .*: write auto, cpu, cuda or cuda:0"):
+        resolve_device(name)
