@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from analysis.published import anchors
     from analysis.runs import Runs, load_runs
     from analysis.speedup import speed_up
-    from analysis.statistics import bca_interval, claim_status, resolvable, t_interval
+    from analysis.statistics import bca_interval, resolvable, t_interval
     from analysis.sweeps import load_sweep
+    from analysis.verdicts import verdict
 
 _MODULE_OF = {
     "Runs": "analysis.runs",
@@ -27,7 +28,6 @@ _MODULE_OF = {
     "bd_quality": "analysis.bd",
     "bd_rate": "analysis.bd",
     "budget_speed_up": "analysis.budgets",
-    "claim_status": "analysis.statistics",
     "load_curve": "analysis.curves",
     "load_runs": "analysis.runs",
     "load_sweep": "analysis.sweeps",
@@ -35,6 +35,7 @@ _MODULE_OF = {
     "resolvable": "analysis.statistics",
     "speed_up": "analysis.speedup",
     "t_interval": "analysis.statistics",
+    "verdict": "analysis.verdicts",
 }
 """Where each public name lives. No module may have the name of a public function: importing it would hide that."""
 
@@ -45,7 +46,6 @@ __all__ = [
     "bd_quality",
     "bd_rate",
     "budget_speed_up",
-    "claim_status",
     "load_curve",
     "load_runs",
     "load_sweep",
@@ -53,6 +53,7 @@ __all__ = [
     "resolvable",
     "speed_up",
     "t_interval",
+    "verdict",
 ]
 
 

@@ -4,120 +4,67 @@ Speed-up and BD-rate are taken per seed and summarised over seeds; a row counts 
 the baseline's, are done. What is missing is missing, and what diverged says so.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.bd import bd_rate
+from analysis.contrasts import Contrast, judged
 from analysis.curves import load_curve
 from analysis.errors import AnalysisError, CurveError
 from analysis.lagrangian import rd_change
+from analysis.rows import ABSENT, AGAIN, BASELINE, VARIANT, Estimate, Row
 from analysis.runs import Runs
+from analysis.speed import speed, speed_of_equals
 from analysis.speedup import SpeedUp, speed_up
-from analysis.statistics import ClaimStatus, Interval, claim_status, resolvable, t_interval
+from analysis.statistics import resolvable
 from analysis.studies import StudyResults
-from lic_exp.ablation_spec import Claim
 
-BASELINE, VARIANT, AGAIN, ABSENT = "baseline", "variant", "A/A", "absent"
-"""What a row is: the reference, one compared with it, the reference with other seeds, or one that cannot be run."""
-
+Pairs = Mapping[int, tuple[list[str], list[str]]]
+"""By seed the signatures of the baseline and of the row, one for each rate."""
 
 RDPoints = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A per-seed quantity: its mean and t interval over seeds, and the values by seed."""
-
-    values: Mapping[int, float]
-
-    @property
-    def mean(self) -> float:
-        return float(np.mean(list(self.values.values())))
-
-    @property
-    def interval(self) -> Interval:
-        return t_interval(list(self.values.values()))
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the table.
-
-    seeds: how many there should be. complete: those that could be compared. launched: trainings that have a folder.
-    diverged: {seed: step}. speed_up, before_decay: to the baseline's final level, and to the one before the decay of
-    its learning rate. bd_rate, rd_change: against the baseline [%]; anchors: BD-rate against published curves [%].
-    bits: {latent: share of the estimated bits in the last validation}, of more than one latent.
-    parameters, kmacs: of the codec, as its runs recorded them: [million], [thousand per pixel].
-    notes: what a reader should know.
-    """
-
-    name: str
-    label: str
-    role: str
-    seeds: int
-    complete: tuple[int, ...] = ()
-    launched: int = 0
-    diverged: Mapping[int, int] = field(default_factory=dict)
-    speed_up: SpeedUp | None = None
-    before_decay: SpeedUp | None = None
-    bd_rate: Estimate | None = None
-    rd_change: Estimate | None = None
-    anchors: Mapping[str, Estimate] = field(default_factory=dict)
-    bits: Mapping[str, float] = field(default_factory=dict)
-    parameters: float | None = None
-    kmacs: float | None = None
-    paper: Claim = field(default_factory=Claim)
-    notes: tuple[str, ...] = ()
-
-    def claims(self) -> dict[str, ClaimStatus | None]:
-        """Of the paper's claims that this row measured on all its seeds: {"speed_up": ..., "bd_rate": ...}."""
-        whole = len(self.complete) == self.seeds
-        ratio = self.speed_up.ratios["steps"] if self.speed_up else None
-        found: dict[str, ClaimStatus | None] = {"speed_up": None, "bd_rate": None}
-        if whole and self.paper.speed_up and ratio is not None:
-            # A level that is never reached is no number, but says that the row is slower.
-            value, interval = (ratio.value, ratio.interval) if ratio.interval else (np.nan, Interval(-np.inf, np.inf))
-            found["speed_up"] = claim_status(value or np.nan, interval, self.paper.speed_up, null=1.0)
-        if whole and self.paper.bd_rate and self.bd_rate:
-            found["bd_rate"] = claim_status(self.bd_rate.mean, self.bd_rate.interval, self.paper.bd_rate)
-        return found
+Verdicts = dict[str, dict[str, str]]
+"""By row what is concluded of its claims: {"speed_up": ..., "bd_rate": ...}."""
 
 
 @dataclass(frozen=True)
 class Ablation:
     """A study's rows, and the smallest effects that its seeds show with 80 % probability, by quantity [%].
 
-    k: evaluations over which a level is taken.
+    verdicts: on the claims of rows that were measured on all their seeds. k: evaluations that make the final level.
     """
 
     study: StudyResults
     rows: tuple[Row, ...]
+    verdicts: Verdicts
     resolvable: Mapping[str, float]
     k: int
 
 
 def ablation(study: StudyResults, *, k: int = 3) -> Ablation:
-    """Measure a study. k: evaluations over which a level of `val/rd_loss` is taken."""
-    rows = [_row(study, name, k) for name in study.table.variants]
-    if study.table.aa_seeds:
-        place = list(study.table.variants).index(study.table.baseline) + 1
-        rows.insert(place, _again(study, k))
-    return Ablation(study, tuple(rows), _resolvable(rows, len(study.table.seeds)), k)
+    """Measure a study. k: evaluations of `val/rd_loss` that make the final level."""
+    equals = _again(study, k) if study.table.aa_seeds else None
+    rows = [_row(study, name, equals, k) for name in study.table.variants]
+    if equals is not None:
+        rows.insert(list(study.table.variants).index(study.table.baseline) + 1, equals)
+    return Ablation(study, tuple(rows), _verdicts(study, rows), _resolvable(rows, len(study.table.seeds)), k)
 
 
-def _row(study: StudyResults, name: str, k: int) -> Row:
+def _row(study: StudyResults, name: str, equals: Row | None, k: int) -> Row:
     variant, table = study.table.variants[name], study.table
     if variant.overrides is None:
         return Row(name, variant.label, ABSENT, len(table.seeds), paper=variant.paper, notes=(variant.why,))
     partner = table.partner(name)
     role = BASELINE if name == partner else VARIANT
+    against = "" if partner in (name, table.baseline) else table.variants[partner].label
     pairs = {seed: (study.of(partner, seed), study.of(name, seed)) for seed in table.seeds}
-    return _compared(study, Row(name, variant.label, role, len(table.seeds), paper=variant.paper), pairs, k)
+    row = Row(name, variant.label, role, len(table.seeds), against, variant.longer, paper=variant.paper)
+    return _compared(study, row, pairs, equals, k)
 
 
 def _again(study: StudyResults, k: int) -> Row:
@@ -128,11 +75,11 @@ def _again(study: StudyResults, k: int) -> Row:
         seed: (study.of(table.baseline, seed), study.of(table.baseline, other))
         for seed, other in zip(table.seeds, table.aa_seeds, strict=True)
     }
-    return _compared(study, Row(f"{table.baseline} again", label, AGAIN, len(table.seeds)), pairs, k)
+    return _compared(study, Row(f"{table.baseline} again", label, AGAIN, len(table.seeds)), pairs, None, k)
 
 
-def _compared(study: StudyResults, row: Row, pairs: Mapping[int, tuple[list[str], list[str]]], k: int) -> Row:
-    """The row with what its runs say. pairs: by seed the signatures of the baseline and of the row."""
+def _compared(study: StudyResults, row: Row, pairs: Pairs, equals: Row | None, k: int) -> Row:
+    """The row with what its runs say. equals: the A/A row."""
     runs = study.runs
     if runs is None:
         return row
@@ -158,25 +105,64 @@ def _compared(study: StudyResults, row: Row, pairs: Mapping[int, tuple[list[str]
     notes: list[str] = []
     own_rates = row.role == VARIANT and bool(study.table.variants[row.name].rates)
     if complete and row.role != BASELINE and not own_rates:
-        facts |= _speed(runs, complete, k, notes)
-        facts |= _bd_comparison(study, complete, notes)
+        facts |= _speed(runs, row, complete, equals, notes)
+        if row.longer == 1:
+            facts |= _at_end(runs, complete, k, notes) | _bd_comparison(study, complete, equals, notes)
+        else:
+            notes.append(f"{row.longer:g} times as long as the others: its quality is not compared")
     if complete:
         facts["anchors"] = _against_anchors(study, complete, notes)
     return Row(**{**vars(row), **facts, "notes": (*row.notes, *dict.fromkeys(notes))})
 
 
-def _speed(
-    runs: Runs, complete: Mapping[int, tuple[list[str], list[str]]], k: int, notes: list[str]
-) -> dict[str, SpeedUp]:
+def _speed(runs: Runs, row: Row, complete: Pairs, equals: Row | None, notes: list[str]) -> dict[str, Any]:
+    by_seed = {seed: list(zip(*pair, strict=True)) for seed, pair in complete.items()}
+    try:
+        if row.role == AGAIN:
+            found = speed_of_equals(runs, by_seed)
+        else:
+            found = speed(runs, by_seed, equals.speed.between_equals if equals and equals.speed else {})
+    except AnalysisError as error:
+        notes.append(f"no speed-up: {error}")
+        return {}
+    notes.extend(found.notes)
+    return {"speed": found}
+
+
+def _at_end(runs: Runs, complete: Pairs, k: int, notes: list[str]) -> dict[str, SpeedUp]:
     ours = _arm(runs, {name: seed for seed, (base, _) in complete.items() for name in base})
     theirs = _arm(runs, {name: seed for seed, (_, test) in complete.items() for name in test})
-    found: dict[str, SpeedUp] = {}
-    for key, target in (("speed_up", "final"), ("before_decay", "before-decay")):
-        try:
-            found[key] = speed_up(ours, theirs, target=target, k=k, sensitivity=False)  # type: ignore[arg-type]
-        except AnalysisError as error:
-            notes.append(f"no speed-up ({target}): {error}")
-    return found
+    try:
+        found = speed_up(ours, theirs, k=k, sensitivity=False)
+    except AnalysisError as error:
+        notes.append(f"no speed-up to the final level: {error}")
+        return {}
+    notes.extend(found.flags)
+    return {"at_end": found}
+
+
+def _verdicts(study: StudyResults, rows: Sequence[Row]) -> Verdicts:
+    """On every claim that was measured on all seeds of its row."""
+    contrasts: dict[tuple[str, str], Contrast] = {}
+    for row in rows:
+        if row.role != VARIANT or not row.whole:
+            continue
+        steps = row.speed.estimate("steps") if row.speed else None
+        if row.paper.speed_up is not None and row.speed and steps:
+            size, again = _size(row.paper.speed_up, np.log), len(row.speed.again.get("steps", ()))
+            contrasts[row.name, "speed_up"] = Contrast(steps, size, again, row.name == study.table.primary)
+        if row.paper.bd_rate is not None and row.bd_rate:
+            size = _size(row.paper.bd_rate, float)
+            contrasts[row.name, "bd_rate"] = Contrast(row.bd_rate.found, size, len(row.bd_rate.again))
+    said: Verdicts = {}
+    for (name, quantity), text in zip(contrasts, judged(list(contrasts.values())), strict=True):
+        said.setdefault(name, {})[quantity] = text
+    return said
+
+
+def _size(claim: float | Literal["less", "more"], scale: Callable[[float], Any]) -> float:
+    """A claim as a difference from no effect; infinite where only its direction is claimed."""
+    return {"less": -np.inf, "more": np.inf}[claim] if isinstance(claim, str) else float(scale(claim))
 
 
 def _arm(runs: Runs, seeds: Mapping[str, int]) -> Runs:
@@ -186,9 +172,9 @@ def _arm(runs: Runs, seeds: Mapping[str, int]) -> Runs:
 
 
 def _bd_comparison(
-    study: StudyResults, complete: Mapping[int, tuple[list[str], list[str]]], notes: list[str]
+    study: StudyResults, complete: Pairs, equals: Row | None, notes: list[str]
 ) -> dict[str, Estimate | None]:
-    def estimate(name: str, measure: Callable[[RDPoints, RDPoints], float]) -> Estimate | None:
+    def estimate(name: str, measure: Callable[[RDPoints, RDPoints], float], again: Estimate | None) -> Estimate | None:
         values = {}
         for seed, pair in complete.items():
             try:
@@ -196,7 +182,7 @@ def _bd_comparison(
             except CurveError as error:
                 notes.append(f"no {name} at seed {seed}: {error}")
                 return None
-        return Estimate(values)
+        return Estimate(values, tuple(again.values.values()) if again else ())
 
     def rate(base: RDPoints, test: RDPoints) -> float:
         found = bd_rate(*base[:2], *test[:2])
@@ -204,22 +190,23 @@ def _bd_comparison(
         return float(found)
 
     def cost(base: RDPoints, test: RDPoints) -> float:
-        return float(rd_change(base[0], base[1], test[0], test[1], base[2], test[2]))
+        return float(rd_change(base[0], base[3], test[0], test[3], base[2], test[2], quality="mse"))
 
-    return {"bd_rate": estimate("BD-rate", rate), "rd_change": estimate("R + lmbda D", cost)}
+    return {
+        "bd_rate": estimate("BD-rate", rate, equals.bd_rate if equals else None),
+        "rd_change": estimate("R + lmbda D", cost, equals.rd_change if equals else None),
+    }
 
 
 def _points(study: StudyResults, signatures: Sequence[str]) -> RDPoints:
-    """bpp, PSNR and lmbda (3, rates) of one seed; raises CurveError where a run was not evaluated."""
+    """bpp, PSNR, lmbda and MSE (4, rates) of one seed; raises CurveError where a run was not evaluated."""
     if lacking := [name for name in signatures if name not in study.points]:
         raise CurveError(f"not-evaluated: {', '.join(lacking)}")
     points: RDPoints = np.concatenate([study.points[name] for name in signatures]).T
     return points
 
 
-def _against_anchors(
-    study: StudyResults, complete: Mapping[int, tuple[list[str], list[str]]], notes: list[str]
-) -> dict[str, Estimate]:
+def _against_anchors(study: StudyResults, complete: Pairs, notes: list[str]) -> dict[str, Estimate]:
     found = {}
     for name in study.table.anchors:
         anchor = load_curve(name)
@@ -260,16 +247,10 @@ def _resolvable(rows: Sequence[Row], seeds: int) -> dict[str, float]:
         samples = [list(estimate.values.values()) for row in rows if (estimate := getattr(row, name))]
         if spread := _pooled(samples):
             found[name] = resolvable(spread, seeds, paired=True)
-    ratios = [list(_log_ratios(row)) for row in rows]
-    if spread := _pooled([logs for logs in ratios if logs]):
+    ratios = [row.speed.exact("steps") for row in rows if row.speed]
+    if spread := _pooled(ratios):
         found["speed_up"] = 100 * float(np.expm1(resolvable(spread, seeds, paired=True)))
     return found
-
-
-def _log_ratios(row: Row) -> Iterator[float]:
-    if row.speed_up and row.speed_up.ratios["steps"].value:
-        pairs = row.speed_up.pairs
-        yield from np.log(pairs["steps"]).groupby(pairs["seed"]).mean()
 
 
 def _pooled(samples: Sequence[Sequence[float]]) -> float | None:

@@ -1,20 +1,16 @@
-"""An ablation as people read it: cells, notes, files."""
+"""An ablation as people read it: cells and notes."""
 
 import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from analysis.ablation import ABSENT, AGAIN, BASELINE, Ablation, Estimate, Row
+from analysis.ablation import Ablation
 from analysis.grid import Grid
-from analysis.out_places import make_folder
+from analysis.rows import ABSENT, AGAIN, BASELINE, Estimate, Row
 from analysis.runs import Runs
 from analysis.speedup import SpeedUp
 from analysis.statistics import Interval
-from lic_exp.csv_text import frame_text
-from lic_exp.tracking import names
+from analysis.undecayed import PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,17 +28,17 @@ def grid(table: Ablation) -> Grid:
     differ = len({row.kmacs for row in table.rows if row.kmacs}) > 1
     others = list(dict.fromkeys(name for row in table.rows for name in row.paper.others))
     columns: dict[str, Callable[[Row], str]] = {
-        "": lambda row: row.label,
+        "": lambda row: f"{row.label} (against {row.against})" if row.against else row.label,
         "parameters, M": lambda row: f"{row.parameters:.2f}" if row.parameters and differ else "",
         "KMACs/pixel": lambda row: f"{row.kmacs:.2f}" if row.kmacs and differ else "",
-        "speed-up, steps": lambda row: _cell(row, _ratio(row.speed_up, "steps"), "1.00x"),
-        "the same before the decay": lambda row: _cell(row, _ratio(row.before_decay, "steps"), "1.00x"),
-        "speed-up, seconds": lambda row: _cell(row, _ratio(row.speed_up, "seconds"), "1.00x"),
-        "BD-rate %": lambda row: _cell(row, _percent(row.bd_rate), "0"),
-        "R + lmbda D %": lambda row: _cell(row, _percent(row.rd_change), "0"),
+        "speed-up, steps": lambda row: _cell(row, _speed(row, "steps"), "1.00x"),
+        "speed-up, seconds": lambda row: _cell(row, _speed(row, "seconds"), "1.00x"),
+        "the same to the final level, steps": lambda row: _cell(row, _ratio(row.at_end, "steps"), "1.00x", shown=True),
+        "BD-rate %": lambda row: _cell(row, _percent(row.bd_rate), "0", shown=row.longer > 1),
+        "R + lmbda D %": lambda row: _cell(row, _percent(row.rd_change), "0", shown=row.longer > 1),
         **{f"BD-rate % against {name}": _against(name) for name in study.table.anchors},
-        "speed-up: verdict": lambda row: row.claims()["speed_up"] or "",
-        "BD-rate: verdict": lambda row: row.claims()["bd_rate"] or "",
+        "speed-up: verdict": lambda row: table.verdicts.get(row.name, {}).get("speed_up", ""),
+        "BD-rate: verdict": lambda row: table.verdicts.get(row.name, {}).get("bd_rate", ""),
         f"{paper}: speed-up": lambda row: _claim(row, row.paper.speed_up, "{:.2f}x", "1.00x"),
         f"{paper}: BD-rate %": lambda row: _claim(row, row.paper.bd_rate, "{:+.2f}", "0") or row.paper.note,
         **{f"{paper}: {name}": _other(name) for name in others},
@@ -68,9 +64,12 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
 
 
-def _cell(row: Row, number: str, reference: str) -> str:
-    """A measured number and how complete it is: blank, `3/5 seeds`, `diverged at step n (k/3)`."""
-    if row.role == ABSENT or not row.launched:
+def _cell(row: Row, number: str, reference: str, *, shown: bool = False) -> str:
+    """A measured number and how complete it is: blank, `3/5 seeds`, `diverged at step n (k/3)`.
+
+    shown: leave the cell blank where there is no number, which another cell of the row tells.
+    """
+    if row.role == ABSENT or not row.launched or (shown and not number and row.role != BASELINE):
         return ""
     if row.role == BASELINE:
         number = reference if row.complete else ""
@@ -107,6 +106,20 @@ def _percent(estimate: Estimate | None) -> str:
     return "" if estimate is None else f"{estimate.mean:+.2f}{_interval(estimate.interval, '{:+.2f}')}"
 
 
+def _speed(row: Row, unit: str) -> str:
+    """1.84x [1.70, 2.01]; < 0.93x where no seed got there, > 2.10x where every one was there at once."""
+    found = row.speed.estimate(unit) if row.speed else None
+    if found is None:
+        return ""
+    low, high = (math.exp(min(end, 700)) for end in found.interval)
+    if found.mean == -math.inf:
+        return f"< {high:.2f}x" if math.isfinite(found.interval.high) else "never"
+    if found.mean == math.inf:
+        return f"> {low:.2f}x" if math.isfinite(found.interval.low) else "at once"
+    known = math.isfinite(found.interval.low) and math.isfinite(found.interval.high)
+    return f"{math.exp(found.mean):.2f}x" + (f" [{low:.2f}, {high:.2f}]" if known else "")
+
+
 def _ratio(found: SpeedUp | None, unit: str) -> str:
     if found is None:
         return ""
@@ -122,10 +135,12 @@ def _interval(interval: Interval, form: str) -> str:
     return f" [{form.format(interval.low)}, {form.format(interval.high)}]" if known else ""
 
 
-def _claim(row: Row, value: float | None, form: str, reference: str) -> str:
+def _claim(row: Row, value: float | str | None, form: str, reference: str) -> str:
     if row.role == BASELINE:
         return reference
-    return "" if row.role == AGAIN or value is None else form.format(value)
+    if row.role == AGAIN or value is None:
+        return ""
+    return value if isinstance(value, str) else form.format(value)
 
 
 def _notes(table: Ablation) -> Iterator[str]:
@@ -138,9 +153,21 @@ def _notes(table: Ablation) -> Iterator[str]:
         yield f"study {study.study[:8]}{f', launched with {chosen}' if chosen else ''}"
         level = f"mean of its last {table.k} evaluations" if table.k > 1 else "its last evaluation"
         yield (
-            "mean and 95 % t interval over seeds, each against the baseline of the same seed; speed-up: until the "
-            f"baseline's level ({level}, val/rd_loss) is held; BD-rate: PCHIP on real bitstreams"
+            "mean and 95 % t interval over seeds alone (not over images or other lengths), each against the "
+            "baseline of the same seed, the spread pooled with the A/A row; BD-rate: PCHIP on real bitstreams; "
+            "R + lmbda D: mean over images of rate and MSE"
         )
+        yield (
+            f"speed-up: to the baseline's smoothed val/rd_loss at {PLACE:g} of its training before the learning rate "
+            "falls; a run that is not there before its own falls is a bound. The final level "
+            f"({level}) lies after the fall, where a slow run gets there too: it is shown, not judged"
+        )
+        if table.verdicts:
+            primary = study.table.primary
+            yield (
+                f"verdicts: {primary + ' is the primary contrast; ' if primary else ''}the other claims are held to "
+                "5 % together (Holm)"
+            )
     if effects := [f"{UNITS[name]} {value:.3g} %" for name, value in table.resolvable.items() if math.isfinite(value)]:
         yield f"{len(study.table.seeds)} seeds show effects of {', '.join(effects)} or more with 80 % probability"
     elif study.runs is not None:
@@ -167,98 +194,3 @@ def _measured(runs: Runs) -> Iterator[str]:
     yield f"measured here: {said('model')} on {said('data')}, {steps or '?'} steps, {count}, code {code or 'unknown'}"
     if facts["stale"].any():
         yield f"{int(facts['stale'].sum())} runs are stale: made by other code than asked for"
-
-
-def numbers(table: Ablation) -> pd.DataFrame:
-    """One row per row of the table with every number apart, for the CSV file."""
-    return pd.DataFrame([_numbers(table, row) for row in table.rows])
-
-
-def _numbers(table: Ablation, row: Row) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "variant": row.name,
-        "label": row.label,
-        "role": row.role,
-        "seeds": row.seeds,
-        "seeds_complete": len(row.complete),
-        "diverged": len(row.diverged),
-        "diverged_first_step": min(row.diverged.values(), default=None),
-    }
-    for name, speed in (("speed_up", row.speed_up), ("speed_up_before_decay", row.before_decay)):
-        for unit in ("steps", "seconds"):
-            ratio = speed.ratios[unit] if speed else None
-            found |= _with_interval(f"{name}_{unit}", ratio.value if ratio else None, ratio.interval if ratio else None)
-    estimates: Mapping[str, Estimate | None] = {
-        "bd_rate_percent": row.bd_rate,
-        "rd_change_percent": row.rd_change,
-        **{f"bd_rate_percent_against_{name}": row.anchors.get(name) for name in table.study.table.anchors},
-    }
-    for name, value in estimates.items():
-        found |= _with_interval(name, value.mean if value else None, value.interval if value else None)
-    found |= {"parameters_m": row.parameters, "kmacs_per_pixel": row.kmacs}
-    verdicts = {f"verdict_{name}": text for name, text in row.claims().items()}
-    paper = {"paper_speed_up": row.paper.speed_up, "paper_bd_rate_percent": row.paper.bd_rate}
-    runs = {"signatures": " ".join(_signatures(table, row))}
-    return found | verdicts | paper | {"paper_note": row.paper.note} | runs
-
-
-def _with_interval(name: str, value: float | None, interval: Interval | None) -> dict[str, float | None]:
-    low, high = interval or (math.inf, math.inf)
-    known = math.isfinite(low) and math.isfinite(high)
-    return {name: value, f"{name}_low": low if known else None, f"{name}_high": high if known else None}
-
-
-def _signatures(table: Ablation, row: Row) -> Iterator[str]:
-    for variant, seeds in _members(table, row):
-        for seed in seeds:
-            yield from table.study.of(variant, seed)
-
-
-def _members(table: Ablation, row: Row) -> list[tuple[str, list[int]]]:
-    again = row.role == AGAIN
-    return [
-        (
-            table.study.table.baseline if again else row.name,
-            (table.study.table.aa_seeds if again else table.study.table.seeds),
-        )
-    ]
-
-
-def trace(table: Ablation) -> Grid:
-    """Every training of the table: where it is and what it found."""
-    study = table.study
-    rows = []
-    last = {} if study.runs is None else study.runs.final([names.VAL_RD_LOSS])[names.VAL_RD_LOSS].to_dict()
-    known = study.runs.runs.set_index("signature").to_dict("index") if study.runs is not None else {}
-    for row in table.rows:
-        for variant, seeds in _members(table, row):
-            for seed in seeds:
-                for name in study.of(variant, seed):
-                    run = known.get(name)
-                    rate = ", ".join(f"{key}={value}" for key, value in study.rate_of(name).items())
-                    state = ("missing", "", "", "") if run is None else _found(run, last[name])
-                    rows.append((row.label, str(seed), rate, name, *state))
-    header = ("row", "seed", "rate", "run", "state", "step", "val/rd_loss", "folder")
-    return Grid("where the numbers come from", header, tuple(rows))
-
-
-def _found(run: Mapping[Any, Any], rd_loss: float) -> tuple[str, str, str, str]:
-    state = f"{run['state']}: {run['reason']}" if run["reason"] else str(run["state"])
-    step = "" if math.isnan(run["step"]) else f"{run['step']:.0f}"
-    return state, step, "" if math.isnan(rd_loss) else f"{rd_loss:.4f}", str(run["folder"])
-
-
-def write(table: Ablation, folder: Path) -> list[Path]:
-    """Write NAME.md, .tex, .html (as shown) and .csv (every number apart) into `folder`; returns the paths."""
-    study = table.study
-    name = f"{study.experiment}-{study.scale}" if study.scale else study.experiment
-    shown = grid(table)
-    texts = {"md": shown.markdown(), "tex": shown.latex(), "html": shown.html()}
-    texts["csv"] = frame_text(numbers(table), "%.6g")
-    make_folder(folder)
-    paths = []
-    for ending, text in texts.items():
-        path = folder / f"{name}.{ending}"
-        path.write_text(text, encoding="utf-8")
-        paths.append(path)
-    return paths

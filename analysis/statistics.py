@@ -1,18 +1,16 @@
-"""How sure a number is: seeds by Student t, images by bootstrap, and what that says about a claim.
+"""How sure a number is: seeds by Student t, images by bootstrap.
 
 Quantiles come from scipy.special, because importing scipy.stats takes longer than most tables.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from analysis.errors import AnalysisError
-
-ClaimStatus = Literal["supported", "contradicted", "not resolvable"]
 
 
 class Interval(NamedTuple):
@@ -116,34 +114,3 @@ def resolvable(sd: float, seeds: int, *, level: float = 0.95, power: float = 0.8
     critical = special.stdtrit(degrees, (1 + level) / 2)
     shift = special.nctdtrinc(degrees, 1 - power, critical)  # of the noncentral t distribution
     return float(shift * sd * np.sqrt((1 if paired else 2) / seeds))
-
-
-def claim_status(
-    mean: float, interval: tuple[float, float], claim: float | Literal["less", "more"], *, null: float = 0.0
-) -> ClaimStatus:
-    """What a measured mean with its interval says about a claimed effect; `null` is no effect (1 for a speed-up).
-
-    - supported: the whole interval lies beyond null on the claim's side. The effect is there; whether it is as large
-      as claimed is for the reader of the two numbers.
-    - contradicted: the whole interval lies on the other side of null, or includes null and falls short of the claimed
-      number: an effect of that size would have shown.
-    - not resolvable: neither, i.e. both no effect and the claimed one agree with the data; also where mean is NaN.
-
-    claim: the claimed number, or "less" / "more" than null where only a direction is claimed.
-    Raises AnalysisError where the claim is no effect, which no interval can support, or the interval is not one.
-    """
-    if claim == null:
-        raise AnalysisError(f"a claim of no effect ({null:g}) cannot be supported by an interval; claim a direction")
-    if np.isnan(mean):
-        return "not resolvable"
-    low, high = interval
-    if not low <= high:
-        raise AnalysisError(f"({low}, {high}) is no interval")
-    size = {"less": -np.inf, "more": np.inf}[claim] if isinstance(claim, str) else claim
-    if size < null:  # judge the mirror image, where the claim is upwards
-        low, high, size, null = -high, -low, -size, -null
-    if low > null:
-        return "supported"
-    if high < null or high < size < np.inf:
-        return "contradicted"
-    return "not resolvable"

@@ -3,7 +3,7 @@
 import difflib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from glob import escape
 from pathlib import Path
@@ -57,11 +57,15 @@ class StudyResults:
 
     @cached_property
     def points(self) -> dict[str, NDArray[np.float64]]:
-        """{signature: (rates, 3)} of the evaluated runs: bpp, PSNR [dB], lmbda (NaN where there is none)."""
+        """{signature: (rates, 4)} of the evaluated runs: bpp, PSNR [dB], lmbda (NaN without), MSE on [0, 1].
+
+        Each is a mean over images. What is trained for is their mean MSE, which is not that of the mean PSNR.
+        """
         if self.runs is None or self.runs.evaluation.empty:
             return {}
-        means = self.runs.means()
-        values = means[["bpp", "psnr", "lmbda"]].astype(float).to_numpy()
+        rows = self.runs.evaluation
+        means = replace(self.runs, evaluation=rows.assign(mse=10 ** (-rows["psnr"].astype(float) / 10))).means()
+        values = means[["bpp", "psnr", "lmbda", "mse"]].astype(float).to_numpy()
         return {str(name): values[places] for name, places in means.groupby("signature").indices.items()}
 
     @cached_property

@@ -7,7 +7,7 @@ A table is the node `table` of a file in `conf/experiment`. Nothing in it can ch
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -31,16 +31,20 @@ class Plain(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
-class Claim(Plain):
-    """The paper's figures for a row, as far as a source states them.
+Direction = Literal["less", "more"]
+"""A claim without a size: less or more than the row that it is against."""
 
-    speed_up: times fewer epochs. bd_rate: against the naive model [%]. note: what is said without a number.
+
+class Claim(Plain):
+    """The paper's figures for a row, as far as a source states them, against the row that it is compared with.
+
+    speed_up: times fewer epochs. bd_rate: [%]. note: what is said without a number.
     others: further figures by what they are, e.g. {"BD-rate % against VTM-22.0, Kodak": -19.73}; they are shown, not
         judged.
     """
 
-    speed_up: float | None = None
-    bd_rate: float | None = None
+    speed_up: float | Direction | None = None
+    bd_rate: float | Direction | None = None
     note: str = ""
     others: dict[str, float | str] = {}
 
@@ -49,7 +53,9 @@ class Variant(Plain):
     """A row.
 
     overrides: what makes its runs differ from the rest of the file; null: it cannot be run here, and `why` says so.
-    against: the row that it is compared with; null: the table's baseline.
+    against: the row that it is compared with; null: the table's baseline; itself: it is a baseline of its own.
+    longer: times the length of the others. A row that is claimed to be slower, c times as fast with c below 1, shows it
+        in a training of 1.5 / c times the length only; its quality is then not compared.
     rates: as the table's, where this row needs other trainings for its rates than the others; it is then compared with
         anchors alone.
     """
@@ -57,6 +63,7 @@ class Variant(Plain):
     label: str
     overrides: list[str] | None
     against: str | None = None
+    longer: float = Field(default=1.0, ge=1.0)
     rates: dict[str, list[float | int | str]] = {}
     why: str = ""
     paper: Claim = Claim()
@@ -73,6 +80,7 @@ class Table(Plain):
 
     paper: heads the paper's column with what it is: its model, data and budget.
     baseline: the variant that the others are compared with.
+    primary: the row whose speed-up the table is made for; the other claims are held to a stricter level (Holm).
     seeds: one training each; aa_seeds: as many further trainings of the baseline, for the A/A row, or none.
     rates: {config key: values}, one training each, or none where one training serves all rates.
     anchors: published curves that every row is compared with, too, e.g. kodak/vtm_22.0.
@@ -81,6 +89,7 @@ class Table(Plain):
     title: str
     paper: str
     baseline: str
+    primary: str | None = None
     seeds: list[int] = Field(min_length=1)
     aa_seeds: list[int] = []
     rates: dict[str, list[float | int | str]] = {}
@@ -99,7 +108,7 @@ class Table(Plain):
             raise ValueError("seeds, aa_seeds: a seed stands there twice")
         for name, variant in self.variants.items():
             partner = self.variants.get(variant.against or self.baseline)
-            if partner is None or partner.overrides is None or partner.against is not None:
+            if partner is None or partner.overrides is None:
                 raise ValueError(f"variants.{name}.against: {variant.against!r} is no row that others can compare with")
         for where, rates in (
             ("rates", self.rates),
@@ -107,14 +116,16 @@ class Table(Plain):
         ):
             if wrong := [key for key, values in rates.items() if not values or len(set(values)) < len(values)]:
                 raise ValueError(f"{where}.{wrong[0]}: has a value, and each once; it is {rates[wrong[0]]}")
+        primary = self.variants.get(self.primary) if self.primary is not None else None
+        if self.primary is not None and (primary is None or primary.paper.speed_up is None):
+            raise ValueError(f"primary: {self.primary!r} is no row with a claimed speed-up")
         if any(len(rates) > 1 for rates in (self.rates, *(variant.rates for variant in self.variants.values()))):
             raise ValueError("rates: one key makes the rates, e.g. criterion.lmbda")
         return self
 
     def partner(self, name: str) -> str:
         """The row that a row is compared with; itself where it is a baseline."""
-        others = {variant.against for variant in self.variants.values()}
-        return name if name in others else self.variants[name].against or self.baseline
+        return self.variants[name].against or self.baseline
 
     def rates_of(self, name: str) -> dict[str, list[float | int | str]]:
         """A row's own rates, or else the table's."""

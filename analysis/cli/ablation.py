@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     study = load_study(options.table, runs=options.runs, code=options.code, **_choices(options))
     from analysis.ablation import ablation
-    from analysis.ablation_text import bits_grid, grid, trace, write
+    from analysis.ablation_files import trace, write
+    from analysis.ablation_text import bits_grid, grid
 
     found = ablation(study, k=options.k)
     shown = [grid(found), bits_grid(found), trace(found) if options.trace else None]

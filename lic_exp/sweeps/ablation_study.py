@@ -5,6 +5,7 @@ rate key choose among its trainings, and everything else on the command line hol
 make the same study if they give the baseline the same signature.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,9 +15,10 @@ from typing import Any
 
 from lic_exp.ablation_spec import FOLDER, Table, TableCell
 from lic_exp.atomic import write_atomically
+from lic_exp.config.compose import compose
 from lic_exp.config.composer import Composer
 from lic_exp.config.errors import ConfigError, did_you_mean
-from lic_exp.config.overrides import parse_each, quoted, values_of
+from lic_exp.config.overrides import parse, parse_each, quoted, values_of
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.config.validation import validate
@@ -92,7 +94,20 @@ class AblationStudy:
         row = self.table.variants[cell.variant].overrides or []
         title = [] if values_of(self.given, "name") else [f"name={quoted(f'{self.name} {cell.variant}')}"]
         rate = [f"{key}={value}" for key, value in cell.rate.items()]
-        return [*row, *title, *self.shared, f"{VARIANT}={cell.variant}", f"{SEED}={cell.seed}", *rate]
+        chosen = [f"{VARIANT}={cell.variant}", f"{SEED}={cell.seed}", *rate]
+        return [*row, *title, *self.shared, *self._lengths[cell.variant], *chosen]
+
+    @cached_property
+    def _lengths(self) -> dict[str, list[str]]:
+        """By variant the override of its length, where it is longer than the others."""
+        found: dict[str, list[str]] = {name: [] for name in self.table.variants}
+        for name, variant in self.table.variants.items():
+            if variant.overrides is not None and variant.longer > 1:
+                trainer = compose(parse([*variant.overrides, *self.shared]))["trainer"]
+                key = "max_steps" if trainer["max_epochs"] is None else "max_epochs"
+                if isinstance(trainer[key], int):
+                    found[name] = [f"trainer.{key}={math.ceil(variant.longer * trainer[key])}"]
+        return found
 
     def configs(self) -> Iterator[tuple[TableCell, RunConfig]]:
         """Every training of the table with its validated config."""

@@ -148,7 +148,7 @@ def test_a_table_is_made_of_the_evaluations_that_it_names(tmp_path):
     (after,) = (row for row in ablation(load_study("table2", runs=tmp_path)).rows if row.name == "intra")
     for seed, value in before.bd_rate.values.items():
         assert 1 + after.bd_rate.values[seed] / 100 == pytest.approx(0.9 * (1 + value / 100))
-    assert after.speed_up.ratios["steps"].value == before.speed_up.ratios["steps"].value
+    assert after.speed.estimate("steps") == before.speed.estimate("steps")
 
 
 def test_a_table_with_two_evaluations_of_one_training_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Intervals against their nominal coverage and against scipy, and what follows from them for a claim."""
+"""Intervals against their nominal coverage and against scipy."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from analysis.errors import AnalysisError
-from analysis.statistics import Interval, bca_interval, claim_status, resolvable, t_interval
+from analysis.statistics import bca_interval, resolvable, t_interval
 
 TRIALS = 1000
 
@@ -103,34 +103,3 @@ def test_one_seed_resolves_nothing():
     assert resolvable(0.0, 3) == 0.0
     with pytest.raises(AnalysisError, match="seeds >= 1"):
         resolvable(0.7, 0)
-
-
-@pytest.mark.parametrize(
-    ("interval", "claim", "null", "expected"),
-    [
-        ((-1.5, -0.5), -1.07, 0.0, "supported"),
-        ((-1.5, -0.5), -10.11, 0.0, "supported"),  # the effect is there, though smaller
-        ((0.2, 0.9), -1.07, 0.0, "contradicted"),
-        ((-0.4, 0.3), -10.11, 0.0, "contradicted"),  # an effect of that size would have shown
-        ((-1.5, 0.3), -1.07, 0.0, "not resolvable"),
-        ((-math.inf, math.inf), -1.07, 0.0, "not resolvable"),
-        ((1.7, 2.0), 1.84, 1.0, "supported"),
-        ((0.8, 1.2), 1.84, 1.0, "contradicted"),
-        ((0.8, 2.2), 1.84, 1.0, "not resolvable"),
-        ((0.85, 0.95), 0.91, 1.0, "supported"),  # claimed to be slower
-        ((-0.4, 0.3), "less", 0.0, "not resolvable"),
-        ((-0.4, -0.3), "less", 0.0, "supported"),
-        ((-0.4, -0.3), "more", 0.0, "contradicted"),
-    ],
-)
-def test_claims(interval, claim, null, expected):
-    mean = 0.0 if math.isinf(interval[0]) else sum(interval) / 2
-    assert claim_status(mean, interval, claim, null=null) == expected
-
-
-def test_a_claim_needs_an_effect_and_an_interval():
-    assert claim_status(math.nan, (math.nan, math.nan), -1.0) == "not resolvable"
-    with pytest.raises(AnalysisError, match="claim of no effect"):
-        claim_status(0.0, (-1.0, 1.0), 0.0)
-    with pytest.raises(AnalysisError, match="no interval"):
-        claim_status(0.0, Interval(1.0, -1.0), -1.0)

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 import toy
@@ -175,10 +176,6 @@ def test_other_settings_are_another_study_and_the_same_are_the_same(tmp_path):
             {"variants": {"plain": ROW, "a": ROW | {"against": "b"}}},
             "variants.a.against: 'b' is no row that others can",
         ),
-        (
-            {"variants": {"plain": ROW, "a": ROW | {"against": "plain"}, "b": ROW | {"against": "a"}}},
-            "variants.b.against",
-        ),
     ],
 )
 def test_what_a_table_must_be(change, message):
@@ -188,13 +185,15 @@ def test_what_a_table_must_be(change, message):
 
 
 def test_rows_compare_with_the_baseline_or_with_the_row_they_name():
-    rows = {"plain": ROW, "low": ROW, "low_too": ROW | {"against": "low"}, "other": ROW}
+    rows = {"plain": ROW, "low": ROW | {"against": "low"}, "low_too": ROW | {"against": "low"}, "other": ROW}
+    rows["another"] = ROW | {"against": "other"}
     table = parse_table(yaml.safe_load(TABLE)["table"] | {"variants": rows}, "here")
     assert {name: table.partner(name) for name in rows} == {
         "plain": "plain",
         "low": "low",
         "low_too": "low",
         "other": "plain",
+        "another": "other",
     }
 
 
@@ -227,3 +226,34 @@ def test_a_row_with_rates_of_its_own(toys, tmp_path):
 def test_an_interval_is_for_a_search():
     with pytest.raises(ConfigError, match="an interval is for a search: hydra/sweeper=search"):
         trainings(["optimizer.lr=interval(0.1,1)"], several=True)
+
+
+def test_a_row_is_trained_longer_by_as_much_as_its_table_says(toys, tmp_path):
+    text = TABLE.replace("overrides: [model.channels=8, optimizer.lr=0.01]}", "overrides: [], longer: 1.6}")
+    (tmp_path / PACKAGE / "conf/experiment/toys.yaml").write_text(text)
+    short, long = config("variant=plain"), config("variant=wide")
+    assert long.trainer.max_steps == math.ceil(1.6 * short.trainer.max_steps)
+    assert config("variant=wide", "trainer.max_steps=10").trainer.max_steps == 16
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"longer": 0.5}, "longer: Input should be greater than or equal to 1"),
+        ({"paper": {"speed_up": "worse"}}, "speed_up"),
+        ({"against": "nobody"}, "is no row that others can compare with"),
+    ],
+)
+def test_rows_that_make_no_sense(row, words):
+    node = yaml.safe_load(TABLE)["table"]
+    node["variants"]["other"] = ROW | row
+    with pytest.raises(TableError, match=words):
+        parse_table(node, "here")
+
+
+def test_a_primary_contrast_is_a_claimed_speed_up():
+    node = yaml.safe_load(TABLE)["table"] | {"primary": "wide"}
+    with pytest.raises(TableError, match="'wide' is no row with a claimed speed-up"):
+        parse_table(node, "here")
+    node["variants"]["wide"]["paper"] = {"speed_up": "more"}
+    assert parse_table(node, "here").primary == "wide"
