@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.comparable import ARMS, check_comparable, check_done, code_flags, groups, same_macs
+from analysis.comparable import ARMS, check_comparable, check_done, code_flags, groups, same_codec
 from analysis.errors import AnalysisError
 from analysis.ratios import REACHED, summary
 from analysis.runs import Runs
 from analysis.speedup import Arm, SpeedUp, load_arms
-from analysis.training_cost import UNITS, trajectory
+from analysis.training_cost import PIXELS, UNITS, trajectory
 from lic_exp.tracking import names
 
 DECAYED = 0.1
@@ -82,8 +82,9 @@ def budget_speed_up(
     found = pd.DataFrame(
         [_row(pair, {arm: _ends(arms[arm], pair[arm], metric, k, macs[arm]) for arm in ARMS}) for pair in matched]
     )
-    if macs_per_image is None and same_macs(*arms.values()):
-        found["macs"] = found["images"]
+    pixels = found.pop(PIXELS)
+    if macs_per_image is None and same_codec(*arms.values()):
+        found["macs"] = pixels
     flags += code_flags(*arms.values()) + [flag for runs in arms.values() for flag in _not_decayed(runs)]
     ratios = {unit: summary(unit, found, level) for unit in UNITS}
     return SpeedUp("final level over budgets", k, ratios, found, pd.DataFrame(), tuple(flags))
@@ -103,7 +104,7 @@ def _ends(runs: Runs, signatures: list[str], metric: str, k: int, macs: float | 
 
 def _row(pair: Mapping[str, Any], ends: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     row = {**pair, **{arm: ", ".join(pair[arm]) for arm in ARMS}, "outcome": REACHED}
-    for unit in UNITS:
+    for unit in (*UNITS, PIXELS):
         curves = [ends[arm][column].to_numpy(float) for arm in ARMS for column in (unit, "value")]
         known = not any(np.isnan(ends[arm][unit]).any() for arm in ARMS)
         try:

@@ -156,12 +156,8 @@ def code_flags(*arms: Runs) -> list[str]:
     return flags
 
 
-def same_macs(baseline: Runs, test: Runs) -> bool:
-    """Whether an image costs both codecs the same, because model and crop size are."""
-    keys = sorted({str(key) for arm in (baseline, test) for key in arm.runs if _decides_macs(str(key))})
+def same_codec(baseline: Runs, test: Runs) -> bool:
+    """Whether a pixel costs both arms the same, because the model is."""
+    keys = sorted({str(key) for arm in (baseline, test) for key in arm.runs if str(key).startswith("model.")})
     made = {tuple(map(str, row)) for arm in (baseline, test) for row in arm.runs.reindex(columns=keys).to_numpy()}
     return bool(keys) and len(made) == 1
-
-
-def _decides_macs(key: str) -> bool:
-    return key.startswith("model.") or key == "data.crop_size"

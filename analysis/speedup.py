@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.comparable import check_comparable, check_done, code_flags, pairs, same_macs
+from analysis.comparable import ARMS, check_comparable, check_done, code_flags, pairs, same_codec
 from analysis.errors import AnalysisError
 from analysis.ratios import NEVER_HELD, NOT_REACHED, REACHED, Ratio, summary
 from analysis.run_places import Place
 from analysis.runs import Runs, load_runs
-from analysis.training_cost import NEEDED_METRICS, UNITS, Trajectory, trajectory
+from analysis.training_cost import NEEDED_METRICS, PIXELS, UNITS, Trajectory, trajectory
 from lic_exp.tracking import names
 
 Target = Literal["final", "before-decay"] | float
@@ -85,8 +85,8 @@ def speed_up(
         its `train/lr` first falls below `decay_share` of its maximum (with a decay the final level hides differences);
         or a number.
     macs_per_image: of a training step's image, for baseline and test. None: those of the codec's forward pass, as the
-        runs recorded them; where they did not, MACs are known only as a ratio, if both have the same model and crop
-        size. A regularizer's own cost then shows in seconds alone.
+        runs recorded them; where they did not, MACs are known only as a ratio, if both have the same model. A
+        regularizer's own cost then shows in seconds alone.
     trusted: config keys in which the arms may differ nevertheless; see `check_comparable`.
     sensitivity: whether to try other targets, too.
 
@@ -101,7 +101,7 @@ def speed_up(
     ours = {pair["baseline"]: trajectory(base_runs, pair["baseline"], metric, macs[0]) for pair in matched}
     theirs = {pair["test"]: trajectory(test_runs, pair["test"], metric, macs[1]) for pair in matched}
     levels = {name: _evaluations_of_target(base_runs, name, ours[name], target, decay_share) for name in ours}
-    relative_macs = macs_per_image is None and same_macs(base_runs, test_runs)
+    relative_macs = macs_per_image is None and same_codec(base_runs, test_runs)
 
     def table(scale: float, window: int, units: Sequence[str] = ("steps",)) -> pd.DataFrame:
         targets = {name: scale * _level(name, values, window) for name, values in levels.items()}
@@ -109,9 +109,11 @@ def speed_up(
             [_pair_row(pair, ours, theirs, targets[pair["baseline"]], window, units) for pair in matched]
         )
 
-    found = table(1.0, k, UNITS)
+    found = table(1.0, k, (*UNITS, PIXELS))
+    pixels = found.pop(PIXELS)
     if relative_macs:
-        found["macs"] = found["images"]
+        found["macs"] = pixels
+    found = found.drop(columns=[f"{arm}_{PIXELS}" for arm in ARMS])
     shortest = min(map(len, levels.values()))
     windows = [window for window in sorted({1, k, 2 * k}) if window <= shortest and sensitivity]
     tried = [

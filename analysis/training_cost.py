@@ -1,7 +1,8 @@
-"""What a run had spent at each of its evaluations."""
+"""What a run had spent at each of its evaluations, stage by stage."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,22 +13,55 @@ from analysis.runs import Runs
 from lic_exp.tracking import names
 
 UNITS = ("steps", "epochs", "images", "seconds", "macs")
+PIXELS = "pixels"
+"""What MACs are proportional to where the codec is the same."""
+
 NEEDED_METRICS = (names.VAL_RD_LOSS, names.TRAIN_IMAGES_PER_S, names.TRAIN_LR)
 
 
 Trajectory = dict[str, NDArray[np.float64]]
 
 
-def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | None = None) -> Trajectory:
-    """By evaluation of a run, (n,) each: `value` of the metric, and what was spent until then in each of UNITS.
+@dataclass(frozen=True)
+class TrainedStage:
+    """Steps (first, end] of a run, and what each of them was made with.
 
-    seconds: training alone. `train/images_per_s` is the mean speed since the last evaluation (or since a resume), so
-    each stretch between two evaluations took its images over the speed logged last in it; a stretch without an entry
-    is given the speed before it. Evaluations, waiting between attempts and the start-up are not in it, writing
-    checkpoints is. NaN where no speed was logged.
+    end: infinite in the last stage, since nothing is trained after it.
+    batch_size, crop_size: images per step, the side of their crops [pixels]; NaN where not known.
+    steps_per_epoch: as configured; None where it follows from the images, which only the log tells.
+    """
+
+    first: float
+    end: float
+    batch_size: float
+    crop_size: float
+    steps_per_epoch: float | None
+
+    @property
+    def pixels(self) -> float:
+        """Of a step."""
+        return self.batch_size * self.crop_size**2
+
+    def steps(self, until: NDArray[Any]) -> NDArray[np.float64]:
+        """How many of its steps were made by then; until: steps of the run, (n,)."""
+        return np.clip(until - self.first, 0.0, self.end - self.first)
+
+
+def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | None = None) -> Trajectory:
+    """By evaluation of a run, (n,) each: `value` of the metric, what was spent until then in each of UNITS, and PIXELS.
+
+    Of a run with stages each step costs what its own stage made of it: batch, crops, epochs and speed are a stage's.
+    `trainer.accumulate` splits a batch and changes no count.
+
+    seconds: training alone. `train/images_per_s` is the mean speed since the last validation (or since a stage began,
+        or a resume), so each stretch between two of them took its images over the speed logged last in it; a stretch
+        without an entry is given the speed before it in its stage, or else the next one there. Validations, waiting
+        between attempts and the start-up are not in it, writing checkpoints is. NaN from a stage on in which no speed
+        was logged, and of a run that extends another which is not among `runs`.
     epochs: steps over the steps of an epoch, as configured or else as the logged epochs have it; NaN without either.
-    macs: images times `macs_per_image`; None: what one crop costs the run's codec in the forward pass (as recorded, NaN
-        where it was not). That a step costs about three times as much cancels in ratios.
+    macs: images times `macs_per_image`, of whatever stage; None: what one crop costs the run's codec in the forward
+        pass (as recorded per pixel, NaN where it was not). That a step costs about three times as much cancels in
+        ratios.
     Raises AnalysisError where the metric was never logged.
     """
     row = runs.facts(signature)
@@ -35,43 +69,129 @@ def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | 
     if not len(curve["step"]):
         raise AnalysisError(f"run {signature} ({row['state']}) never logged {metric}")
     steps = curve["step"].astype(float)
+    stages = trained_stages(row)
     speed = runs.series(signature, names.TRAIN_IMAGES_PER_S)
-    images = steps * float(row.get("data.batch_size", np.nan))
-    macs_per_image = _forward_macs(row) if macs_per_image is None else macs_per_image
+    images = _accumulated(stages, [stage.batch_size for stage in stages], steps)
+    pixels = _accumulated(stages, [stage.pixels for stage in stages], steps)
+    epochs = _epoch_lengths(stages, speed if len(speed["step"]) else curve)
     return {
         "value": curve["value"].astype(float),
         "steps": steps,
-        "epochs": steps / _steps_per_epoch(row, speed if len(speed["step"]) else curve),
+        "epochs": _accumulated(stages, [1 / length for length in epochs], steps),
         "images": images,
-        "seconds": _training_seconds(steps, images, speed),
-        "macs": images * macs_per_image,
+        "seconds": _training_seconds(runs, signature, steps),
+        "macs": pixels * float(row["macs_per_pixel"]) if macs_per_image is None else images * macs_per_image,
+        PIXELS: pixels,
     }
 
 
-def _forward_macs(row: Mapping[Any, Any]) -> float:
-    """MACs of the codec's forward pass on a crop; NaN where not recorded, or where stages have their own crops."""
-    if "crop_size" in str(row.get("stages", "")):
-        return float("nan")
-    return float(row["macs_per_pixel"]) * float(row.get("data.crop_size", np.nan)) ** 2
+def trained_stages(row: Mapping[Any, Any]) -> list[TrainedStage]:
+    """The stages of a run, at least one. row: of `Runs.runs`. Raises AnalysisError where they are none."""
+    listed = row.get("stages")
+    try:
+        return list(_stages(row, [dict(stage) for stage in listed] if isinstance(listed, tuple) else []))
+    except (KeyError, TypeError, ValueError) as error:
+        raise AnalysisError(f"run {row['signature']}: the stages of its config are none: {listed}") from error
 
 
-def _training_seconds(steps: NDArray[Any], images: NDArray[Any], speed: Trajectory) -> NDArray[Any]:
-    if not len(speed["step"]):
-        return np.full(len(steps), np.nan)
-    last_in_stretch = np.searchsorted(speed["step"], steps, side="right") - 1
-    seconds: NDArray[Any] = np.cumsum(np.diff(images, prepend=0.0) / speed["value"][last_in_stretch.clip(min=0)])
+def _stages(row: Mapping[Any, Any], given: Sequence[Mapping[str, Any]]) -> Iterator[TrainedStage]:
+    own = {key: row.get(f"data.{key}") for key in ("batch_size", "crop_size", "steps_per_epoch")}
+    first = 0.0
+    for place, stage in enumerate(given or [{}]):
+        end = math.inf if place >= len(given) - 1 else first + float(stage["steps"])
+        # Another source has all of its own options, and only those.
+        chosen = dict(stage.get("data") or ())
+        data = chosen if "_target_" in chosen else own | chosen
+        batch, crop, epoch = (_number(data.get(key)) for key in own)
+        yield TrainedStage(first, end, batch, crop, None if math.isnan(epoch) else epoch)
+        first = end
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _accumulated(
+    stages: Sequence[TrainedStage], costs: Sequence[float], until: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What was spent by these steps (n,), where a step of each stage costs so much. NaN counts where it was spent."""
+    total = np.zeros(len(until))
+    for stage, cost in zip(stages, costs, strict=True):
+        made = stage.steps(until)
+        total += np.where(made > 0, made * cost, 0.0)
+    return total
+
+
+def _training_seconds(runs: Runs, signature: str, until: NDArray[np.float64]) -> NDArray[np.float64]:
+    row = runs.facts(signature)
+    begun, before = _spent_by_parent(runs, row)
+    speed = runs.series(signature, names.TRAIN_IMAGES_PER_S)
+    validated = runs.series(signature, names.VAL_RD_LOSS)["step"].astype(float)
+    stages = trained_stages(row)
+    seconds = np.full(len(until), before)
+    for stage in stages:
+        # The loop's clock is set to zero at each of these steps.
+        last = min(stage.end, max(until.max(), stage.first))
+        zeros = np.unique(np.concatenate([[max(stage.first, begun)], validated, [last]]))
+        zeros = zeros[(zeros >= max(stage.first, begun)) & (zeros <= last)]
+        if len(zeros) < 2:
+            continue
+        per_step = stage.batch_size / _speeds(zeros, stage, speed)
+        spent = np.concatenate([[0.0], np.cumsum(np.diff(zeros) * per_step)])
+        seconds += np.where(until > zeros[0], np.interp(until, zeros, spent), 0.0)
     return seconds
 
 
-def _steps_per_epoch(row: Mapping[Any, Any], curve: Trajectory) -> float:
+def _speeds(zeros: NDArray[np.float64], stage: TrainedStage, speed: Trajectory) -> NDArray[np.float64]:
+    """Of each stretch of a stage between two of these steps (n,) its speed [images/s], (n - 1,)."""
+    inside = (speed["step"] > stage.first) & (speed["step"] <= stage.end)
+    if not inside.any():
+        return np.full(len(zeros) - 1, np.nan)
+    last_in_stretch = np.searchsorted(speed["step"][inside], zeros[1:], side="right") - 1
+    found: NDArray[np.float64] = speed["value"][inside][last_in_stretch.clip(min=0)]
+    return found
+
+
+def _spent_by_parent(runs: Runs, row: Mapping[Any, Any]) -> tuple[float, float]:
+    """(steps, seconds) of the run that this one extends; the seconds are NaN where it is not among `runs`."""
+    parent = row.get("parent")
+    if not isinstance(parent, str):
+        return 0.0, 0.0
+    try:
+        end = float(runs.facts(parent)["step"])
+    except KeyError:
+        return 0.0, math.nan
+    return end, float(_training_seconds(runs, parent, np.array([end]))[0])
+
+
+def _epoch_lengths(stages: Sequence[TrainedStage], curve: Trajectory) -> list[float]:
+    """The steps of an epoch in each stage; NaN where neither the config nor the log tells."""
+    lengths: list[float] = []
+    first_epoch = 0.0
+    for stage in stages:
+        inside = (curve["step"] > stage.first) & (curve["step"] <= stage.end)
+        steps, epochs = curve["step"][inside] - stage.first, curve["epoch"][inside]
+        length = stage.steps_per_epoch
+        if length is None:
+            known = not math.isnan(first_epoch) and bool((epochs >= first_epoch).all())
+            # Every stage begins an epoch: where the former ones do not tell which, the first logged is it.
+            length = _epoch_length(steps, epochs - (first_epoch if known else epochs.min(initial=math.inf)))
+        lengths.append(length)
+        first_epoch += math.nan if math.isnan(length) or math.isinf(stage.end) else _begun(stage, length)
+    return lengths
+
+
+def _begun(stage: TrainedStage, steps_per_epoch: float) -> int:
+    """How many epochs a stage begins, the last of which may be a part."""
+    return math.ceil((stage.end - stage.first) / steps_per_epoch)
+
+
+def _epoch_length(steps: NDArray[Any], epochs: NDArray[Any]) -> float:
     """Step s (from 1) is in epoch (s - 1) // n: each entry bounds n, and the middle of what is left is taken."""
-    configured = row.get("data.steps_per_epoch")
-    if configured is not None and not math.isnan(configured):
-        return float(configured)
-    later = curve["epoch"] >= 1
+    later = epochs >= 1
     if not later.any():
-        return float("nan")
-    step, epoch = curve["step"][later] - 1, curve["epoch"][later]
+        return math.nan
+    step, epoch = steps[later] - 1, epochs[later]
     most = np.floor((step / epoch).min())
     least = np.floor((step / (epoch + 1)).max()) + 1
     return float((least + most) / 2)

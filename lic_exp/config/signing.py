@@ -100,7 +100,11 @@ def wanted_evaluation(config: RunConfig) -> str | None:
 def throughput_key(config: RunConfig) -> str:
     """What runs that take as long per step have in common: 8 hexadecimal digits, the same for other seeds and rates."""
     plain = {group: getattr(config, group).plain() for group in THROUGHPUT_GROUPS}
-    parts = {group: {k: v for k, v in node.items() if k not in NO_THROUGHPUT} for group, node in plain.items()}
+    parts: dict[str, Any] = {
+        group: {k: v for k, v in node.items() if k not in NO_THROUGHPUT} for group, node in plain.items()
+    }
+    if config.stages:  # a mean over them, each as long as it is
+        parts["stages"] = [stage.plain() for stage in config.stages]
     return digest(parts, 8)
 
 

@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,31 @@ def length(config: RunConfig) -> int:
 
 
 def measured_pace(config: RunConfig, probe: Probe, sweep: SweepFolder) -> float | None:
-    """Seconds per step of a cell, over the probe's steps in a place of its own; None where they failed.
+    """Seconds per step of a cell, over the probe's steps of each stage in a place of its own; None where they failed.
 
     Neither its start nor its validations and evaluation are counted. sweep: where the code is found.
     """
+    if not config.stages:
+        return _measured(config, [], probe, sweep)
+    total = 0.0
+    for stage in config.stages:
+        pace = _measured(config, [stage.plain() | {"steps": probe.steps}], probe, sweep)
+        if pace is None:
+            return None
+        total += stage.steps * pace
+    return total / length(config)
+
+
+def _measured(config: RunConfig, stages: Sequence[Mapping[str, Any]], probe: Probe, sweep: SweepFolder) -> float | None:
+    """Seconds per step of the probe's steps with these stages, one of as many steps or none."""
     steps = probe.steps
     with tempfile.TemporaryDirectory() as temporary:
-        elsewhere: dict[str, Any] = {"stages": [], "tracker": {}, "init_from": None, "paths.runs": temporary}
-        length = {"max_steps": steps, "max_epochs": None, "log_every_steps": 1, "validate_every_steps": steps}
-        trainer = {f"trainer.{key}": value for key, value in length.items()}
+        elsewhere: dict[str, Any] = {"stages": stages, "tracker": {}, "init_from": None, "paths.runs": temporary}
+        every = {"log_every_steps": 1, "validate_every_steps": steps}
+        trainer = {
+            f"trainer.{key}": value
+            for key, value in ({"max_steps": None if stages else steps, "max_epochs": None} | every).items()
+        }
         short = with_values(config, elsewhere | trainer | {"evaluation.enabled": False})
         content: dict[str, Any] = {"signature": short.signature, "sweep": None, "given": [], "config": short.plain()}
         frozen = Path(temporary, "cell.json")
