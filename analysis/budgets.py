@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.comparable import ARMS, check_comparable, check_done, code_flags, groups, same_codec
+from analysis.comparable import ARMS, check_comparable, check_done, check_one_arm, code_flags, groups, same_codec
 from analysis.errors import AnalysisError
 from analysis.ratios import REACHED, summary
 from analysis.runs import Runs
@@ -68,19 +68,26 @@ def budget_speed_up(
     Each arm has runs of several lengths per seed and criterion. A run's final level is the mean of its last k
     evaluations, its budget what it cost until the last. Per seed and criterion the curves of level over log budget
     are laid onto each other (`horizontal_shift`); the rest is as in `speed_up`, whose other arguments these are.
-    Where curves have no common level, or are not better with every larger budget, the outcome says so, without a
-    number.
+    Where curves have no common level, or are not better with every larger budget, the outcome says so, and of which
+    runs, without a number; where that is so in another unit than steps, a flag does.
 
-    Raises AnalysisError where the runs are not comparable or not done.
+    Raises AnalysisError where the runs are not comparable or not done: the budgets of an arm, too, differ in their
+    length alone and in what counts by it (`check_one_arm`), but for keys that are trusted.
     """
     arms = dict(zip(ARMS, load_arms(baseline, test, metric=metric), strict=True))
     check_comparable(arms["baseline"], arms["test"], trusted)
     for runs in arms.values():
         check_done(runs)
     matched, flags = groups(*arms.values())
+    for arm, runs in arms.items():
+        for pair in matched:
+            check_one_arm(arm, runs, pair[arm], trusted)
     macs = dict(zip(ARMS, macs_per_image or (None, None), strict=True))
     found = pd.DataFrame(
-        [_row(pair, {arm: _ends(arms[arm], pair[arm], metric, k, macs[arm]) for arm in ARMS}) for pair in matched]
+        [
+            _row(pair, {arm: _ends(arms[arm], pair[arm], metric, k, macs[arm]) for arm in ARMS}, flags)
+            for pair in matched
+        ]
     )
     pixels = found.pop(PIXELS)
     if macs_per_image is None and same_codec(*arms.values()):
@@ -98,20 +105,39 @@ def _ends(runs: Runs, signatures: list[str], metric: str, k: int, macs: float | 
         count = len(spent["value"])
         if not 1 <= k <= count:
             raise AnalysisError(f"{signature}: a level over k={k} evaluations is asked of a run with {count}")
-        rows.append({name: column[-1] for name, column in spent.items()} | {"value": spent["value"][-k:].mean()})
+        ends = {name: column[-1] for name, column in spent.items()}
+        rows.append({"signature": signature} | ends | {"value": spent["value"][-k:].mean()})
     return pd.DataFrame(rows)
 
 
-def _row(pair: Mapping[str, Any], ends: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+def _row(pair: Mapping[str, Any], ends: Mapping[str, pd.DataFrame], flags: list[str]) -> dict[str, Any]:
     row = {**pair, **{arm: ", ".join(pair[arm]) for arm in ARMS}, "outcome": REACHED}
     for unit in (*UNITS, PIXELS):
-        curves = [ends[arm][column].to_numpy(float) for arm in ARMS for column in (unit, "value")]
         known = not any(np.isnan(ends[arm][unit]).any() for arm in ARMS)
         try:
-            row[unit] = np.exp(horizontal_shift(*curves)) if known else np.nan
+            row[unit] = _ratio(ends, unit) if known else np.nan
         except NoShiftError as error:
-            row |= {unit: np.nan, "outcome": str(error)}
+            row[unit] = np.nan
+            if unit == "steps":
+                row["outcome"] = str(error)
+            elif unit in UNITS and row["outcome"] == REACHED:
+                flags.append(f"seed {pair['seed']}, {unit}: {error}")
     return row
+
+
+def _ratio(ends: Mapping[str, pd.DataFrame], unit: str) -> float:
+    """Raises NoShiftError with the runs that it is about."""
+    curves = {arm: (ends[arm][unit].to_numpy(float), ends[arm]["value"].to_numpy(float)) for arm in ARMS}
+    for arm, (cost, level) in curves.items():
+        try:
+            _by_level(cost, level)
+        except NoShiftError as error:
+            named = ", ".join(f"{name} ({spent:g})" for name, spent in zip(ends[arm]["signature"], cost, strict=True))
+            raise NoShiftError(f"{error}: of the {arm}, by {unit}: {named}") from error
+    try:
+        return float(np.exp(horizontal_shift(*curves["baseline"], *curves["test"])))
+    except NoShiftError as error:
+        raise NoShiftError(f"{error} in baseline and test") from error
 
 
 def _not_decayed(runs: Runs) -> list[str]:

@@ -1,23 +1,14 @@
 """Whether the `val/rd_loss` of two arms of an experiment means the same, and which of their runs belong together."""
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.runs import Runs
-
-TRAINING_DATA = frozenset(
-    f"data.{key}"
-    for key in (
-        *("batch_size", "crop_size", "flip", "num_workers", "steps_per_epoch", "cache_mb"),
-        *("train", "train_weights", "train_images"),
-    )
-)
-"""Options of the data that leave the validation images as they are; any other is taken to change them."""
+from lic_exp.comparability import ABSENT, kind_of
 
 ARMS = ("baseline", "test")
-ABSENT = "(no such option)"
 
 
 class NotComparableError(AnalysisError):
@@ -34,7 +25,7 @@ def check_comparable(baseline: Runs, test: Runs, trusted: Collection[str] = ()) 
         _check_arm(name, arm)
     keys = dict.fromkeys(str(key) for arm in (baseline, test) for key in arm.runs if key not in trusted)
     for key in keys:
-        kind = _kind(key)
+        kind = kind_of(key)
         ours, theirs = _values(baseline, key), _values(test, key)
         if kind and (ours != theirs or (kind == "validation sets" and len(ours) > 1)):
             said = f"{key} is {_listed(ours)} in the baseline and {_listed(theirs)} in the test"
@@ -60,17 +51,9 @@ def _check_arm(name: str, arm: Runs) -> None:
             )
 
 
-def _kind(key: str) -> str:
-    if "lmbda" in key.rpartition(".")[2] and "." in key:
-        return "lambda sets"
-    if key.startswith("criterion."):
-        return "criteria"
-    return "validation sets" if key.startswith("data.") and key not in TRAINING_DATA else ""
-
-
 def _values(arm: Runs, key: str) -> set[Any]:
     column = arm.runs.get(key, [ABSENT])
-    return {ABSENT if isinstance(value, float) and math.isnan(value) else value for value in column}
+    return {ABSENT if _is_absent(value) else value for value in column}
 
 
 def _listed(values: set[Any]) -> str:
@@ -131,6 +114,48 @@ def _by_seed_and(criteria: list[str], arm: Runs) -> dict[tuple[Any, Any], list[d
     for row in arm.rows():
         found.setdefault((row["seed"], tuple(row.get(name) for name in criteria)), []).append(row)
     return found
+
+
+OF_A_LENGTH = frozenset(
+    (
+        *("stages", "trainer.max_steps", "trainer.max_epochs", "trainer.validate_every_steps"),
+        *("trainer.log_every_steps", "trainer.checkpoint_every_steps", "trainer.try_step", "trainer.resume"),
+        *("trainer.device", "trainer.threads", "data.num_workers", "data.cache_mb"),
+    )
+)
+"""What the budgets of one arm may differ in: their length, and what changes no training."""
+
+COUNTING = ("scheduler.", "spectral_reg.")
+"""Groups some of whose options count steps or epochs, and so may follow the length."""
+
+COUNTS = ("length", "start", "ramp", "overlap", "milestones", "steps", "epochs")
+"""Words that those options end in."""
+
+
+def check_one_arm(arm: str, runs: Runs, signatures: Sequence[str], trusted: Collection[str] = ()) -> None:
+    """Raise NotComparableError, with runs and reason, where budgets of one seed and criterion are of different arms."""
+    rows = [runs.facts(signature) for signature in signatures]
+    for key in map(str, runs.runs):
+        if key in trusted or not _tells_arms_apart(key):
+            continue
+        values = {row["signature"]: ABSENT if _is_absent(row.get(key)) else row.get(key) for row in rows}
+        if len(set(values.values())) > 1:
+            said = ", ".join(f"{value} in {name}" for name, value in values.items())
+            raise NotComparableError(
+                f"the {arm}'s runs are no budgets of one arm, which differ in their length alone: {key} is {said}; "
+                f"name the runs of one value, or trust the key"
+            )
+
+
+def _tells_arms_apart(key: str) -> bool:
+    group, _, option = key.partition(".")
+    if group not in ("model", "spectral_reg", "optimizer", "scheduler", "data", "trainer", "init_from"):
+        return False
+    return key not in OF_A_LENGTH and not (key.startswith(COUNTING) and option.endswith(COUNTS))
+
+
+def _is_absent(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def check_done(runs: Runs) -> None:

@@ -13,6 +13,8 @@ from analysis.run_places import Place
 from analysis.runs import Runs, load_runs
 from analysis.statistics import t_interval
 from analysis.sweep_manifests import SweepManifest, find_sweep
+from lic_exp.comparability import kind_of
+from lic_exp.tracking.names import VAL_RD_LOSS
 from lic_exp.tracking.run_folder import is_run_folder
 
 SEED = "seed"
@@ -70,6 +72,10 @@ class SweepResults:
         """
         if unknown := [key for key in over if key not in (*self.keys, SEED)]:
             raise AnalysisError(f"{unknown[0]} is no key of sweep {self.name}; it has {', '.join(self.keys) or 'none'}")
+        if metric.startswith(VAL_RD_LOSS):
+            for key in over:
+                if kind := kind_of(key if "." in key else f"{key}._target_"):
+                    raise AnalysisError(f"{key}: a mean of {metric} over different {kind} is no measure of anything")
         table = self.table(metric)
         if self.runs is None or not (self.runs.metrics["metric"] == metric).any():
             known = [] if self.runs is None else sorted(map(str, self.runs.metrics["metric"].unique()))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lic_exp.comparability import ranking_faults
 from lic_exp.config.composer import Composer
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import parsed, quoted, values_of
@@ -105,6 +106,9 @@ def freeze(
         raise ConfigError(
             _limited([f"{message} (cell {label})" if len(asked) > 1 else message for message, label in errors.items()])
         )
+    first = [configs[cell.signature].plain() for cell in cells.values() if cell.first]
+    if faults := ranking_faults("screen ranks the choices", first):
+        raise ConfigError(f"sweep: {message}" for message in faults)
     if len(places) > 1:
         raise ConfigError(
             [f"paths.runs: the cells of a sweep lie in one folder, not in {' and '.join(sorted(places))}"]

@@ -16,6 +16,7 @@ from annotated_types import Le
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lic_exp import exit_codes
+from lic_exp.comparability import ranking_faults
 from lic_exp.config.axes import Axis, as_declared, axes_of, corners
 from lic_exp.config.composer import Composer
 from lic_exp.config.errors import ConfigError
@@ -81,6 +82,8 @@ def search(given: Sequence[str], request: LaunchRequest) -> tuple[int, Path]:
     axes = axes_of(own)
     composer = Composer()
     judged = freeze(_trainings(fixed, corners(axes)), own, composer=composer)
+    if faults := ranking_faults("a search ranks its trials", [config.plain() for config in judged.configs.values()]):
+        raise ConfigError(faults)
     axes = as_declared(axes, [config.plain() for config in judged.configs.values()])
     sampling: Callable[[Sequence[Axis], int], SearchSampler]
     sampling = OptunaSampler if options.sampler == "tpe" else RandomSampler

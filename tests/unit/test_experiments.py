@@ -28,6 +28,12 @@ def test_rows_are_runs_that_differ(name, scale, photos):
     assert all(runs[one] != runs[other] for one in runs for other in runs if one < other)
 
 
+def test_a_range_over_levels_is_no_figure_of_one_level():
+    table = read_table(experiments() / "table8.yaml")
+    claimed = {row for row, variant in table.variants.items() if variant.paper.speed_up is not None}
+    assert claimed == {"high_regu"}
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_stages_stated_in_epochs_end_before_the_training(name):
     """A scale makes epochs shorter, not fewer: the paper's 100 epochs are the same part of every training."""

@@ -80,3 +80,17 @@ def test_a_metric_that_nobody_logged(runs):
 def test_a_key_that_no_cell_has_is_no_repetition(runs, over, capsys):
     assert main(["sweep", "grid", "--runs", str(runs), "--over", *over]) == 2
     assert f"{over[-1]} is no key of sweep grid-1234; it has spectral_reg, seed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("key", "kind"), [("criterion.lmbda", "lambda sets"), ("criterion", "criteria")])
+def test_no_mean_over_losses_that_mean_different_things(runs, key, kind):
+    file = runs / ".sweeps" / "grid-1234" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    for place, cell in enumerate(manifest["cells"]):
+        cell["role"][key] = place % 2
+    file.write_text(json.dumps(manifest))
+    found = load_sweep("grid", runs=runs)
+    with pytest.raises(AnalysisError, match=f"{key}: a mean of val/rd_loss over different {kind}"):
+        found.summary("val/rd_loss", over=["seed", key])
+    assert len(found.summary("val/rd_loss")) == 4
+    assert len(found.summary("val/psnr", over=["seed", key])) == 2

@@ -55,6 +55,30 @@ def test_an_experiments_sweep_is_its_cells_each_signed_as_its_own_command_is():
 
 
 @pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("axes", "refused"),
+    [
+        ({"criterion.lmbda": [0.01, 0.05], "optimizer.lr": [0.01, 0.001]}, ""),
+        ({"optimizer.lr": [0.01, 0.001], "criterion.lmbda": [0.01, 0.05]}, "criterion.lmbda"),
+        ({"trainer.ema_decay": [None, 0.9], "data.val_limit": [1, 2]}, "data.val_limit"),
+        ({"trainer.ema_decay": [None, 0.9], "criterion": ["mse", "ms_ssim"]}, "criterion._target_"),
+    ],
+)
+def test_a_screening_compares_choices_whose_losses_mean_the_same(tmp_path, axes, refused):
+    """The first key is what is screened at its first value: of another lmbda there, its choices are told apart."""
+    key, values = next(iter(axes.items()))
+    sweep = {"product": axes, "screen": {"key": key, "value": values[0], "keep": 1}}
+    text = f"# @package _global_\n{yaml.safe_dump({'sweep': sweep})}"
+    (tmp_path / PACKAGE / "conf" / "experiment" / "screened.yaml").write_text(text)
+    given = [*COMMON, "experiment=screened", "data.crop_size=192"]
+    if not refused:
+        assert len(sweep_request(given, several=True).frozen.cells) == 4
+        return
+    with pytest.raises(ConfigError, match=f"sweep: {refused}: screen ranks the choices by val/rd_loss, which measures"):
+        sweep_request(given, several=True)
+
+
+@pytest.mark.usefixtures("toys")
 def test_a_sweep_asks_for_m():
     with pytest.raises(ConfigError, match="experiment=swept is a sweep: run it with -m"):
         trainings([*COMMON, "experiment=swept"], several=False)

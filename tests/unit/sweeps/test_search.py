@@ -69,6 +69,26 @@ def test_what_could_be_drawn_is_judged_before_anything_starts(given, message, tr
 
 
 @pytest.mark.parametrize(
+    ("axis", "key"),
+    [
+        ("criterion.lmbda=interval(0.002,0.05)", "criterion.lmbda"),
+        ("criterion.lmbda=tag(log,interval(0.002,0.05))", "criterion.lmbda"),
+        ("criterion.lmbda=0.002,0.05", "criterion.lmbda"),
+        ("criterion=mse,ms_ssim", "criterion._target_"),
+        ("data.val_limit=1,2", "data.val_limit"),
+    ],
+)
+@pytest.mark.parametrize("beside", [[], ["optimizer.lr=interval(1e-4,1e-3)"]])
+def test_trials_whose_losses_mean_different_things_are_not_ranked(axis, key, beside, trained, tmp_path, capsys):
+    assert searched(axis, *beside, "data.crop_size=192") == exit_codes.CONFIG
+    assert (
+        f"{key}: a search ranks its trials by val/rd_loss, which measures something else at" in capsys.readouterr().err
+    )
+    assert trained == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("axis", "kind", "low", "high"),
     [
         ("seed=interval(3,900)", int, 3, 900),

@@ -1,0 +1,59 @@
+"""What makes two values of `val/rd_loss` measures of different things. Imports no torch."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lic_exp.flat import leaves
+
+TRAINING_DATA = frozenset(
+    f"data.{key}"
+    for key in (
+        *("batch_size", "crop_size", "flip", "num_workers", "steps_per_epoch", "cache_mb"),
+        *("train", "train_weights", "train_images"),
+    )
+)
+"""Options of the data that leave the validation images as they are; any other is taken to change them."""
+
+ABSENT = "(no such option)"
+
+
+def kind_of(key: str) -> str:
+    """What is another where runs differ in this config key, in words; "" where they still can be compared."""
+    if "." in key and "lmbda" in key.rpartition(".")[2]:
+        return "lambda sets"
+    if key.startswith("criterion."):
+        return "criteria"
+    return "validation sets" if key.startswith("data.") and key not in TRAINING_DATA else ""
+
+
+def unlike(configs: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """{key: its values in JSON's spelling} of what makes the losses of these configs, plain ones, incomparable."""
+    flat = [dict(leaves(config)) for config in configs]
+    keys = dict.fromkeys(key for one in flat for key in one if kind_of(key))
+    found = {key: list(dict.fromkeys(_text(one.get(key, ABSENT)) for one in flat)) for key in keys}
+    return {key: values for key, values in found.items() if len(values) > 1}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def ranking_faults(what: str, configs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Why `what` must not rank these configs by `val/rd_loss`: a message per key; none where it may."""
+    return [
+        f"{key}: {what} by val/rd_loss, which measures something else at each of {shown(values)}"
+        f"{LOWER if kind_of(key) == 'lambda sets' else ''}: {ADVICE}"
+        for key, values in unlike(configs).items()
+    ]
+
+
+LOWER = ", and is lower for a lower lmbda whatever was trained"
+ADVICE = "give this key one value, and do the same once more for another"
+MOST_SHOWN = 5
+
+
+def shown(values: list[str]) -> str:
+    """Values in words, the first of many."""
+    more = f" and {len(values) - MOST_SHOWN} more" if len(values) > MOST_SHOWN else ""
+    return f"{', '.join(values[:MOST_SHOWN])}{more}"

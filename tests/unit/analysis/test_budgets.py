@@ -1,0 +1,95 @@
+"""Budgets that are not comparable: which runs it is, and why."""
+
+import math
+
+import numpy as np
+import pytest
+from run_folders import curve, write_run
+
+from analysis.__main__ import main
+from analysis.budgets import budget_speed_up
+from analysis.comparable import NotComparableError
+
+LENGTHS = (5, 10, 20)
+
+
+@pytest.fixture
+def arm(tmp_path):
+    """Writes an arm of decayed runs of three lengths: final level 3 - 0.2 log(factor * steps)."""
+
+    def written(name, factor=1.0, changes=({}, {}, {}), lengths=LENGTHS, ends=None):
+        ends = ends or [3 - 0.2 * math.log(factor * 10 * n) for n in lengths]
+        return [
+            write_run(
+                tmp_path / "runs" / f"{name}{n:02}",
+                curve(np.linspace(9, end, n), lr=np.linspace(1, 0.01, n)),
+                trainer={"max_steps": 10 * n, "accumulate": 1},
+                **change,
+            )
+            for n, end, change in zip(lengths, ends, changes, strict=True)
+        ]
+
+    return written
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("optimizer.lr", {"optimizer__lr": 0.5}),
+        ("model.N", {"model__N": 8}),
+        ("data.batch_size", {"data__batch_size": 2}),
+        ("spectral_reg.delta", {"spectral_reg__delta": 0.1}),
+    ],
+)
+@pytest.mark.parametrize("which", ["baseline", "test"])
+def test_an_arm_that_is_two_is_refused_with_its_runs(arm, key, change, which):
+    arms = {"baseline": arm("a"), "test": arm("b")}
+    arms[which] = arm("c", changes=({}, change, {}))
+    with pytest.raises(NotComparableError, match=rf"the {which}'s runs are no budgets of one arm.*{key} is .* in c10"):
+        budget_speed_up(**arms)
+    assert budget_speed_up(**arms, trusted=[key]).ratios["steps"].value == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spectral_reg__truncation_length": 7},
+        {"scheduler": {"_target_": "a.Multistep", "milestones": [3]}},
+        {"name": "another"},
+    ],
+)
+def test_what_follows_the_length_or_changes_nothing_may_differ(arm, change):
+    base = [change if "scheduler" not in change else {"scheduler": {"_target_": "a.Multistep", "milestones": [1]}}] * 2
+    found = budget_speed_up(arm("a"), arm("b", 1.5, changes=(*base, change)))
+    assert found.ratios["steps"].value == pytest.approx(1.5)
+
+
+def test_the_outcome_names_the_runs_of_the_arm_that_is_no_curve(arm):
+    worse = arm("b", ends=[2.0, 2.5, 1.5])
+    (outcome,) = budget_speed_up(arm("a"), worse).pairs["outcome"]
+    assert outcome.startswith("not better with every larger budget")
+    assert outcome.endswith("of the test, by steps: b05 (50), b10 (100), b20 (200)")
+    single = arm("c", changes=({},), lengths=(5,))
+    (outcome,) = budget_speed_up(single, arm("d")).pairs["outcome"]
+    assert outcome == "two or more different budgets are needed, not 50: of the baseline, by steps: c05 (50)"
+
+
+def test_another_unit_without_an_answer_leaves_the_ratio_in_steps(arm):
+    """The longest run's batches were so small that it saw fewer images than the second."""
+    staged = arm("b", changes=({}, {}, {"stages": [{"steps": 200, "data": {"batch_size": 1}}]}))
+    found = budget_speed_up(arm("a"), staged)
+    assert found.ratios["steps"].value == pytest.approx(1)
+    assert str(found.ratios["images"]) == "unknown"
+    (flag,) = [flag for flag in found.flags if ", images: " in flag]
+    assert flag.startswith("seed 0, images: not better with every larger budget")
+    assert flag.endswith("of the test, by images: b05 (400), b10 (800), b20 (200)")
+
+
+def test_the_command_says_it(arm, tmp_path, capsys):
+    arms = (arm("a"), arm("b", changes=({}, {}, {"optimizer__lr": 0.5})))
+    named = [",".join(folder.name for folder in folders) for folders in arms]
+    given = ["--budgets", "--baseline", named[0], "--test", named[1], f"--runs={tmp_path / 'runs'}"]
+    assert main(["speedup", *given]) == 2
+    said = capsys.readouterr().err
+    assert "optimizer.lr is 0.002 in b05, 0.002 in b10, 0.5 in b20" in said
+    assert main(["speedup", *given, "--trust", "optimizer.lr"]) == 0
