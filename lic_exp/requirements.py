@@ -205,6 +205,20 @@ class OnsetOptions(Statement):
         return {self.start, self.ramp, self.unit}
 
 
+class Follows(Statement):
+    """A part without a start of its own begins where another part's window ends, earlier by an overlap in its unit."""
+
+    part: str
+    after: str
+    overlap: str
+
+    def objections(self, view: View) -> Iterator[str]:
+        return iter(())
+
+    def names(self) -> set[str]:
+        return {self.part, self.after, self.overlap}
+
+
 def _whole(given: str, unit: str, unit_option: str) -> str:
     return f"{given} must be whole numbers of {unit}s; for a part of the training use {unit_option}=share"
 

@@ -1,5 +1,6 @@
 """All of a run that can be judged before anything is written: then a refusal leaves neither a folder nor an attempt."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import with_values
+from lic_exp.config.reach import never_reached
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import data_source
 from lic_exp.data.loading import FolderImages
@@ -18,6 +20,8 @@ from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.objective import Objective
 from lic_exp.training.stages import Stage
+
+log = logging.getLogger("lic_exp.runs")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ def judged(config: RunConfig, run: RunFolder, device: torch.device) -> Judged:
     findings = Findings()
     stages = building.build_stages(config, objective, lambda data: looked_at(config, data, run, findings), device)
     images = building.build_validation_images(config.data, looked_at(config, config.data, run, findings))
+    for text in never_reached(config):
+        log.warning(text)
     return Judged(objective, stages, images, findings, tracker)
 
 

@@ -6,6 +6,7 @@ import torch
 from rich.console import Console
 
 from lic_exp.atomic import write_atomically
+from lic_exp.config.reach import end_of
 from lic_exp.config.schema import RunConfig
 from lic_exp.csv_text import csv_text
 from lic_exp.evaluation.pictures import unless_it_fails
@@ -84,6 +85,7 @@ def train(
     heart.hold.update_status(device=_device_name(device), max_steps=max_steps)
     for regularizer in objective.spectral_regularizers():
         photo = images[0][1][0]
+        regularizer.set_end(end_of(config))
         with unless_it_fails("pictures of the regularizer"):
             regularizer.write_pictures(photo, run.artifacts)
     with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console) as display:

@@ -54,6 +54,9 @@ class SpectralRegularizer(nn.Module):
         """What to log of the last step, by full metric name (`lic_exp.tracking.names`)."""
         return {}
 
+    def set_end(self, end: Progress) -> None:
+        """Called once, before pictures are drawn: where training will end, in steps, epochs and the share 1."""
+
     def write_pictures(self, photo: Tensor, folder: Path) -> list[Path]:
         """Picture what the regularizer will do, on a photo (3, H, W) in [0, 1]; returns the files made."""
         return []

@@ -63,6 +63,7 @@ class IntraScale(SpectralRegularizer):
         self.truncation = Truncation(window, tau_init, tau_final, schedule, mask)
         self.truncation_length, self.truncation_unit = truncation_length, truncation_unit
         self.target = target
+        self.end: float | None = None
         self.set_progress(Progress(step=0, epoch=0, share=0.0))
 
     def set_progress(self, progress: Progress) -> None:
@@ -89,6 +90,12 @@ class IntraScale(SpectralRegularizer):
             names.SPECTRAL_PHASE: names.PHASES["phase1_intra" if active else "baseline"],
         }
 
+    def set_end(self, end: Progress) -> None:
+        self.end = getattr(end, self.truncation.window.unit)
+
     def write_pictures(self, photo: Tensor, folder: Path) -> list[Path]:
-        """Draw the masks and a photo (3, H, W) in [0, 1] along the schedule; returns the files written."""
-        return pictures.write_pictures(self.truncation, photo, folder)
+        """Draw the masks and a photo (3, H, W) in [0, 1] along the schedule, as far as training goes.
+
+        Returns the files written: of a stage that is never reached there are no masks.
+        """
+        return pictures.write_pictures(self.truncation, photo, folder, self.end)

@@ -27,20 +27,31 @@ class Moment(NamedTuple):
     label: str
 
 
-def moments(window: Window, count: int = 5) -> list[Moment]:
-    """Up to `count` moments from the first of the window to its last, at whole epochs or steps."""
+def moments(window: Window, count: int = 5, end: float | None = None) -> list[Moment]:
+    """Up to `count` moments from the first of the window to its last, at whole epochs or steps.
+
+    end: of training, in the window's unit: what comes after it is left out; None where it is not known.
+    """
     shares = [k / (count - 1) for k in range(count)]
     if window.unit == "share":
         return [Moment(p, f"{100 * (window.start + p * window.length):.4g} % of training") for p in shares]
-    times = sorted({round(window.start + p * (window.length - 1)) for p in shares})
+    length = window.length if end is None else min(window.length, end - window.start)
+    if length <= 0:
+        return []
+    times = sorted({round(window.start + p * (length - 1)) for p in shares})
     return [Moment(p, f"{window.unit} {now}") for now in times if (p := window.position(now)) is not None]
 
 
-def radial_masks_figure(truncation: Truncation) -> "Figure":
-    """The masks M(u, v) along the schedule, and each one's profile over rho."""
+def outlasted(window: Window, end: float | None) -> bool:
+    """Whether training goes on after the window; end: as in `moments`."""
+    return end is None or window.start + window.length < end - 1e-9
+
+
+def radial_masks_figure(truncation: Truncation, end: float | None = None) -> "Figure":
+    """The masks M(u, v) along the schedule, and each one's profile over rho. end: as in `moments`, inside the stage."""
     from matplotlib.figure import Figure
 
-    drawn = moments(truncation.window)
+    drawn = moments(truncation.window, end=end)
     figure = Figure(figsize=(2.6 * max(len(drawn), 3) + 0.8, 6.4), layout="constrained")
     upper, lower = figure.subfigures(2, 1, squeeze=False).ravel()
     _draw_masks(upper.subplots(1, len(drawn), sharey=True, squeeze=False)[0], truncation, drawn)
@@ -48,8 +59,10 @@ def radial_masks_figure(truncation: Truncation) -> "Figure":
     return figure
 
 
-def progression_figure(truncation: Truncation, photo: Tensor) -> "Figure":
-    """A photo (3, H, W) in [0, 1] as training sees it along the schedule, and the photo itself.
+def progression_figure(truncation: Truncation, photo: Tensor, end: float | None = None) -> "Figure":
+    """A photo (3, H, W) in [0, 1] as training sees it along the schedule, and the photo itself where it sees that.
+
+    end: as in `moments`.
 
     PSNR is against the photo, before the clipping to [0, 1] that display needs.
     """
@@ -58,9 +71,12 @@ def progression_figure(truncation: Truncation, photo: Tensor) -> "Figure":
     if photo.dim() != 3 or photo.shape[0] != 3:
         raise ValueError(f"a photo must have the shape (3, H, W), not {tuple(photo.shape)}")
     photo = photo.detach().cpu()
-    drawn = moments(truncation.window)
+    drawn = moments(truncation.window, end=end)
     panels = [(_caption(truncation, m, ", "), truncation.low_pass(photo, m.position)) for m in drawn]
-    panels.append(("after the stage: full spectrum", photo))
+    if outlasted(truncation.window, end):
+        panels.append(("after the stage: full spectrum", photo))
+    elif not drawn:
+        panels.append(("full spectrum: training ends before the stage", photo))
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
     height = 3.6 * photo.shape[1] / photo.shape[2] + 0.6
@@ -74,12 +90,15 @@ def progression_figure(truncation: Truncation, photo: Tensor) -> "Figure":
     return figure
 
 
-def write_pictures(truncation: Truncation, photo: Tensor, folder: Path) -> list[Path]:
-    """Write radial_masks.png and frequency_truncation_progression.png of a photo (3, H, W) in [0, 1] to `folder`."""
-    figures = {
-        "radial_masks.png": radial_masks_figure(truncation),
-        "frequency_truncation_progression.png": progression_figure(truncation, photo),
-    }
+def write_pictures(truncation: Truncation, photo: Tensor, folder: Path, end: float | None = None) -> list[Path]:
+    """Write radial_masks.png and frequency_truncation_progression.png of a photo (3, H, W) in [0, 1] to `folder`.
+
+    end: as in `moments`; of a stage that begins after it there are no masks.
+    """
+    figures = {}
+    if moments(truncation.window, end=end):
+        figures["radial_masks.png"] = radial_masks_figure(truncation, end)
+    figures["frequency_truncation_progression.png"] = progression_figure(truncation, photo, end)
     folder.mkdir(exist_ok=True)
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=120)

@@ -8,7 +8,7 @@ from lic_exp.capabilities import RegularizerNeeds, signed_as
 from lic_exp.conditions import Above, Not, Option
 from lic_exp.models.base import Codec, CodecOutput
 from lic_exp.option_types import NonNegativeFloat, Part
-from lic_exp.requirements import Forbids, NoWeights, declares
+from lic_exp.requirements import Follows, Forbids, NoWeights, declares
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
 from lic_exp.spectral_reg.inter_scale import InterScale
 from lic_exp.spectral_reg.intra_scale import IntraScale
@@ -30,6 +30,7 @@ from lic_exp.tracking import names
         {"overlap": Above(Option("intra.truncation_length"))},
         "overlap={overlap} is longer than the first stage, intra.truncation_length={intra.truncation_length}",
     ),
+    Follows(part="inter", after="intra", overlap="overlap"),
     NoWeights(),
 )
 class TwoStage(SpectralRegularizer):
@@ -81,6 +82,10 @@ class TwoStage(SpectralRegularizer):
         first, second = self.intra.scalars(), self.inter.scalars()
         phase = second if self.inter.factor is not None else first
         return first | second | {names.SPECTRAL_PHASE: phase[names.SPECTRAL_PHASE]}
+
+    def set_end(self, end: Progress) -> None:
+        self.intra.set_end(end)
+        self.inter.set_end(end)
 
     def write_pictures(self, photo: Tensor, folder: Path) -> list[Path]:
         return self.intra.write_pictures(photo, folder)

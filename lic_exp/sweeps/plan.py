@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lic_exp import exit_codes
 from lic_exp.config.differences import LABELS, differences
+from lic_exp.config.reach import experiment_of, never_reached
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import throughput_key
 from lic_exp.console import console_for, styled
@@ -39,8 +40,8 @@ def show_plan(request: SweepRequest) -> int:
     budget = request.options.budget_min if request.launcher else None
     planned = plan(request)
     console.print(_table(planned))
-    for text in frozen.merged:
-        console.print(text, soft_wrap=True)
+    for text in [*frozen.merged, *_marks(request)]:
+        console.print(styled(text), soft_wrap=True)
     minutes = sum(one.minutes for one in planned if one.minutes is not None)
     unknown = sum(one.minutes is None for one in planned if one.now.state not in FINISHED)
     total = _total(request, planned, minutes, unknown)
@@ -50,6 +51,26 @@ def show_plan(request: SweepRequest) -> int:
         console.print(f"over the budget: {over}, and hydra.launcher.budget_min={budget:g}")
         return exit_codes.FAILED
     return exit_codes.DONE
+
+
+def _marks(request: SweepRequest) -> list[str]:
+    """What cells are too short for, and which of them are one experiment by that, each said once."""
+    frozen = request.frozen
+    labels = {cell.signature: cell.label or "the run" for cell in frozen.cells}
+    short: dict[str, list[str]] = {}
+    alike: dict[str, list[str]] = {}
+    for name, config in frozen.configs.items():
+        for text in never_reached(config):
+            short.setdefault(text, []).append(labels[name])
+        alike.setdefault(experiment_of(config), []).append(labels[name])
+    return [
+        *(f"{text} ({shortened(visible('; '.join(of)), 200)})" for text, of in short.items()),
+        *(
+            f"{shortened(visible('; '.join(of)), 200)}: one experiment, since they differ only in what they never reach"
+            for of in alike.values()
+            if len(of) > 1
+        ),
+    ]
 
 
 def _table(planned: Sequence[Planned]) -> Table:

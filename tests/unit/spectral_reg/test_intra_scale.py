@@ -11,7 +11,7 @@ import yaml
 from lic_exp.ops.dct import frequency_mask, truncate
 from lic_exp.spectral_reg.base import Progress
 from lic_exp.spectral_reg.intra_scale import IntraScale
-from lic_exp.spectral_reg.pictures import moments
+from lic_exp.spectral_reg.pictures import moments, progression_figure
 from lic_exp.spectral_reg.schedules import SCHEDULES, Window
 from lic_exp.tracking import names
 
@@ -249,6 +249,36 @@ def test_pictures_are_written(tmp_path, changes):
     written = build(**changes).write_pictures(photo, tmp_path / "pictures")
     assert [path.name for path in written] == ["radial_masks.png", "frequency_truncation_progression.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+
+
+AFTER = "after the stage: full spectrum"
+
+
+@pytest.mark.parametrize(
+    ("changes", "run", "drawn"),
+    [
+        ({}, Progress(2000, 200, 1.0), ["epoch 0", "epoch 25", "epoch 50", "epoch 74", "epoch 99", AFTER]),
+        ({}, Progress(1000, 100, 1.0), ["epoch 0", "epoch 25", "epoch 50", "epoch 74", "epoch 99"]),
+        ({}, Progress(80, 20, 1.0), ["epoch 0", "epoch 5", "epoch 10", "epoch 14", "epoch 19"]),
+        ({}, Progress(5, 1, 1.0), ["epoch 0"]),
+        ({"truncation_unit": "step"}, Progress(4, 1, 1.0), ["step 0", "step 1", "step 2", "step 3"]),
+        ({"truncation_unit": "step", "truncation_length": 2}, Progress(4, 1, 1.0), ["step 0", "step 1", AFTER]),
+        ({"truncation_start": 8}, Progress(80, 8, 1.0), ["full spectrum: training ends before the stage"]),
+        (
+            {"truncation_unit": "share", "truncation_length": 1},
+            Progress(80, 8, 1.0),
+            [f"{share} % of training" for share in (0, 25, 50, 75, 100)],
+        ),
+    ],
+)
+def test_pictures_show_what_this_run_will_do(tmp_path, changes, run, drawn):
+    regularizer = build(**changes)
+    regularizer.set_end(run)
+    figure = progression_figure(regularizer.truncation, torch.rand(3, 8, 8), regularizer.end)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert [title.partition(", ")[0] for title in titles] == drawn
+    written = regularizer.write_pictures(torch.rand(3, 8, 8), tmp_path)
+    assert ("radial_masks.png" in [path.name for path in written]) is (len(drawn) > 1 or drawn == ["epoch 0"])
 
 
 def test_pictures_refuse_a_batch(tmp_path):

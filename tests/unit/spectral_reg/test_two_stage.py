@@ -130,3 +130,12 @@ def test_parts_are_signed():
         signed_part(composed("data=synthetic", *change))["spectral_reg"] for change in ([], *([c] for c in changes))
     ]
     assert all(one != other for i, one in enumerate(signed) for other in signed[:i])
+
+
+def test_its_pictures_end_where_training_does():
+    regularizer = built()
+    regularizer.set_end(Progress(80, 20, 1.0))
+    assert regularizer.intra.end == 20
+    regularizer = built("spectral_reg.intra.truncation_unit=step")
+    regularizer.set_end(Progress(80, 20, 1.0))
+    assert regularizer.intra.end == 80

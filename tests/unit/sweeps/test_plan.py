@@ -1,0 +1,34 @@
+"""What a plan says of cells that are too short for what they were given."""
+
+import pytest
+
+from lic_exp.sweeps.create import sweep_request
+from lic_exp.sweeps.plan import show_plan
+
+COMMON = ["model=hpcm_tiny", "tracker=none", "data.steps_per_epoch=10"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "marks"),
+    [
+        (
+            80,
+            [
+                "spectral_reg: its stage lasts to the end of 100 epochs, and this run has 8",
+                "(spectral_reg=intra)",
+                "spectral_reg.inter: its term begins at epoch 100, and this run has 8: it is never part of the loss",
+                "(spectral_reg=both; spectral_reg=both_cos)",
+                "spectral_reg=intra; spectral_reg=both; spectral_reg=both_cos: one experiment",
+            ],
+        ),
+        (1010, []),
+    ],
+)
+def test_short_cells_are_marked_and_those_alike_named(steps, marks, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = [*COMMON, f"trainer.max_steps={steps}", "spectral_reg=none,intra,both,both_cos"]
+    assert show_plan(sweep_request(given, several=True)) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert [mark for mark in marks if mark not in shown] == []
+    assert ("this run has" in shown) is ("one experiment" in shown) is bool(marks)
+    assert not list(tmp_path.iterdir())
