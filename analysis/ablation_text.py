@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from analysis.ablation import Ablation
 from analysis.grid import Grid
+from analysis.reach import reach_notes
 from analysis.rows import ABSENT, AGAIN, BASELINE, Estimate, Row
 from analysis.runs import Runs
 from analysis.speedup import SpeedUp
@@ -175,6 +176,7 @@ def _notes(table: Ablation) -> Iterator[str]:
     yield from study.table.notes
     for row in table.rows:
         yield from (f"{row.label}: {note}" for note in row.notes)
+    yield from reach_notes(study)
     if study.others:
         yield f"other studies of this table here: {'; '.join(study.others)}"
 

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.metric_points import NO_POINTS, MetricPoints
 from analysis.run_records import RunRecord
+from lic_exp.flat import nested
 from lic_exp.tracking.background_sync import reason
 from lic_exp.tracking.base import without_password
 from lic_exp.tracking.mlflow_store import DIRTY_TAG, STATE_TAG, connect, sqlite_file, sqlite_uri
@@ -85,7 +86,7 @@ def _record(client: "MlflowClient", uri: str, signature: str, run: "Run", wanted
     return RunRecord(
         signature,
         uri,
-        _nested({name: _value(text) for name, text in run.data.params.items()}),
+        nested({name: _value(text) for name, text in run.data.params.items()}),
         status,
         {
             "git_commit": tags.get("mlflow.source.git.commit"),
@@ -101,17 +102,6 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _nested(params: Mapping[str, Any]) -> dict[str, Any]:
-    config: dict[str, Any] = {}
-    for name, value in params.items():
-        *path, key = name.split(".")
-        node = config
-        for part in path:
-            node = node.setdefault(part, {})
-        node[key] = value
-    return config
 
 
 def _points(client: "MlflowClient", run: "Run", wanted: Collection[str] | None) -> MetricPoints:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -179,6 +179,16 @@ def _epoch_lengths(stages: Sequence[TrainedStage], curve: Trajectory) -> list[fl
         lengths.append(length)
         first_epoch += math.nan if math.isnan(length) or math.isinf(stage.end) else _begun(stage, length)
     return lengths
+
+
+def epochs_in_all(runs: Runs, signature: str) -> float:
+    """How many epochs a run's training begins, to its last step as planned; NaN where its record does not tell."""
+    row = runs.facts(signature)
+    stages = trained_stages(row)
+    lengths = _epoch_lengths(stages, runs.series(signature, names.TRAIN_LR))
+    last = replace(stages[-1], end=float(row["max_steps"]))
+    counted = zip([*stages[:-1], last], lengths, strict=True)
+    return sum(math.nan if math.isnan(length * stage.end) else _begun(stage, length) for stage, length in counted)
 
 
 def _begun(stage: TrainedStage, steps_per_epoch: float) -> int:

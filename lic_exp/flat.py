@@ -14,6 +14,18 @@ def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{name}", value
 
 
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `leaves`: {dotted key: value} as nested dictionaries."""
+    whole: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, key = name.split(".")
+        node = whole
+        for part in path:
+            node = node.setdefault(part, {})
+        node[key] = value
+    return whole
+
+
 def flatten(node: Mapping[str, Any]) -> dict[str, str]:
     """{dotted key: text}; other values than strings in JSON's spelling (null, true, [1, 2])."""
     return {name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in leaves(node)}
