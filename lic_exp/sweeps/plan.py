@@ -23,6 +23,8 @@ from lic_exp.text import shortened, visible
 Pace = tuple[float, str]
 """Seconds per step, and how they are known."""
 
+MOST_TWINS = 8
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -63,14 +65,21 @@ def _marks(request: SweepRequest) -> list[str]:
         for text in never_reached(config):
             short.setdefault(text, []).append(labels[name])
         alike.setdefault(experiment_of(config), []).append(labels[name])
-    return [
-        *(f"{text} ({shortened(visible('; '.join(of)), 200)})" for text, of in short.items()),
-        *(
-            f"{shortened(visible('; '.join(of)), 200)}: one experiment, since they differ only in what they never reach"
-            for of in alike.values()
-            if len(of) > 1
-        ),
+    twins = [
+        f"{_named(of)}: one experiment, since they differ only in what they never reach"
+        for of in alike.values()
+        if len(of) > 1
     ]
+    left = len(twins) - MOST_TWINS
+    return [
+        *(f"{text} ({_named(of)})" for text, of in short.items()),
+        *twins[:MOST_TWINS],
+        *([f"and so are the cells of {left} more experiments"] if left > 0 else []),
+    ]
+
+
+def _named(labels: Sequence[str]) -> str:
+    return shortened(visible("; ".join(labels)), 200)
 
 
 def _table(planned: Sequence[Planned]) -> Table:
