@@ -1,7 +1,6 @@
 """Inter-scale regularization (Eq. 6): adjacent latents are rewarded for being far apart, or kept from it."""
 
 import logging
-import math
 from typing import Literal
 
 import torch
@@ -9,15 +8,13 @@ from torch import Tensor, nn
 
 from lic_exp.capabilities import RegularizerNeeds, signed_as
 from lic_exp.conditions import Not
-from lic_exp.models.base import Codec, CodecOutput
+from lic_exp.models.base import CodecOutput
 from lic_exp.option_types import NonNegativeFloat, PositiveFloat, PositiveInt
 from lic_exp.requirements import Forbids, NoWeights, OnsetOptions, Unused, declares
 from lic_exp.spectral_reg import scales as scaling
 from lic_exp.spectral_reg.alignment import Aligner
-from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
+from lic_exp.spectral_reg.between_scales import BetweenScales, Pairs
 from lic_exp.spectral_reg.distances import METRICS, bounded, largest
-from lic_exp.spectral_reg.guard import GradientRatio, Guard, respond
-from lic_exp.spectral_reg.schedules import Onset
 from lic_exp.tracking import names
 
 log = logging.getLogger("lic_exp.spectral_reg")
@@ -92,7 +89,7 @@ FROZEN = ("frozen_random", "frozen_orthogonal")
     NoWeights({"conv": Not(LEARNED)}),
     NoWeights({"detach": "conv"}),
 )
-class InterScale(SpectralRegularizer):
+class InterScale(BetweenScales):
     """A distance between each latent and a prediction of it from the next finer one, subtracted from the loss.
 
         z_l --- Haar, 4 C_l channels at half the size --- 1x1 conv --- predicted --+
@@ -103,26 +100,18 @@ class InterScale(SpectralRegularizer):
     other term, and through the latents, whose growth costs few bits. docs/inter_scale.md says which choices are
     sound. What the paper leaves open (mean or sum, which latent, bias and training of the convolution) is an option.
 
-    delta: weight; 0 reports everything and adds no gradient. sign: "subtract" (paper) or "add" (control).
+    Options that are not told of here are those of `between_scales.BetweenScales`.
+
+    sign: "subtract" (paper) or "add" (control).
     metric, bound, bound_at: `distances`. bound_at is the hinge's.
     detach: what gets no gradient of the term: the "coarse" side, the "fine" one, both ("latents"), the "conv", "none".
-    view, same_resolution: which latents, `scales.select`.
     alignment, conv, conv_bias: `alignment.Aligner`. With "adversarial" the convolution minimises the metric by a loss
         of its own, of value 0, while the codec gets the term.
     top: whether the coarsest latent is compared with the codec's learned "bias", where there is one, or with "none".
-    start, ramp, unit: `schedules.Onset`. A start of None leaves it to `two_stage.TwoStage`.
-    gradient_cap: bound of |g_term| / |g_loss| at the latents, `guard.GradientRatio`; measured every
-        gradient_every_steps steps, with the cap or without. None measures nothing, as in a compiled codec, where
-        the latents cannot be told from what is computed of them.
-    guard_std_factor, guard_std_floor: `guard.Guard`, asked every guard_every_steps steps, when the loss must not be
-        negative either, unless a bounded term can have made it so.
-    on_breach: "stop" the run as diverged, or "switch_off" the term for the rest of it.
-
-    With accumulation each part of a batch is compared by itself. All arithmetic is float32, also under autocast.
     """
 
     needs = RegularizerNeeds(latents=2)
-    off: Tensor
+    total_name = names.INTER_DISTANCE
 
     def __init__(
         self,
@@ -149,47 +138,38 @@ class InterScale(SpectralRegularizer):
         guard_every_steps: PositiveInt,
         on_breach: Literal["stop", "switch_off"],
     ) -> None:
-        super().__init__()
-        self.delta, self.sign = delta, SIGNS[sign]
+        super().__init__(
+            delta=delta,
+            direction=SIGNS[sign],
+            lowest=-largest(metric, bound, bound_at),
+            view=view,
+            same_resolution=same_resolution,
+            start=start,
+            ramp=ramp,
+            unit=unit,
+            gradient_cap=gradient_cap,
+            gradient_every_steps=gradient_every_steps,
+            guard_std_factor=guard_std_factor,
+            guard_std_floor=guard_std_floor,
+            guard_every_steps=guard_every_steps,
+            on_breach=on_breach,
+        )
         self.metric, self.centred = METRICS[metric], metric in NORMALISED
-        self.distance, self.largest = bounded(self.metric, bound, bound_at), largest(metric, bound, bound_at)
-        self.detach, self.view, self.same_resolution, self.top = detach, view, same_resolution, top
+        self.distance = bounded(self.metric, bound, bound_at)
+        self.detach, self.top = detach, top
         self.alignment, self.conv, self.conv_bias = alignment, conv, conv_bias
-        self.start, self.ramp, self.unit = start, ramp, unit
-        self.onset = None if start is None else Onset(start, ramp, unit)
-        self.gradient_every_steps, self.guard_every_steps = gradient_every_steps, guard_every_steps
-        self.on_breach = on_breach
-        self.guard_options = {"factor": guard_std_factor, "floor": guard_std_floor}
-        self.gradients = GradientRatio(gradient_cap)
-        self.register_buffer("off", torch.zeros(()))
         self.aligners = nn.ModuleDict()
-        self.guard: Guard | None = None
-        self.factor: float | None = None
-        self.step = 0
-        self._seen: scaling.LastBatch | None = None
 
-    def start_at(self, start: float) -> None:
-        """Begin there, in `unit`, instead of at an own start."""
-        self.onset = Onset(start, self.ramp, self.unit)
-
-    def attach(self, codec: Codec) -> None:
-        """Make one aligner per pair of adjacent scales. Raises ValueError where the codec's latents are no pyramid."""
-        output = codec.sample_output()
-        scales = scaling.select(output, self.view, self.same_resolution)
-        scaling.check_pyramid(scales)
-        self.guard = Guard(len(scales), **self.guard_options)
-        name = type(codec).__name__
-        if codec.facts.nested_latents:
-            log.warning("the scales of %s are nested samples of one latent: %s", name, scaling.NESTED)
-        for pair, (coarse, fine) in scaling.pairs(scales, self._partner(output, name)).items():
+    def prepare(self, pairs: Pairs) -> None:
+        """Make one aligner per pair."""
+        for pair, (coarse, fine) in pairs.items():
             self.aligners[str(pair)] = Aligner(
                 fine.shape[1], coarse.shape[1], alignment=self.alignment, conv=self.conv, bias=self.conv_bias
             )
         if self.detach == "conv":
             self.aligners.requires_grad_(False)
 
-    def _partner(self, output: CodecOutput, codec: str) -> Tensor | None:
-        """What the coarsest latent is compared with; the log says so where it cannot be as asked."""
+    def first_partner(self, output: CodecOutput, codec: str) -> Tensor | None:
         if self.top == "none":
             return None
         bias = scaling.learned_bias(output)
@@ -200,37 +180,10 @@ class InterScale(SpectralRegularizer):
             return None
         return bias
 
-    def set_progress(self, progress: Progress) -> None:
-        """Find whether the term is on, and with which part of its weight."""
-        if self.onset is None:
-            raise RuntimeError("start=null: an inter-scale term that stands alone needs a start")
-        self.step = progress.step
-        self.factor = self.onset.factor(getattr(progress, self.unit))
+    def partner(self, output: CodecOutput) -> Tensor | None:
+        return scaling.learned_bias(output) if "1" in self.aligners else None
 
-    def penalty(self, output: CodecOutput) -> Tensor | None:
-        """The batch's distances summed over the pairs, times sign, delta and ramp; a scalar, None before the start."""
-        if not self.training:
-            return None
-        if self.guard is None:
-            raise RuntimeError("attach(codec) must come before the first batch")
-        with torch.autocast(output.x_hat.device.type, enabled=False):
-            scales = scaling.select(output, self.view, self.same_resolution)
-            bias = scaling.learned_bias(output) if "1" in self.aligners else None
-            pairs = scaling.pairs(scales, bias)
-            seen = self._seen = scaling.LastBatch(scales, bias)
-            if self.step % self.guard_every_steps == 0:
-                self.guard.watch(seen.deviations(), active=self.factor is not None)
-            if self.factor is None:
-                return None
-            with torch.set_grad_enabled(self.delta > 0 and torch.is_grad_enabled()):
-                distances = self._distances(pairs)
-                total = torch.stack(list(distances.values())).sum()
-            seen.distances = {pair: distance.detach() for pair, distance in distances.items()}
-            if self.conv == "adversarial":
-                seen.predictor_loss = self._predictor_loss(pairs)
-            return self.sign * self.delta * self.factor * total
-
-    def _distances(self, pairs: dict[int, tuple[Tensor, Tensor]]) -> dict[int, Tensor]:
+    def measure(self, pairs: Pairs) -> dict[int, Tensor]:
         """The bounded distance of each pair."""
         found = {}
         for pair, (z_coarse, z_fine) in pairs.items():
@@ -240,59 +193,19 @@ class InterScale(SpectralRegularizer):
             found[pair] = self.distance(coarse, predicted)
         return found
 
-    def _predictor_loss(self, pairs: dict[int, tuple[Tensor, Tensor]]) -> Tensor:
-        """What the adversarial convolution minimises: the metric itself, which a bound would flatten for it."""
+    def follow(self, pairs: Pairs, seen: scaling.LastBatch) -> None:
+        """From the start on, what the adversarial convolution minimises: the metric, which a bound would flatten."""
+        if self.conv != "adversarial" or self.factor is None:
+            return
         fixed = {pair: (coarse.detach(), fine.detach()) for pair, (coarse, fine) in pairs.items()}
         losses = [self.metric(coarse, self._aligner(pair)(fine, coarse)) for pair, (coarse, fine) in fixed.items()]
-        return torch.stack(losses).sum()
-
-    def weigh(self, penalty: Tensor, output: CodecOutput, terms: dict[str, Tensor]) -> Tensor:
-        """Cap the penalty by its gradient, ask the guard, and add the adversarial predictor's loss.
-
-        Raises DivergedError where the guard says so and on_breach is "stop".
-        """
-        seen = self._seen
-        assert seen is not None
-        loss = terms["loss"]
-        if self.gradient_every_steps is not None and self.step % self.gradient_every_steps == 0:
-            self.gradients.measure(penalty, loss, scaling.gradient_inputs(output, self.view))
-        penalty = penalty * self.gradients.factor * (1 - self.off)
-        if self.delta > 0 and self.step % self.guard_every_steps == 0:
-            self._ask_guard(seen.deviations(), (loss + penalty).detach())
-            penalty = penalty * (1 - self.off)
-        seen.share = penalty.detach() / loss.detach()
-        if seen.predictor_loss is not None:
-            # A value of 0 with a gradient: the loss stays what the codec is trained on.
-            penalty = penalty + (seen.predictor_loss - seen.predictor_loss.detach())
-        return penalty
-
-    def _ask_guard(self, deviations: Tensor, loss: Tensor) -> None:
-        assert self.guard is not None
-        # A bounded term may make a small loss negative by that much, and one without a bound must not at all.
-        lowest = 0.0 if math.isinf(self.largest) else -self.delta * self.largest * len(self.aligners)
-        reason = None if self.off else self.guard.breach(deviations, loss, lowest=lowest)
-        if reason is not None:
-            respond(reason, self.step, stop=self.on_breach == "stop")
-            self.off.fill_(1)
+        seen.predictor_loss = torch.stack(losses).sum()
 
     @torch.no_grad()
     def scalars(self) -> dict[str, float]:
-        """The term, its parts and how the latents do; what costs anything is computed here, when a log is due."""
-        found = {names.SPECTRAL_PHASE: float(names.PHASES["baseline" if self.factor is None else "phase2_inter"])}
-        seen = self._seen
-        if seen is None:
-            return found
-        distances = seen.distances or self._distances(scaling.pairs(seen.scales, seen.bias))
-        weight = self.sign * self.delta * (self.factor or 0.0)
-        found |= {names.inter_distance(pair): float(distance) for pair, distance in distances.items()}
-        found[names.INTER_DISTANCE] = float(sum(distances.values()))
-        found[names.INTER_WEIGHT] = weight * float(self.gradients.factor * (1 - self.off))
-        found[names.INTER_SHARE] = 0.0 if seen.share is None else float(seen.share)
-        if self.gradient_every_steps is not None:
-            found[names.INTER_GRADIENT_RATIO] = float(self.gradients.ratio)
-        norms = {pair: self._aligner(pair).norm() for pair in distances}
-        found |= {names.inter_conv_norm(pair): float(norm) for pair, norm in norms.items() if norm is not None}
-        return found | dict(scaling.health(seen.scales))
+        found = super().scalars()
+        norms = {int(pair): self._aligner(int(pair)).norm() for pair in self.aligners if self._seen is not None}
+        return found | {names.inter_conv_norm(pair): float(norm) for pair, norm in norms.items() if norm is not None}
 
     def _aligner(self, pair: int) -> Aligner:
         aligner = self.aligners[str(pair)]

@@ -102,7 +102,7 @@ class LastBatch:
 
     def __init__(self, scales: list[Tensor], bias: Tensor | None) -> None:
         self.scales, self.bias = [scale.detach() for scale in scales], None if bias is None else bias.detach()
-        self.distances: dict[int, Tensor] = {}
+        self.values: dict[int, Tensor] = {}
         self.predictor_loss: Tensor | None = None
         self.share: Tensor | None = None
 

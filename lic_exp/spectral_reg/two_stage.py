@@ -10,7 +10,7 @@ from lic_exp.models.base import Codec, CodecOutput
 from lic_exp.option_types import NonNegativeFloat, Part
 from lic_exp.requirements import Follows, Forbids, NoWeights, declares
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
-from lic_exp.spectral_reg.inter_scale import InterScale
+from lic_exp.spectral_reg.between_scales import BetweenScales
 from lic_exp.spectral_reg.intra_scale import IntraScale
 from lic_exp.tracking import names
 
@@ -34,7 +34,7 @@ from lic_exp.tracking import names
     NoWeights(),
 )
 class TwoStage(SpectralRegularizer):
-    """`IntraScale` over its stage, then `InterScale` to the end of training.
+    """`IntraScale` over its stage, then a term between scales (`InterScale`, `InterPredict`) to the end of training.
 
     intra, inter: the two. inter has no start of its own, and counts in the unit of intra.
     overlap: how long before the end of intra's stage inter begins, in that unit.
@@ -46,11 +46,11 @@ class TwoStage(SpectralRegularizer):
 
     def __init__(self, *, intra: Part, inter: Part, overlap: NonNegativeFloat) -> None:
         super().__init__()
-        for key, part, kind in (("intra", intra, IntraScale), ("inter", inter, InterScale)):
+        for key, part, kind in (("intra", intra, IntraScale), ("inter", inter, BetweenScales)):
             if not isinstance(part, kind):
                 raise ValueError(f"{key} must be of {kind.__name__}, not of {type(part).__name__}")
         self.intra: IntraScale = intra
-        self.inter: InterScale = inter
+        self.inter: BetweenScales = inter
         window = intra.truncation.window
         start = window.start + window.length - overlap
         if window.unit == "share" and start >= 1:

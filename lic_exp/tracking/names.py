@@ -54,9 +54,14 @@ INTER_GRADIENT_RATIO = "spectral/inter_gradient_ratio"
 """|gradient of the term| / |gradient of the loss| at the latents before the cap, as last measured; 0 until then."""
 
 
+def of_pair(total: str, pair: int) -> str:
+    """What of a sum over pairs is the pair (l - 1, l)'s, l = 1 being the coarsest latent with the learned bias."""
+    return f"{total}_{pair}"
+
+
 def inter_distance(pair: int) -> str:
-    """Distance of the pair (l - 1, l), l = 1 being the coarsest latent with the learned bias: `spectral/..._2`."""
-    return f"{INTER_DISTANCE}_{pair}"
+    """Distance of a pair: `spectral/inter_distance_2`, ..."""
+    return of_pair(INTER_DISTANCE, pair)
 
 
 def inter_conv_norm(pair: int) -> str:
