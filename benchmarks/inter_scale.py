@@ -37,6 +37,7 @@ WAYS = {
     "inter_cos": "inter_cos",
     "inter_norm": "inter_norm",
     "inter_game": "inter_game",
+    "inter_predict": "inter_predict",
 }
 
 

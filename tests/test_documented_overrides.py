@@ -65,7 +65,7 @@ BESIDE = {
     r"criterion=ms_ssim": ("model=hyperprior_tiny", "data.crop_size=192"),
     r"evaluation\.qualities=": ("model=dhic_tiny",),
     r"spectral_reg\.(tau_init|tau_final|truncation_length|mask)=": ("spectral_reg=intra",),
-    r"spectral_reg\.(alignment|conv|metric|bound|delta|detach|gradient_cap|on_breach)=": ("spectral_reg=inter",),
+    r"spectral_reg\.(alignment|conv|metric|bound|delta|sign|detach|gradient_cap|on_breach)=": ("spectral_reg=inter",),
     r"spectral_reg\.weight=": ("plugins=[my_package]", "spectral_reg=latent_energy"),
     r"scheduler\.milestones=": ("scheduler=multistep",),
     r"scale=|variant=": ("experiment=table3a",),

@@ -46,8 +46,10 @@ PHASES = {"baseline": 0, "phase1_intra": 1, "phase2_inter": 2}
 
 INTER_DISTANCE = "spectral/inter_distance"
 """Sum over the pairs of scales of the bounded distance, unweighted."""
+INTER_PREDICT = "spectral/inter_predict"
+"""Sum over the pairs of scales of what the finer latent foretells of the coarser one, unweighted."""
 INTER_WEIGHT = "spectral/inter_weight"
-"""What the distance was multiplied with: sign, delta, ramp and gradient cap; 0 where the term is off."""
+"""What the sum was multiplied with: sign, delta, ramp and gradient cap; 0 where the term is off."""
 INTER_SHARE = "spectral/inter_share"
 """The weighted term over the loss without it."""
 INTER_GRADIENT_RATIO = "spectral/inter_gradient_ratio"
@@ -62,6 +64,11 @@ def of_pair(total: str, pair: int) -> str:
 def inter_distance(pair: int) -> str:
     """Distance of a pair: `spectral/inter_distance_2`, ..."""
     return of_pair(INTER_DISTANCE, pair)
+
+
+def inter_predict(pair: int) -> str:
+    """What the pair (l - 1, l)'s finer latent foretells of its coarser one: `spectral/inter_predict_2`, ..."""
+    return of_pair(INTER_PREDICT, pair)
 
 
 def inter_conv_norm(pair: int) -> str:

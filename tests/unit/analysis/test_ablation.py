@@ -153,9 +153,9 @@ def test_what_cannot_be_run_keeps_its_row(recorded, tmp_path):
     away = "overrides: null\n      why: it is not here"
     (tmp_path / "table2.yaml").write_text(text.replace("overrides: [spectral_reg=inter_cos]", away))
     shown = grid(ablation(load_study(str(tmp_path / "table2.yaml"), runs=recorded)))
-    (row,) = (row for row in shown.rows if row[0] == "inter-scale, bounded (cosine)")
+    (row,) = (row for row in shown.rows if row[0] == "inter-scale, bounded control (cosine)")
     assert set(row[1:]) == {""}
-    assert "inter-scale, bounded (cosine): it is not here" in shown.notes
+    assert "inter-scale, bounded control (cosine): it is not here" in shown.notes
 
 
 def test_a_row_that_was_not_launched_is_blank(recorded):

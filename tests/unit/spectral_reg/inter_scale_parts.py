@@ -13,6 +13,7 @@ from lic_exp.config.overrides import parse
 from lic_exp.models.base import CodecOutput
 from lic_exp.optimizers import factories
 from lic_exp.progress import Progress
+from lic_exp.spectral_reg.inter_predict import InterPredict
 from lic_exp.spectral_reg.inter_scale import InterScale
 from lic_exp.training.rng import seed_everything
 from lic_exp.training.stepper import Stepper
@@ -31,7 +32,8 @@ def options_of(name):
 
 def build(name="inter", **changes):
     """The option by its name, from step 0 on."""
-    regularizer = InterScale(**options_of(name) | {"start": 0, "unit": "step"} | changes)
+    kind = InterPredict if name == "inter_predict" else InterScale
+    regularizer = kind(**options_of(name) | {"start": 0, "unit": "step"} | changes)
     regularizer.set_progress(Progress(0, 0, 0.0))
     return regularizer
 

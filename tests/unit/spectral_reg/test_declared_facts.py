@@ -18,6 +18,7 @@ from lic_exp.spectral_reg.intra_scale import IntraScale
 
 INTRA = describe("lic_exp.spectral_reg.intra_scale.IntraScale")
 INTER = describe("lic_exp.spectral_reg.inter_scale.InterScale")
+PREDICT = describe("lic_exp.spectral_reg.inter_predict.InterPredict")
 
 OTHER_INTRA = {"tau_final": 0.4, "schedule": "cosine"}
 OTHER_INTER = {
@@ -53,18 +54,23 @@ def test_what_the_truncation_does_not_use(option, where):
         assert one.scalars() == other.scalars()
 
 
-@pytest.mark.parametrize(("option", "where"), list(cases(INTER)))
-def test_what_the_term_does_not_use(option, where):
+@pytest.mark.parametrize(
+    ("name", "component", "option", "where"),
+    [
+        (name, component, *case)
+        for name, component in (("inter", INTER), ("inter_predict", PREDICT))
+        for case in cases(component)
+    ],
+)
+def test_what_a_term_does_not_use(name, component, option, where):
     where = where | ({"conv": "frozen_orthogonal"} if "metric" in where else {})
-    usual = (
-        options_of("inter") | {"start": 0, "unit": "step", "guard_every_steps": 2, "gradient_every_steps": 2} | where
-    )
+    usual = options_of(name) | {"start": 0, "unit": "step", "guard_every_steps": 2, "gradient_every_steps": 2} | where
     assert usual[option] != OTHER_INTER[option]
-    assert INTER.unused(usual) >= {option}
-    assert INTER.unused(options_of("inter")) == frozenset()
+    assert component.unused(usual) >= {option}
+    assert component.unused(options_of(name)) == frozenset()
     found = []
     for change in ({}, {option: OTHER_INTER[option]}):
-        of = scales_objective(build(**usual | change)).train()
+        of = scales_objective(build(name, **usual | change)).train()
         _, terms = train(of, 5, batch_size=2)
         found.append({"terms": terms, "scalars": of.scalars(), "state": dict(of.state_dict())})
     assert unequal(*found) == []
