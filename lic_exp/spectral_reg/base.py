@@ -50,6 +50,12 @@ class SpectralRegularizer(nn.Module):
         """
         return penalty
 
+    def after_validation(self, now: float, best: float, step: int) -> None:
+        """Called after a validation that gave `now` of what had been `best` at best, infinite where there was none.
+
+        Here DivergedError may be raised; `step` is how many had been done.
+        """
+
     def scalars(self) -> dict[str, float]:
         """What to log of the last step, by full metric name (`lic_exp.tracking.names`)."""
         return {}

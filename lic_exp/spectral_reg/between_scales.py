@@ -30,8 +30,8 @@ class BetweenScales(SpectralRegularizer):
     gradient_cap: bound of |g_term| / |g_loss| at the latents, `guard.GradientRatio`; measured every
         gradient_every_steps steps, with the cap or without. None measures nothing, as in a compiled codec, where
         the latents cannot be told from what is computed of them.
-    guard_std_factor, guard_std_floor: `guard.Guard`, asked every guard_every_steps steps, when the loss must not be
-        negative either, unless a bounded term can have made it so.
+    guard_std_factor, guard_std_floor: `guard.Guard`, asked every guard_every_steps steps and after every validation. A
+        negative loss is warned of once, unless a bounded term can have made it so.
     on_breach: "stop" the run as diverged, or "switch_off" the term for the rest of it.
 
     With accumulation each part of a batch is compared by itself. All arithmetic is float32, also under autocast.
@@ -73,6 +73,7 @@ class BetweenScales(SpectralRegularizer):
         self.factor: float | None = None
         self.step = 0
         self._seen: scaling.LastBatch | None = None
+        self._warned = False
 
     def prepare(self, pairs: Pairs) -> None:
         """Make what these pairs of the codec need. Raises ValueError where they cannot be worked on."""
@@ -158,11 +159,29 @@ class BetweenScales(SpectralRegularizer):
 
     def _ask_guard(self, seen: scaling.LastBatch, loss: Tensor) -> None:
         assert self.guard is not None
+        if self.off:
+            return
+        deviations = seen.deviations()
+        total, *values = torch.cat((loss.reshape(1).double(), deviations.double())).tolist()
+        # A loss that is not finite is for the step to judge, by `trainer.on_nonfinite`.
+        self._respond(self.guard.breach(values) if math.isfinite(total) else None, self.step)
         # A bounded term may make a small loss negative by that much, and one without a bound must not at all.
         lowest = 0.0 if math.isinf(self.lowest) else self.delta * self.lowest * len(seen.values)
-        reason = None if self.off else self.guard.breach(seen.deviations(), loss, lowest=lowest)
+        if total < lowest and not self._warned:
+            self._warned = True
+            log.warning(
+                "the loss is negative at step %d (%.4g), which no rate and distortion can make: the inter-scale term "
+                "outweighs them; its latents and %s are watched",
+                *(self.step, total, names.VAL_RD_LOSS),
+            )
+
+    def after_validation(self, now: float, best: float, step: int) -> None:
+        if self.guard is not None and self.factor is not None and self.delta > 0 and not self.off:
+            self._respond(self.guard.bad_run(now, best), step)
+
+    def _respond(self, reason: str | None, step: int) -> None:
         if reason is not None:
-            respond(reason, self.step, stop=self.on_breach == "stop")
+            respond(reason, step, stop=self.on_breach == "stop")
             self.off.fill_(1)
 
     @torch.no_grad()

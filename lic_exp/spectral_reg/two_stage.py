@@ -78,6 +78,9 @@ class TwoStage(SpectralRegularizer):
     def weigh(self, penalty: Tensor, output: CodecOutput, terms: dict[str, Tensor]) -> Tensor:
         return self.inter.weigh(penalty, output, terms)
 
+    def after_validation(self, now: float, best: float, step: int) -> None:
+        self.inter.after_validation(now, best, step)
+
     def scalars(self) -> dict[str, float]:
         first, second = self.intra.scalars(), self.inter.scalars()
         phase = second if self.inter.factor is not None else first

@@ -53,6 +53,11 @@ class Objective(nn.Module):
         quality, lmbda = (values.to(x.device) for values in drawn)
         return self.codec(x, quality), (lmbda,)
 
+    def after_validation(self, now: float, best: float, step: int) -> None:
+        """Tell the regularizers what a validation gave, and what the best before it."""
+        for regularizer in self.spectral_regularizers():
+            regularizer.after_validation(now, best, step)
+
     def aux_loss(self) -> Tensor:
         return self.codec.aux_loss()
 

@@ -226,6 +226,7 @@ class Trainer:
                 self.step,
             )
         self.weights.check(self.step)
+        self.objective.after_validation(monitored, self.best, self.step)
         self.setup.schedule.after_validation(monitored)
         if monitored < self.best:
             self.best = monitored
