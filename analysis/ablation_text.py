@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from analysis.ablation import Ablation
+from analysis.comparable import elsewhere_flags
 from analysis.grid import Grid
 from analysis.reach import reach_notes
 from analysis.rows import ABSENT, AGAIN, BASELINE, Estimate, Row
@@ -196,3 +197,4 @@ def _measured(runs: Runs) -> Iterator[str]:
     yield f"measured here: {said('model')} on {said('data')}, {steps or '?'} steps, {count}, code {code or 'unknown'}"
     if facts["stale"].any():
         yield f"{int(facts['stale'].sum())} runs are stale: made by other code than asked for"
+    yield from elsewhere_flags(runs)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.comparable import ARMS, check_comparable, check_done, check_one_arm, code_flags, groups, same_codec
+from analysis.comparable import ARMS, check_comparable, check_done, check_one_arm, code_flags, elsewhere_flags, groups, same_codec
 from analysis.errors import AnalysisError
 from analysis.ratios import REACHED, summary
 from analysis.runs import Runs
@@ -92,7 +92,8 @@ def budget_speed_up(
     pixels = found.pop(PIXELS)
     if macs_per_image is None and same_codec(*arms.values()):
         found["macs"] = pixels
-    flags += code_flags(*arms.values()) + [flag for runs in arms.values() for flag in _not_decayed(runs)]
+    flags += code_flags(*arms.values()) + elsewhere_flags(*arms.values())
+    flags += [flag for runs in arms.values() for flag in _not_decayed(runs)]
     ratios = {unit: summary(unit, found, level) for unit in UNITS}
     return SpeedUp("final level over budgets", k, ratios, found, pd.DataFrame(), tuple(flags))
 

@@ -181,6 +181,12 @@ def code_flags(*arms: Runs) -> list[str]:
     return flags
 
 
+def elsewhere_flags(*arms: Runs) -> list[str]:
+    """Of which runs the training went on otherwise than it began, and how."""
+    rows = [row for arm in arms for row in arm.rows() if row.get("elsewhere")]
+    return list(dict.fromkeys(f"run {row['signature']}: {row['elsewhere']}" for row in rows))
+
+
 def same_codec(baseline: Runs, test: Runs) -> bool:
     """Whether a pixel costs both arms the same, because the model is."""
     keys = sorted({str(key) for arm in (baseline, test) for key in arm.runs if str(key).startswith("model.")})

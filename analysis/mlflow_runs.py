@@ -15,7 +15,7 @@ from analysis.run_records import RunRecord
 from lic_exp.flat import nested
 from lic_exp.tracking.background_sync import reason
 from lic_exp.tracking.base import without_password
-from lic_exp.tracking.mlflow_store import DIRTY_TAG, STATE_TAG, connect, sqlite_file, sqlite_uri
+from lic_exp.tracking.mlflow_store import DIRTY_TAG, ELSEWHERE_TAG, STATE_TAG, connect, sqlite_file, sqlite_uri
 from lic_exp.tracking.tables import parse_table
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def _record(client: "MlflowClient", uri: str, signature: str, run: "Run", wanted
         "started": run.info.start_time / 1000,
         "finished": end / 1000 if end else None,
         "host": tags.get("lic_exp.host"),
+        "elsewhere": tags.get(ELSEWHERE_TAG, ""),
         "step": int(points.step.max(initial=0)),
     }
     return RunRecord(

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.metric_points import NO_POINTS
 from analysis.run_records import COMPLEXITY, RunRecord
 from lic_exp.flat import component_label, leaves
+from lic_exp.tracking.numerics import changes_text
 from lic_exp.tracking.run_folder import RunFolder, is_silent
 
 NUMBERS = ("step", "max_steps", "attempt", "started", "finished")
@@ -38,6 +39,7 @@ def _run_row(record: RunRecord, code: str | None) -> dict[str, Any]:
         "git_commit": commit,
         "git_dirty": record.environment.get("git_dirty"),
         "stale": code is not None and not str(commit or "").startswith(code),
+        "elsewhere": status.get("elsewhere") or changes_text(status),
         "name": config.get("name"),
         "tags": tuple(config.get("tags") or ()),
         "seed": config.get("seed"),

@@ -43,14 +43,15 @@ class Runs:
     """Runs of any state, finished or not.
 
     runs: one row per run. `signature, folder, state, reason, step, max_steps, attempt, started, finished, device, host,
-        git_commit, git_dirty, stale, name, tags, seed, evaluation, lmbda`; the codec's `parameters, macs_per_pixel,
-        encode_macs_per_pixel, decode_macs_per_pixel`, NaN where the run recorded none; a column per component with its
-        short name (`model`, `spectral_reg`, ...); a column per config key (`optimizer.lr`, ...), NaN where a run has no
-        such key.
+        git_commit, git_dirty, stale, elsewhere, name, tags, seed, evaluation, lmbda`; the codec's `parameters,
+        macs_per_pixel, encode_macs_per_pixel, decode_macs_per_pixel`, NaN where the run recorded none; a column per
+        component with its short name (`model`, `spectral_reg`, ...); a column per config key (`optimizer.lr`, ...), NaN
+        where a run has no such key.
         state: created, running, done, failed, diverged or preempted, as the run itself says; "silent" where it says
         running but wrote nothing for two minutes, "unreadable" where its files are damaged (`reason` tells which),
         "newer" where a newer version of the platform wrote them.
         stale: it was made by other code than asked for.
+        elsewhere: in words, how its training went on otherwise than it began (docs/runs.md), "" where it did not.
         evaluation: the name of the one that stands under the set "", None where it has no name.
     metrics: one row per logged number: `signature, step, epoch, time [Unix s], metric, value`; per run ordered by
         metric, then as logged. After a resume a step may stand there twice (`curve` keeps the last).

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.comparable import ARMS, check_comparable, check_done, code_flags, pairs, same_codec
+from analysis.comparable import ARMS, check_comparable, check_done, code_flags, elsewhere_flags, pairs, same_codec
 from analysis.errors import AnalysisError
 from analysis.ratios import NEVER_HELD, NOT_REACHED, REACHED, Ratio, summary
 from analysis.run_places import Place
@@ -96,7 +96,7 @@ def speed_up(
     check_comparable(base_runs, test_runs, trusted)
     check_done(base_runs)
     matched, flags = pairs(base_runs, test_runs)
-    flags += code_flags(base_runs, test_runs)
+    flags += code_flags(base_runs, test_runs) + elsewhere_flags(base_runs, test_runs)
     macs = macs_per_image or (None, None)
     ours = {pair["baseline"]: trajectory(base_runs, pair["baseline"], metric, macs[0]) for pair in matched}
     theirs = {pair["test"]: trajectory(test_runs, pair["test"], metric, macs[1]) for pair in matched}

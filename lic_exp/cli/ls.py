@@ -74,8 +74,8 @@ def print_table(runs: Sequence[RunSummary], console: Console) -> None:
         table.add_row(*[styled(row[title], style if title == "state" else "") for title in titles])
     console.print(table)
     for run, row in zip(runs, rows, strict=True):
-        if run.reason:
-            text = visible(f"{row['run']} {run.state}: {run.reason}")
+        if said := "; ".join(filter(None, (run.reason, run.elsewhere))):
+            text = visible(f"{row['run']} {run.state}: {said}")
             text = shortened(text, console.width) if console.is_terminal else text
             console.print(text, soft_wrap=True, style="dim")
 

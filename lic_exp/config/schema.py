@@ -167,6 +167,7 @@ class TrainerConfig(Node):
     nonfinite_budget: Annotated[NonNegativeInt, IdleWhen("on_nonfinite", "fail")]
     try_step: Annotated[bool, Unsigned()]
     resume: Annotated[Literal["auto", "never", "must"], Unsigned()]
+    resume_elsewhere: Annotated[bool, Unsigned(), Neutral(False)]
     log_every_steps: Annotated[PositiveInt, Unsigned()]
     validate_every_steps: PositiveInt
     checkpoint_every_steps: Annotated[PositiveInt, Unsigned()]

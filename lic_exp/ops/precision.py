@@ -86,6 +86,22 @@ def _set(place: Any, name: str, value: object) -> Iterator[None]:
         setattr(place, name, before)
 
 
+def switches(device: str) -> dict[str, bool | str]:
+    """What is set of torch that decides the bits of what a device of this type computes, by its name in records."""
+    found: dict[str, bool | str] = {
+        "matmul": _matmul_precision(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+    if device != "cuda":
+        return found | {"mkldnn": bool(torch.backends.mkldnn.enabled)}
+    cudnn = torch.backends.cudnn
+    return found | {
+        "convolutions": _convolution_precision(),
+        "cudnn_deterministic": bool(cudnn.deterministic),
+        "cudnn_benchmark": bool(cudnn.benchmark),
+    }
+
+
 # Since torch 2.9 precision is told by backend and kind of operation. The former, common settings can be neither read
 # nor written where a caller has set the kinds differently.
 
@@ -122,6 +138,24 @@ def _highest_matmul_precision() -> Iterator[None]:
             torch.set_float32_matmul_precision(common)
         for kind, value in zip(kinds, before, strict=True):
             kind.fp32_precision = value
+
+
+def _matmul_precision() -> str:
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return _listed((torch.backends.mkldnn, "matmul"), (torch.backends.cuda, "matmul"))
+
+
+def _convolution_precision() -> str:
+    try:
+        return "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
+    except RuntimeError:
+        return _listed((torch.backends.cudnn, "conv"), (torch.backends.cudnn, "rnn"))
+
+
+def _listed(*places: tuple[Any, str]) -> str:
+    return ", ".join(str(kind.fp32_precision) for kind in _kinds(*places))
 
 
 def _kinds(*places: tuple[Any, str]) -> list[Any]:

@@ -28,6 +28,7 @@ from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.judging import Judged, judged
 from lic_exp.runs.lock import Hold, LockLostError, RunBusyError, RunGoneError, run_is_held, run_lock
 from lic_exp.runs.log_file import held_back, log_file
+from lic_exp.runs.numerics import keep_to_record
 from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.preflight import Findings, looked_at
 from lic_exp.runs.provenance import record_environment
@@ -75,9 +76,9 @@ def execute(
                 pass
         if config.trainer.resume == "must" and not Checkpoints(run.checkpoints, run.signature).steps():
             raise ConfigError([f"trainer.resume=must: run {run.signature} has no checkpoint to go on from"])
-        torch.set_num_threads(config.trainer.threads or torch.get_num_threads())
         device = building.resolve_device(config.trainer.device)
         with held_back(console) as said, files_unchanged():
+            keep_to_record(config, run, device)
             parts = judged(config, run, device)
         if stop():
             raise Preempted(f"{stop()}: stopped before its training began")

@@ -11,6 +11,7 @@ from typing import Any
 from lic_exp.records import SCHEMA_VERSION, RecordError, read_file
 from lic_exp.runs.run import Run, run_folders, shown_state, unread_state
 from lic_exp.tracking.logged import logged
+from lic_exp.tracking.numerics import changes_text
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.yaml_files import MOST_BYTES
 
@@ -25,7 +26,8 @@ class RunSummary:
     """One run. What is not known, or not there yet, is None.
 
     state: one of `lic_exp.runs.run.SHOWN_STATES`. best: lowest `val/rd_loss` so far. model, spectral_reg: class
-    names. started: of the latest attempt [Unix s]. bytes: of all its files. schema_version: of its config.
+    names. started: of the latest attempt [Unix s]. bytes: of all its files. schema_version: of its config. elsewhere:
+    what is to be said of a training that was not made by one numerics record from first step to last, else "".
     """
 
     signature: str
@@ -43,6 +45,7 @@ class RunSummary:
     parent: str | None
     folder: str
     schema_version: int | None
+    elsewhere: str = ""
 
 
 def summaries(runs: str | Path) -> list[RunSummary]:
@@ -79,6 +82,7 @@ def summarise(folder: Path) -> RunSummary:
         parent=status.get("parent") or (parent[1] if parent else None),
         folder=str(folder),
         schema_version=status.get("schema_version"),
+        elsewhere=changes_text(status),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,8 @@ from lic_exp.records import RecordError, open_file, read_record
 from lic_exp.runs.listing import bytes_in, children, summarise
 from lic_exp.runs.run import Run
 from lic_exp.text import age_text, size_text
-from lic_exp.tracking.kinds import CodeFacts, Environment, EvaluationResults
+from lic_exp.tracking.kinds import CodeFacts, Environment, EvaluationResults, Numerics
+from lic_exp.tracking.numerics import changes, record_text
 from lic_exp.tracking.run_folder import Damaged, damage_text
 
 LOG_LINES, LOG_BYTES = 15, 20_000
@@ -59,6 +60,7 @@ def _status(run: Run) -> Iterator[Line]:
     for key, text in (("name", summary.name), ("attempts", summary.attempts), ("device", status.get("device"))):
         if text:
             yield key, str(text)
+    yield from _numerics(status.get("numerics", ()))
     for key in ("started", "finished", "heartbeat"):
         if status.get(key):
             when = datetime.fromtimestamp(status[key]).astimezone()
@@ -75,6 +77,15 @@ def _status(run: Run) -> Iterator[Line]:
             "extended by" if does == "extends" else "start of",
             f"{child.signature} ({child.state}, step {child.step} of {child.max_steps})",
         )
+
+
+def _numerics(history: Sequence[Numerics]) -> Iterator[Line]:
+    """With what it was trained, and what is to be said of that."""
+    for number, record in enumerate(history):
+        begins = f"after step {record['from_step']}: " if record["from_step"] else ""
+        yield " " if number else "numerics", f"{begins}{record_text(record)}"
+    for number, change in enumerate(changes(history)):
+        yield " " if number else "elsewhere", change
 
 
 def _differences(run: Run) -> Iterator[Line]:

@@ -15,6 +15,7 @@ from lic_exp.runs import build as building
 from lic_exp.runs.complexity import record_complexity
 from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.judging import Judged
+from lic_exp.runs.numerics import history_of
 from lic_exp.tracking import names
 from lic_exp.tracking.base import MetricsWriter, Tracker
 from lic_exp.tracking.run_folder import RunFolder
@@ -104,7 +105,9 @@ def train(
         )
         if config.trainer.try_step:
             trainer.rehearse()
-        begin(trainer, config, run, console)
+        origin = begin(trainer, config, run, console)
+        if trainer.step < max_steps:
+            heart.hold.update_status(numerics=history_of(config, origin, device, trainer.step, console))
         try:
             trainer.fit()
         finally:
@@ -123,18 +126,23 @@ def record_rates(run: RunFolder, objective: Objective) -> None:
     write_atomically(run.artifacts / "validation_rates.csv", csv_text(rows))
 
 
-def begin(trainer: Trainer, config: RunConfig, run: RunFolder, console: Console) -> None:
-    """Put the trainer where the run stands: at its newest checkpoint, at its parent's last step, or at the start."""
+def begin(trainer: Trainer, config: RunConfig, run: RunFolder, console: Console) -> RunFolder | None:
+    """Put the trainer where the run stands: at its newest checkpoint, at its parent's last step, or at the start.
+
+    Returns the run whose steps it goes on from, None at the start.
+    """
+    origin: RunFolder | None = run
     if trainer.resume():
         text = f"going on from step {trainer.step} of {trainer.max_steps}"
     elif config.parent is not None:
-        parent = RunFolder(run.root.parent / config.parent)
-        trainer.extend(Checkpoints(parent.checkpoints, parent.signature))
-        text = f"extending run {parent.signature} from step {trainer.step} to {trainer.max_steps}"
+        origin = RunFolder(run.root.parent / config.parent)
+        trainer.extend(Checkpoints(origin.checkpoints, origin.signature))
+        text = f"extending run {origin.signature} from step {trainer.step} to {trainer.max_steps}"
     else:
-        return
+        return None
     log.info(text)
     console.print(text, highlight=False, soft_wrap=True)
+    return origin
 
 
 def _device_name(device: torch.device) -> str:

@@ -17,6 +17,7 @@ from lic_exp.sweeps.exit_status import is_of, outcome, status_of
 from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
 from lic_exp.sweeps.launcher import JobQueue, queue_of
 from lic_exp.tracking.logged import logged
+from lic_exp.tracking.numerics import changes_text
 
 ACTIVE = ("queued", "starting", "running")
 TROUBLE = ("failed", "diverged", "out_of_memory", "killed", "time_limit", "refused", "dead", "unreadable", "newer")
@@ -99,6 +100,7 @@ def state_of(sweep: SweepFolder, cell: Cell) -> CellState:
     trained = state == "done" or (state == "waiting" and status.get("state") == "done")
     if trained and _is_stale(sweep, status):
         state, reason = "stale", "made by other code than there is now; `retry --stale` makes it anew"
+    reason = "; ".join(filter(None, (reason, changes_text(status))))
     step, best = progress(run.files, status, status.get("state", "created") if state not in ACTIVE else "running")
     return CellState(
         cell,

@@ -3,9 +3,9 @@
 Of each, the keys that are read back; few are required, since earlier versions had fewer.
 """
 
-from typing import Any, Literal, Required, get_args
+from typing import Annotated, Any, Literal, Required, get_args
 
-from pydantic import with_config
+from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from lic_exp.records import RECORD, Amount, Count, FileName, Instant, Pid
@@ -14,12 +14,46 @@ State = Literal["created", "running", "done", "failed", "diverged", "preempted"]
 
 STATES: tuple[str, ...] = get_args(State)
 
+ThreadCount = Annotated[int, Field(ge=1, le=2**16)]
+"""As many threads as no machine has would be started all the same."""
+
+
+@with_config(RECORD)
+class Numerics(TypedDict, total=False):
+    """What the bits of a training depend on beside its config and its code, from a step on: a numerics record.
+
+    from_step: steps done when it began to hold. device: "cpu" or "cuda"; device_name: the processor's. threads: of the
+    CPU. instructions: those that torch uses of a CPU. torch, cuda, cudnn: versions. matmul, convolutions: how float32
+    is multiplied, as torch calls it. deterministic, cudnn_deterministic, cudnn_benchmark, mkldnn: torch's switches.
+    world_size: processes that train together.
+    """
+
+    from_step: Required[Count]
+    device: str
+    device_name: str
+    instructions: str
+    threads: ThreadCount
+    precision: str
+    memory_format: str
+    compile: bool
+    torch: str
+    cuda: str | None
+    cudnn: Count | None
+    matmul: str
+    convolutions: str
+    deterministic: bool
+    cudnn_deterministic: bool
+    cudnn_benchmark: bool
+    mkldnn: bool
+    world_size: Count
+
 
 @with_config(RECORD)
 class Status(TypedDict, total=False):
     """status.json. best: an infinity was written before schema 2. ticks: when the process began.
 
-    lock: the number of the lock file by which the process holds the run, null where none does.
+    lock: the number of the lock file by which the process holds the run, null where none does. numerics: each holds up
+    to the next; where the first begins late, what the steps before were made with is not known.
     """
 
     schema_version: Count
@@ -42,6 +76,7 @@ class Status(TypedDict, total=False):
     sweep: str | None
     device: str | None
     code: list[str | None]
+    numerics: list[Numerics]
     throughput_key: str | None
     evaluation: str | None
 

@@ -17,16 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from lic_exp.capabilities import signed_as
 from lic_exp.option_types import PositiveFloat
+from lic_exp.text import shortened, visible
 from lic_exp.tracking.background_sync import BackgroundSync
 from lic_exp.tracking.base import artifact_files, metrics_of, without_password
 from lic_exp.tracking.jsonl_reader import JsonlReader
-from lic_exp.tracking.mlflow_store import STATE_TAG, default_uri, open_mlflow_run, prepare_environment
+from lic_exp.tracking.mlflow_store import ELSEWHERE_TAG, STATE_TAG, default_uri, open_mlflow_run, prepare_environment
+from lic_exp.tracking.numerics import changes_text
 from lic_exp.tracking.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 METRICS_PER_BATCH = 1000
+TAG_LENGTH = 4000
+"""Characters of a tag that every store takes."""
 END_STATUS = {"done": "FINISHED", "failed": "FAILED", "diverged": "FAILED", "preempted": "KILLED"}
 
 
@@ -80,6 +84,8 @@ class MlflowProjection:
         if state not in END_STATUS:
             self._client.update_run(self.run_id, status="RUNNING")
             return
+        if said := changes_text(self._run.status()):
+            self._client.set_tag(self.run_id, ELSEWHERE_TAG, shortened(visible(said), TAG_LENGTH))
         for file in artifact_files(self._run):
             folder = file.parent.relative_to(self._run.root).as_posix()
             self._client.log_artifact(self.run_id, str(file), None if folder == "." else folder)

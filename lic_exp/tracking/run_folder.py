@@ -1,7 +1,7 @@
 """The run folder: the only record of a run that has to survive. Imports no torch.
 
 config.yaml      the resolved, validated config
-status.json      state, attempt, host, heartbeat, reason (written atomically)
+status.json      state, attempt, host, heartbeat, reason, numerics (written atomically)
 environment.json packages, git commit, device (git.diff beside it when the tree was dirty)
 complexity.json  parameters and MACs of the codec, part by part
 metrics.jsonl    one JSON object per logged step: the truth that tracking stores project
@@ -127,6 +127,11 @@ def damage_text(path: Path, damaged: list[Damaged]) -> str:
 MOST_NAMED = 5
 
 STEP = re.compile(r"step_(\d+)\.pt")
+
+
+def step_of(checkpoint: Path) -> int:
+    """Of a step checkpoint: how many steps were done."""
+    return int(checkpoint.stem.removeprefix("step_"))
 
 
 def step_checkpoints(folder: Path) -> list[Path]:

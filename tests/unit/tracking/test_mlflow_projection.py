@@ -187,6 +187,7 @@ def test_params_tags_and_artifacts(run, store, client):
     }
     config |= {"tracker": {"mlflow": {"uri": "http://user:secret@host:5000"}}}
     run.config.write_text(yaml.safe_dump(config))
+    run.update_status(numerics=[{"from_step": 0, "torch": "2.8.0"}, {"from_step": 7, "torch": "2.9.0"}])
     live = tracker(run, store)
     live.start()
     live.finish("done")
@@ -199,6 +200,7 @@ def test_params_tags_and_artifacts(run, store, client):
     assert (found.info.run_name, found.info.status, tags["lic_exp.state"]) == ("a name", "FINISHED", "done")
     assert (tags["lic_exp.model"], tags["lic_exp.spectral_reg"], tags["lic_exp.seed"]) == ("Elic", "intra", "3")
     assert tags["mlflow.source.git.commit"] == "c0ffee"
+    assert tags["lic_exp.elsewhere"] == "went on elsewhere after step 7: torch 2.9.0, not 2.8.0"
     assert [file.path for file in client.list_artifacts(found.info.run_id, "eval/kodak")] == ["eval/kodak/images.csv"]
     artifacts = Path(found.info.artifact_uri.removeprefix("file://").replace("%20", " "))
     assert artifacts.is_relative_to(Path(store.removeprefix("sqlite:///")).parent / "mlartifacts")

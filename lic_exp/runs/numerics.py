@@ -1,0 +1,127 @@
+"""What `device=auto` and `threads=null` became, with all else that decides a training's bits: recorded, and kept to.
+
+A run that goes on has the bits that it would have had undisturbed only where it is computed as before. Its number of
+threads is set again; any other difference is refused, unless it is asked for.
+"""
+
+import logging
+import math
+import platform
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.schema import RunConfig
+from lic_exp.ops.precision import switches
+from lic_exp.records import RecordError
+from lic_exp.tracking.kinds import Numerics
+from lic_exp.tracking.numerics import changes, different, gone_on, in_force
+from lic_exp.tracking.run_folder import RunFolder, step_checkpoints, step_of
+
+log = logging.getLogger("lic_exp.runs")
+
+CPU_FACTS = Path("/proc/cpuinfo")
+
+
+def numerics(config: RunConfig, device: torch.device, step: int = 0) -> Numerics:
+    """The record of a training that begins, or goes on after so many steps, in this process as it is now."""
+    found: Numerics = {
+        "from_step": step,
+        "device": device.type,
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "precision": config.trainer.precision,
+        "memory_format": "channels_last" if config.trainer.channels_last else "contiguous",
+        "compile": config.trainer.compile,
+        "torch": str(torch.__version__),
+        "world_size": torch.distributed.get_world_size() if _is_distributed() else 1,
+    }
+    if device.type == "cuda":
+        found |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    else:
+        found |= {"instructions": torch.backends.cpu.get_cpu_capability()}
+    return found | switches(device.type)  # type: ignore[return-value]
+
+
+def keep_to_record(config: RunConfig, run: RunFolder, device: torch.device) -> None:
+    """Set the number of threads: the recorded one where a training goes on, a parent's too.
+
+    Raises ConfigError where anything else is not as on record and `trainer.resume_elsewhere` does not allow it.
+    """
+    own = config.trainer.threads or torch.get_num_threads()
+    torch.set_num_threads(own)
+    origin = gone_on_from(config, run)
+    before = _in_force(run, origin) if origin else None
+    if before is None:
+        return
+    if (threads := before.get("threads", own)) != own:
+        torch.set_num_threads(threads)
+        log.info("%d CPU threads, as on record, where this process would have %d: sums depend on it", threads, own)
+    found = different(before, numerics(config, device))
+    if found and not config.trainer.resume_elsewhere:
+        raise ConfigError([_refusal(run, "it was" if origin is run else "its parent was", found)])
+
+
+def _in_force(run: RunFolder, origin: RunFolder) -> Numerics | None:
+    """The record to keep to; None where there is none, or no step left to be made."""
+    step = step_of(step_checkpoints(origin.checkpoints)[-1])
+    status = _status(origin)
+    if origin is run and step >= (status.get("max_steps") or math.inf):
+        return None
+    return in_force(status.get("numerics", []), step)
+
+
+def _refusal(run: RunFolder, whose: str, found: Sequence[str]) -> str:
+    return (
+        f"run {run.signature} would go on otherwise than {whose} trained, with bits that are neither's: "
+        f"{'; '.join(found)}. Go on where that is as it was; or here with trainer.resume_elsewhere=true, and the run "
+        "says from which step on; or begin it anew with trainer.resume=never"
+    )
+
+
+def gone_on_from(config: RunConfig, run: RunFolder) -> RunFolder | None:
+    """The run whose newest checkpoint a training goes on from: itself, its parent, or None where it begins."""
+    if config.trainer.resume != "never" and step_checkpoints(run.checkpoints):
+        return run
+    parent = RunFolder(run.root.parent / config.parent) if config.parent else None
+    return parent if parent and step_checkpoints(parent.checkpoints) else None
+
+
+def history_of(
+    config: RunConfig, origin: RunFolder | None, device: torch.device, step: int, console: Console
+) -> list[Numerics]:
+    """The records of a training that goes on from `origin` after so many steps, for its status.json.
+
+    Says it where this attempt makes them more than one, or those of the steps before are not known.
+    """
+    before: list[Numerics] = _status(origin).get("numerics", []) if origin else []
+    history = gone_on(before, step, numerics(config, device, step))
+    if history[-1]["from_step"] == step > 0:
+        (said,) = changes(history)[-1:]
+        log.warning(said)
+        console.print(f"warning: {said}", markup=False, highlight=False, soft_wrap=True)
+    return history
+
+
+def _status(run: RunFolder) -> dict[str, Any]:
+    """Empty where it is damaged: the run goes on all the same, and says that nothing is known."""
+    try:
+        return run.status()
+    except RecordError:
+        return {}
+
+
+def _cpu_name() -> str:
+    """As the system calls it, or the kind of machine where it does not."""
+    facts = CPU_FACTS.read_text(errors="replace") if CPU_FACTS.exists() else ""
+    named = re.search(r"^model name\s*: *(\S.*)$", facts, re.MULTILINE)
+    return named[1].strip() if named else platform.machine()
+
+
+def _is_distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
