@@ -24,7 +24,7 @@ from analysis.speedup import SpeedUp, speed_up
 from analysis.statistics import resolvable
 from analysis.studies import StudyResults
 
-Pairs = Mapping[int, tuple[list[str], list[str]]]
+SeedPairs = Mapping[int, tuple[list[str], list[str]]]
 """By seed the signatures of the baseline and of the row, one for each rate."""
 
 RDPoints = NDArray[np.float64]
@@ -78,7 +78,7 @@ def _again(study: StudyResults, k: int) -> Row:
     return _compared(study, Row(f"{table.baseline} again", label, AGAIN, len(table.seeds)), pairs, None, k)
 
 
-def _compared(study: StudyResults, row: Row, pairs: Pairs, equals: Row | None, k: int) -> Row:
+def _compared(study: StudyResults, row: Row, pairs: SeedPairs, equals: Row | None, k: int) -> Row:
     """The row with what its runs say. equals: the A/A row."""
     runs = study.runs
     if runs is None:
@@ -115,7 +115,7 @@ def _compared(study: StudyResults, row: Row, pairs: Pairs, equals: Row | None, k
     return Row(**{**vars(row), **facts, "notes": (*row.notes, *dict.fromkeys(notes))})
 
 
-def _speed(runs: Runs, row: Row, complete: Pairs, equals: Row | None, notes: list[str]) -> dict[str, Any]:
+def _speed(runs: Runs, row: Row, complete: SeedPairs, equals: Row | None, notes: list[str]) -> dict[str, Any]:
     by_seed = {seed: list(zip(*pair, strict=True)) for seed, pair in complete.items()}
     try:
         if row.role == AGAIN:
@@ -129,7 +129,7 @@ def _speed(runs: Runs, row: Row, complete: Pairs, equals: Row | None, notes: lis
     return {"speed": found}
 
 
-def _at_end(runs: Runs, complete: Pairs, k: int, notes: list[str]) -> dict[str, SpeedUp]:
+def _at_end(runs: Runs, complete: SeedPairs, k: int, notes: list[str]) -> dict[str, SpeedUp]:
     ours = _arm(runs, {name: seed for seed, (base, _) in complete.items() for name in base})
     theirs = _arm(runs, {name: seed for seed, (_, test) in complete.items() for name in test})
     try:
@@ -172,7 +172,7 @@ def _arm(runs: Runs, seeds: Mapping[str, int]) -> Runs:
 
 
 def _bd_comparison(
-    study: StudyResults, complete: Pairs, equals: Row | None, notes: list[str]
+    study: StudyResults, complete: SeedPairs, equals: Row | None, notes: list[str]
 ) -> dict[str, Estimate | None]:
     def estimate(name: str, measure: Callable[[RDPoints, RDPoints], float], again: Estimate | None) -> Estimate | None:
         values = {}
@@ -206,7 +206,7 @@ def _points(study: StudyResults, signatures: Sequence[str]) -> RDPoints:
     return points
 
 
-def _against_anchors(study: StudyResults, complete: Pairs, notes: list[str]) -> dict[str, Estimate]:
+def _against_anchors(study: StudyResults, complete: SeedPairs, notes: list[str]) -> dict[str, Estimate]:
     found = {}
     for name in study.table.anchors:
         anchor = load_curve(name)

@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.comparable import ARMS, check_comparable, check_done, check_one_arm, code_flags, elsewhere_flags, groups, same_codec
+from analysis.comparable import (
+    ARMS,
+    check_comparable,
+    check_done,
+    check_one_arm,
+    code_flags,
+    elsewhere_flags,
+    groups,
+    same_codec,
+)
 from analysis.errors import AnalysisError
 from analysis.ratios import REACHED, summary
 from analysis.runs import Runs
