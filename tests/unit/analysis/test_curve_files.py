@@ -107,5 +107,5 @@ def test_any_name_is_shown_and_drawn(name, suffix, folder, capsys):
 def test_a_file_that_cannot_be_written_is_named(arguments, folder, capsys):
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("good.json")
-    assert "cannot be read or written" in line
+    assert line.startswith("--out: the folder good.json")
+    assert "cannot be made" in line

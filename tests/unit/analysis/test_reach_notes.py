@@ -61,10 +61,10 @@ def test_rows_that_end_in_their_first_stage_are_one_experiment(write_table, conf
     begun = "spectral_reg.inter: its term begins at epoch 100, and this run has 40: it is never part of the loss"
     assert [note for note in notes if note.endswith(begun)] == [
         f"intra, then inter, Eq. 6: {begun}",
-        f"intra, then inter, bounded (cosine): {begun}",
+        f"intra, then inter, bounded control (cosine): {begun}",
     ]
     assert notes[-1] == (
-        "intra-scale; intra, then inter, Eq. 6; intra, then inter, bounded (cosine): one experiment, since these rows "
+        "intra-scale; intra, then inter, Eq. 6; intra, then inter, bounded control (cosine): one experiment, since these rows "
         "differ only in what they never reach"
     )
 
