@@ -64,8 +64,8 @@ def test_rows_that_end_in_their_first_stage_are_one_experiment(write_table, conf
         f"intra, then inter, bounded control (cosine): {begun}",
     ]
     assert notes[-1] == (
-        "intra-scale; intra, then inter, Eq. 6; intra, then inter, bounded control (cosine): one experiment, since these rows "
-        "differ only in what they never reach"
+        "intra-scale; intra, then inter, Eq. 6; intra, then inter, bounded control (cosine): one experiment, "
+        "since these rows differ only in what they never reach"
     )
 
 
