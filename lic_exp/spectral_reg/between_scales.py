@@ -72,7 +72,7 @@ class BetweenScales(SpectralRegularizer):
         self.guard: Guard | None = None
         self.factor: float | None = None
         self.step = 0
-        self._seen: scaling.LastBatch | None = None
+        self.seen: scaling.LastBatch | None = None
         self._warned = False
 
     def prepare(self, pairs: Pairs) -> None:
@@ -124,7 +124,7 @@ class BetweenScales(SpectralRegularizer):
         with torch.autocast(output.x_hat.device.type, enabled=False):
             scales, bias = scaling.select(output, self.view, self.same_resolution), self.partner(output)
             pairs = scaling.pairs(scales, bias)
-            seen = self._seen = scaling.LastBatch(scales, bias)
+            seen = self.seen = scaling.LastBatch(scales, bias)
             if self.step % self.guard_every_steps == 0:
                 self.guard.watch(seen.deviations(), active=self.factor is not None)
             if self.factor is None:
@@ -142,7 +142,7 @@ class BetweenScales(SpectralRegularizer):
 
         Raises DivergedError where the guard says so and on_breach is "stop".
         """
-        seen = self._seen
+        seen = self.seen
         assert seen is not None
         loss = terms["loss"]
         if self.gradient_every_steps is not None and self.step % self.gradient_every_steps == 0:
@@ -188,7 +188,7 @@ class BetweenScales(SpectralRegularizer):
     def scalars(self) -> dict[str, float]:
         """The term, its parts and how the latents do; what costs anything is computed here, when a log is due."""
         found = {names.SPECTRAL_PHASE: float(names.PHASES["baseline" if self.factor is None else "phase2_inter"])}
-        seen = self._seen
+        seen = self.seen
         if seen is None:
             return found
         values = seen.values or self.measure(scaling.pairs(seen.scales, seen.bias))

@@ -204,7 +204,7 @@ class InterScale(BetweenScales):
     @torch.no_grad()
     def scalars(self) -> dict[str, float]:
         found = super().scalars()
-        norms = {int(pair): self._aligner(int(pair)).norm() for pair in self.aligners if self._seen is not None}
+        norms = {int(pair): self._aligner(int(pair)).norm() for pair in self.aligners if self.seen is not None}
         return found | {names.inter_conv_norm(pair): float(norm) for pair, norm in norms.items() if norm is not None}
 
     def _aligner(self, pair: int) -> Aligner:

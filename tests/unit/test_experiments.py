@@ -23,7 +23,8 @@ def test_rows_are_runs_that_differ(name, scale, photos):
             given = [f"experiment={name}", f"scale={scale}", f"variant={row}", *data]
             (training,) = trainings(given, several=False)
             config = validate(compose(training.overrides))
-            runs[row] = {key: config.plain()[key] for key in ("model", "spectral_reg")}
+            length = (config.trainer.max_steps, config.trainer.max_epochs)
+            runs[row] = {key: config.plain()[key] for key in ("model", "spectral_reg")} | {"length": length}
             assert signed_part(config)["seed"] == table.seeds[0]
     assert all(runs[one] != runs[other] for one in runs for other in runs if one < other)
 
