@@ -7,7 +7,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from lic_exp.conditions import Not
 from lic_exp.models.base import Codec, CodecOutput
+from lic_exp.requirements import Forbids, OnsetOptions, declares
 from lic_exp.spectral_reg import scales as scaling
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
 from lic_exp.spectral_reg.guard import GradientRatio, Guard, respond
@@ -20,6 +22,24 @@ Pairs = dict[int, tuple[Tensor, Tensor]]
 """{l: (z_{l-1}, z_l)}: latents (B, C, h, w) and (B, C', H, W) with h = ceil(H / 2), w = ceil(W / 2)."""
 
 
+@declares(
+    Forbids(
+        {"gradient_cap": Not(None), "gradient_every_steps": None},
+        "gradient_cap needs the ratio to be measured: give gradient_every_steps",
+    ),
+    Forbids(
+        {"gradient_every_steps": Not(None)},
+        "{here}gradient_every_steps={gradient_every_steps}: a compiled codec hides the gradient at its latents; set "
+        "{here}gradient_every_steps=null, or trainer.compile=false",
+        beside={"trainer.compile": True},
+    ),
+    Forbids(
+        {"start": None},
+        "{here}start=null: give the epoch, step or share from which on the term is part of the loss",
+        alone=True,
+    ),
+    OnsetOptions(start="start", ramp="ramp", unit="unit"),
+)
 class BetweenScales(SpectralRegularizer):
     """A number of each pair of adjacent latents, summed and weighed into the loss, from a start on.
 

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.capabilities import RegularizerNeeds, signed_as
-from lic_exp.conditions import Not
 from lic_exp.option_types import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
-from lic_exp.requirements import Forbids, NoWeights, OnsetOptions, Unused, declares
+from lic_exp.requirements import NoWeights, Unused, declares
 from lic_exp.spectral_reg import scales as scaling
 from lic_exp.spectral_reg.alignment import FACTOR, FEATURES
 from lic_exp.spectral_reg.between_scales import BetweenScales, Pairs
@@ -21,22 +20,6 @@ DIRECTIONS = {"subtract": 1.0, "add": -1.0}
 
 @signed_as("inter_predict")
 @declares(
-    Forbids(
-        {"gradient_cap": Not(None), "gradient_every_steps": None},
-        "gradient_cap needs the ratio to be measured: give gradient_every_steps",
-    ),
-    Forbids(
-        {"gradient_every_steps": Not(None)},
-        "{here}gradient_every_steps={gradient_every_steps}: a compiled codec hides the gradient at its latents; set "
-        "{here}gradient_every_steps=null, or trainer.compile=false",
-        beside={"trainer.compile": True},
-    ),
-    Forbids(
-        {"start": None},
-        "{here}start=null: give the epoch, step or share from which on the term is part of the loss",
-        alone=True,
-    ),
-    OnsetOptions(start="start", ramp="ramp", unit="unit"),
     Unused("unit", {"start": 0, "ramp": 0}),
     Unused("unit", {"start": 0, "delta": 0}),
     Unused("ramp", {"delta": 0}),

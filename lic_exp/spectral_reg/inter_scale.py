@@ -10,7 +10,7 @@ from lic_exp.capabilities import RegularizerNeeds, signed_as
 from lic_exp.conditions import Not
 from lic_exp.models.base import CodecOutput
 from lic_exp.option_types import NonNegativeFloat, PositiveFloat, PositiveInt
-from lic_exp.requirements import Forbids, NoWeights, OnsetOptions, Unused, declares
+from lic_exp.requirements import Forbids, NoWeights, Unused, declares
 from lic_exp.spectral_reg import scales as scaling
 from lic_exp.spectral_reg.alignment import Aligner
 from lic_exp.spectral_reg.between_scales import BetweenScales, Pairs
@@ -62,22 +62,6 @@ FROZEN = ("frozen_random", "frozen_orthogonal")
         {"metric": NORMALISED, "conv_bias": True},
         "metric={metric} centres what the bias adds: set conv_bias=false",
     ),
-    Forbids(
-        {"gradient_cap": Not(None), "gradient_every_steps": None},
-        "gradient_cap needs the ratio to be measured: give gradient_every_steps",
-    ),
-    Forbids(
-        {"gradient_every_steps": Not(None)},
-        "{here}gradient_every_steps={gradient_every_steps}: a compiled codec hides the gradient at its latents; set "
-        "{here}gradient_every_steps=null, or trainer.compile=false",
-        beside={"trainer.compile": True},
-    ),
-    Forbids(
-        {"start": None},
-        "{here}start=null: give the epoch, step or share from which on the term is part of the loss",
-        alone=True,
-    ),
-    OnsetOptions(start="start", ramp="ramp", unit="unit"),
     # What is constant over an image, as the learned bias is, these metrics take away.
     Unused("top", {"metric": NORMALISED}),
     Unused("unit", {"start": 0, "ramp": 0}),
