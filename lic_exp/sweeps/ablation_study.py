@@ -110,13 +110,20 @@ class AblationStudy:
         return found
 
     def configs(self) -> Iterator[tuple[TableCell, RunConfig]]:
-        """Every training of the table with its validated config."""
+        """Every training of the table with its validated config. Raises ConfigError, which names the row."""
         composer, every = Composer(), list(self.table.cells())
         for cell, overrides in zip(every, parse_each([self.line(cell) for cell in every]), strict=True):
-            yield cell, validate(composer(overrides))
+            try:
+                config = validate(composer(overrides))
+            except ConfigError as error:
+                raise ConfigError(f"row {cell.variant}: {message}" for message in error.messages) from error
+            yield cell, config
 
-    def record(self, config: RunConfig) -> Path:
-        """Write the manifest beside the runs, or leave the one that has this run's config and the same table."""
+    def record(self, config: RunConfig) -> Path | None:
+        """Write the manifest beside the runs, or leave the one that has this run's config and the same table.
+
+        Overrides that do not fit every row of the table make a run that is in none, which is said; None is returned.
+        """
         folder = Path(config.paths.runs, FOLDER)
         mine, table = (config.signature, wanted_evaluation(config)), self.table.model_dump()
         for path in sorted(folder.glob(f"{self.name}-*.json")):
@@ -130,7 +137,12 @@ class AblationStudy:
             cells = ((cell["signature"], cell.get("evaluation")) for cell in known["cells"])
             if known["table"] == table and mine in cells:
                 return path
-        manifest = self.manifest()
+        try:
+            manifest = self.manifest()
+        except ConfigError as error:
+            why = "are rows of no table, for not every row takes their overrides"
+            say(f"{self.name}: these runs {why}; {error.messages[0]}")
+            return None
         digits = [manifest["study"][:8], *([mine[1]] if mine[1] else [])]
         path = folder / f"{self.name}-{'-'.join(digits)}.json"
         with writable(folder):

@@ -257,3 +257,15 @@ def test_a_primary_contrast_is_a_claimed_speed_up():
         parse_table(node, "here")
     node["variants"]["wide"]["paper"] = {"speed_up": "more"}
     assert parse_table(node, "here").primary == "wide"
+
+
+@pytest.mark.parametrize("row", ["inter", "intra"])
+def test_overrides_that_only_some_rows_take_make_a_run_of_no_table(row, tmp_path, capsys):
+    own = {"inter": "spectral_reg.guard_std_factor=100", "intra": "spectral_reg.tau_init=0.2"}[row]
+    given = ["experiment=table2", "scale=mini", f"variant={row}", own, f"paths.runs='{tmp_path}'"]
+    (training,) = trainings(given, several=False)
+    assert training.study.record(validate(compose(training.overrides))) is None
+    assert f"rows of no table, for not every row takes their overrides; row naive: {own.split('=')[0]}" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert not list(tmp_path.iterdir())
