@@ -42,10 +42,7 @@ class Judged:
 def judged(config: RunConfig, run: RunFolder, device: torch.device) -> Judged:
     """The parts of a run; the quick ones first. Raises ConfigError, and has written nothing into the folder of runs."""
     check_place(run)
-    objective = building.build_objective(with_first_weights(config, run), device)
-    building.evaluation_rates(objective.criterion, objective.codec, config.evaluation.qualities)
-    for stage in building.build_stages(config, objective, data_source, device):
-        stage.build()
+    objective = check_parts(config, run, device)
     tracker = building.build_tracker(config, run)
     check_disk(run, objective, averaged=config.trainer.ema_decay is not None)
     _check_parent(config, run)
@@ -55,6 +52,21 @@ def judged(config: RunConfig, run: RunFolder, device: torch.device) -> Judged:
     for text in never_reached(config):
         log.warning(text)
     return Judged(objective, stages, images, findings, tracker)
+
+
+def check_parts(
+    config: RunConfig, run: RunFolder, device: torch.device | None = None, *, weights_too: bool = True
+) -> Objective:
+    """What the run's images have no part in, built: the objective on the device (None: the CPU). Raises ConfigError.
+
+    weights_too: also those of the run that `init_from` names, which must be there.
+    """
+    device = device or torch.device("cpu")
+    objective = building.build_objective(with_first_weights(config, run) if weights_too else config, device)
+    building.evaluation_rates(objective.criterion, objective.codec, config.evaluation.qualities)
+    for stage in building.build_stages(config, objective, data_source, device):
+        stage.build()
+    return objective
 
 
 def with_first_weights(config: RunConfig, run: RunFolder) -> RunConfig:

@@ -4,14 +4,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
-from lic_exp.runs.extension import check_extension, run_beside
+from lic_exp.runs.beginnings import check_origin
 from lic_exp.runs.recovery import known_status
 from lic_exp.runs.run import Run
 from lic_exp.runs.summary import announce, conclude
-from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
+from lic_exp.tracking.run_folder import RunFolder
 
 
 def start_run(
@@ -34,7 +33,7 @@ def start_run(
 
 def _trained(config: RunConfig, files: RunFolder, given: list[str], console: Console, sweep: str | None) -> bool:
     """Train and evaluate the run; False where another process has finished it before it could be taken."""
-    _check_beginning(config, files)
+    check_origin(config, files)
     announce(config, files, console)
     from lic_exp.runs.attempt import execute
 
@@ -50,21 +49,3 @@ def _evaluate_missing(config: RunConfig, run: Run, console: Console, wanted: str
     from lic_exp.runs.attempt import evaluate_only
 
     evaluate_only(config, run.files, console)
-
-
-def _check_beginning(config: RunConfig, files: RunFolder) -> None:
-    """Raise ConfigError where a run that this one goes on or starts from is not there, or not done."""
-    anew = config.trainer.resume == "never" or not step_checkpoints(files.checkpoints)
-    if config.parent is not None and anew:
-        check_extension(config)
-    if config.init_from is not None:
-        said = f"init_from={config.init_from}: run"
-        if Path(config.init_from).name != config.init_from:
-            raise ConfigError([f"init_from={config.init_from}: should be a run's signature, in {config.paths.runs}"])
-        first = run_beside(config, "init_from", config.init_from)
-        best = first.folder / "checkpoints" / "best.pt"
-        if first.state != "done":
-            instead = f"; or begin with model.weights={best}" if best.is_file() else ""
-            raise ConfigError([f"{said} {first.folder} is {first.state}, not done: finish it first{instead}"])
-        if not best.is_file():
-            raise ConfigError([f"{said} {first.folder} has no checkpoints/best.pt any more"])

@@ -18,7 +18,7 @@ from lic_exp.saying import say
 from lic_exp.sweeps.ablation_study import AblationStudy
 from lic_exp.sweeps.control import run_sweep
 from lic_exp.sweeps.folder import SweepFolder
-from lic_exp.sweeps.freezing import Frozen, freeze
+from lic_exp.sweeps.freezing import Frozen, check_beginnings, freeze
 from lic_exp.sweeps.launcher import Launcher, LauncherOptions, find_launcher, launcher_options
 from lic_exp.sweeps.spec import Spec, parse_spec
 from lic_exp.sweeps.trainings import requested, trainings
@@ -94,6 +94,7 @@ def sweep_request(given: Sequence[str], *, several: bool, request: LaunchRequest
     sweep = SweepRequest(frozen, request.launcher, request.launcher_options, spec, asked[0].study)
     if sweep.launcher is not None:
         sweep.options  # noqa: B018 (a wrong option is refused before anything is written)
+    check_beginnings(frozen)
     return sweep
 
 

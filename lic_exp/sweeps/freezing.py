@@ -15,7 +15,9 @@ from lic_exp.config.overrides import parsed, quoted, values_of
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.config.validation import validate
+from lic_exp.runs.beginnings import Beginnings
 from lic_exp.runs.code_hash import code_hash
+from lic_exp.runs.run import Run
 from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, kept_manifest, sweep_name, write_sweep
 from lic_exp.sweeps.trainings import Training
 
@@ -102,10 +104,7 @@ def freeze(
         configs[name] = config
         lines[name] = _line(training, parent)
         cells[name] = Cell(name, label, dict(training.role), parent, training.group, training.first, keep, evaluation)
-    if errors:
-        raise ConfigError(
-            _limited([f"{message} (cell {label})" if len(asked) > 1 else message for message, label in errors.items()])
-        )
+    _raise(errors, len(asked))
     first = [configs[cell.signature].plain() for cell in cells.values() if cell.first]
     if faults := ranking_faults("screen ranks the choices", first):
         raise ConfigError(f"sweep: {message}" for message in faults)
@@ -120,6 +119,23 @@ def freeze(
     return Frozen(
         name, runs, list(cells.values()), configs, lines, _manifest(name, title, asked, given, cells, configs), merged
     )
+
+
+def check_beginnings(frozen: Frozen) -> None:
+    """Raise ConfigError for what cells that are not done would begin from, as far as it is there already."""
+    beginnings, errors = Beginnings(), dict[str, str]()
+    for cell in frozen.cells:
+        if Run(frozen.runs / cell.signature).state != "done":
+            found = beginnings.faults(frozen.configs[cell.signature], begins_from_another=cell.parent is not None)
+            errors = dict.fromkeys(found, cell.label) | errors
+    _raise(errors, len(frozen.cells))
+
+
+def _raise(errors: Mapping[str, str], cells: int) -> None:
+    """Raise ConfigError where there are messages, each with the cell that it was said of first."""
+    if errors:
+        named = [f"{message} (cell {label})" if cells > 1 else message for message, label in errors.items()]
+        raise ConfigError(_limited(named))
 
 
 def _line(training: Training, parent: str | None) -> list[str]:

@@ -28,7 +28,7 @@ from lic_exp.saying import say
 from lic_exp.sweeps.control import run_sweep
 from lic_exp.sweeps.create import OF_THE_LAUNCHER
 from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, kept_manifest, sweep_name, write_sweep
-from lic_exp.sweeps.freezing import Frozen, freeze
+from lic_exp.sweeps.freezing import Frozen, check_beginnings, freeze
 from lic_exp.sweeps.launcher import LauncherOptions, launcher_of, launcher_options
 from lic_exp.sweeps.samplers import OptunaSampler, RandomSampler, SearchSampler
 from lic_exp.sweeps.spec import Values, label
@@ -84,6 +84,7 @@ def search(given: Sequence[str], request: LaunchRequest) -> tuple[int, Path]:
     judged = freeze(_trainings(fixed, corners(axes)), own, composer=composer)
     if faults := ranking_faults("a search ranks its trials", [config.plain() for config in judged.configs.values()]):
         raise ConfigError(faults)
+    check_beginnings(judged)
     axes = as_declared(axes, [config.plain() for config in judged.configs.values()])
     sampling: Callable[[Sequence[Axis], int], SearchSampler]
     sampling = OptunaSampler if options.sampler == "tpe" else RandomSampler
@@ -171,7 +172,9 @@ class GrowingSweep:
             self.sweep = write_sweep(self.folder, manifest, files)
 
     def _frozen(self, training: Training) -> Frozen:
-        return freeze([training], self.given, composer=self.composer)
+        frozen = freeze([training], self.given, composer=self.composer)
+        check_beginnings(frozen)
+        return frozen
 
     def conclude(self) -> int:
         """Say which trial was best. Returns the exit code: 1 where none has a result.

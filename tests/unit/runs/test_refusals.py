@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import QUICK
+import toy
+from commands import QUICK, finish, start
+from made_runs import write_run
 from PIL import Image
 
 from lic_exp import exit_codes
@@ -21,6 +23,9 @@ from lic_exp.runs.build import build_codec
 from lic_exp.runs.judging import judged
 from lic_exp.runs.run import Run
 from lic_exp.sweeps.create import sweep_request
+from lic_exp.sweeps.folder import FOLDER
+from lic_exp.sweeps.freezing import freeze
+from lic_exp.sweeps.trainings import trainings
 from lic_exp.tracking.run_folder import RunFolder
 
 SMALL = ("model=factorized_tiny", *QUICK, "trainer.max_steps=1")
@@ -104,12 +109,85 @@ def test_of_a_refusal_nothing_is_left(here, case, capfd):
 def test_a_cell_that_is_refused_leaves_no_run(here, case, capfd):
     """As a pool starts it, and a job."""
     overrides, message = REFUSED[case]
-    sweep = sweep_request([*SMALL, *overrides, "seed=3"], several=True).write()
+    given = [*SMALL, *overrides, "seed=3"]
+    sweep = freeze(trainings(given, several=True), given).write()
     (cell,) = sweep.cells
     (frozen,) = sweep.folder.glob("cells/*.json")
     assert lic_exp_main(["cell", str(frozen)]) == exit_codes.CONFIG
     assert message in capfd.readouterr().err
     assert not sweep.run(cell).folder.exists()
+
+
+MORE_REFUSED = REFUSED | {"nothing to go on from": (["trainer.resume=must"], "trainer.resume=must: run ")}
+BEGINNINGS = (
+    *("a pattern that freezes nothing", "weights of another model", "a beginning that is not there"),
+    *("a pattern that freezes all", "weights that are none", "a parent that is not there"),
+    "rates of a factor that has none",
+)
+PLAN = ["seed=3,4", "plan=true"]
+SEARCH = ["hydra/sweeper=search", "hydra.sweeper.trials=2", "optimizer.lr=interval(1e-4,1e-3)"]
+
+
+@pytest.mark.parametrize(
+    ("case", "several"),
+    [
+        *[(case, ["seed=3,4"]) for case in (*BEGINNINGS, "nothing to go on from")],
+        *[(case, several) for case in BEGINNINGS[:3] for several in (PLAN, SEARCH)],
+    ],
+)
+def test_what_cells_begin_from_is_refused_before_there_is_a_sweep(here, case, several, capfd):
+    overrides, message = MORE_REFUSED[case]
+    before = everything(here)
+    assert main(["-m", *SMALL, *overrides, *several]) == exit_codes.CONFIG
+    said = capfd.readouterr().err
+    assert "nothing was started" in said
+    assert message in said
+    assert everything(here) == before
+    assert [path.name for path in here.iterdir()] == ["given"]
+
+
+def test_a_cell_among_many_whose_beginning_is_wrong_is_named(here, make_run, capfd):
+    first = make_run(NOBODY, "failed", files=["best.pt"])
+    given = [*SMALL, f"paths.runs={first.parent}", f"init_from=null,'{NOBODY}'", "model.freeze=[],['g_a.*'],['zzz*']"]
+    assert main(["-m", *given]) == exit_codes.CONFIG
+    said = [line for line in capfd.readouterr().err.splitlines() if "(cell " in line]
+    assert len(said) == 2
+    assert re.search(r"'zzz\*' matches no parameter.* \(cell init_from=null, model\.freeze=\[zzz\*\]\)$", said[1])
+    assert re.search(rf"is failed, not done.* \(cell init_from={NOBODY}, model\.freeze=\[\]\)$", said[0])
+    assert not (first.parent / FOLDER).exists()
+
+
+def test_of_a_chain_all_is_judged_but_the_weights_that_are_to_come(here, tmp_path, monkeypatch):
+    chain = "# @package _global_\nsweep: {product: {optimizer.lr: [0.01, 0.001]}, chain: {key: optimizer.lr}}\n"
+    toy.write_package(tmp_path, "chained", {"__init__.py": "", "conf/experiment/chained.yaml": chain})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    given = ["plugins=[chained]", "experiment=chained", *SMALL]
+    assert len(sweep_request([*given, "model.freeze=['g_a.*']"], several=True).frozen.cells) == 2
+    with pytest.raises(ConfigError, match=r"'zzz\*' matches no parameter.*\(cell optimizer\.lr=0\.01\)$"):
+        sweep_request([*given, "model.freeze=['zzz*']"], several=True)
+
+
+def test_of_cells_that_are_done_no_beginning_is_judged(here, monkeypatch):
+    """Their parents may be gone by then."""
+    given = [*SMALL, "model.freeze=['zzz*']", "seed=3,4"]
+    for name, config in freeze(trainings(given, several=True), given).configs.items():
+        write_run(here / "runs" / name, config, "done", best=1.0)
+    assert len(sweep_request(given, several=True).frozen.cells) == 2
+
+
+def test_a_plain_sweep_is_judged_without_torch(here):
+    code = (
+        "import sys; from lic_exp.sweeps.create import sweep_request;"
+        f"sweep_request({[*SMALL, 'seed=3,4']!r}, several=True); assert 'torch' not in sys.modules"
+    )
+    assert finish(start("-c", code, folder=here)).stderr == ""
+
+
+def test_judging_beginnings_leaves_random_numbers_alone(here):
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    sweep_request([*SMALL, "model.freeze=['g_a.*']", "seed=3,4"], several=True)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_run_that_is_there_is_left_as_it_is(here, capfd):
