@@ -126,6 +126,8 @@ def _table(path: Path, name: str, manifest: Mapping[str, Any] | None) -> Table:
     except TableError as error:
         raise AnalysisError(str(error)) from error
     if written is None and launched is None:
+        if path.is_file() and path.parent != experiments():
+            raise AnalysisError(f"{path} holds no table")
         near = difflib.get_close_matches(name, tables(), n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         listed = ", ".join(tables())

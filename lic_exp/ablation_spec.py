@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lic_exp.file_kinds import HEAD_BYTES, no_text
 from lic_exp.places import conf_folder
+from lic_exp.records import RecordError
+from lic_exp.yaml_files import read_yaml
 
 FOLDER = ".tables"
 """Where the manifests of tables lie, inside the folder of runs."""
@@ -154,7 +156,13 @@ class TableCell:
 
 def read_table(path: Path) -> Table | None:
     """The table of an experiment's file; None where it holds none. Raises TableError."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    words = "holds no keys with values"
+    try:
+        content = read_yaml(path)
+    except RecordError as error:
+        content, words = "", f"cannot be read: {error.reason}"
+    if not isinstance(content, dict):
+        raise TableError(f"{path} {no_text(path.read_bytes()[:HEAD_BYTES]) or words}")
     return parse_table(content["table"], str(path)) if "table" in content else None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lic_exp.data.metadata import kind_of, without_metadata
+from lic_exp.file_kinds import HEAD_BYTES, foreign_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +86,8 @@ def _reason(error: Exception, content: bytes) -> str:
         return f"cannot be decoded: {str(error) or type(error).__name__}"
     if kind := kind_of(content):
         return f"cannot be decoded: its header is damaged, or it is a form of {kind} that Pillow does not know"
-    return "is not an image, whatever its suffix says"
+    is_what = foreign_bytes(content[:HEAD_BYTES])
+    return f"is not an image, whatever its suffix says{f': it {is_what}' if is_what else ''}"
 
 
 def _decode(file: Path | IO[bytes]) -> "NDArray[np.uint8]":

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lic_exp.file_kinds import HEAD_BYTES, no_text
 from lic_exp.places import PACKAGE
 from lic_exp.records import RecordError, read_file
 from lic_exp.text import shortened, visible
@@ -128,8 +129,10 @@ def read_points(path: Path, name: str | None = None) -> Points:
 
 
 def _content(path: Path) -> Any:
+    data = b""
     try:
-        return json.loads(read_file(path, MOST_BYTES).decode("utf-8-sig"), object_pairs_hook=_unique)
+        data = read_file(path, MOST_BYTES)
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique)
     except OSError as error:
         raise PointsError(f"{path} cannot be read: {error.strerror}") from error
     except RecordError as error:
@@ -139,7 +142,8 @@ def _content(path: Path) -> Any:
     except _TwiceError as error:
         raise PointsError(f"{path}: {error}") from error
     except ValueError as error:  # also of a number with thousands of digits
-        raise PointsError(f"{path} is not JSON: {str(error).partition(';')[0]}") from error
+        words = no_text(data[:HEAD_BYTES]) or f"is not JSON: {str(error).partition(';')[0]}"
+        raise PointsError(f"{path} {words}") from error
 
 
 class _TwiceError(ValueError):

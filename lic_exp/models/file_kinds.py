@@ -1,4 +1,4 @@
-"""What a file is that was taken for one of tensors: told by its first bytes, never by running it. Imports no torch."""
+"""What a file is that was taken for one of tensors: told by what is in it, never by running it. Imports no torch."""
 
 import pickletools
 import re
@@ -7,34 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from lic_exp.file_kinds import HEAD_BYTES, foreign_bytes
 from lic_exp.text import first_line, shortened, visible
 
-HEAD_BYTES = 512
 LEGACY_MARK = bytes.fromhex("6cfc9c46f9206aa85019")
 """The magic number of what torch.save wrote before it wrote ZIP archives, within the first pickle."""
 
 SAVE_ANEW = "save its tensors alone, as torch.save(model.state_dict(), 'weights.pt') does"
-UNPACK = "unpack it first"
 
-BY_FIRST_BYTES: tuple[tuple[bytes, str], ...] = (
-    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself: git lfs pull fetches that"),
-    (b"\x93NUMPY", f"is a NumPy array: {SAVE_ANEW}"),
-    (b"\x89HDF\r\n\x1a\n", f"is an HDF5 file, as Keras writes: {SAVE_ANEW}"),
-    (b"GGUF", f"is a GGUF file: {SAVE_ANEW}"),
-    (b"SQLite format 3\0", "is an SQLite database"),
-    (b"\x1f\x8b", f"is compressed by gzip: {UNPACK}"),
-    (b"BZh", f"is compressed by bzip2: {UNPACK}"),
-    (b"\xfd7zXZ\0", f"is compressed by xz: {UNPACK}"),
-    (b"\x28\xb5\x2f\xfd", f"is compressed by zstd: {UNPACK}"),
-    (b"\x04\x22\x4d\x18", f"is compressed by lz4: {UNPACK}"),
-    (b"7z\xbc\xaf\x27\x1c", f"is a 7z archive: {UNPACK}"),
-    (b"Rar!\x1a\x07", f"is a RAR archive: {UNPACK}"),
-    (b"\x89PNG\r\n\x1a\n", "is a picture (PNG)"),
-    (b"\xff\xd8\xff", "is a picture (JPEG)"),
-    (b"GIF8", "is a picture (GIF)"),
-    (b"%PDF", "is a PDF document"),
-    (b"\x7fELF", "is a program or a library"),
+OF_NUMBERS: tuple[tuple[bytes, str], ...] = (
+    (b"\x93NUMPY", "is a NumPy array"),
+    (b"\x89HDF\r\n\x1a\n", "is an HDF5 file, as Keras writes"),
+    (b"GGUF", "is a GGUF file"),
 )
+"""What may well hold weights, and is not read."""
+
 DAMAGED = "is damaged, no checkpoint, or written by something else than torch.save"
 
 
@@ -45,8 +32,6 @@ def foreign_kind(path: Path) -> str | None:
     """
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
-    if not head:
-        return "is empty"
     try:
         return _by_bytes(head, path.stat().st_size) or _as_archive(path, head) or _as_text(head)
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
@@ -54,24 +39,14 @@ def foreign_kind(path: Path) -> str | None:
 
 
 def _by_bytes(head: bytes, size: int) -> str | None:
-    text = COMMENTS.sub(b"", head.removeprefix(b"\xef\xbb\xbf")).lower()
     safetensors = "torch.save(safetensors.torch.load_file(FILE), 'weights.pt')"
     found = (
-        (text.startswith(WEB_PAGE), "is a web page: a download that was refused, or led to a page instead of the file"),
-        (text.startswith((b"<?xml", b"<error")), "is XML, such as a server's error message"),
-        (not head.strip(b"\0"), "begins with nothing but zero bytes: it was not written to its end"),
         (_begins_safetensors(head, size), f"is a safetensors file: {safetensors} makes one that is read"),
-        (head[257:262] == b"ustar", f"is a tar archive: {UNPACK}"),
         (head[:2] in (b"\x78\x01", b"\x78\x9c", b"\x78\xda"), f"is compressed by zlib, as joblib writes: {SAVE_ANEW}"),
         (_begins_other_pickle(head), f"is a pickle that torch.save did not write: {SAVE_ANEW}"),
-        *((head.startswith(mark), words) for mark, words in BY_FIRST_BYTES),
+        *((head.startswith(mark), f"{words}: {SAVE_ANEW}") for mark, words in OF_NUMBERS),
     )
-    return next((words for is_so, words in found if is_so), None)
-
-
-COMMENTS = re.compile(rb"\A(\s|<!--.*?-->)+", re.DOTALL)
-"""Of HTML, and blanks: what may stand before a page begins."""
-WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<meta", b"<title", b"<style", b"<div")
+    return foreign_bytes(head) or next((words for is_so, words in found if is_so), None)
 
 
 def _begins_safetensors(head: bytes, size: int) -> bool:

@@ -1,5 +1,6 @@
 """Files that people have for curves: a number, or one line that says what is wrong."""
 
+import gzip
 import json
 import os
 
@@ -34,13 +35,26 @@ WRONG = {
     "a million points": (results(bpp=[0.1] * 10**6, psnr=[30] * 10**6), "has 1000000 points"),
     "no point": (results(bpp=[], psnr=[]), "has no points"),
     "lists of two lengths": (results(bpp=[0.1]), "lists of different lengths"),
-    "nothing": ("", "is not JSON"),
+    "nothing": ("", "curve.json is empty"),
     "no results": ("{}", "is not in CompressAI's results format"),
     "results that are a text": ('{"results": "bpp"}', "is not in CompressAI's results format"),
     "a key twice": ('{"results": {"bpp": [1], "psnr": [1], "bpp": [2]}}', "stands there twice"),
     "a key in two spellings": (results().replace('"psnr"', '"PSNR": [1, 2, 3, 4], "psnr"'), "PSNR"),
     "bytes": (bytes(range(256)), "is not JSON"),
-    "UTF-16": (results().encode("utf-16"), "is not JSON"),
+    **{
+        name: (results().encode(name), f"curve.json is a text in {name[:6]}: save it as UTF-8")
+        for name in ("UTF-16", "UTF-16-LE", "UTF-16-BE", "UTF-32", "UTF-32-BE")
+    },
+    "blanks": (" \n\t", "holds nothing but blanks"),
+    "zero bytes": (bytes(4096), "begins with nothing but zero bytes: it was not written to its end"),
+    "a web page": ("\n<!DOCTYPE html>\n<title>404</title>", "curve.json is a web page: a download that was refused"),
+    "a page with a mark": (b"\xef\xbb\xbf<html>", "curve.json is a web page"),
+    "XML": ("<?xml version='1.0'?><Error/>", "is XML, such as a server's error message"),
+    "an LFS pointer": ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "is a Git LFS pointer"),
+    "gzip": (gzip.compress(results().encode()), "is compressed by gzip: unpack it first"),
+    "a zip": (b"PK\3\4" + bytes(range(200)), "is an archive: unpack it first"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(99), "is a picture (PNG)"),
+    "a table": ("bpp,psnr\n0.1,30\n", "is not JSON: Expecting value"),
 }
 
 
@@ -109,3 +123,24 @@ def test_a_file_that_cannot_be_written_is_named(arguments, folder, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("--out: the folder good.json")
     assert "cannot be made" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "mine.yaml is empty"),
+        (bytes(99), "mine.yaml begins with nothing but zero bytes"),
+        (b"<html>table</html>", "mine.yaml is a web page"),
+        ("table: 1".encode("utf-16"), "mine.yaml is a text in UTF-16: save it as UTF-8"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "mine.yaml is a Git LFS pointer"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(99), "mine.yaml is a picture (PNG)"),
+        (b"table: [", "mine.yaml cannot be read: while parsing"),
+        (b"a table of mine", "mine.yaml holds no keys with values"),
+        (b"3", "mine.yaml holds no keys with values"),
+        (b"tables: 1", "mine.yaml holds no table"),
+        (b"table: 1", "mine.yaml: table: "),
+    ],
+)
+def test_a_file_that_holds_no_table_is_called_what_it_is(content, said, folder, capsys):
+    (folder / "mine.yaml").write_bytes(content)
+    assert refusal(capsys, "ablation", "mine.yaml").startswith(said)
