@@ -11,7 +11,7 @@ from analysis.ablation import Ablation
 from analysis.ablation_text import grid
 from analysis.censored import LogEstimate
 from analysis.grid import Grid
-from analysis.out_places import make_folder
+from analysis.out_places import write_out
 from analysis.rows import AGAIN, Estimate, Row
 from analysis.statistics import Interval
 from lic_exp.csv_text import frame_text
@@ -116,10 +116,9 @@ def write(table: Ablation, folder: Path) -> list[Path]:
     shown = grid(table)
     texts = {"md": shown.markdown(), "tex": shown.latex(), "html": shown.html()}
     texts["csv"] = frame_text(numbers(table), "%.6g")
-    make_folder(folder)
     paths = []
     for ending, text in texts.items():
         path = folder / f"{name}.{ending}"
-        path.write_text(text, encoding="utf-8")
+        write_out(path, text)
         paths.append(path)
     return paths

@@ -3,9 +3,11 @@
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from analysis.errors import AnalysisError
 from lic_exp.saying import say
 
 if TYPE_CHECKING:
@@ -42,6 +44,15 @@ def console(columns: int) -> "PlainConsole":
     from lic_exp.console import console_for
 
     return console_for(sys.stdout, columns)
+
+
+@contextmanager
+def named(flag: str) -> Iterator[None]:
+    """Within, what is refused is said of this flag: whoever gave it knows no parameter of a function."""
+    try:
+        yield
+    except AnalysisError as error:
+        raise AnalysisError(f"{flag}: {error}") from error
 
 
 def load_curves(names: Sequence[str]) -> "list[Curve]":

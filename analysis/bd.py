@@ -116,13 +116,18 @@ def bd_quality(
 def _curves(
     rate_anchor: ArrayLike, quality_anchor: ArrayLike, rate_test: ArrayLike, quality_test: ArrayLike, method: str
 ) -> tuple[CurvePoints, CurvePoints]:
+    known_method(method)
+    fewest = MINIMUM_POINTS[method]
+    anchor = arrange("anchor", rate_anchor, quality_anchor, fewest, method)
+    return anchor, arrange("test", rate_test, quality_test, fewest, method)
+
+
+def known_method(method: str) -> None:
+    """Raise CurveError where there is no such way of interpolating."""
     if method not in MINIMUM_POINTS:
         near = difflib.get_close_matches(str(method), MINIMUM_POINTS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise CurveError(f"no method {method!r}: it is one of {', '.join(MINIMUM_POINTS)}{hint}")
-    fewest = MINIMUM_POINTS[method]
-    anchor = arrange("anchor", rate_anchor, quality_anchor, fewest, method)
-    return anchor, arrange("test", rate_test, quality_test, fewest, method)
 
 
 def _delta(anchor: CurvePoints, test: CurvePoints, method: str, invalid: Invalid, *, by_quality: bool) -> Any:

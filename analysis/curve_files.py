@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError, CurveError
 from analysis.interpolation import Floats
-from analysis.out_places import make_folder
+from analysis.out_places import write_out
 from lic_exp.csv_text import csv_text
 from lic_exp.evaluation.published import Points, PointsError, read_points
 from lic_exp.json_text import json_text
@@ -95,19 +95,17 @@ def write_curves(path: Path, curves: Sequence[Curve]) -> None:
     Curves of one name are `told_apart`, and so are the files of names that differ in what no file's name may have.
     """
     if path.suffix == ".csv":
-        make_folder(path.parent)
-        path.write_text(csv_text(_rows(told_apart(curves))), encoding="utf-8", errors="backslashreplace", newline="")
+        write_out(path, csv_text(_rows(told_apart(curves))))
     elif path.suffix == ".json" and len(curves) == 1:
-        make_folder(path.parent)
-        path.write_text(json_text(curves[0].to_compressai(), indent=1) + "\n")
+        write_out(path, json_text(curves[0].to_compressai(), indent=1) + "\n")
     elif path.suffix == "":
         files = UniqueNames(lambda name: file_name(name, 150, otherwise="curve"))
         for curve in told_apart(curves):
             write_curves(path / f"{files.of(curve.name)}.json", [curve])
     else:
         raise AnalysisError(
-            f"{path}: write .csv, or .json for one curve (CompressAI's format holds one per file), or name a folder "
-            "to get one .json per curve"
+            f"--out={path}: write .csv, or .json for one curve (CompressAI's format holds one per file), or name a "
+            "folder to get one .json per curve"
         )
 
 

@@ -1,12 +1,13 @@
 """Pictures. Matplotlib is imported where it draws, without pyplot: no display, no global state."""
 
+import io
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
 from analysis.curve_files import METRICS, Curve, told_apart
 from analysis.errors import AnalysisError
-from analysis.out_places import make_folder
+from analysis.out_places import write_out
 from lic_exp.text import visible
 
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -36,8 +37,9 @@ def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
     legend = axes.legend(fontsize="small", **({"loc": "lower right"} if few else outside))
     for text in legend.get_texts():
         text.set_parse_math(False)  # a name is a name, dollar signs and all
-    make_folder(path.parent)
-    figure.savefig(path, dpi=150)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix.removeprefix("."), dpi=150)
+    write_out(path, drawn.getvalue())
 
 
 def _label(name: str) -> str:

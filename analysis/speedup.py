@@ -148,9 +148,14 @@ def _evaluations_of_target(
         # Logged at a step is the rate that this step was made with.
         before: NDArray[np.float64] = values[spent["steps"] < decayed[0]]
         return before
-    if isinstance(target, str) or not np.isfinite(target):
-        raise AnalysisError(f"a target is 'final', 'before-decay' or a finite number, not {target!r}")
+    check_target(target)
     return np.full(len(values), float(target))
+
+
+def check_target(target: Target) -> None:
+    """Raise AnalysisError where there is no such."""
+    if target not in ("final", "before-decay") and (isinstance(target, str) or not np.isfinite(target)):
+        raise AnalysisError(f"a target is 'final', 'before-decay' or a finite number, not {target!r}")
 
 
 def _level(signature: str, values: NDArray[np.float64], k: int) -> float:

@@ -68,14 +68,9 @@ class SweepResults:
         the `mean`, with a 95 % interval by Student t over the cells (`low`, `high`; infinite for fewer than two).
 
         over: the keys whose values are repetitions, not choices; a sweep without seeds may be asked over them. Raises
-        AnalysisError for another key that it does not have, and where nothing logged the metric.
+        AnalysisError as `check_over`, and where nothing logged the metric.
         """
-        if unknown := [key for key in over if key not in (*self.keys, SEED)]:
-            raise AnalysisError(f"{unknown[0]} is no key of sweep {self.name}; it has {', '.join(self.keys) or 'none'}")
-        if metric.startswith(VAL_RD_LOSS):
-            for key in over:
-                if kind := kind_of(key if "." in key else f"{key}._target_"):
-                    raise AnalysisError(f"{key}: a mean of {metric} over different {kind} is no measure of anything")
+        self.check_over(metric, over)
         table = self.table(metric)
         if self.runs is None or not (self.runs.metrics["metric"] == metric).any():
             known = [] if self.runs is None else sorted(map(str, self.runs.metrics["metric"].unique()))
@@ -85,6 +80,15 @@ class SweepResults:
         keys = [key for key in self.keys if key not in over]
         groups = table.groupby(keys, sort=False, dropna=False) if keys else [((), table)]
         return pd.DataFrame([dict(zip(keys, choice, strict=True)) | _row(rows) for choice, rows in groups])
+
+    def check_over(self, metric: str, over: Collection[str]) -> None:
+        """Raise AnalysisError where one of the keys is none of the sweep's, or means nothing as a repetition."""
+        if unknown := [key for key in over if key not in (*self.keys, SEED)]:
+            raise AnalysisError(f"{unknown[0]} is no key of sweep {self.name}; it has {', '.join(self.keys) or 'none'}")
+        if metric.startswith(VAL_RD_LOSS):
+            for key in over:
+                if kind := kind_of(key if "." in key else f"{key}._target_"):
+                    raise AnalysisError(f"{key}: a mean of {metric} over different {kind} is no measure of anything")
 
 
 def _row(rows: pd.DataFrame) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.arguments import CURVE_HELP, console, load_curves
+from analysis.arguments import CURVE_HELP, console, load_curves, named
 from analysis.errors import AnalysisError
-from analysis.out_places import make_folder
+from analysis.out_places import write_out
 from lic_exp.csv_text import records_text
 from lic_exp.json_text import json_text
 from lic_exp.saying import say
@@ -25,13 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from analysis.bd import known_method
     from analysis.bd_comparison import compare_curves
     from analysis.curves import load_curve
 
     if options.out is not None and options.out.suffix not in (".csv", ".json"):
-        raise AnalysisError(f"{options.out}: a BD-rate table is written as .csv or .json")
+        raise AnalysisError(f"--out={options.out}: a BD-rate table is written as .csv or .json")
     anchor = load_curve(options.anchor)
     tests = load_curves(options.tests)
+    with named("--method"):
+        known_method(options.method)
+    with named("--metric"):
+        for curve in (anchor, *tests):
+            curve.quality(options.metric)
     comparisons = [compare_curves(anchor, test, options.metric, options.method) for test in tests]
     if options.out is not None:
         _write(options.out, comparisons)
@@ -84,8 +90,7 @@ def _cells(row: "BDComparison", others: list[str]) -> list[str]:
 
 def _write(path: Path, comparisons: "Sequence[BDComparison]") -> None:
     rows = [row.row() for row in comparisons]
-    make_folder(path.parent)
     if path.suffix == ".json":
-        path.write_text(json_text(rows, indent=1) + "\n")
+        write_out(path, json_text(rows, indent=1) + "\n")
         return
-    path.write_text(records_text([{**row, "flags": "; ".join(row["flags"])} for row in rows]), newline="")
+    write_out(path, records_text([{**row, "flags": "; ".join(row["flags"])} for row in rows]))

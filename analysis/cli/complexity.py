@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.arguments import console
 from analysis.errors import AnalysisError
 from analysis.grid import markdown_text
-from analysis.out_places import make_folder
+from analysis.out_places import write_out
 from lic_exp.csv_text import records_text
 from lic_exp.json_text import json_text
 
@@ -38,11 +38,10 @@ def run(options: argparse.Namespace) -> int:
     from analysis.complexity import find_costs
 
     if options.out is not None and options.out.suffix not in SUFFIXES:
-        raise AnalysisError(f"{options.out}: a table of complexities is written as {', '.join(SUFFIXES)}")
+        raise AnalysisError(f"--out={options.out}: a table of complexities is written as {', '.join(SUFFIXES)}")
     costs = find_costs(options.names, options.runs)
     if options.out is not None:
-        make_folder(options.out.parent)
-        options.out.write_text(as_text(costs, options.out.suffix))
+        write_out(options.out, as_text(costs, options.out.suffix))
     _print(costs)
     return 0
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.arguments import CURVE_HELP, console, load_curves
+from analysis.arguments import CURVE_HELP, console, load_curves, named
 from analysis.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ def run(options: argparse.Namespace) -> int:
     if not options.curves:
         raise AnalysisError("rd needs a curve; `python -m analysis rd --list` shows the published ones")
     curves = load_curves(options.curves)
-    for curve in curves:
-        curve.quality(options.metric)
+    with named("--metric"):
+        for curve in curves:
+            curve.quality(options.metric)
     if options.out is not None:
         from analysis.plots import SUFFIXES, rd_plot
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from analysis.arguments import RUN_HELP, add_runs_or_store, console, value_text
+from analysis.arguments import RUN_HELP, add_runs_or_store, console, named, value_text
 from analysis.errors import AnalysisError
 from analysis.named_runs import load_named
 from lic_exp.command_parser import whole_number
@@ -40,13 +40,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _measured(baseline: "Runs", test: "Runs", options: argparse.Namespace) -> "Iterator[SpeedUp]":
     from analysis.budgets import budget_speed_up
-    from analysis.speedup import speed_up
+    from analysis.speedup import check_target, speed_up
 
     if options.budgets:
         yield budget_speed_up(baseline, test, k=options.k or 1, trusted=options.trust)
         return
+    wanted: Any = "final" if options.target is None else _target(options.target)
+    with named("--target"):
+        check_target(wanted)
     chosen = {"k": options.k or 3, "trusted": options.trust}
-    yield speed_up(baseline, test, target="final" if options.target is None else _target(options.target), **chosen)
+    yield speed_up(baseline, test, target=wanted, **chosen)
     if options.target is None:
         try:
             yield speed_up(baseline, test, target="before-decay", **chosen)

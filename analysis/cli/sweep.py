@@ -7,7 +7,7 @@ import argparse
 import math
 from typing import Any
 
-from analysis.arguments import add_runs, console
+from analysis.arguments import add_runs, console, named
 from analysis.sweep_manifests import find_sweep
 from lic_exp.saying import show
 
@@ -29,7 +29,10 @@ def run(options: argparse.Namespace) -> int:
     from lic_exp.csv_text import frame_text
 
     found = sweep_results(sweep, code=options.code)
-    summary = found.summary(options.metric, options.over)
+    with named("--over"):
+        found.check_over(options.metric, options.over)
+    with named("--metric"):
+        summary = found.summary(options.metric, options.over)
     if options.csv:
         show(*frame_text(summary).splitlines())
         return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from lic_exp import exit_codes
+from lic_exp.cli.flags import flags_named
 from lic_exp.config.compose import compose
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import parse
@@ -41,14 +42,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     size = None if options.size is None else size_of(options.size)
-    parsed = parse([f"model={options.model}", *options.overrides])
-    if parsed.sweeping:
-        raise ConfigError(["these overrides describe several models; complexity counts one"])
-    # One part is built here, not a run: how it suits the other groups does not matter.
-    config = validate(compose(parsed), rules_too=False)
+    if again := [text for text in options.overrides if text.partition("=")[0] == "model"]:
+        raise ConfigError([f"{again[0]}: MODEL says that already, {options.model}"])
+    with flags_named({f"model={options.model}": f"MODEL {options.model}"}):
+        parsed = parse([f"model={options.model}", *options.overrides])
+        if parsed.sweeping:
+            raise ConfigError(["these overrides describe several models; complexity counts one"])
+        # One part is built here, not a run: how it suits the other groups does not matter.
+        config = validate(compose(parsed), rules_too=False)
     from lic_exp.runs.complexity import complexity_of  # torch, once the overrides are known to be right
 
-    counted = complexity_of(config, size)
+    try:
+        counted = complexity_of(config, size)
+    except ConfigError as error:
+        raise ConfigError([f"--size: {error}"] if size else error.messages) from error
     if options.json:
         show(*json_text(counted.to_dict(), indent=1).splitlines())
         return exit_codes.DONE

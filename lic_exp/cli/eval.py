@@ -3,11 +3,13 @@
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_run
+from lic_exp.cli.flags import flags_named
 from lic_exp.config.errors import ConfigError
 from lic_exp.console import console_for
 from lic_exp.runs.outcome import said_of_evaluation
@@ -54,11 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
+FLAGS = {"evaluation.qualities": "--qualities"}
+"""What it calls a key of the run's config that the user gives anew."""
+
+
 def run(options: argparse.Namespace) -> int:
     found = find_run(options.run, options.runs)
     targets: list[tuple[Measure, float]] = [("bpp", value) for value in options.target_bpp]
     targets += [("psnr", value) for value in options.target_psnr]
-    _check(options.qualities, [value for _, value in targets])
+    _check(options.qualities, targets)
     if found.state != "done":
         say(_so_far(found))
     from lic_exp.evaluation.report import evaluation_table  # torch
@@ -66,14 +72,15 @@ def run(options: argparse.Namespace) -> int:
     from lic_exp.runs.reevaluation import reevaluate
 
     try:
-        evaluation, folder = reevaluate(
-            found,
-            data=options.data,
-            folder=None if options.out is None else Path(options.out),
-            qualities=options.qualities,
-            targets=targets,
-            console=console_for(sys.stderr),
-        )
+        with flags_named(FLAGS if options.qualities is not None else {}):
+            evaluation, folder = reevaluate(
+                found,
+                data=options.data,
+                folder=None if options.out is None else Path(options.out),
+                qualities=options.qualities,
+                targets=targets,
+                console=console_for(sys.stderr),
+            )
     except (DamagedImagesError, EvaluationError) as error:
         return said_of_evaluation(error)
     console = console_for(sys.stdout)
@@ -82,13 +89,13 @@ def run(options: argparse.Namespace) -> int:
     return exit_codes.FAILED if evaluation.mismatches or evaluation.images_changed else exit_codes.DONE
 
 
-def _check(qualities: list[float] | None, targets: list[float]) -> None:
+def _check(qualities: list[float] | None, targets: Sequence[tuple["Measure", float]]) -> None:
     if qualities is not None and targets:
         raise ConfigError(["--qualities gives the qualities that --target-bpp and --target-psnr search: leave one out"])
     if qualities is not None and len({f"{value:g}" for value in qualities}) < len(qualities):
         raise ConfigError(["--qualities: a quality stands there twice"])
-    if not all(value > 0 for value in targets):
-        raise ConfigError(["a target must be greater than 0"])
+    if wrong := [f"--target-{measure}={value:g}" for measure, value in targets if not value > 0]:
+        raise ConfigError(f"{text}: a target must be greater than 0" for text in wrong)
 
 
 def _so_far(run: Run) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from lic_exp import exit_codes
+from lic_exp.cli.flags import flags_named
 from lic_exp.config.errors import ConfigError
 from lic_exp.console import console_for
 from lic_exp.evaluation.published import Points, PointsError, names_of, published
@@ -41,23 +42,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", type=Path, help="where results go (default: in verify/)")
 
 
+FLAGS = {
+    "model=": "--model=",
+    "set model.compat=true": "leave out --no-compat",
+    "set model.compat=false": "give --no-compat",
+    "model.weights_key": "--weights-key",
+    "model.weights": "CKPT",
+    "trainer.device": "--device",
+}
+"""What it calls the keys of a config."""
+
+
 def run(options: argparse.Namespace) -> int:
     curves = published_of(options.model, options.published)
     from lic_exp.evaluation.report import evaluation_table  # torch
     from lic_exp.evaluation.unfinished import DamagedImagesError, EvaluationError
+    from lic_exp.models.weights import PARTIAL
     from lic_exp.runs.released import measure_released
 
     try:
-        measured, folder = measure_released(
-            options.checkpoint,
-            options.model,
-            weights_key=options.weights_key,
-            compat=not options.no_compat,
-            data=options.data,
-            folder=options.out,
-            device=options.device,
-            console=console_for(sys.stderr),
-        )
+        with flags_named({f". {PARTIAL}": "", **FLAGS}):  # it takes weights whole
+            measured, folder = measure_released(
+                options.checkpoint,
+                options.model,
+                weights_key=options.weights_key,
+                compat=not options.no_compat,
+                data=options.data,
+                folder=options.out,
+                device=options.device,
+                console=console_for(sys.stderr),
+            )
     except (DamagedImagesError, EvaluationError) as error:
         return said_of_evaluation(error)
     console = console_for(sys.stdout)

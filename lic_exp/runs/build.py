@@ -89,7 +89,8 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError([f"there is no device {name!r}: write auto, cpu, cuda or cuda:0"]) from error
+        right = "write auto, cpu, cuda or cuda:0"
+        raise ConfigError([f"trainer.device={name}: there is no such device: {right}"]) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError([f"trainer.device={name}: this machine has {torch.cuda.device_count()} CUDA devices"])
     return device
@@ -123,7 +124,8 @@ def evaluation_rates(criterion: Criterion, codec: Codec, qualities: Sequence[flo
     """
     if not isinstance(criterion, VariableRate):
         if qualities is not None:
-            raise ConfigError([f"this run's model has one rate, so there is no quality {qualities[0]:g} to choose"])
+            first = f"evaluation.qualities={qualities[0]:g}"
+            raise ConfigError([f"{first}: this run's model has one rate, so there is no quality to choose"])
         return None
     rates = criterion.range_of(codec)
     if qualities is None:

@@ -27,7 +27,8 @@ def find_targets(run: Run, targets: Sequence[Target], *, data: str | None, conso
     config = run.config
     criterion = building.build_criterion(config)
     if not isinstance(criterion, VariableRate):
-        raise ConfigError([f"run {run.signature}: its model has one rate, which cannot be made to meet a target"])
+        text = f"run {run.signature}: its model has one rate, which cannot be made to meet a target"
+        raise ConfigError(f"--target-{target.measure}: {text}" for target in targets)
     device = building.resolve_device(config.trainer.device)
     codec, images = load_codec(run, device), evaluation_images(config, data, run)
     found, errors = [], []

@@ -107,9 +107,9 @@ def test_targets_are_met_and_written_down(run: RunFolder, toy_folder: Path) -> N
 
 def test_what_it_cannot_do_is_refused(run: RunFolder, toy_folder: Path) -> None:
     for arguments, message in (
-        (("--qualities", "64"), "quality 64 is outside this model's range of 0 to 63"),
-        (("--target-bpp", "1000"), "1000 bpp is out of reach: on these images quality 0 gives"),
-        (("--target-bpp", "0"), "a target must be greater than 0"),
+        (("--qualities", "64"), "--qualities: quality 64 is outside this model's range of 0 to 63"),
+        (("--target-bpp", "1000"), "--target-bpp: 1000 bpp is out of reach: on these images quality 0 gives"),
+        (("--target-bpp", "0"), "--target-bpp=0: a target must be greater than 0"),
         (("--qualities", "1", "--target-bpp", "1"), "leave one out"),
     ):
         verb_arguments = ("eval", run.signature, *arguments)
@@ -120,7 +120,7 @@ def test_what_it_cannot_do_is_refused(run: RunFolder, toy_folder: Path) -> None:
 def test_a_model_of_one_rate_has_none_to_choose(small_run: Path, toy_folder: Path) -> None:
     one = RunFolder(small_run)
     for arguments, message in (
-        (("--qualities", "1"), "this run's model has one rate, so there is no quality 1 to choose"),
+        (("--qualities", "1"), "--qualities=1: this run's model has one rate, so there is no quality to choose"),
         (("--target-psnr", "30"), "its model has one rate, which cannot be made to meet a target"),
     ):
         done = verb("lic_exp", "eval", one.signature, *arguments, run=one, toy_folder=toy_folder, code=2)

@@ -12,8 +12,8 @@ log = logging.getLogger("lic_exp.models")
 CORRECTED = "corrected"
 """Key that marks weights of compat: false. The released models' keys leave no room for the opposite mark."""
 
-FALSE = "set model.compat=false (of verify: --no-compat)"
-TRUE = "set model.compat=true (of verify: without --no-compat)"
+FALSE = "set model.compat=false"
+TRUE = "set model.compat=true"
 
 GAINS = "adaptive_params_list."
 

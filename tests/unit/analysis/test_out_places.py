@@ -1,6 +1,8 @@
 """Where results go that cannot be a folder, or below one: refused by name, with nothing written."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,81 @@ def test_a_curve_with_a_mark_of_its_byte_order_is_read(capsys):
     """As editors of Windows write it."""
     Path("marked.json").write_text(Path("b.json").read_text(), encoding="utf-8-sig")
     assert main(["bdrate", "a.json", "marked.json"]) == 0
+
+
+COMMANDS = (
+    ["rd", "a.json", "--out", "{}.csv"],
+    ["rd", "a.json", "--out", "{}.json"],
+    ["rd", "a.json", "--out", "{}.png"],
+    ["bdrate", "a.json", "b.json", "--out", "{}.csv"],
+    ["bdrate", "a.json", "b.json", "--out", "{}.json"],
+    ["complexity", "HPCM-Base", "--out", "{}.md"],
+)
+
+
+def given(command, place):
+    return [part.format(place) for part in command]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_file_that_cannot_be_there_is_refused_by_the_flag(command, capsys):
+    """A folder has its name; it leads to a device; nothing may be made there."""
+    suffix = command[-1].removeprefix("{}")
+    Path(f"folder{suffix}").mkdir()
+    Path(f"full{suffix}").symlink_to("/dev/full")
+    for place, reason in (
+        ("folder", "it is a folder"),
+        ("full", "it is no regular file"),
+        ("/proc/x", "No such file or directory"),
+    ):
+        assert main(given(command, place)) == 2
+        said = capsys.readouterr()
+        assert said.err == f"--out={place}{suffix} cannot be written: {reason}\n"
+        assert said.out == ""
+    assert os.readlink(f"full{suffix}") == "/dev/full"
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ["ablation", "table2", "--out", "{}"]], ids=" ".join)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_what_a_disk_refuses_is_told_by_the_flag_and_leaves_what_was_there(command, number, monkeypatch, capsys):
+    place = Path("mine" if command[0] == "ablation" else command[-1].format("mine"))
+    kept = place / "table2.md" if command[0] == "ablation" else place
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("mine")
+
+    def refused(file):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    assert main(given(command, "mine")) == 1
+    said = capsys.readouterr().err
+    assert said == f"--out={kept}: cannot be written: {os.strerror(number)}\n"
+    assert kept.read_text() == "mine"
+    assert not list(kept.parent.glob(".*"))
+
+
+def test_a_link_to_a_file_stays_one_and_the_file_is_written():
+    Path("elsewhere").mkdir()
+    Path("elsewhere/mine.csv").write_text("old")
+    Path("link.csv").symlink_to("elsewhere/mine.csv")
+    assert main(["rd", "a.json", "--out", "link.csv"]) == 0
+    assert Path("link.csv").is_symlink()
+    assert Path("elsewhere/mine.csv").read_text().startswith("curve,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rd", "a.json", "--out", "x.txt"], "--out=x.txt: write .csv"),
+        (["rd", "a.json", "b.json", "--out", "x.json"], "--out=x.json: write .csv"),
+        (["bdrate", "a.json", "b.json", "--out", "x.md"], "--out=x.md: a BD-rate table is written as .csv or .json"),
+        (["complexity", "--out", "x.txt"], "--out=x.txt: a table of complexities is written as .csv, .json, .md"),
+        (["rd", "a.json", "--metric", "lpips"], "--metric: no metric 'lpips': it is one of psnr"),
+        (["bdrate", "a.json", "b.json", "--metric", "ms-ssim"], "--metric: a has no ms-ssim; it has psnr"),
+        (["bdrate", "a.json", "b.json", "--method", "pchp"], "--method: no method 'pchp': it is one of pchip"),
+    ],
+)
+def test_what_is_wrong_is_told_by_the_flag(arguments, said, capsys):
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(said)
+    assert sorted(path.name for path in Path().iterdir()) == ["a.json", "astray", "b.json", "taken"]

@@ -62,7 +62,7 @@ def test_a_commands_help_imports_only_that_one(name, tmp_path):
         (["speedup", "--baseline", "a", "--test", "b", "--budgets", "--target", "1"], "takes no --target"),
         (["complexity", "zz"], "nor is zz one of the published"),
         (["rd", "kodak/lallic"], "did you mean kodak/lalic"),
-        (["rd", "kodak/lalic", "--out", "x.json", "--metric", "lpips"], "no metric 'lpips'"),
+        (["rd", "kodak/lalic", "--out", "x.json", "--metric", "lpips"], "--metric: no metric 'lpips'"),
         (["bdrate", "kodak/vtm_18.0", "kodak/lallic"], "did you mean kodak/lalic"),
     ],
 )
