@@ -89,7 +89,7 @@ def evaluate(
     todo: list[Rate | None] = [*sorted(rates or [], key=lambda rate: rate.quality)] or [None]
     shown = UniqueNames(visible)
     with as_deployed(codec, device), KeptRows(folder) as kept:
-        for index, (own, original) in enumerate(watch(images, progress)):
+        for index, (own, original) in enumerate(watch(images, progress, failures)):
             image, found = shown.of(own), list[dict[str, Any]]()
             drawn = {todo[0], todo[-1]} if index < pictures else set()
             try:

@@ -301,6 +301,29 @@ def test_progress_is_few_plain_lines_where_there_is_no_terminal(monkeypatch: pyt
     ]
 
 
+@pytest.mark.parametrize(
+    ("failing", "said"),
+    [
+        ([], ["evaluated 3 of 4 images in 6 s", "evaluated 4 images in 10.0 s"]),
+        ([1], ["evaluated 2 of 4 images in 6 s; 1 could not be", "evaluated 3 of 4 images in 10.0 s; 1 could not be"]),
+        ([0, 2, 3], ["evaluated 1 of 4 images in 6 s; 2 could not be", "evaluated 1 of 4 images in 10.0 s; 3 could n"]),
+        (
+            [0, 1, 2, 3],
+            ["evaluated 0 of 4 images in 6 s; 3 could not be", "evaluated 0 of 4 images in 10.0 s; 4 could not"],
+        ),
+    ],
+)
+def test_what_could_not_be_evaluated_is_not_counted_as_evaluated(failing, said, monkeypatch) -> None:
+    now = iter(range(0, 100, 2))
+    monkeypatch.setattr("lic_exp.evaluation.report.time.monotonic", lambda: float(next(now)))
+    console, failures = Console(file=io.StringIO(), width=200), []
+    for image in report.watch(range(4), console, failures):
+        if image in failing:
+            failures.append(image)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line[: len(text)] for line, text in zip(lines, said, strict=True)] == said
+
+
 def test_progress_is_a_bar_on_a_terminal() -> None:
     console = Console(file=io.StringIO(), force_terminal=True)
     assert list(report.watch(range(3), console)) == [0, 1, 2]

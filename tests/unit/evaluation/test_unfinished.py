@@ -1,13 +1,16 @@
 """One bad image among many, names of any kind, pictures that cannot be drawn: what was coded is not lost."""
 
+import io
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
 import lic_exp
@@ -34,8 +37,11 @@ def codec() -> Codec:
 
 @pytest.fixture
 def run(codec: Codec, tmp_path: Path) -> Callable[..., Evaluation]:
-    def evaluated(images: Iterable[tuple[str, Tensor | ImageError]], pictures: int = 0) -> Evaluation:
-        return evaluate(codec, images, folder=tmp_path, pictures=pictures, device=torch.device("cpu"))
+    def evaluated(
+        images: Iterable[tuple[str, Tensor | ImageError]], pictures: int = 0, progress: Console | None = None
+    ) -> Evaluation:
+        cpu = torch.device("cpu")
+        return evaluate(codec, images, folder=tmp_path, pictures=pictures, device=cpu, progress=progress)
 
     return evaluated
 
@@ -50,7 +56,8 @@ def test_a_damaged_image_stops_no_other_and_spoils_no_mean(run, tmp_path, place,
     images.insert(place, ("b.png", DAMAGED))
 
     with pytest.raises(DamagedImagesError, match="1 image could not be evaluated, and no mean") as error:
-        run(images)
+        run(images, progress=(said := Console(file=io.StringIO())))
+    assert re.match(r"evaluated 2 of 3 images in \S+ s; 1 could not be\n$", said.file.getvalue())
 
     assert "b.png cannot be decoded: it is cut" in str(error.value)
     assert str(tmp_path / KEPT) in str(error.value)
