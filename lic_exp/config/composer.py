@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from lic_exp.config.compose import REFUSALS, compose, composed, wanted_criterion
+from lic_exp.config.compose import REFUSALS, compose, composed, to_plain, wanted_criterion
 from lic_exp.config.overrides import EXPERIMENT_NODES, Overrides, parsed
 
 
@@ -22,14 +22,14 @@ class Composer:
         choices = tuple(text for text in overrides.arguments if not text.startswith("++"))
         values = [parsed(text) for text in overrides.arguments if text.startswith("++")]
         if choices not in self._bases:
-            self._bases[choices] = _without_interpolations(choices)
+            self._bases[choices] = _unresolved(choices)
         base = self._bases[choices]
         config = None if base is None else _with_values(base, values)
         return compose(overrides) if config is None else config
 
 
-def _without_interpolations(choices: Sequence[str]) -> dict[str, Any] | None:
-    """The config of these group choices; None where a value depends on others, or Hydra refuses."""
+def _unresolved(choices: Sequence[str]) -> dict[str, Any] | None:
+    """The config of these group choices, interpolations as they are written; None where Hydra refuses."""
     try:
         config = composed(choices)
     except REFUSALS:
@@ -38,12 +38,12 @@ def _without_interpolations(choices: Sequence[str]) -> dict[str, Any] | None:
     assert isinstance(node, dict)
     plain = {str(key): value for key, value in node.items() if key not in EXPERIMENT_NODES}
     if wanted := wanted_criterion(choices, plain):
-        return _without_interpolations([*choices, *wanted])
-    return None if "${" in str(plain) else plain
+        return _unresolved([*choices, *wanted])
+    return plain
 
 
 def _with_values(base: Mapping[str, Any], values: Sequence[Override]) -> dict[str, Any] | None:
-    """A copy of `base` with these values in it; None where only Hydra knows what setting one would mean."""
+    """A resolved copy of `base` with these values; None where only Hydra knows what setting one would mean."""
     config = copy.deepcopy(dict(base))
     for override in values:
         *parents, last = override.key_or_group.split(".")
@@ -57,4 +57,9 @@ def _with_values(base: Mapping[str, Any], values: Sequence[Override]) -> dict[st
         if not (simple and isinstance(node, dict)) or isinstance(value, dict) or isinstance(node.get(last), dict):
             return None
         node[last] = value
-    return config
+    if "${" not in str(config):
+        return config
+    try:
+        return to_plain(OmegaConf.create(config))
+    except REFUSALS:
+        return None

@@ -1,7 +1,10 @@
+from typing import Any
+
 import hydra
 import pytest
 import toy
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
 
 from lic_exp.config.compose import compose
 from lic_exp.config.composer import Composer
@@ -148,6 +151,9 @@ LINES = [
     ["model=hyperprior", "seed=4", "name='a, b=c $(x) \u00e9\n'", "tags=[x,'y z']"],
     ["model=hyperprior", "optimizer.lr_factors={g_a:0.5}", "data.val_limit=null"],
     ["model=hyperprior", "name=${seed}"],
+    ["spectral_reg=both", "seed=5", "name='back\\slash $(x)'"],  # where a value is another's
+    ["spectral_reg=both_predict", "spectral_reg.intra.truncation_unit=step", "spectral_reg.inter.delta=0.2"],
+    ["spectral_reg=both_cos", "spectral_reg.inter.unit=share", "paths.runs=elsewhere"],
     ["optimizer=sgd", "tracker=[tensorboard]", "+trainer.max_steps=7", "trainer.max_steps=8"],
 ]
 
@@ -157,6 +163,21 @@ def test_setting_values_on_a_composed_choice_is_what_hydra_does(line: list[str])
     composer = Composer()
     composer(parse(["model=hyperprior", "seed=99"]))  # another cell of the same choice must leave no trace
     assert composer(parse(line)) == compose(parse(line))
+
+
+def test_values_that_depend_on_others_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    by_hydra = hydra.compose
+
+    def counted(name: str, *given: Any, **options: Any) -> DictConfig:
+        made.append(name)
+        return by_hydra(name, *given, **options)
+
+    monkeypatch.setattr(hydra, "compose", counted)
+    composer = Composer()
+    lines = [["spectral_reg=both", f"spectral_reg.intra.truncation_unit={unit}"] for unit in ("epoch", "step", "share")]
+    units = [composer(parse(line))["spectral_reg"]["inter"]["unit"] for line in lines]
+    assert (units, len(made)) == (["epoch", "step", "share"], 1)
 
 
 def test_what_hydra_refuses_a_sweep_refuses_in_its_words() -> None:
