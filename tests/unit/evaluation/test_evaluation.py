@@ -319,7 +319,7 @@ def test_what_could_not_be_evaluated_is_not_counted_as_evaluated(failing, said, 
     console, failures = Console(file=io.StringIO(), width=200), []
     for image in report.watch(range(4), console, failures):
         if image in failing:
-            failures.append(image)
+            failures.append(image)  # noqa: PERF401 (while it is watched)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert [line[: len(text)] for line, text in zip(lines, said, strict=True)] == said
 
