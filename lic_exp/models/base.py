@@ -108,6 +108,8 @@ class Codec(nn.Module):
     """
 
     facts: ClassVar[CodecFacts]
+    packed: ClassVar[type[Compressed]] = Compressed
+    """What `compress` returns, made of its parts where they are given to `decompress` as CompressAI's takes them."""
     codes_on_cpu: ClassVar[bool] = False
     """Whether it codes on the CPU wherever its weights are: on a GPU its decoder would not follow its encoder."""
     coding_parts: ClassVar[tuple[CodingPart, ...]] = ()
@@ -133,7 +135,10 @@ class Codec(nn.Module):
         raise NotImplementedError
 
     def decompress(self, compressed: Compressed) -> Tensor:
-        """Decode `compressed.strings` and `compressed.shape` alone to x_hat (B, 3, H, W) in [0, 1]."""
+        """Decode `compressed.strings` and `compressed.shape` alone to x_hat (B, 3, H, W) in [0, 1].
+
+        Called as CompressAI's, `decompress(strings, shape)`, it returns {"x_hat": x_hat}, as that does.
+        """
         raise NotImplementedError
 
     def reconstruct(self, compressed: Compressed) -> Tensor:

@@ -34,6 +34,7 @@ class Coder(Protocol):
     """What is used here of a codec; what it returns and takes is a `lic_exp.models.base.Compressed`."""
 
     facts: ClassVar[Any]
+    packed: ClassVar[Any]
     codes_on_cpu: ClassVar[bool]
     tables_made_of: tuple[int, ...] | None
     told_where_it_codes: bool
@@ -56,6 +57,9 @@ def settle(kind: type[Coder]) -> None:
     `compress`, `decompress` and `reconstruct` get each image as a tensor of its own in torch's usual order, of the
     weights' kind and on their device; the weights in that order too; eval mode; and the tables of the present weights
     where the weights have changed since `update`. What a caller had is put back.
+
+    `decompress` also takes what CompressAI's takes, (strings, shape), and then returns what CompressAI's returns, the
+    picture under "x_hat"; of a codec with several rates also `quality`, which the bytes do not hold.
     """
     for name, settled in _SETTLED.items():
         method = getattr(kind, name)
@@ -97,8 +101,27 @@ def _compress(own: CodingMethod) -> CodingMethod:
 
 
 def _decompress(own: CodingMethod) -> CodingMethod:
+    picture = _picture(own)
+
     @wraps(own)
-    def decompress(self: Coder, compressed: Any, *args: Any, **options: Any) -> Tensor:
+    def decompress(self: Coder, compressed: Any = None, *args: Any, strings: Any = None, **options: Any) -> Any:
+        if _is_coding(self):
+            return own(self, compressed, *args, **options)
+        if hasattr(compressed, "strings"):
+            return picture(self, compressed, *args, **options)
+        given = strings if compressed is None else compressed
+        return {"x_hat": picture(self, _packed(self, given, *args, **options))}
+
+    return decompress
+
+
+def _reconstruct(own: CodingMethod) -> CodingMethod:
+    return _picture(own)
+
+
+def _picture(own: CodingMethod) -> CodingMethod:
+    @wraps(own)
+    def picture(self: Coder, compressed: Any, *args: Any, **options: Any) -> Tensor:
         if _is_coding(self):
             found: Tensor = own(self, compressed, *args, **options)
             return found
@@ -106,18 +129,22 @@ def _decompress(own: CodingMethod) -> CodingMethod:
             pictures = [own(self, image, *args, **options) for image in _parts(compressed)]
         return _shown(pictures, self)
 
-    return decompress
+    return picture
 
 
-def _reconstruct(own: CodingMethod) -> CodingMethod:
-    decompress = _decompress(own)
-
-    @wraps(own)
-    def reconstruct(self: Coder, compressed: Any, *args: Any, **options: Any) -> Tensor:
-        picture: Tensor = decompress(self, compressed, *args, **options)
-        return picture
-
-    return reconstruct
+def _packed(
+    codec: Coder, strings: Any, shape: Sequence[int] | None = None, *, quality: float | None = None, **more: Any
+) -> Any:
+    """What CompressAI's `decompress(strings, shape)` is given, as a `Compressed`. Raises TypeError for all else."""
+    known = isinstance(strings, list | tuple) and all(isinstance(kind, list | tuple) for kind in strings)
+    if not known or shape is None or more:
+        raise TypeError(
+            f"{type(codec).__name__}.decompress takes what compress returned, or its strings and shape as CompressAI's "
+            'does: decompress(out["strings"], out["shape"])'
+        )
+    if quality is not None and not codec.facts.variable_rate:
+        raise TypeError(f"{type(codec).__name__} has one rate, and decompress no quality to be told")
+    return codec.packed([list(kind) for kind in strings], tuple(shape), quality=quality)
 
 
 def _update(own: CodingMethod) -> CodingMethod:
