@@ -29,6 +29,17 @@ def own_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Two threads of torch's in this process; those of the other tests afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder that holds the user package `toy.NAME`, on the path of this process."""

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,19 +14,12 @@ from lic_exp.__main__ import main as lic_exp
 from lic_exp.cli.launch import main
 from lic_exp.tracking.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 SMALL = (
     *("model=factorized_tiny", *QUICK, "trainer.threads=null", "trainer.try_step=false"),
     *("trainer.max_steps=4", "trainer.checkpoint_every_steps=2", "trainer.validate_every_steps=2"),
 )
-
-
-@pytest.fixture(autouse=True)
-def own_threads() -> Iterator[None]:
-    """Two in this process; those of the other tests afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """What `device=auto` and `threads=null` became is recorded, and kept to where a training goes on."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from commands import QUICK
@@ -13,6 +11,8 @@ from lic_exp.records import checked_value
 from lic_exp.runs.numerics import keep_to_record, numerics
 from lic_exp.tracking.kinds import Numerics
 from lic_exp.tracking.run_folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 CPU = torch.device("cpu")
 SMALL = ("model=factorized_tiny", *QUICK, "trainer.threads=null", "trainer.max_steps=4")
@@ -28,15 +28,6 @@ OTHERWISE = [
     ("memory_format", "channels_last"),
     ("compile", True),
 ]
-
-
-@pytest.fixture(autouse=True)
-def own_threads() -> Iterator[None]:
-    """Two in this process; those of the other tests afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

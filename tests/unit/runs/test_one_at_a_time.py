@@ -129,7 +129,7 @@ def stirred():
     return rng_state()
 
 
-@pytest.mark.usefixtures("toy_folder")
+@pytest.mark.usefixtures("toy_folder", "two_threads")
 @pytest.mark.parametrize(
     "what",
     [
@@ -162,15 +162,10 @@ def test_a_callers_random_numbers_and_threads_stay(tmp_path, done, what):
         "export": partial(export_codec, done, last=True),
         "metrics": lambda: done.metrics,
     }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        before = stirred()
-        actions[what]()
-        assert unequal(before, rng_state()) == []
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(threads)
+    before = stirred()
+    actions[what]()
+    assert unequal(before, rng_state()) == []
+    assert torch.get_num_threads() == 2
 
 
 def test_a_model_without_values_is_made_on_the_device_that_its_caller_named():
