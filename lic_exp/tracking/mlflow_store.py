@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from lic_exp.atomic import write_json
 from lic_exp.flat import component_label, flatten
+from lic_exp.private_interfaces import load_mlflows_file_store
 from lic_exp.records import RecordError, read_record
 from lic_exp.text import visible
 from lic_exp.tracking.base import tracking_folder, without_password
@@ -84,6 +85,7 @@ def open_mlflow_run(run: RunFolder, *, name: str | None, uri: str, experiment: s
     so a crash or a lost answer in between makes no second one. Store and experiment are made by one process at a
     time: MLflow's migration of an empty sqlite file does not bear two.
     """
+    _import_mlflow(uri)  # takes seconds, for which nobody should wait
     with _store_lock(uri), _newer_store_named():
         record = _record(run)
         client = connect(uri)
@@ -143,15 +145,24 @@ def _record(run: RunFolder) -> dict[str, Any]:
 
 def connect(uri: str) -> "MlflowClient":
     """A client that keeps quiet. Imports MLflow (1 to 2 s); an empty sqlite store is filled with tables first (2 s)."""
+    _import_mlflow(uri)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def _import_mlflow(uri: str) -> None:
+    """Import MLflow, quietly, and what it opens a store in a file with."""
     prepare_environment()
     # What MLflow's own dependencies deprecate is nobody's concern here, and SQLAlchemy warns at each mapping.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(mlflow|sqlalchemy|alembic)\b")
-    from mlflow import MlflowClient
+    import mlflow  # noqa: F401 (what importing it takes and sets is over then)
 
+    if sqlite_file(uri):
+        load_mlflows_file_store()
     # Importing MLflow sets such levels too. What these log as a warning or an error reaches us as an exception.
     for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    return MlflowClient(tracking_uri=uri)
 
 
 def _store_lock(uri: str) -> AbstractContextManager[object]:
