@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from analysis.ablation import Ablation
 from analysis.comparable import elsewhere_flags
 from analysis.grid import Grid
+from analysis.image_sets import image_notes
 from analysis.reach import reach_notes
 from analysis.rows import ABSENT, AGAIN, BASELINE, Estimate, Row
 from analysis.runs import Runs
@@ -195,6 +196,7 @@ def _measured(runs: Runs) -> Iterator[str]:
     steps = " or ".join(f"{step:.0f}" for step in dict.fromkeys(facts["step"][facts["state"] == "done"].dropna()))
     code = " or ".join(dict.fromkeys(str(commit)[:7] for commit in facts["git_commit"].dropna()))
     yield f"measured here: {said('model')} on {said('data')}, {steps or '?'} steps, {count}, code {code or 'unknown'}"
+    yield from image_notes(runs)
     if facts["stale"].any():
         yield f"{int(facts['stale'].sum())} runs are stale: made by other code than asked for"
     yield from elsewhere_flags(runs)

@@ -7,8 +7,11 @@ from typing import Any
 from analysis.errors import AnalysisError
 from analysis.runs import Runs
 from lic_exp.comparability import ABSENT, kind_of
+from lic_exp.component_schema import ComponentError, describe
+from lic_exp.tracking.tables import VALIDATES
 
 ARMS = ("baseline", "test")
+DATA = "data._target_"
 
 
 class NotComparableError(AnalysisError):
@@ -53,7 +56,17 @@ def _check_arm(name: str, arm: Runs) -> None:
 
 def _values(arm: Runs, key: str) -> set[Any]:
     column = arm.runs.get(key, [ABSENT])
-    return {ABSENT if _is_absent(value) else value for value in column}
+    return {ABSENT if _is_absent(value) else _meant(key, value) for value in column}
+
+
+def _meant(key: str, value: Any) -> Any:
+    """Of data the name that signatures have for it: two classes of one name train and validate on the same images."""
+    if key != DATA or not isinstance(value, str):
+        return value
+    try:
+        return describe(value).code_name
+    except ComponentError:  # of a package that is not here
+        return value
 
 
 def _listed(values: set[Any]) -> str:
@@ -67,6 +80,8 @@ def _evaluated(arm: Runs) -> Iterator[frozenset[Any]]:
         return
     whole = runs[runs["evaluation.data"].isna() & runs["evaluation.limit"].isna()]["signature"]
     own = rows[(rows["set"] == "") & rows["signature"].isin(whole)]
+    if VALIDATES in own:
+        own = own[own[VALIDATES] != False]  # noqa: E712 (also those of which it is not known)
     for _, images in own.groupby("signature"):
         yield frozenset(zip(images["image"], images["height"], images["width"], strict=True))
 
@@ -138,7 +153,7 @@ def check_one_arm(arm: str, runs: Runs, signatures: Sequence[str], trusted: Coll
     for key in map(str, runs.runs):
         if key in trusted or not _tells_arms_apart(key):
             continue
-        values = {row["signature"]: ABSENT if _is_absent(row.get(key)) else row.get(key) for row in rows}
+        values = {row["signature"]: ABSENT if _is_absent(row.get(key)) else _meant(key, row.get(key)) for row in rows}
         if len(set(values.values())) > 1:
             said = ", ".join(f"{value} in {name}" for name, value in values.items())
             raise NotComparableError(
@@ -149,6 +164,8 @@ def check_one_arm(arm: str, runs: Runs, signatures: Sequence[str], trusted: Coll
 
 def _tells_arms_apart(key: str) -> bool:
     group, _, option = key.partition(".")
+    if key == "data":  # a label: its _target_ says more
+        return False
     if group not in ("model", "spectral_reg", "optimizer", "scheduler", "data", "trainer", "init_from"):
         return False
     return key not in OF_A_LENGTH and not (key.startswith(COUNTING) and option.endswith(COUNTS))

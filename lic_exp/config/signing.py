@@ -34,6 +34,7 @@ from lic_exp.config.schema import (
 from lic_exp.config.stages import STAGED
 from lic_exp.data.fingerprints import file_sha256, fingerprint
 from lic_exp.data.images import list_images
+from lic_exp.data.sources import held_out
 from lic_exp.data.unchanged import files_unchanged, remembered
 from lic_exp.option_types import Neutral, Unsigned
 from lic_exp.places import not_regular
@@ -69,10 +70,11 @@ def evaluation_name(config: RunConfig) -> str:
     Covers the images, by content, and the rates that they are coded at. Raises ConfigError as `signature`.
     """
     chosen = config.evaluation
-    images = None if chosen.data is None else folder_fingerprint(chosen.data)
+    separate = held_out_fingerprint(config.data) if chosen.data is None else folder_fingerprint(chosen.data)
     rates = None if chosen.qualities is None else [_form(rate) for rate in sorted(set(chosen.qualities))]
-    name = digest({"images": images, "limit": chosen.limit, "qualities": rates})
-    images_of[name] = {} if images is None else {"evaluation.data": images}
+    name = digest({"images": separate, "limit": chosen.limit, "qualities": rates})
+    key = "data" if chosen.data is None else "evaluation.data"
+    images_of[name] = {} if separate is None else {key: separate}
     return name
 
 
@@ -257,6 +259,16 @@ def data_fingerprint(data: DataConfig) -> str:
     """Content of the training and validation images. Raises ConfigError where there are none."""
     found: str = remembered(
         ("data fingerprint", _contents(data)), lambda: with_message("data", data_source(data).fingerprint)
+    )
+    return found
+
+
+def held_out_fingerprint(data: DataConfig) -> str | None:
+    """Content of the data's test images; None where it has none. Raises ConfigError."""
+    source = data_source(data)
+    found: str | None = remembered(
+        ("test fingerprint", _contents(data)),
+        lambda: with_message("data", lambda: source.test_fingerprint() if held_out(source) else None),
     )
     return found
 

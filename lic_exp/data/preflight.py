@@ -21,7 +21,7 @@ from lic_exp.data.digest_store import cache_folder
 from lic_exp.data.duplicates import PIXELS, THUMBNAIL, first_matches
 from lic_exp.data.fingerprints import Facts, facts_of, file_key
 from lic_exp.data.images import ImageError, ImageRef, SourceImage, UnreadableError
-from lic_exp.data.sources import Group, ImageSource
+from lic_exp.data.sources import Group, ImageSource, held_out
 
 SEEN_AS = f"thumbnail of {THUMBNAIL}, decoding 2, Pillow {PIL.__version__}"
 """What is remembered of a file. Count up when `ImageRef.load` makes something else of files than before."""
@@ -119,6 +119,12 @@ def look(images: Sequence[SourceImage], cache: Path | None) -> Iterator[tuple[So
             yield from zip(some, found, strict=True)
 
 
+def which_are_among(images: Sequence[SourceImage], others: Sequence[SourceImage], cache: Path | None) -> list[bool]:
+    """Of each image, whether one of the others shows the same photo. Files that cannot be read show nothing."""
+    twice = _twice(_Looked(look(images, cache)), _Looked(look(others, cache)))
+    return [image.name in twice for image in images]
+
+
 def shows_the_same(image: ImageRef, before: Facts, cache: Path | None) -> bool | None:
     """Whether an image has the pixels that were seen of its file when it was as `before` says; None: nothing was."""
     key = file_key(os.fspath(image.path), before, SEEN_AS)
@@ -141,19 +147,19 @@ class Survey:
     duplicates: dict[str, tuple[str, str]]
     evaluation_duplicates: dict[str, tuple[str, str]]
 
-    def report(self, *, crop_size: int, val_crop_size: int) -> Report:
-        """crop_size, val_crop_size: smallest sides that training and validation images may have [pixels]."""
+    def report(self, *, crop_size: int, val_crop_size: int, evaluation_crop_size: int = 1) -> Report:
+        """Smallest sides that training, validation and separate evaluation images may have [pixels]."""
         return Report(
             _unusable(self.train, crop_size),
             _unusable(self.val, val_crop_size),
-            _unusable(self.evaluation),
+            _unusable(self.evaluation, evaluation_crop_size),
             dict(self.duplicates),
             dict(self.evaluation_duplicates),
         )
 
 
 def survey(source: ImageSource, evaluation: Iterable[SourceImage], *, cache: Path | None) -> Survey:
-    """Look at all images of a source and at those of a separate evaluation set, which are evaluated whole."""
+    """Look at all images of a source that train or validate, and at those of a separate evaluation set."""
     train = _Looked(look([image for group in source.train() for image in group.images], cache))
     val = _Looked(look(source.val(), cache))
     separate = _Looked(look(list(evaluation), cache))
@@ -216,6 +222,9 @@ class Without:
 
     def fingerprint(self) -> str:
         return self._source.fingerprint()
+
+    def test(self) -> Sequence[SourceImage]:
+        return held_out(self._source)
 
 
 def _look_at(image: SourceImage) -> Seen:

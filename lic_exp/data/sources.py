@@ -16,6 +16,7 @@ from lic_exp.requirements import Distinct, declares
 
 __all__ = [
     "Bundled",
+    "BundledThreeWay",
     "Folder",
     "Group",
     "ImageError",
@@ -24,7 +25,9 @@ __all__ = [
     "SourceImage",
     "Synthetic",
     "SyntheticImage",
+    "ThreeWaySource",
     "fingerprint",
+    "held_out",
     "list_images",
 ]
 
@@ -52,6 +55,22 @@ class ImageSource(Protocol):
 
     def fingerprint(self) -> str:
         """A hexadecimal digest of what is in both sets, the same wherever they lie."""
+
+
+class ThreeWaySource(ImageSource, Protocol):
+    """A source with images of a third kind: they train nothing and choose nothing, they are evaluated."""
+
+    def test(self) -> Sequence[SourceImage]:
+        """The test images, in a fixed order; none where evaluation takes the validation images."""
+
+    def test_fingerprint(self) -> str:
+        """A hexadecimal digest of the test images alone, the same wherever they lie."""
+
+
+def held_out(source: ImageSource) -> Sequence[SourceImage]:
+    """The test images of a source; none where it has no such."""
+    find = getattr(source, "test", None)
+    return find() if find else ()
 
 
 @signed_as("bundled")
@@ -88,6 +107,37 @@ class Bundled:
 
     def fingerprint(self) -> str:
         return fingerprint([_packaged(*photo) for photo in self.TRAIN], self.val())
+
+
+@signed_as("bundled")
+class BundledThreeWay(Bundled):
+    """The photographs of `Bundled`, and eight others to evaluate: they neither train a codec nor choose its weights.
+
+    What is trained is the same, and so is its name. No scene of the others is among the first eight. Six are lossless,
+    two high-quality JPEG; five are grey, since installed packages carry few others in colour, so that their figures
+    compare codecs that were trained alike and are no measure of a codec beside those of Kodak.
+
+    From scikit-image: camera (Lav Varshney, CC0), coins (Brooklyn Museum, no known restrictions), brick, grass and
+    gravel (CC0 Textures, CC0), ihc (CMMI, no known restrictions), hubble_deep_field (NASA, public domain). From
+    matplotlib: grace_hopper (US Navy, public domain).
+    """
+
+    TEST = (
+        ("scikit-image", "skimage", "data/camera.png"),
+        ("scikit-image", "skimage", "data/coins.png"),
+        ("scikit-image", "skimage", "data/brick.png"),
+        ("scikit-image", "skimage", "data/grass.png"),
+        ("scikit-image", "skimage", "data/gravel.png"),
+        ("scikit-image", "skimage", "data/ihc.png"),
+        ("scikit-image", "skimage", "data/hubble_deep_field.jpg"),
+        ("matplotlib", "matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+    )
+
+    def test(self) -> list[ImageRef]:
+        return [_packaged(*photo) for photo in self.TEST]
+
+    def test_fingerprint(self) -> str:
+        return fingerprint(self.test())
 
 
 def _packaged(distribution: str, package: str, file: str) -> ImageRef:

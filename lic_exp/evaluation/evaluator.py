@@ -62,6 +62,7 @@ def evaluate(
     rates: Sequence[Rate] | None = None,
     before_each: Callable[[], None] = lambda: None,
     about: Mapping[str, Any] = MappingProxyType({}),
+    beside: Sequence[Mapping[str, Any]] = (),
 ) -> Evaluation:
     """Code every image of `images` to bytes and back, and write the results and pictures into `folder`.
 
@@ -75,6 +76,7 @@ def evaluate(
     rates: of a variable-rate codec, one or more; None for any other.
     before_each: called before an image is coded, at each rate; may raise to end it there.
     about: what else the results shall say of themselves, e.g. where the images are.
+    beside: of each image what else its rows shall say, by column; nothing where there is no entry.
 
     Runs in float32 without autocast and TF32. The codec's tables are updated; every module is left in the mode it
     was in. The first image is coded once more beforehand, so that no timing pays for start-up.
@@ -98,7 +100,8 @@ def evaluate(
                 for rate in todo:
                     before_each()
                     warm = not rows and not found
-                    found.append(_row(codec, (index, image), original, rate, device, folder, drawn, warm=warm))
+                    row = _row(codec, (index, image), original, rate, device, folder, drawn, warm=warm)
+                    found.append({**row, **(beside[index] if index < len(beside) else {})})
             except (ImageError, EvaluationError) as error:
                 log.warning("%s is left out: %s", image, error)
                 failures.append(error)

@@ -61,6 +61,7 @@ class Evaluation:
         encode_s, decode_s    [s]
         exact                 the decoder's picture equals the encoder's, bit for bit
         max_abs_difference    between those two, on the scale [0, 1]
+        validates             whether the run validates on this image too, so that it has chosen the weights; of runs
 
     images_changed: files that changed while they were evaluated; its numbers are then of nobody knows what.
     """

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.evaluated import separate_images
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import throughput_key, wanted_evaluation
 from lic_exp.data.images import ImageError
@@ -161,7 +162,7 @@ def evaluate_only(config: RunConfig, run: RunFolder, console: Console) -> None:
     wanted = wanted_evaluation(config)
     findings = Findings()
     with held_back(console) as said, files_unchanged():
-        if config.evaluation.data is not None:
+        if separate_images(config):
             looked_at(config, config.data, run, findings)
     with StopRequest() as stop, run_lock(run) as hold:
         if wanted is not None and Run(run.root).is_evaluated(wanted):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from lic_exp.atomic import write_json
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.evaluated import separate_fingerprint, separate_key
 from lic_exp.config.schema import RunConfig
-from lic_exp.config.signing import data_fingerprint, evaluation_name, folder_fingerprint, image_sets, images_of
+from lic_exp.config.signing import data_fingerprint, evaluation_name, image_sets, images_of
 from lic_exp.data.fingerprints import differences, fingerprint, touched
 from lic_exp.data.images import ImageError, ImageRef, SourceImage
 from lic_exp.data.preflight import cache_for, shows_the_same
@@ -69,10 +70,10 @@ def check_evaluated(config: RunConfig, run: RunFolder, wanted: str | None, seen:
 
 
 def _of_evaluation(config: RunConfig, wanted: str | None, run: RunFolder) -> tuple[list[str], set[str]]:
-    """What is no longer as it was in `evaluation.data`, and the names that results may have got meanwhile."""
+    """What is no longer as it was of separate images, and the names that results may have got meanwhile."""
     if wanted is None:
         return [], set()
-    changed = _changes(wanted, {"evaluation.data": partial(folder_fingerprint, str(config.evaluation.data))}, run)
+    changed = _changes(wanted, {separate_key(config): partial(separate_fingerprint, config)}, run)
     try:
         return changed, {wanted, evaluation_name(config)}
     except ConfigError:  # they are gone
@@ -117,7 +118,7 @@ def mark_changed(images: Iterable[SourceImage], before: str, folder: Path) -> li
     return changed
 
 
-def _changes(name: str | None, now: Mapping[str, Callable[[], str]], run: RunFolder) -> list[str]:
+def _changes(name: str | None, now: Mapping[str, Callable[[], str | None]], run: RunFolder) -> list[str]:
     """What is no longer as it was when a name was made. now: {what the images are called: their fingerprint}."""
     found: list[str] = []
     for label, before in images_of.get(name or "", {}).items():
@@ -127,7 +128,7 @@ def _changes(name: str | None, now: Mapping[str, Callable[[], str]], run: RunFol
             found += error.messages
             continue
         if after != before:
-            found += differences(before, after) or [f"{label}: not what it was"]
+            found += differences(before, after or "") or [f"{label}: not what it was"]
         else:
             found += _changed_within(before, cache_for(run.root.parent))
     return list(dict.fromkeys(found))

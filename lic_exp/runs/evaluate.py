@@ -13,11 +13,13 @@ from rich.console import Console
 
 from lic_exp.atomic import write_json
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.evaluated import separate_fingerprint, separate_images
 from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import asked_evaluation_name, data_source, evaluation_name, folder_fingerprint
 from lic_exp.data.images import ImageError
 from lic_exp.data.loading import FolderImages, folder_images
+from lic_exp.data.preflight import cache_for, which_are_among
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.evaluation.unfinished import ReadableImages
@@ -32,6 +34,7 @@ from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.run import Run
 from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY
+from lic_exp.tracking.tables import VALIDATES
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.finite import FiniteWeights
 from lic_exp.training.trainer import Preempted
@@ -62,7 +65,8 @@ def evaluate_run(
     """Real bitstreams of the run's best weights.
 
     config: one of the same training, whose evaluation is meant; None: the run's own.
-    data: folder of images; None takes the config's choice (`evaluation.data`, else its validation photos).
+    data: folder of images; None takes the config's choice: `evaluation.data`, else the test images of its data, else
+        those that validate. The results say of each image whether it validates, and so has chosen the weights.
     folder: where the results go; None is `asked_folder` where data or qualities are given. Else it is `eval`, or
         `eval/<name>` for another evaluation than the one that is there (`lic_exp.config.signing.evaluation_name`).
     qualities: of a variable-rate codec; None takes the config's choice. Raises ConfigError where it has no such.
@@ -93,6 +97,7 @@ def evaluate_run(
         ),
         before_each=partial(_check_stop, stop),
         about=_described(config, data),
+        beside=_validates(config, images, run),
     )
     reached("evaluation.written")
     if name:
@@ -128,10 +133,10 @@ def asked_folder(
 
 
 def _described(config: RunConfig, data: str | None) -> dict[str, Any]:
-    """Which images these are: their folder, and what is in it; None, None for the run's validation images."""
+    """Which images these are: their folder, null for the data's own; what is in it, null for those that validate."""
     chosen = data or config.evaluation.data
     if chosen is None:
-        return {"data": None, "fingerprint": None}
+        return {"data": None, "fingerprint": separate_fingerprint(config)}
     return {"data": os.path.abspath(os.path.expanduser(chosen)), "fingerprint": folder_fingerprint(chosen)}
 
 
@@ -140,14 +145,31 @@ def evaluation_images(config: RunConfig, data: str | None, run: Run) -> FolderIm
     if is_blank(data):
         raise ConfigError([blank_message("the folder of images", "None is what the run evaluates on")])
     options = config.evaluation
-    chosen = data or options.data
     own = config.data
-    if chosen:
-        images = folder_images(chosen)
+    if data is not None or options.data is not None:
+        images = folder_images(data or str(options.data))
+    elif separate := separate_images(config):
+        images = FolderImages(separate, crop_size=own.val_crop_size)
     else:
-        source = checked_source(config, own, run.files) if own.preflight == "skip" else data_source(own)
-        images = building.build_validation_images(own, source)
+        images = _validation_images(config, run)
     return images[: options.limit] if options.limit is not None and data is None else images
+
+
+def _validation_images(config: RunConfig, run: Run) -> FolderImages:
+    own = config.data
+    source = checked_source(config, own, run.files) if own.preflight == "skip" else data_source(own)
+    return building.build_validation_images(own, source)
+
+
+def _validates(config: RunConfig, images: FolderImages, run: Run) -> list[dict[str, bool]]:
+    """Of each image, whether the run validates on the same photo; [] where its validation images are not here."""
+    try:
+        chosen = _validation_images(config, run).sources
+        if set(chosen) >= set(images.sources):
+            return [{VALIDATES: True}] * len(images)
+        return [{VALIDATES: among} for among in which_are_among(images.sources, chosen, cache_for(run.folder.parent))]
+    except (ConfigError, ImageError):
+        return []
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 from lic_exp.atomic import write_json
 from lic_exp.capabilities import CriterionFacts
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.evaluated import separate_images, separate_key
 from lic_exp.config.schema import Component, DataConfig, RunConfig
 from lic_exp.config.signing import data_source
 from lic_exp.data.digest_store import cache_folder
@@ -66,9 +67,9 @@ def looked_at(config: RunConfig, data: DataConfig, run: RunFolder, findings: Fin
     """The run's images, after a look at each of them (`data.preflight`); its folder need not be there yet.
 
     "fail" raises ConfigError naming what is unusable or stands on both sides of the split; "skip" leaves it out and
-    says how many; "off" does not look. What was found is put into `findings`. With `evaluation.data`,
-    an image that is unusable or was trained on is an error in either case: a result over fewer images would be compared
-    with those over all, and what is trained on does not depend on what is evaluated later.
+    says how many; "off" does not look. What was found is put into `findings`. Of images that are evaluated and do not
+    validate, one that is unusable or was trained on is an error in either case: a result over fewer images would be
+    compared with those over all, and what is trained on does not depend on what is evaluated later.
     Within `files_unchanged`, stages that have the same images are looked at together.
     """
     source: ImageSource = data_source(data)
@@ -78,6 +79,7 @@ def looked_at(config: RunConfig, data: DataConfig, run: RunFolder, findings: Fin
     report = _survey(config, source, run).report(
         crop_size=data.crop_size,
         val_crop_size=data.val_crop_size or _least_side(config.criterion.component),
+        evaluation_crop_size=(config.evaluation.data is None and config.data.val_crop_size) or 1,
     )
     messages = report.messages()
     if messages or notes:
@@ -86,7 +88,7 @@ def looked_at(config: RunConfig, data: DataConfig, run: RunFolder, findings: Fin
         return source
     if data.preflight == "fail":
         raise ConfigError([*messages[:MOST_MESSAGES], f"{_rest(run, messages, findings)}{REMOVE}"])
-    return _left(source, report, run, findings)
+    return _left(config, source, report, run, findings)
 
 
 def _passed_over(config: RunConfig, source: ImageSource) -> list[str]:
@@ -104,8 +106,7 @@ def _passed_over(config: RunConfig, source: ImageSource) -> list[str]:
 
 
 def _survey(config: RunConfig, source: ImageSource, run: RunFolder) -> Survey:
-    folder = config.evaluation.data
-    evaluation = list_images(folder) if folder and config.evaluation.enabled else []
+    evaluation = separate_images(config) if config.evaluation.enabled else []
     train = [image for group in source.train() for image in group.images]
     images = (tuple(train), tuple(source.val()), tuple(evaluation))
     runs = run.root.parent
@@ -139,10 +140,11 @@ def _rest(run: RunFolder, messages: list[str], findings: Findings) -> str:
     return f"{more} more are in {file}. "
 
 
-def _left(source: ImageSource, report: Report, run: RunFolder, findings: Findings) -> ImageSource:
+def _left(config: RunConfig, source: ImageSource, report: Report, run: RunFolder, findings: Findings) -> ImageSource:
     separate = Report(bad_evaluation=report.bad_evaluation, evaluation_duplicates=report.evaluation_duplicates)
-    if messages := [f"evaluation.data: {message}" for message in separate.messages()]:
-        advice = f"{_rest(run, messages, findings)}data.preflight=skip leaves out no image for evaluation.data"
+    key = separate_key(config)
+    if messages := [f"{key}: {message}" for message in separate.messages()]:
+        advice = f"{_rest(run, messages, findings)}data.preflight=skip leaves out no image that is only evaluated"
         raise ConfigError([*messages[:MOST_MESSAGES], advice])
     train, val = report.bad_train.keys() | report.duplicates.keys(), report.bad_val.keys()
     left = Without(source, train, val)

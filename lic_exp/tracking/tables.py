@@ -10,6 +10,9 @@ SIDES = ("height", "width")
 NUMBERS = ("rate", "lmbda", "bpp", "psnr", "ms_ssim", "ms_ssim_db")
 """Columns of numbers; an empty field was not measured."""
 
+VALIDATES = "validates"
+"""The column that says of an image whether its run validates on it too: it has then chosen the weights."""
+
 
 def parse_table(name: str, text: str) -> list[list[str]]:
     """The rows of an images.csv as text, names as they were, its header first.
