@@ -4,10 +4,9 @@ pyproject.toml bounds the versions of these packages both ways: a new one is let
 Packages are imported where they are used, so that nothing pays for them at start-up.
 """
 
-import importlib
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,15 +171,3 @@ def slurm_executor(folder: Path, command: Callable[[str], str]) -> Any:
             return command(self.python)
 
     return Executor(folder)
-
-
-# mlflow
-
-
-def load_mlflows_file_store() -> None:
-    """Import what MLflow opens a store in a file with, as its client does where it is first asked for one.
-
-    Why: that takes a second, and the client is made while other processes are kept from the store.
-    """
-    with suppress(ImportError):  # it lies elsewhere, and is imported a moment later
-        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")

@@ -1,5 +1,6 @@
 """One MLflow store for all runs: opened quietly, created once, and asked for the MLflow run of a run folder."""
 
+import importlib
 import logging
 import os
 import re
@@ -7,7 +8,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -16,7 +17,6 @@ from filelock import FileLock
 
 from lic_exp.atomic import write_json
 from lic_exp.flat import component_label, flatten
-from lic_exp.private_interfaces import load_mlflows_file_store
 from lic_exp.records import RecordError, read_record
 from lic_exp.text import visible
 from lic_exp.tracking.base import tracking_folder, without_password
@@ -159,7 +159,10 @@ def _import_mlflow(uri: str) -> None:
     import mlflow  # noqa: F401 (what importing it takes and sets is over then)
 
     if sqlite_file(uri):
-        load_mlflows_file_store()
+        # What MLflow's client imports where it is first asked for a store in a file, a second's worth. Should it come
+        # to lie elsewhere, it is imported a moment later.
+        with suppress(ImportError):
+            importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
     # Importing MLflow sets such levels too. What these log as a warning or an error reaches us as an exception.
     for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
