@@ -132,7 +132,11 @@ def sweep(overrides: Sequence[str] = (), **launcher: Any) -> "Sweep":
 
 
 def plan(overrides: Sequence[str] = (), **launcher: Any) -> "pd.DataFrame":
-    """What `sweep` would run, as `plan=true` shows it; nothing is written or started. Raises ConfigError."""
+    """What `sweep` would run, as `plan=true` shows it; nothing is written or started. Raises ConfigError.
+
+    One row per cell. minutes: of computing still to come, NaN where nothing is known of its like. never_reached: what
+    the cell is too short for, in words. same_as: the signature of an earlier cell that is one experiment with it so.
+    """
     import pandas as pd
 
     from lic_exp.sweeps.create import sweep_request
@@ -147,6 +151,8 @@ def plan(overrides: Sequence[str] = (), **launcher: Any) -> "pd.DataFrame":
                 "state": one.now.state,
                 "minutes": one.minutes,
                 "differs": one.differs,
+                "never_reached": "; ".join(one.never_reached),
+                "same_as": one.same_as,
             }
             for one in planned(request)
         ]

@@ -28,12 +28,22 @@ MOST_TWINS = 8
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell of a plan. minutes: of computing still to come; None where nothing is known of its like."""
+    """A cell of a plan. minutes: of computing still to come; None where nothing is known of its like.
+
+    never_reached: in words, what it is too short for. same_as: the signature of the first cell that is one experiment
+    with it by that, None where none comes before it.
+    """
 
     now: CellState
     differs: str
     minutes: float | None
     source: str
+    never_reached: list[str]
+    same_as: str | None
+
+    @property
+    def label(self) -> str:
+        return self.now.cell.label or "the run"
 
 
 def show_plan(request: SweepRequest) -> int:
@@ -42,7 +52,7 @@ def show_plan(request: SweepRequest) -> int:
     budget = request.options.budget_min if request.launcher else None
     planned = plan(request)
     console.print(_table(planned))
-    for text in [*frozen.merged, *_marks(request)]:
+    for text in [*frozen.merged, *_marks(planned)]:
         console.print(styled(text), soft_wrap=True)
     minutes = sum(one.minutes for one in planned if one.minutes is not None)
     unknown = sum(one.minutes is None for one in planned if one.now.state not in FINISHED)
@@ -55,16 +65,14 @@ def show_plan(request: SweepRequest) -> int:
     return exit_codes.DONE
 
 
-def _marks(request: SweepRequest) -> list[str]:
+def _marks(planned: Sequence[Planned]) -> list[str]:
     """What cells are too short for, and which of them are one experiment by that, each said once."""
-    frozen = request.frozen
-    labels = {cell.signature: cell.label or "the run" for cell in frozen.cells}
     short: dict[str, list[str]] = {}
     alike: dict[str, list[str]] = {}
-    for name, config in frozen.configs.items():
-        for text in never_reached(config):
-            short.setdefault(text, []).append(labels[name])
-        alike.setdefault(experiment_of(config), []).append(labels[name])
+    for one in planned:
+        for text in one.never_reached:
+            short.setdefault(text, []).append(one.label)
+        alike.setdefault(one.same_as or one.now.cell.signature, []).append(one.label)
     twins = [
         f"{_named(of)}: one experiment, since they differ only in what they never reach"
         for of in alike.values()
@@ -88,7 +96,7 @@ def _table(planned: Sequence[Planned]) -> Table:
         table.add_column(title, justify="right" if title == "minutes" else "left", overflow="fold")
     for one in planned:
         minutes = "?" if one.minutes is None else f"{one.minutes:.1f}"
-        label = shortened(visible(one.now.cell.label or "the run"), 60)
+        label = shortened(visible(one.label), 60)
         table.add_row(*map(styled, (label, one.now.cell.signature, one.now.state, minutes, one.differs)))
     return table
 
@@ -112,13 +120,15 @@ def plan(request: SweepRequest) -> list[Planned]:
     base = frozen.configs[baseline(request).signature]
     left = [name for name in frozen.configs if now[name].state not in FINISHED]
     paces = _paces(request, left, sweep)
-    planned = []
+    planned, first = [], dict[str, str]()
     for name, config in frozen.configs.items():
         minutes, source = (None, "") if name in left else (0.0, "")
         if name in paces:
             seconds, source = paces[name]
             minutes = max(0, length(config) - (now[name].step or 0)) * seconds / 60
-        planned.append(Planned(now[name], differs(config, base), minutes, source))
+        same_as = first.setdefault(experiment_of(config), name)
+        too_short, twin = never_reached(config), None if same_as == name else same_as
+        planned.append(Planned(now[name], differs(config, base), minutes, source, too_short, twin))
     return planned
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+import lic_exp
 from lic_exp.sweeps.create import sweep_request
 from lic_exp.sweeps.plan import show_plan
 
@@ -32,3 +33,20 @@ def test_short_cells_are_marked_and_those_alike_named(steps, marks, tmp_path, mo
     assert [mark for mark in marks if mark not in shown] == []
     assert ("this run has" in shown) is ("one experiment" in shown) is bool(marks)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("steps", "short", "same"),
+    [
+        (80, ["", "its stage lasts to the end of 100 epochs", "its term begins at epoch 100", "its term"], [2, 3]),
+        (1010, ["", "", "", ""], []),
+    ],
+)
+def test_the_plan_from_python_has_what_the_command_line_says(steps, short, same, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = lic_exp.plan([*COMMON, f"trainer.max_steps={steps}", "spectral_reg=none,intra,both,both_cos"])
+    assert list(plan["label"]) == [f"spectral_reg={name}" for name in ("none", "intra", "both", "both_cos")]
+    assert [text in found for text, found in zip(short, plan["never_reached"], strict=True)] == [True] * 4
+    assert [bool(found) for found in plan["never_reached"]] == [bool(text) for text in short]
+    assert plan["same_as"].notna().to_numpy().nonzero()[0].tolist() == same
+    assert set(plan["same_as"][same]) <= {plan["signature"][1]}
