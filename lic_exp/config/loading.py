@@ -6,6 +6,7 @@ from copy import deepcopy
 from types import MappingProxyType
 from typing import Any
 
+from lic_exp.config import rules
 from lic_exp.config.compose import compose
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.options import groups
@@ -65,7 +66,10 @@ def load_part(
     plugins = texts(plugins, "plugins")
     plain = compose(parse([f"{group}={name}", *([f"plugins=[{','.join(plugins)}]"] if plugins else [])]))
     plain[group] |= options
-    return validate(plain, rules_too=False)
+    config = validate(plain, rules_too=False)
+    if group == "model" and (wrong := list(rules.a_place_is_in_a_file(plain, {}))):
+        raise ConfigError(wrong)
+    return config
 
 
 def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:

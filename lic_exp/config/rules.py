@@ -58,6 +58,15 @@ def one_beginning(config: Mapping[str, Any], components: Components) -> Iterator
         yield f"{' and '.join(given)}: each says where the weights begin; give one"
 
 
+@reads("model")
+def a_place_is_in_a_file(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    key, file = config["model"]["weights_key"], config["model"]["weights"]
+    if key is not None and file is None:
+        first = config.get("init_from")
+        instead = f"; init_from={first} needs none" if first is not None else ""
+        yield f"model.weights_key={key}: says where in model.weights the weights lie, and that is null{instead}"
+
+
 @reads("model", "criterion", "optimizer", "scheduler", "data")
 def components_are_chosen(config: Mapping[str, Any], components: Components) -> Iterator[str]:
     for group in ("model", "criterion", "optimizer", "scheduler", "data"):

@@ -5,9 +5,11 @@ import pytest
 import toy
 from pydantic import ValidationError
 
+import lic_exp
 from lic_exp.config.compose import compose
 from lic_exp.config.errors import ConfigError, nearest
 from lic_exp.config.overrides import parse
+from lic_exp.config.stored import stored_config
 from lic_exp.config.validation import validate
 
 
@@ -289,3 +291,25 @@ class TestConfigObject:
         config = validate(compose(parse(["data=synthetic", "spectral_reg=both", "tracker=[mlflow]"])))
         for twin in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
             assert (twin, twin.signature, twin.plain()) == (config, config.signature, config.plain())
+
+
+@pytest.mark.parametrize("key", ["ema", "model.net", "."])
+@pytest.mark.parametrize(
+    ("beside", "more"), [([], ""), (["init_from='0123456789abcdef'"], "; init_from=0123456789abcdef needs none")]
+)
+def test_a_place_in_weights_that_are_not_given_is_refused(key, beside, more):
+    said = f"model.weights_key={key}: says where in model.weights the weights lie, and that is null{more}"
+    assert messages(f"model.weights_key={key}", *beside) == [said]
+
+
+def test_so_it_is_from_python():
+    with pytest.raises(ConfigError, match=r"^model\.weights_key=ema: says where in model\.weights the weights lie"):
+        lic_exp.create_model("factorized_tiny", weights_key="ema")
+    with pytest.raises(ConfigError, match=r"^model\.weights_key=ema: says where"):
+        lic_exp.complexity("factorized_tiny", weights_key="ema")
+
+
+def test_a_run_of_before_that_has_such_a_place_is_read():
+    plain = checked().plain()
+    plain["model"]["weights_key"] = "ema"
+    assert stored_config(plain).signature == checked().signature

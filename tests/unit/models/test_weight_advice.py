@@ -43,7 +43,7 @@ def test_a_key_is_advised_as_an_override_takes_it(codec, tmp_path, key):
     with pytest.raises(CheckpointError) as error:
         load_weights(codec, tmp_path / "w.pt", partial=False)
     _, _, advice = str(error.value).partition("model.weights_key=model or ")
-    assert load_config(shlex.split(advice)).model.weights_key == str(key)
+    assert load_config(["model.weights=w.pt", *shlex.split(advice)]).model.weights_key == str(key)
 
 
 @pytest.mark.parametrize("judge", ["check_weights", "complete_weights"])
