@@ -95,7 +95,7 @@ def load_study(
         said = ", ".join(map(_described, known))
         raise AnalysisError(f"{runs} has no runs of {name} launched so; it has {said}")
     chosen = max(launched, key=lambda each: str(each["made"]), default=None)
-    table = _table(path, name, chosen)
+    table = _table(path, name, chosen, chosen["scale"] if chosen else scale)
     if chosen is None:
         return StudyResults(name, table, scale=scale)
     cells = tuple((TableCell(row["variant"], row["seed"], row["rate"]), row["signature"]) for row in chosen["cells"])
@@ -118,13 +118,14 @@ def tables() -> list[str]:
     return [path.stem for path in files if "\ntable:" in path.read_text(encoding="utf-8")]
 
 
-def _table(path: Path, name: str, manifest: Mapping[str, Any] | None) -> Table:
-    """Labels and figures as the file says today; rows, seeds and rates as they were launched."""
+def _table(path: Path, name: str, manifest: Mapping[str, Any] | None, scale: str | None) -> Table:
+    """Labels and figures as the file says today, at this scale; rows, seeds and rates as they were launched."""
     try:
         written = read_table(path) if path.is_file() else None
-        launched = None if manifest is None else parse_table(manifest["table"], f"manifest of {name}")
+        launched = None if manifest is None else parse_table(manifest["table"], f"manifest of {name}").at(scale)
     except TableError as error:
         raise AnalysisError(str(error)) from error
+    written = written and written.at(scale)
     if written is None and launched is None:
         if path.is_file() and path.parent != experiments():
             raise AnalysisError(f"{path} holds no table")

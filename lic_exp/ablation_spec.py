@@ -55,6 +55,8 @@ class Variant(Plain):
     """A row.
 
     overrides: what makes its runs differ from the rest of the file; null: it cannot be run here, and `why` says so.
+    at_scale: by option of `scale` what follows these overrides there, since a row may need another model at another
+        budget; null: it is not run there, and `why` says so.
     against: the row that it is compared with; null: the table's baseline; itself: it is a baseline of its own.
     longer: times the length of the others. A row that is claimed to be slower, c times as fast with c below 1, shows it
         in a training of 1.5 / c times the length only; its quality is then not compared.
@@ -64,6 +66,7 @@ class Variant(Plain):
 
     label: str
     overrides: list[str] | None
+    at_scale: dict[str, list[str] | None] = {}
     against: str | None = None
     longer: float = Field(default=1.0, ge=1.0)
     rates: dict[str, list[float | int | str]] = {}
@@ -74,7 +77,17 @@ class Variant(Plain):
     def _says_why(self) -> "Variant":
         if self.overrides is None and not self.why:
             raise ValueError("overrides: null wants a `why`")
+        if self.overrides is None and self.at_scale:
+            raise ValueError("at_scale: has nothing to follow where overrides are null")
+        if None in self.at_scale.values() and not self.why:
+            raise ValueError("at_scale: null wants a `why`")
         return self
+
+    def at(self, scale: str | None) -> "Variant":
+        """The row as it is at a scale, where `overrides` are all there is to say; None: where none is chosen."""
+        more = self.at_scale.get(scale, []) if scale is not None else []
+        overrides = None if self.overrides is None or more is None else [*self.overrides, *more]
+        return self.model_copy(update={"overrides": overrides, "at_scale": {}})
 
 
 class Table(Plain):
@@ -123,7 +136,27 @@ class Table(Plain):
             raise ValueError(f"primary: {self.primary!r} is no row with a claimed speed-up")
         if any(len(rates) > 1 for rates in (self.rates, *(variant.rates for variant in self.variants.values()))):
             raise ValueError("rates: one key makes the rates, e.g. criterion.lmbda")
+        self._fits_at_scales()
         return self
+
+    def _fits_at_scales(self) -> None:
+        """Raises ValueError where at some scale the row that others are compared with is not run."""
+        for scale in self.scales:
+            for name, variant in self.variants.items():
+                partner = self.variants[self.partner(name)]
+                if variant.at(scale).overrides is not None and partner.at(scale).overrides is None:
+                    raise ValueError(
+                        f"variants.{name}: is compared with {self.partner(name)}, which scale={scale} does not run"
+                    )
+
+    @property
+    def scales(self) -> list[str]:
+        """The scales at which some row is another."""
+        return sorted({scale for variant in self.variants.values() for scale in variant.at_scale})
+
+    def at(self, scale: str | None) -> "Table":
+        """The table as it is at a scale, whose rows say nothing of scales."""
+        return self.model_copy(update={"variants": {name: row.at(scale) for name, row in self.variants.items()}})
 
     def partner(self, name: str) -> str:
         """The row that a row is compared with; itself where it is a baseline."""

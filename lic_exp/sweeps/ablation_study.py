@@ -36,12 +36,13 @@ VARIANT = "variant"
 class AblationStudy:
     """A table under the overrides that all of its trainings share.
 
-    given: the command line, which may choose among the trainings.
+    table: as it is at the scale. given: the command line, which may choose among the trainings.
     """
 
     name: str
     table: Table
     given: tuple[str, ...]
+    scale: str | None
 
     @property
     def keys(self) -> list[str]:
@@ -163,10 +164,9 @@ class AblationStudy:
             for cell, config in self.configs()
         ]
         baseline = next(row for row in rows if row["variant"] == self.table.baseline)
-        scale = values_of(self.given, "scale")
         return {
             "experiment": self.name,
-            "scale": str(scale[-1]) if scale else None,
+            "scale": self.scale,
             "study": baseline["signature"],
             "overrides": [text for text in self.shared if not text.startswith(("experiment=", "scale="))],
             "made": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lic_exp.ablation_spec import TableCell, TableError, parse_table
-from lic_exp.config.errors import ConfigError
+from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.config.loading import everything_said
+from lic_exp.config.options import options
 from lic_exp.config.overrides import Overrides, cells, is_sweep, parse, parse_each, parsed, quoted, values_of
 from lic_exp.config.request import LaunchRequest, compose_request
 from lic_exp.sweeps.ablation_study import VARIANT, AblationStudy
@@ -87,9 +88,16 @@ def _experiment(given: Sequence[str]) -> str | None:
 
 def _of_table(given: Sequence[str], experiment: str, node: Mapping[str, Any], several: bool) -> list[Training]:
     try:
-        study = AblationStudy(experiment, parse_table(node, f"experiment={experiment}"), tuple(given))
+        table = parse_table(node, f"experiment={experiment}")
     except TableError as error:
         raise ConfigError([str(error)]) from error
+    known = options("scale", parse(given).plugins)
+    if unknown := [name for name in table.scales if name not in known]:
+        hint = did_you_mean(unknown[0], known)
+        raise ConfigError([f"experiment={experiment}: table: at_scale: {unknown[0]!r} is no scale.{hint}"])
+    chosen = values_of(given, "scale")
+    scale = str(chosen[-1]) if chosen else None
+    study = AblationStudy(experiment, table.at(scale), tuple(given), scale)
     if swept := [text for text in study.shared if is_sweep(text)]:
         keys = ", ".join(study.keys)
         raise ConfigError(f"{text}: with a table only {keys} may have several values" for text in swept)

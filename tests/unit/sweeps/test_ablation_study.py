@@ -172,6 +172,16 @@ def test_other_settings_are_another_study_and_the_same_are_the_same(tmp_path):
         ({"rates": {"a": [1, 2, 1]}}, "rates.a: has a value, and each once; it is [1, 2, 1]"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"variants": {"plain": {"label": "p", "overrides": None}}}, "overrides: null wants a `why`"),
+        ({"variants": {"plain": ROW | {"at_scale": {"mini": None}}}}, "at_scale: null wants a `why`"),
+        (
+            {"variants": {"plain": ROW, "a": {**ROW, "overrides": None, "why": "so", "at_scale": {"mini": []}}}},
+            "at_scale: has nothing to follow where overrides are null",
+        ),
+        (
+            {"variants": {"plain": ROW | {"at_scale": {"gpu": None}, "why": "so"}, "a": ROW}},
+            "variants.a: is compared with plain, which scale=gpu does not run",
+        ),
+        ({"variants": {"plain": ROW | {"at_scale": {"gpu": "x=1"}}}}, "variants.plain.at_scale.gpu: Input should be"),
         (
             {"variants": {"plain": ROW, "a": ROW | {"against": "b"}}},
             "variants.a.against: 'b' is no row that others can",
@@ -269,3 +279,49 @@ def test_overrides_that_only_some_rows_take_make_a_run_of_no_table(row, tmp_path
         capsys.readouterr().err.split()
     )
     assert not list(tmp_path.iterdir())
+
+
+AT_SCALE = (
+    "lr=0.01]}",
+    "lr=0.01], why: a trial, at_scale: {mini: [model.channels=2, spectral_reg=intra], gpu: [], paper: null}}",
+)
+
+
+@pytest.fixture
+def scaled(toys, tmp_path):
+    (tmp_path / PACKAGE / "conf/experiment/toys.yaml").write_text(TABLE.replace(*AT_SCALE))
+
+
+@pytest.mark.usefixtures("scaled")
+@pytest.mark.parametrize(
+    ("given", "channels"),
+    [
+        ([], 8),
+        (["scale=gpu", "data.train=[a]", "data.val=[b]"], 8),
+        (["scale=mini"], 2),
+        (["scale=mini", "model.channels=4"], 4),
+        (["scale=mini", 'table.variants.wide.at_scale.mini=["model.channels=3"]'], 3),
+        (["scale=mini", "table.variants.wide.at_scale={mini:[]}"], 8),
+    ],
+)
+def test_a_row_may_be_another_at_a_scale(given, channels):
+    (training,) = trainings([*COMMON, "variant=wide", *given], several=False)
+    plain = compose(training.overrides)
+    assert plain["model"]["channels"] == channels
+    assert plain["optimizer"]["lr"] == 0.01
+    assert ("tau_init" in plain["spectral_reg"]) is (channels in (2, 4))
+
+
+@pytest.mark.usefixtures("scaled")
+def test_a_row_that_a_scale_does_not_run_is_left_out_and_says_why():
+    given = ["scale=paper", "data.train=[a]", "data.val=[b]"]
+    assert {text.partition(",")[0] for text in cells(*given)} == {"plain"}
+    assert messages("variant=wide", *given) == ["variant=wide cannot be run: a trial"]
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(("wrong", "hint"), [("mimi", " Did you mean mini?"), ("mine!", " Did you mean mini?")])
+def test_a_scale_that_there_is_not_is_no_row_of_a_table(wrong, hint, tmp_path):
+    text = TABLE.replace("lr=0.01]}", f"lr=0.01], at_scale: {{{wrong}: []}}}}")
+    (tmp_path / PACKAGE / "conf/experiment/toys.yaml").write_text(text)
+    assert messages("variant=wide") == [f"experiment=toys: table: at_scale: {wrong!r} is no scale.{hint}"]
