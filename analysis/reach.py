@@ -2,8 +2,11 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from analysis.runs import Runs
 from analysis.studies import StudyResults
@@ -12,6 +15,7 @@ from lic_exp.component_schema import ComponentError
 from lic_exp.flat import nested
 from lic_exp.progress import Progress
 from lic_exp.reach import unreached, what_is_done
+from lic_exp.tracking import names
 
 REGULARIZER = "spectral_reg"
 TRAINED_WITH = ("model", "optimizer", "scheduler", "criterion", "data", "trainer", "stages", "init_from", "parent")
@@ -36,10 +40,32 @@ def reach_notes(study: StudyResults) -> Iterator[str]:
                 yield from (f"{label}: {text}" for text in unreached(node, end, REGULARIZER))
         except (ComponentError, KeyError, TypeError):
             continue  # of a package that is not here, or of a version with other options
-        alike.setdefault(json.dumps([done, _others(row, rate)], sort_keys=True, default=str), []).append(label)
-    for labels in alike.values():
-        if len(labels) > 1:
-            yield f"{'; '.join(labels)}: one experiment, since these rows differ only in what they never reach"
+        alike.setdefault(json.dumps([done, _others(row, rate)], sort_keys=True, default=str), []).append(variant)
+    for rows in alike.values():
+        if len(rows) > 1:
+            labels = "; ".join(study.table.variants[row].label for row in rows)
+            yield (
+                f"{labels}: one experiment, since these rows differ only in what they never reach or weigh by 0"
+                f"{_as_measured(study, study.runs, rows)}"
+            )
+
+
+def _as_measured(study: StudyResults, runs: Runs, rows: Sequence[str]) -> str:
+    """Whether the finished runs of rows that are one experiment lost the same at every validation, in words."""
+    found: dict[tuple[int, str], dict[str, NDArray[np.float64]]] = {}
+    for cell, signature in study.signatures:
+        if cell.variant in rows and study.states.get(signature, {}).get("state") == "done":
+            curve = runs.series(signature, names.VAL_RD_LOSS)
+            found.setdefault((cell.seed, str(cell.rate)), {})[signature] = np.stack([curve["step"], curve["value"]])
+    pairs = {seed: list(curves.values()) for (seed, _), curves in found.items() if len(curves) > 1}
+    apart = [
+        seed
+        for seed, (one, *others) in pairs.items()
+        if not all(np.array_equal(one, each, equal_nan=True) for each in others)
+    ]
+    if apart:
+        return f"; yet their {names.VAL_RD_LOSS} differs, at seed {apart[0]} for one: they were computed differently"
+    return f"; their {names.VAL_RD_LOSS} is equal to the last bit" if pairs else ""
 
 
 def _end(runs: Runs, row: Mapping[Any, Any]) -> Progress | None:

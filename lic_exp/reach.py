@@ -1,5 +1,7 @@
 """What of a component its training is too short for: stages that it does not finish, terms that never begin.
 
+And what is left of it: two components of which the same is left train the same.
+
 By what components state of themselves (`WindowOptions`, `OnsetOptions`, `Follows`), without importing them.
 """
 
@@ -37,8 +39,8 @@ def unreached(node: Mapping[str, Any], end: Progress, path: str) -> Iterator[str
 
 
 def what_is_done(node: Mapping[str, Any], end: Progress) -> dict[str, Any] | None:
-    """The component without what the run never comes to; None where nothing is left."""
-    if any(start >= getattr(end, unit) for start, _, unit in [*_windows(node), *_onsets(node)]):
+    """The component without what the run never comes to or gives no weight; None where nothing is left."""
+    if _is_weightless(node) or any(start >= getattr(end, unit) for start, _, unit in [*_windows(node), *_onsets(node)]):
         return None
     parts = _parts(node)
     left = {name: what_is_done(_placed(node, name, part), end) for name, part in parts.items()}
@@ -58,6 +60,11 @@ def _onsets(node: Mapping[str, Any]) -> Iterator[tuple[float, float, str]]:
     for one in describe(node["_target_"]).statements:
         if isinstance(one, OnsetOptions) and node[one.start] is not None:
             yield node[one.start], node[one.ramp], node[one.unit]
+
+
+def _is_weightless(node: Mapping[str, Any]) -> bool:
+    onsets = (one for one in describe(node["_target_"]).statements if isinstance(one, OnsetOptions))
+    return any(one.weight is not None and node[one.weight] == 0 for one in onsets)
 
 
 def _parts(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -3,7 +3,7 @@
     @signed_as("inter_scale")
     @declares(
         Forbids({"conv": "adversarial", "sign": "add"}, "conv=adversarial with sign=add: both sides would minimise it"),
-        OnsetOptions(start="start", ramp="ramp", unit="unit"),
+        OnsetOptions(start="start", ramp="ramp", unit="unit", weight="delta"),
     )
     class InterScale(SpectralRegularizer): ...
 
@@ -180,12 +180,14 @@ class WindowOptions(Statement):
 class OnsetOptions(Statement):
     """The options that say when a component begins and how long it takes to its full weight; units as above.
 
-    A start of null is for another component to give.
+    A start of null is for another component to give. weight: the option that is the weight, where there is one: at 0
+    the component trains nothing but itself.
     """
 
     start: str
     ramp: str
     unit: str
+    weight: str | None = None
 
     def objections(self, view: View) -> Iterator[str]:
         start, ramp, unit = (view.option(name) for name in (self.start, self.ramp, self.unit))
@@ -202,7 +204,7 @@ class OnsetOptions(Statement):
             )
 
     def names(self) -> set[str]:
-        return {self.start, self.ramp, self.unit}
+        return {self.start, self.ramp, self.unit, *([self.weight] if self.weight else [])}
 
 
 class Follows(Statement):

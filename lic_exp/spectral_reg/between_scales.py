@@ -38,7 +38,7 @@ Pairs = dict[int, tuple[Tensor, Tensor]]
         "{here}start=null: give the epoch, step or share from which on the term is part of the loss",
         alone=True,
     ),
-    OnsetOptions(start="start", ramp="ramp", unit="unit"),
+    OnsetOptions(start="start", ramp="ramp", unit="unit", weight="delta"),
 )
 class BetweenScales(SpectralRegularizer):
     """A number of each pair of adjacent latents, summed and weighed into the loss, from a start on.

@@ -74,7 +74,7 @@ def _marks(planned: Sequence[Planned]) -> list[str]:
             short.setdefault(text, []).append(one.label)
         alike.setdefault(one.same_as or one.now.cell.signature, []).append(one.label)
     twins = [
-        f"{_named(of)}: one experiment, since they differ only in what they never reach"
+        f"{_named(of)}: one experiment, since they differ only in what they never reach or weigh by 0"
         for of in alike.values()
         if len(of) > 1
     ]

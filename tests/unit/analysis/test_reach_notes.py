@@ -1,6 +1,7 @@
 """Tables say which rows their budget is too short for, and which rows are one experiment by that."""
 
 import json
+from types import MappingProxyType
 
 import pytest
 from recorded_study import CONF
@@ -16,25 +17,28 @@ from lic_exp.config.validation import validate
 from lic_exp.tracking.run_folder import RunFolder
 
 ROWS = {"naive": "none", "intra": "intra", "both": "both", "both_cos": "both_cos"}
+WEIGHTLESS = {"naive": "none", "inter_zero": "inter", "intra": "intra"}
 STEPS_PER_EPOCH = 10
+ALIKE = "since these rows differ only in what they never reach or weigh by 0"
 
 
 @pytest.fixture(scope="module")
 def regularizers():
     found = {}
-    for row, option in ROWS.items():
-        config = validate(compose(parse(["model=hpcm_tiny", f"spectral_reg={option}"])), rules_too=False)
+    for row, option in (ROWS | WEIGHTLESS).items():
+        weight = ["spectral_reg.delta=0"] if row == "inter_zero" else []
+        config = validate(compose(parse(["model=hpcm_tiny", f"spectral_reg={option}", *weight])), rules_too=False)
         found[row] = config.plain()["spectral_reg"]
     return found
 
 
 @pytest.fixture
 def write_table(tmp_path, regularizers):
-    """A study of table2 whose runs have so many epochs; more: changes of a row's config."""
+    """A study of table2 whose runs have so many epochs; losses: of rows; more: changes of a row's config."""
 
-    def written(epochs, configured=True, **more):
+    def written(epochs, configured=True, rows=ROWS, losses=MappingProxyType({}), **more):
         plan = read_table(CONF / "experiment" / "table2.yaml")
-        cells = [vars(cell) for cell in plan.cells() if cell.variant in ROWS]
+        cells = [vars(cell) for cell in plan.cells() if cell.variant in rows]
         for place, cell in enumerate(cells):
             cell["signature"] = f"{place:016d}"
             changes = {"seed": cell["seed"], "spectral_reg": regularizers[cell["variant"]]} | more.get(
@@ -42,7 +46,8 @@ def write_table(tmp_path, regularizers):
             )
             if not configured:
                 changes["data__steps_per_epoch"] = None
-            folder = write_run(tmp_path / cell["signature"], curve([2.0] * 40), **changes)
+            values = losses.get(cell["variant"], [2.0] * 40)
+            folder = write_run(tmp_path / cell["signature"], curve(values), **changes)
             RunFolder(folder).update_status(max_steps=epochs * STEPS_PER_EPOCH)
         manifest = {"experiment": "table2", "scale": "mini", "study": "0" * 16, "overrides": [], "made": "2026-11-27"}
         manifest |= {"table": plan.model_dump(), "cells": cells}
@@ -65,7 +70,7 @@ def test_rows_that_end_in_their_first_stage_are_one_experiment(write_table, conf
     ]
     assert notes[-1] == (
         "intra-scale; intra, then inter, Eq. 6; intra, then inter, bounded control (cosine): one experiment, "
-        "since these rows differ only in what they never reach"
+        f"{ALIKE}; their val/rd_loss is equal to the last bit"
     )
 
 
@@ -77,6 +82,20 @@ def test_rows_that_differ_elsewhere_are_two(write_table):
     notes = write_table(40, both={"optimizer__lr": 0.5})
     assert "one experiment" in notes[-1]
     assert "Eq. 6" not in notes[-1]
+
+
+def test_a_row_without_weight_is_its_baseline(write_table):
+    (note,) = write_table(400, rows=WEIGHTLESS)
+    assert note == (
+        "naive; inter-scale, Eq. 6, delta 0, which is naive: one experiment, "
+        f"{ALIKE}; their val/rd_loss is equal to the last bit"
+    )
+
+
+@pytest.mark.parametrize("values", [[2.0] * 39 + [2.0000000000000004], [2.0] * 39, [2.0] * 39 + [float("nan")]])
+def test_one_experiment_that_was_measured_as_two_is_named(write_table, values):
+    (note,) = write_table(400, rows=WEIGHTLESS, losses={"inter_zero": values})
+    assert note.endswith("; yet their val/rd_loss differs, at seed 0 for one: they were computed differently")
 
 
 def test_the_table_has_the_notes(write_table, tmp_path, capsys):

@@ -97,3 +97,20 @@ def test_each_stage_counts_its_own_epochs():
     (text,) = never_reached(config("spectral_reg=intra", *staged))
     assert "this run has 44" in text
     assert math.isclose(end_of(config(*staged)).epoch, 44)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        (["spectral_reg=none"], ["spectral_reg=inter", "spectral_reg.delta=0"], True),
+        (["spectral_reg=none"], ["spectral_reg=inter_predict", "spectral_reg.delta=0"], True),
+        (["spectral_reg=inter_cos", "spectral_reg.delta=0"], ["spectral_reg=inter_game", "spectral_reg.delta=0"], True),
+        (["spectral_reg=intra"], ["spectral_reg=both", "spectral_reg.inter.delta=0"], True),
+        (["spectral_reg=intra"], ["spectral_reg=both_predict", "spectral_reg.inter.delta=0"], True),
+        (["spectral_reg=none"], ["spectral_reg=both", "spectral_reg.inter.delta=0"], False),
+        (["spectral_reg=none"], ["spectral_reg=inter", "spectral_reg.delta=1e-9"], False),
+    ],
+)
+def test_a_term_without_weight_is_none(one, other, alike):
+    texts = [experiment_of(config("trainer.max_steps=2000", *overrides)) for overrides in (one, other)]
+    assert (texts[0] == texts[1]) is alike
