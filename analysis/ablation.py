@@ -13,10 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.bd import bd_rate
+from analysis.comparable import code_flags, makers
 from analysis.contrasts import Contrast, judged
 from analysis.curves import load_curve
 from analysis.errors import AnalysisError, CurveError
 from analysis.lagrangian import rd_change
+from analysis.made_by import row_notes
 from analysis.rows import ABSENT, AGAIN, BASELINE, VARIANT, Estimate, Row
 from analysis.runs import Runs
 from analysis.speed import speed, speed_of_equals
@@ -89,6 +91,7 @@ def _compared(study: StudyResults, row: Row, pairs: SeedPairs, equals: Row | Non
         return bool(signatures) and all(states.get(name, {}).get("state") == "done" for name in signatures)
 
     mine = [name for _, theirs in pairs.values() for name in theirs]
+    there = [name for name in mine if name in states]
     fallen = {
         seed: min(int(states[name]["step"]) for name in bad)
         for seed, (_, theirs) in pairs.items()
@@ -99,10 +102,11 @@ def _compared(study: StudyResults, row: Row, pairs: SeedPairs, equals: Row | Non
         "complete": tuple(complete),
         "launched": sum(name in states for name in mine),
         "diverged": fallen,
-        **_complexity(runs, [name for name in mine if name in states]),
+        **_complexity(runs, there),
         "bits": _bits(study.last, [name for _, theirs in complete.values() for name in theirs]),
     }
-    notes: list[str] = []
+    others = [name for base, _ in pairs.values() for name in base if name in states]
+    notes = row_notes(makers(runs.of(there)), makers(runs.of(others)) if row.role != BASELINE else [])
     own_rates = row.role == VARIANT and bool(study.table.variants[row.name].rates)
     if complete and row.role != BASELINE and not own_rates:
         facts |= _speed(runs, row, complete, equals, notes)
@@ -137,7 +141,8 @@ def _at_end(runs: Runs, complete: SeedPairs, k: int, notes: list[str]) -> dict[s
     except AnalysisError as error:
         notes.append(f"no speed-up to the final level: {error}")
         return {}
-    notes.extend(found.flags)
+    told = code_flags(ours, theirs)  # which the table says of all its runs
+    notes.extend(flag for flag in found.flags if flag not in told)
     return {"at_end": found}
 
 

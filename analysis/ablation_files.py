@@ -97,16 +97,16 @@ def trace(table: Ablation) -> Grid:
                 for name in study.of(variant, seed):
                     run = known.get(name)
                     rate = ", ".join(f"{key}={value}" for key, value in study.rate_of(name).items())
-                    state = ("missing", "", "", "") if run is None else _found(run, last[name])
+                    state = ("missing", "", "", "", "") if run is None else _found(run, last[name])
                     rows.append((row.label, str(seed), rate, name, *state))
-    header = ("row", "seed", "rate", "run", "state", "step", "val/rd_loss", "folder")
+    header = ("row", "seed", "rate", "run", "state", "code", "step", "val/rd_loss", "folder")
     return Grid("where the numbers come from", header, tuple(rows))
 
 
-def _found(run: Mapping[Any, Any], rd_loss: float) -> tuple[str, str, str, str]:
+def _found(run: Mapping[Any, Any], rd_loss: float) -> tuple[str, str, str, str, str]:
     state = f"{run['state']}: {run['reason']}" if run["reason"] else str(run["state"])
     step = "" if math.isnan(run["step"]) else f"{run['step']:.0f}"
-    return state, step, "" if math.isnan(rd_loss) else f"{rd_loss:.4f}", str(run["folder"])
+    return state, str(run["code"]), step, "" if math.isnan(rd_loss) else f"{rd_loss:.4f}", str(run["folder"])
 
 
 def write(table: Ablation, folder: Path) -> list[Path]:

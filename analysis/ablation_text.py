@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from analysis.ablation import Ablation
-from analysis.comparable import elsewhere_flags
+from analysis.comparable import code_flags, elsewhere_flags
 from analysis.grid import Grid
 from analysis.image_sets import image_notes
 from analysis.reach import reach_notes
@@ -197,6 +197,5 @@ def _measured(runs: Runs) -> Iterator[str]:
     code = " or ".join(dict.fromkeys(str(commit)[:7] for commit in facts["git_commit"].dropna()))
     yield f"measured here: {said('model')} on {said('data')}, {steps or '?'} steps, {count}, code {code or 'unknown'}"
     yield from image_notes(runs)
-    if facts["stale"].any():
-        yield f"{int(facts['stale'].sum())} runs are stale: made by other code than asked for"
+    yield from code_flags(runs)
     yield from elsewhere_flags(runs)

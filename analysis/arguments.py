@@ -23,20 +23,14 @@ CURVE_HELP = (
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    """The options `--runs` and `--code`."""
+    """The option `--runs`."""
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders are (default: runs)")
-    _add_code(parser)
 
 
 def add_runs_or_store(parser: argparse.ArgumentParser) -> None:
     """The same for what needs no more of a run than a tracking store holds."""
     meaning = "where run folders are, or an MLflow store: sqlite:////data/runs/mlflow.db, or that file (default: runs)"
     parser.add_argument("--runs", default="runs", metavar="FOLDER|STORE", help=meaning)
-    _add_code(parser)
-
-
-def _add_code(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--code", metavar="COMMIT", help="the git commit that runs should be of; others are stale")
 
 
 def console(columns: int) -> "PlainConsole":

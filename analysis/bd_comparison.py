@@ -8,6 +8,7 @@ from analysis.bd import BD, Method, bd_quality, bd_rate
 from analysis.curve_files import Curve
 from analysis.errors import CurveError
 from analysis.lagrangian import rd_change_of_curves
+from analysis.made_by import flags as code_flags
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def _flags(anchor: Curve, test: Curve, metric: str) -> Iterator[str]:
         yield f"wrong-anchor: {anchor.name}: {caution}"
     if caution := test.about.get("caution"):
         yield f"caution: {test.name}: {caution}"
+    runs = {made.signature: made for curve in (anchor, test) for made in curve.made_by}
+    yield from (f"other-code: {text}" for text in code_flags(list(runs.values())))
     datasets = [curve.about.get("dataset") for curve in (anchor, test)]
     if None not in datasets and datasets[0] != datasets[1]:
         yield f"other-data-set: anchor {datasets[0]}, test {datasets[1]}"

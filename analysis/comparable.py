@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from analysis.errors import AnalysisError
+from analysis.made_by import Maker, flags
 from analysis.runs import Runs
 from lic_exp.comparability import ABSENT, kind_of
 from lic_exp.component_schema import ComponentError, describe
@@ -45,9 +46,6 @@ def _check_arm(name: str, arm: Runs) -> None:
     for row in arm.rows():
         if row["state"] in ("unreadable", "newer"):
             raise NotComparableError(f"the {name}'s run {row['signature']} cannot be read: {row['reason']}")
-        if row["stale"]:
-            made = row["git_commit"] or "unknown code"
-            raise NotComparableError(f"the {name}'s run {row['signature']} is stale: it was made by {made}")
         if isinstance(row.get("parent"), str):
             raise NotComparableError(
                 f"the {name}'s run {row['signature']} extends {row['parent']} and does not hold its beginning"
@@ -182,20 +180,15 @@ def check_done(runs: Runs) -> None:
             raise AnalysisError(f"run {row['signature']} is {row['state']}, not done: it has no final level")
 
 
+def makers(*arms: Runs) -> list[Maker]:
+    """Which code made the runs that have begun, each run once."""
+    rows = {row["signature"]: row for arm in arms for row in arm.rows() if row["state"] != "created"}
+    return [Maker(name, row["code"], row["code_hashes"], dict(row["code_parts"])) for name, row in rows.items()]
+
+
 def code_flags(*arms: Runs) -> list[str]:
-    """What is to be said where the runs were not all made by one committed state of the code."""
-    made = [
-        (commit if isinstance(commit, str) else None, dirty)
-        for arm in arms
-        for commit, dirty in zip(arm.runs["git_commit"], arm.runs["git_dirty"].tolist(), strict=True)
-    ]
-    commits = sorted({commit or "unknown code" for commit, _ in made})
-    flags = [f"the runs were made by different code: {', '.join(commits)}"] if len(commits) > 1 else []
-    if any(dirty is True for _, dirty in made):
-        flags.append("some runs were made by code with uncommitted changes")
-    if any(commit is None or not isinstance(dirty, bool) for commit, dirty in made):
-        flags.append("of some runs it is not known which code made them, or whether that had uncommitted changes")
-    return flags
+    """What is to be said where runs are not known to be of the code that there is now."""
+    return flags(makers(*arms))
 
 
 def elsewhere_flags(*arms: Runs) -> list[str]:

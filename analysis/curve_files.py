@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError, CurveError
 from analysis.interpolation import Floats
+from analysis.made_by import Maker, flags
 from analysis.out_places import write_out
 from lic_exp.csv_text import csv_text
 from lic_exp.evaluation.published import Points, PointsError, read_points
@@ -23,6 +24,10 @@ METRICS = {"psnr": "PSNR [dB]", "ms-ssim-db": "MS-SSIM [dB]", "ms-ssim": "MS-SSI
 """Qualities by name, with their axis labels."""
 
 
+MADE_BY = "made_by"
+"""The key of `Curve.about` for what `Curve.made_by` says."""
+
+
 class Curve(Points):
     """Points of one codec on one set of images, with what tables and comparisons ask of them."""
 
@@ -30,6 +35,11 @@ class Curve(Points):
     def bpp(self) -> Floats:
         """Rate (n,) [bits per pixel]."""
         return np.array(self.results["bpp"])
+
+    @property
+    def made_by(self) -> list[Maker]:
+        """Which code made the runs that its points are of; [] of points from a file."""
+        return list(self.about.get(MADE_BY, ()))
 
     @property
     def metrics(self) -> list[str]:
@@ -57,7 +67,11 @@ class Curve(Points):
     def to_compressai(self) -> dict[str, Any]:
         """CompressAI's results format, with what else is known beside its three keys."""
         lists = {key: [_json_number(value) for value in values] for key, values in self.results.items()}
-        return {"name": self.name, "description": self.description, **self.about, "results": lists}
+        about = {key: value for key, value in self.about.items() if key != MADE_BY}
+        told = [f"when this was written, {text}" for text in flags(self.made_by)]
+        if told:
+            about["caution"] = "; ".join([about["caution"], *told] if "caution" in about else told)
+        return {"name": self.name, "description": self.description, **about, "results": lists}
 
 
 def read_curve(path: Path, name: str | None = None) -> Curve:
@@ -79,6 +93,8 @@ def join(curves: Sequence[Curve]) -> Curve:
     about = {
         key: value for key, value in curves[0].about.items() if all(curve.about.get(key) == value for curve in curves)
     }
+    made_by = {made.signature: made for curve in curves for made in curve.made_by}
+    about |= {MADE_BY: tuple(made_by.values())} if made_by else {}
     results = dict(zip(shared, zip(*rows, strict=True), strict=True))
     return Curve(curves[0].name, results, curves[0].description, about)
 
@@ -115,6 +131,7 @@ def _rows(curves: Iterable[Curve]) -> list[list[Any]]:
         stated = curve.about.get("source")
         source = stated if isinstance(stated, dict) else {}
         place = " ".join(str(source[key]) for key in ("repo", "file", "commit") if source.get(key))
+        place = "; ".join(filter(None, [place, *flags(curve.made_by)]))
         qualities = [curve.quality(m).tolist() if m in curve.metrics else [""] * len(curve) for m in METRICS]
         points = zip(curve.bpp.tolist(), *qualities, strict=True)
         rows += [[curve.name, curve.about.get("dataset", ""), *values, place] for values in points]

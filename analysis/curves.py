@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.curve_files import Curve, join, read_curve
+from analysis.curve_files import MADE_BY, Curve, join, read_curve
 from analysis.errors import AnalysisError
+from analysis.made_by import made_in
 from analysis.published import has, nearest, path_of
 from analysis.run_places import given_path
+from lic_exp.tracking.run_folder import RunFolder
 
 
 def load_curve(what: str | Path | Sequence[str | Path]) -> Curve:
@@ -33,11 +35,21 @@ def load_curve(what: str | Path | Sequence[str | Path]) -> Curve:
 
 
 def _of_folder(folder: Path) -> Curve:
-    point = folder / "eval" / "rd_point.json"
-    if point.is_file():
-        return read_curve(point, name=folder.name)
-    points = sorted(folder.glob("*/eval/rd_point.json"))
-    if not points:
-        raise AnalysisError(f"{folder}: neither an evaluated run (eval/rd_point.json) nor a folder of such runs")
-    joined = join([read_curve(path) for path in points])
+    if (folder / POINT).is_file():
+        return _of_run(folder, folder.name)
+    folders = sorted(path.parents[1] for path in folder.glob(f"*/{POINT}"))
+    if not folders:
+        raise AnalysisError(f"{folder}: neither an evaluated run ({POINT}) nor a folder of such runs")
+    joined = join([_of_run(path) for path in folders])
     return Curve(folder.name, joined.results, joined.description, joined.about)
+
+
+POINT = "eval/rd_point.json"
+"""The file of a run that has its points."""
+
+
+def _of_run(folder: Path, name: str | None = None) -> Curve:
+    curve = read_curve(folder / POINT, name)
+    run = RunFolder(folder)
+    about = {**curve.about, MADE_BY: (made_in(run),)} if run.status_file.is_file() else curve.about
+    return Curve(curve.name, curve.results, curve.description, about)

@@ -13,9 +13,19 @@ from analysis.errors import AnalysisError
 from analysis.metric_points import NO_POINTS, MetricPoints
 from analysis.run_records import RunRecord
 from lic_exp.flat import nested
+from lic_exp.records import RecordError, checked
 from lic_exp.tracking.background_sync import reason
 from lic_exp.tracking.base import without_password
-from lic_exp.tracking.mlflow_store import DIRTY_TAG, ELSEWHERE_TAG, STATE_TAG, connect, sqlite_file, sqlite_uri
+from lic_exp.tracking.kinds import Status
+from lic_exp.tracking.mlflow_store import (
+    CODE_TAG,
+    DIRTY_TAG,
+    ELSEWHERE_TAG,
+    STATE_TAG,
+    connect,
+    sqlite_file,
+    sqlite_uri,
+)
 from lic_exp.tracking.tables import parse_table
 
 if TYPE_CHECKING:
@@ -83,6 +93,7 @@ def _record(client: "MlflowClient", uri: str, signature: str, run: "Run", wanted
         "host": tags.get("lic_exp.host"),
         "elsewhere": tags.get(ELSEWHERE_TAG, ""),
         "step": int(points.step.max(initial=0)),
+        **_made_by(tags.get(CODE_TAG)),
     }
     return RunRecord(
         signature,
@@ -96,6 +107,14 @@ def _record(client: "MlflowClient", uri: str, signature: str, run: "Run", wanted
         evaluation=_tables(client, run),
         points=points,
     )
+
+
+def _made_by(text: str | None) -> dict[str, Any]:
+    """What of the status says which code made the run; {} where the tag is missing or somebody has changed it."""
+    try:
+        return {} if text is None else dict(checked(CODE_TAG, text.encode(), Status))
+    except RecordError:
+        return {}
 
 
 def _value(text: str) -> Any:

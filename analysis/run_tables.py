@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.made_by import made
 from analysis.metric_points import NO_POINTS
 from analysis.run_records import COMPLEXITY, RunRecord
 from lic_exp.flat import component_label, leaves
@@ -17,15 +18,15 @@ NUMBERS = ("step", "max_steps", "attempt", "started", "finished")
 """What of the status is a number, NaN where the run has not said it."""
 
 
-def runs_table(records: Sequence[RunRecord], code: str | None) -> pd.DataFrame:
-    """One row per record, each of another signature. code: as in `load_runs`."""
-    rows = [_run_row(record, code) for record in records]
+def runs_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """One row per record, each of another signature."""
+    rows = [_run_row(record) for record in records]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return pd.DataFrame({name: _column([row.get(name, np.nan) for row in rows]) for name in columns})
 
 
-def _run_row(record: RunRecord, code: str | None) -> dict[str, Any]:
-    config, status, commit = record.config, record.status, record.environment.get("git_commit")
+def _run_row(record: RunRecord) -> dict[str, Any]:
+    config, status, maker = record.config, record.status, made(record.signature, record.status)
     labels = {
         group: component_label(node) for group, node in config.items() if group != "tracker" and _has_component(node)
     }
@@ -36,9 +37,12 @@ def _run_row(record: RunRecord, code: str | None) -> dict[str, Any]:
         "reason": record.problem or status.get("reason") or "",
         **{key: np.nan if status.get(key) is None else status[key] for key in NUMBERS},
         **{key: status.get(key) for key in ("device", "host")},
-        "git_commit": commit,
+        "git_commit": record.environment.get("git_commit"),
         "git_dirty": record.environment.get("git_dirty"),
-        "stale": code is not None and not str(commit or "").startswith(code),
+        "code": maker.state,
+        "stale": maker.state == "stale",
+        "code_hashes": maker.hashes,
+        "code_parts": tuple(maker.parts.items()),
         "elsewhere": status.get("elsewhere") or changes_text(status),
         "name": config.get("name"),
         "tags": tuple(config.get("tags") or ()),

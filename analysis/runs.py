@@ -20,7 +20,6 @@ from analysis.run_records import RunRecord, files_of, read_files, read_record
 from analysis.run_tables import evaluation_table, metrics_table, runs_table
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.records import RecordError
-from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import damage_text, is_run_folder
 
 _log = logging.getLogger("analysis")
@@ -43,14 +42,16 @@ class Runs:
     """Runs of any state, finished or not.
 
     runs: one row per run. `signature, folder, state, reason, step, max_steps, attempt, started, finished, device, host,
-        git_commit, git_dirty, stale, elsewhere, name, tags, seed, evaluation, lmbda`; the codec's `parameters,
-        macs_per_pixel, encode_macs_per_pixel, decode_macs_per_pixel`, NaN where the run recorded none; a column per
-        component with its short name (`model`, `spectral_reg`, ...); a column per config key (`optimizer.lr`, ...), NaN
-        where a run has no such key.
+        git_commit, git_dirty, code, stale, code_hashes, code_parts, elsewhere, name, tags, seed, evaluation, lmbda`;
+        the codec's `parameters, macs_per_pixel, encode_macs_per_pixel, decode_macs_per_pixel`, NaN where the run
+        recorded none; a column per component with its short name (`model`, `spectral_reg`, ...); a column per config
+        key (`optimizer.lr`, ...), NaN where a run has no such key.
         state: created, running, done, failed, diverged or preempted, as the run itself says; "silent" where it says
         running but wrote nothing for two minutes, "unreadable" where its files are damaged (`reason` tells which),
         "newer" where a newer version of the platform wrote them.
-        stale: it was made by other code than asked for.
+        code: whether the code that made it is that of now: current, stale or unknown (`lic_exp.runs.code_hash`), as
+        commands say it too. stale: whether it is that. code_hashes: of all code that had a part in it; code_parts:
+        ((part, hash), ...) of the latest.
         elsewhere: in words, how its training went on otherwise than it began (docs/runs.md), "" where it did not.
         evaluation: the name of the one that stands under the set "", None where it has no name.
     metrics: one row per logged number: `signature, step, epoch, time [Unix s], metric, value`; per run ordered by
@@ -68,9 +69,9 @@ class Runs:
 
     @property
     def problems(self) -> pd.DataFrame:
-        """The runs that are not done, or done by other code than asked for, and why."""
+        """The runs that are not done, or done by other code than there is now, and why."""
         bad = self.runs[(self.runs["state"] != "done") | self.runs["stale"]]
-        return bad[["signature", "name", "state", "stale", "step", "max_steps", "git_commit", "reason", "folder"]]
+        return bad[["signature", "name", "state", "code", "step", "max_steps", "git_commit", "reason", "folder"]]
 
     def where(self, chosen: "pd.Series[bool] | None" = None, **values: Any) -> "Runs":
         """Some of the runs: those marked in `chosen`, a mask over `runs`, with these values in these columns.
@@ -187,7 +188,6 @@ def load_runs(
     places: Place | Iterable[Place] = "runs",
     *,
     metrics: Collection[str] | None = None,
-    code: str | None = None,
     cache: bool = True,
 ) -> Runs:
     """Read runs from folders that hold run folders, from single run folders, or from MLflow stores.
@@ -195,8 +195,6 @@ def load_runs(
     places: one or several of those; a store is a URI (`sqlite:////data/runs/mlflow.db`) or a path ending in `.db`.
         A store has no epochs, and of its runs those that the platform sent.
     metrics: the metrics to read; None: all. Naming a few makes long runs faster.
-    code: the git commit (its first digits do) that results should come from; runs of another one, or of an unknown
-        one, are `stale`.
     cache: keep what was read from a folder of runs (in its `.analysis`, or in the user's cache folder where that
         cannot be written), and read again only runs whose files' sizes or times of change are others.
 
@@ -208,8 +206,6 @@ def load_runs(
         places = [places]
     if isinstance(metrics, str):
         metrics = [metrics]
-    if is_blank(code):
-        raise AnalysisError(blank_message("the commit that runs should be of"))
     records: dict[str, RunRecord] = {}
     for record in (record for place in places for record in _read_place(place, metrics, cache)):
         known = records.setdefault(record.signature, record)
@@ -222,7 +218,7 @@ def load_runs(
         if record.damaged:
             damaged = [(number, reason) for number, reason in record.damaged]
             _log.warning("%s", damage_text(Path(record.folder, "metrics.jsonl"), damaged))
-    return Runs(runs_table(found, code), metrics_table(found), evaluation_table(found))
+    return Runs(runs_table(found), metrics_table(found), evaluation_table(found))
 
 
 def _read_place(place: Place, metrics: Collection[str] | None, cache: bool) -> Iterable[RunRecord]:

@@ -77,13 +77,11 @@ class StudyResults:
         return next(cell.rate for cell, name in self.signatures if name == signature)
 
 
-def load_study(
-    experiment: str, *, runs: Place = "runs", scale: str | None = None, study: str = "", code: str | None = None
-) -> StudyResults:
+def load_study(experiment: str, *, runs: Place = "runs", scale: str | None = None, study: str = "") -> StudyResults:
     """The study of a table (`conf/experiment/NAME.yaml`, or a path of such a file) in a folder of runs.
 
     Of several the one launched last; scale, study (the beginning of its name) choose. Where nothing was launched the
-    table is there without runs. code: as in `load_runs`. Raises AnalysisError.
+    table is there without runs. Raises AnalysisError.
     """
     no_store(runs, "tables")
     folder, wanted = given_path(runs), given_path(experiment, "the name of a table")
@@ -102,7 +100,7 @@ def load_study(
     return StudyResults(
         name,
         table,
-        _load(folder, _evaluations(chosen), code),
+        _load(folder, _evaluations(chosen)),
         chosen["scale"],
         chosen["study"],
         tuple(chosen["overrides"]),
@@ -184,12 +182,12 @@ def _evaluations(manifest: Mapping[str, Any]) -> dict[str, str | None]:
     return names
 
 
-def _load(folder: Path, evaluations: Mapping[str, str | None], code: str | None) -> "Runs | None":
+def _load(folder: Path, evaluations: Mapping[str, str | None]) -> "Runs | None":
     from analysis.runs import load_runs
 
     wanted = [name for name in sorted(evaluations) if is_run_folder(folder / name)]
     if not wanted:
         return None
-    runs = load_runs(folder, code=code)
+    runs = load_runs(folder)
     there = runs.where(np.isin(runs.runs["signature"].to_numpy(str), wanted))  # type: ignore[arg-type]
     return there.with_evaluations(evaluations)

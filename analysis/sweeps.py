@@ -99,12 +99,12 @@ def _row(rows: pd.DataFrame) -> dict[str, Any]:
     return {"done": len(finite), "cells": len(rows), "mean": mean, "low": interval[0], "high": interval[1]}
 
 
-def load_sweep(name: str | None = None, *, runs: Place = "runs", code: str | None = None) -> SweepResults:
-    """What there is of a sweep (`find_sweep`). code: as in `load_runs`. Raises AnalysisError."""
-    return sweep_results(find_sweep(name, runs), code=code)
+def load_sweep(name: str | None = None, *, runs: Place = "runs") -> SweepResults:
+    """What there is of a sweep (`find_sweep`). Raises AnalysisError."""
+    return sweep_results(find_sweep(name, runs))
 
 
-def sweep_results(sweep: SweepManifest, *, code: str | None = None) -> SweepResults:
+def sweep_results(sweep: SweepManifest) -> SweepResults:
     """The sweep's cells and the runs there are of them."""
     begun = [folder for cell in sweep.cells if is_run_folder(folder := sweep.runs / cell["signature"])]
     cells = _cells(sweep.cells)
@@ -112,7 +112,7 @@ def sweep_results(sweep: SweepManifest, *, code: str | None = None) -> SweepResu
         return SweepResults(sweep.name, cells, None)
     # Of cells that are one training the first has its evaluation here, and `evaluation` that of each.
     names = {cell["signature"]: cell.get("evaluation") for cell in reversed(sweep.cells)}
-    return SweepResults(sweep.name, cells, load_runs(dict.fromkeys(begun), code=code).with_evaluations(names))
+    return SweepResults(sweep.name, cells, load_runs(dict.fromkeys(begun)).with_evaluations(names))
 
 
 def _cells(cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -384,7 +384,7 @@ ANALYSES = st.one_of(
     ),
     _line(st.just(["bdrate"]), _some(CURVES, 1, 3), _METRIC, _OUT, _flag("--method", WORDS)),
     _line(st.just(["rd"]), _some(CURVES, 0, 3), _METRIC, _OUT, _flag("--list")),
-    _line(st.just(["compare"]), _some(RUNS, 0, 3), _flag("--metrics", WORDS), _IN, _flag("--code", WORDS)),
+    _line(st.just(["compare"]), _some(RUNS, 0, 3), _flag("--metrics", WORDS), _IN),
     _line(st.just(["complexity"]), _some(RUNS), _IN, _OUT),
     _line(
         *(st.just(["speedup"]), _flag("--baseline", RUNS), _flag("--test", RUNS), _SEEDS, _flag("--budgets"), _IN),

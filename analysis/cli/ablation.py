@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     if options.table is None:
         show(*tables())
         return 0
-    study = load_study(options.table, runs=options.runs, code=options.code, **_choices(options))
+    study = load_study(options.table, runs=options.runs, **_choices(options))
     from analysis.ablation import ablation
     from analysis.ablation_files import trace, write
     from analysis.ablation_text import bits_grid, grid

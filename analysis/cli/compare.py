@@ -13,11 +13,23 @@ if TYPE_CHECKING:
 
     from analysis.runs import Runs
 
-FACTS = ("name", "state", "reason", "step", "git_commit", "stale", "device")
+FACTS = ("name", "state", "reason", "step", "git_commit", "code", "device")
 """What is said of every run, also where all agree."""
 
 NO_DIFFERENCE = (
-    *("signature", "folder", "name", "tags", "started", "finished", "host", "attempt", "max_steps", "git_dirty"),
+    *(
+        "signature",
+        "folder",
+        "name",
+        "tags",
+        "started",
+        "finished",
+        "host",
+        "attempt",
+        "max_steps",
+        "git_dirty",
+        *("stale", "code_hashes", "code_parts"),
+    ),
     *("paths.runs", "lmbda", "evaluation"),
 )
 """What differs between runs without being a difference, or stands there under another name."""
@@ -32,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    runs = load_named(options.names, options.runs, options.code)
+    runs = load_named(options.names, options.runs)
     out, ids = console(200), list(runs.runs["signature"])
     out.print(_side_by_side("runs and what differs between them", ids, _differences(runs)))
     out.print(_side_by_side("last values", ids, _last_values(runs, options.metrics)))

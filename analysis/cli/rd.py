@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
 def _print_points(curves: Sequence["Curve"]) -> None:
     from rich.table import Table
 
+    from analysis.made_by import flags
     from lic_exp.console import styled
 
     metrics = {"psnr": "{:.3f}", "ms-ssim-db": "{:.3f}", "ms-ssim": "{:.5f}"}
@@ -64,6 +65,8 @@ def _print_points(curves: Sequence["Curve"]) -> None:
     for curve in curves:
         if caution := curve.about.get("caution"):
             out.print(f"{curve.name}: caution: {caution}")
+        for flag in flags(curve.made_by):
+            out.print(f"{curve.name}: {flag}", markup=False, highlight=False)
 
 
 def _list_published() -> int:

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     if options.budgets and options.target is not None:
         raise AnalysisError("--budgets compares final levels and takes no --target")
     arms = (options.baseline, options.test)
-    baseline, test = (load_named(names.split(","), options.runs, options.code) for names in arms)
+    baseline, test = (load_named(names.split(","), options.runs) for names in arms)
     for found in _measured(baseline, test, options):
         _print_speed_up(found)
     return 0

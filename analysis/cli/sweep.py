@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.arguments import add_runs, console, named
 from analysis.sweep_manifests import find_sweep
-from lic_exp.saying import show
+from lic_exp.saying import say, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,16 +24,19 @@ def run(options: argparse.Namespace) -> int:
     sweep = find_sweep(options.sweep, options.runs)
     from rich.table import Table
 
+    from analysis.comparable import code_flags
     from analysis.sweeps import sweep_results
     from lic_exp.console import styled
     from lic_exp.csv_text import frame_text
 
-    found = sweep_results(sweep, code=options.code)
+    found = sweep_results(sweep)
     with named("--over"):
         found.check_over(options.metric, options.over)
     with named("--metric"):
         summary = found.summary(options.metric, options.over)
+    flags = [] if found.runs is None else code_flags(found.runs)
     if options.csv:
+        say(*flags)
         show(*frame_text(summary).splitlines())
         return 0
     table = Table(title=styled(f"{found.name}: last {options.metric} of finished cells, 95 % interval"))
@@ -46,7 +49,10 @@ def run(options: argparse.Namespace) -> int:
         counted = f"{row['done']}/{row['cells']}"
         numbers = [_text(row[name]) for name in ("mean", "low", "high")]
         table.add_row(*(styled(str(row[key])) for key in keys), counted, *numbers)
-    console(150).print(table)
+    out = console(150)
+    out.print(table)
+    for flag in flags:
+        out.print(flag, markup=False, highlight=False)
     return 0
 
 

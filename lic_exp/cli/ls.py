@@ -14,6 +14,7 @@ from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.console import console_for, styled
 from lic_exp.runs.listing import RunSummary, summaries
 from lic_exp.runs.run import SHOWN_STATES
+from lic_exp.runs.staleness import ANEW, MEANINGS
 from lic_exp.text import age_text, shortened, size_text, visible
 from lic_exp.tracking.names import VAL_RD_LOSS
 
@@ -42,6 +43,11 @@ def run(options: argparse.Namespace) -> int:
         print_table(chosen, console)
     total = size_text(sum(run.bytes for run in chosen))
     of = "" if len(chosen) == len(runs) else f" of {len(runs)}"
+    if stale := sum(run.code == "stale" for run in chosen):
+        text = f"{stale} of these {'is' if stale == 1 else 'are'} stale: {MEANINGS['stale']}; {ANEW}"
+        console.print(text, soft_wrap=True, highlight=False)
+    unknown = sum(run.code == "unknown" for run in chosen)
+    total += f"; {unknown} of unknown code" if unknown else ""
     console.print(f"{len(chosen)}{of} run{'' if len(runs) == 1 else 's'} in {options.runs}, {total}", soft_wrap=True)
     return exit_codes.DONE
 
@@ -92,6 +98,7 @@ def _cells(run: RunSummary, digits: int, *, wide: bool) -> dict[str, str]:
         "run": run.signature if wide else run.signature[:digits],
         "name": name,
         "state": run.state,
+        "code": run.code if run.code == "stale" else "",
         "step": step,
         VAL_RD_LOSS if wide else "rd_loss": "" if run.best is None else f"{run.best:.4f}",
         "model": model,

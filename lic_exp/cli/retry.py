@@ -13,7 +13,11 @@ DESCRIPTION = "Run again what failed, was killed, timed out or was cancelled. Se
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser, cells=True)
-    parser.add_argument("--stale", action="store_true", help="also make anew, from nothing, what other code has made")
+    parser.add_argument(
+        "--stale",
+        action="store_true",
+        help="also make anew, from nothing, what other code has made, or nobody knows which",
+    )
     parser.add_argument("--slots", type=whole_number(1), help="cells at a time (default: as the sweep was started)")
     parser.add_argument("--detach", action="store_true", help="in the background")
 

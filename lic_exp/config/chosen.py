@@ -43,6 +43,22 @@ def chosen(path: str, config: Mapping[str, Any], known: Mapping[str, ComponentSc
     return found
 
 
+def targets(config: Mapping[str, Any]) -> list[str]:
+    """The dotted paths of all components of a plain config that can change its result, each once, sorted."""
+    return sorted(set(_targets({group: node for group, node in config.items() if group != "tracker"})))
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if isinstance(target := node.get("_target_"), str):
+            yield target
+        for part in node.values():
+            yield from _targets(part)
+    elif isinstance(node, list | tuple):
+        for part in node:
+            yield from _targets(part)
+
+
 def not_installed(path: str, component: ComponentSchema | None) -> Iterator[str]:
     """What to say where a component works with an optional package that is not there."""
     needs = component.facts if component else None

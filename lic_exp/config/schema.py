@@ -168,6 +168,7 @@ class TrainerConfig(Node):
     try_step: Annotated[bool, Unsigned()]
     resume: Annotated[Literal["auto", "never", "must"], Unsigned()]
     resume_elsewhere: Annotated[bool, Unsigned(), Neutral(False)]
+    stale: Annotated[Literal["keep", "again", "refuse"], Neutral("keep"), Unsigned()]
     log_every_steps: Annotated[PositiveInt, Unsigned()]
     validate_every_steps: PositiveInt
     checkpoint_every_steps: Annotated[PositiveInt, Unsigned()]

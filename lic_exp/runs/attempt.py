@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging.handlers import MemoryHandler
+from pathlib import Path
 
 import torch
 import yaml
 from rich.console import Console
 
 from lic_exp.atomic import write_atomically
+from lic_exp.config.chosen import targets
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.evaluated import separate_images
+from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import throughput_key, wanted_evaluation
 from lic_exp.data.images import ImageError
@@ -23,7 +26,7 @@ from lic_exp.fault_points import reached
 from lic_exp.records import SCHEMA_VERSION
 from lic_exp.runs import build as building
 from lic_exp.runs.changed_images import check_beginning, check_evaluated, check_trained
-from lic_exp.runs.code_hash import code_hash
+from lic_exp.runs.code_hash import code_hash, code_parts
 from lic_exp.runs.evaluate import evaluate_run
 from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.judging import Judged, judged
@@ -34,8 +37,11 @@ from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.preflight import Findings, looked_at
 from lic_exp.runs.provenance import record_environment
 from lic_exp.runs.recovery import known_status, set_aside_damaged
+from lic_exp.runs.removal import set_aside
 from lic_exp.runs.run import Run
 from lic_exp.runs.signals import StopRequest
+from lic_exp.runs.staleness import earlier_code, is_remade
+from lic_exp.runs.summary import say
 from lic_exp.runs.train import train
 from lic_exp.tracking.base import forget
 from lic_exp.tracking.run_folder import EVALUATION_KEY, RunFolder
@@ -79,8 +85,10 @@ def execute(
             raise ConfigError([f"trainer.resume=must: run {run.signature} has no checkpoint to go on from"])
         device = building.resolve_device(config.trainer.device)
         with held_back(console) as said, files_unchanged():
-            keep_to_record(config, run, device)
-            parts = judged(config, run, device)
+            # What is to be set aside is not gone on from.
+            begun = with_values(config, {"trainer.resume": "never"}) if _is_remade(config, run) else config
+            keep_to_record(begun, run, device)
+            parts = judged(begun, run, device)
         if stop():
             raise Preempted(f"{stop()}: stopped before its training began")
         return Attempt(config, run, parts, device, arguments, console, sweep).make(stop, said)
@@ -100,13 +108,24 @@ class Attempt:
 
     def make(self, stop: StopRequest, said: MemoryHandler) -> bool:
         """What follows once all is built, as `execute`. said: what was logged meanwhile."""
+        kept = self._set_aside() if _is_remade(self.config, self.run) else None
         with run_lock(self.run) as hold:
             if known_status(self.config, self.run).get("state") == "done":
                 return False
             with log_file(self.run, said):
+                if kept:
+                    log.info("what there was of this run is in %s", kept)
                 set_aside_damaged(self.run)
                 self._go_through(hold, stop)
         return True
+
+    def _set_aside(self) -> Path | None:
+        """Where the run is now that is to be made anew; None where another process was faster."""
+        kept = set_aside(self.run.root, lambda: _is_remade(self.config, self.run))
+        if kept:
+            name = self.run.signature
+            say(self.console, f"run {name} was not made by the code there is now: it is kept in {kept}, and made anew")
+        return kept
 
     def _go_through(self, hold: Hold, stop: StopRequest) -> None:
         config, run, tracker = self.config, self.run, None
@@ -153,6 +172,10 @@ class Attempt:
                     tracker.finish(state)
 
 
+def _is_remade(config: RunConfig, run: RunFolder) -> bool:
+    return is_remade(config, known_status(config, run))
+
+
 def evaluate_only(config: RunConfig, run: RunFolder, console: Console) -> None:
     """Evaluate a finished run as `config` says, beside what has been evaluated of it before.
 
@@ -187,6 +210,7 @@ def prepare(config: RunConfig, hold: Hold, arguments: list[str], sweep: str | No
     run.create()
     checkpoints = Checkpoints(run.checkpoints, run.signature)
     anew = config.trainer.resume == "never" or not checkpoints.steps()
+    made_by = earlier_code(config, run)
     check_beginning(run, anew=anew)
     if anew:
         # Starting over: what an earlier attempt logged would otherwise stand there twice.
@@ -196,13 +220,14 @@ def prepare(config: RunConfig, hold: Hold, arguments: list[str], sweep: str | No
         Run(run.root).disown_evaluations()
     write_atomically(run.config, yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True))
     before = run.status()
-    # Of a run that goes on by other code than it was begun with, both are kept.
-    made_by = [] if anew else before.get("code", [])
+    components, plugins = targets(config.plain()), list(config.plugins)
     hold.update_status(
         state="running",
         attempt=before.get("attempt", 0) + 1,
         sweep=sweep or before.get("sweep"),
-        code=list(dict.fromkeys([*made_by, code_hash(tuple(config.plugins))])),
+        code=list(dict.fromkeys([*made_by, code_hash(components, plugins)])),
+        parts=code_parts(components, plugins) or {},
+        plugins=plugins,
         throughput_key=throughput_key(config),
         reason="",
         started=time.time(),

@@ -13,11 +13,15 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.console import console_for
 from lic_exp.runs.extension import check_extension, run_beside
 from lic_exp.runs.log_file import held_back
+from lic_exp.runs.staleness import said_of_origin
 from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
 
 
 def check_origin(config: RunConfig, files: RunFolder) -> None:
-    """Raise ConfigError where a run that this one goes on or starts from is not there, or not done."""
+    """Raise ConfigError where a run that this one goes on or starts from is not there, or not done.
+
+    Also where it is of other code than there is now, and what is made from it must not be.
+    """
     anew = config.trainer.resume == "never" or not step_checkpoints(files.checkpoints)
     if config.parent is not None and anew:
         check_extension(config)
@@ -32,6 +36,7 @@ def check_origin(config: RunConfig, files: RunFolder) -> None:
             raise ConfigError([f"{said} {first.folder} is {first.state}, not done: finish it first{instead}"])
         if not best.is_file():
             raise ConfigError([f"{said} {first.folder} has no checkpoints/best.pt any more"])
+    said_of_origin(config, files)
 
 
 class Beginnings:

@@ -1,38 +1,116 @@
 """Which code a result was made by: a hash of what can change it, deaf to comments, docstrings, layout and file names.
 
-It covers the definitions of every module that an attempt at a run imports, directly or not, those that hold components,
-and the user's own packages. A definition that moves to another file, or a file that gets another name, changes nothing.
+It covers the definitions that training and evaluation, and the components which a run chose, can come to use, in this
+package and in the user's own (`lic_exp.runs.reached`). A model or a command that is added, and a definition that moves
+to another file, change nothing; so do the rooms that read configs, keep files and tell people.
 """
 
-import ast
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any, Literal
 
 from lic_exp.places import PACKAGE
+from lic_exp.runs.reached import Sources, meanings
 from lic_exp.source_text import OURS, source_file
 
-ATTEMPT = "lic_exp.runs.attempt"
-"""The module that does all that a run's process does."""
+KIND = "d1-"
+"""What hashes of this form begin with. Others, as earlier versions wrote them, say nothing of the code there is now."""
+
+DIGITS = 16
+
+ROOTS = ("lic_exp.runs.judging.judged", "lic_exp.runs.train.train", "lic_exp.runs.evaluate.evaluate_run")
+"""What builds, trains and evaluates every run."""
+
+QUIET = frozenset(
+    f"{OURS}.{name}"
+    for name in (
+        *("config", "tracking", "cli", "sweeps", "runs.lock", "runs.one_at_a_time", "runs.changed_images"),
+        *("annotations", "capabilities", "component_kinds", "component_schema", "conditions", "lineage"),
+        *("option_types", "requirements", "source_text", "records", "yaml_files", "json_text", "csv_text"),
+        *("atomic", "console", "fault_points", "naming", "places", "processes", "saying", "text"),
+        *(
+            "data.digest_store",
+            "data.unchanged",
+            "training.display",
+            "evaluation.pictures",
+            "evaluation.curve_picture",
+            "spectral_reg.pictures",
+        ),
+    )
+)
+"""What finds, checks, keeps and shows, and computes no number of a result. What a config means is in a run's name."""
+
+PLATFORM = OURS
+"""The part of a run's code that builds, trains and evaluates any run."""
+
+MadeBy = Literal["current", "stale", "unknown"]
+"""Whether a run was made by the code that there is now, by other, or nobody knows."""
+
+
+def code_parts(
+    components: Sequence[str] = (), plugins: Sequence[str] = (), *, root: Path | None = None
+) -> dict[str, str] | None:
+    """{part: hash} of the code as it lies on disk now, for a run of these components: PLATFORM, and each of them.
+
+    components: the dotted paths of what its config chose. plugins: the user's own packages. root: a folder with a copy
+    of the packages, whose code is meant. None where a part of it is not to be found, so that nothing can be said.
+    """
+    found = _parts(tuple(sorted(set(components))), tuple(plugins), root)
+    return None if found is None else dict(found)
 
 
 @cache
-def code_hash(plugins: tuple[str, ...] = ()) -> str | None:
-    """16 hexadecimal digits for the package as it lies on disk now, and the user's own packages.
+def _parts(
+    components: tuple[str, ...], plugins: tuple[str, ...], root: Path | None
+) -> tuple[tuple[str, str], ...] | None:
+    own = frozenset([OURS, *(plugin.split(".", maxsplit=1)[0] for plugin in plugins)])
+    sources = Sources(own, QUIET, root)
+    starts = {PLATFORM: ROOTS} | {component: (component,) for component in components}
+    found = []
+    for part, names in starts.items():
+        texts = [meanings(name, sources) for name in names]
+        if None in texts:
+            return None
+        found.append((part, _digest("\0".join(sorted(frozenset[str]().union(*filter(None, texts)))))))
+    return tuple(found)
 
-    None where one of those cannot be found from here, so that nothing can be said.
+
+def code_hash(components: Sequence[str] = (), plugins: Sequence[str] = (), *, root: Path | None = None) -> str | None:
+    """One hash of all `code_parts`, whose arguments these are."""
+    parts = code_parts(components, plugins, root=root)
+    return (
+        None if parts is None else KIND + _digest("\0".join(f"{part} {text}" for part, text in sorted(parts.items())))
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def code_state(status: Mapping[str, Any], *, root: Path | None = None) -> MadeBy:
+    """Whether the code that made a run is the one that there is now, by the run's status.json.
+
+    A run that went on by other code than it began with is stale in any case. root: as of `code_parts`.
     """
-    if any(source_file(plugin) is None for plugin in plugins):
-        return None
-    theirs = packages(list(plugins))[1:]
-    files = {
-        path for place in theirs for path in (place.rglob("*.py") if place.is_dir() else [place]) if path.is_file()
-    }
-    own = frozenset([OURS, *(plugin for plugin in plugins if "." not in plugin)])
-    meanings = sorted(text for path in _computing() | files for text in _read(path, own).meanings)
-    return hashlib.sha256("\0".join(meanings).encode()).hexdigest()[:16]
+    made_by = set(status.get("code") or ())
+    if not made_by or any(one is None or not one.startswith(KIND) for one in made_by):
+        return "unknown"
+    if len(made_by) > 1:
+        return "stale"
+    now = code_hash(_components(status), status.get("plugins") or (), root=root)
+    return "unknown" if now is None else "current" if made_by == {now} else "stale"
+
+
+def changed_parts(status: Mapping[str, Any]) -> list[str]:
+    """Of a stale run the parts of its code that are other now; [] where that cannot be said."""
+    now = code_parts(_components(status), status.get("plugins") or ())
+    return [] if now is None else [part for part, text in (status.get("parts") or {}).items() if now.get(part) != text]
+
+
+def _components(status: Mapping[str, Any]) -> list[str]:
+    return [part for part in status.get("parts") or () if part != PLATFORM]
 
 
 def packages(plugins: Sequence[str]) -> list[Path]:
@@ -40,68 +118,3 @@ def packages(plugins: Sequence[str]) -> list[Path]:
     found = (source_file(plugin) for plugin in plugins)
     own = [path.parent if path.name == "__init__.py" else path for path in found if path is not None]
     return [PACKAGE, *own]
-
-
-def _computing() -> set[Path]:
-    """The files of this package that can take part in a run."""
-    files = {path for path in PACKAGE.rglob("*.py") if "@signed_as(" in path.read_text(encoding="utf-8")}
-    attempt = source_file(ATTEMPT)
-    left = [*files, *([attempt] if attempt else [])]
-    files.update(left)
-    while left:
-        for module in _read(left.pop(), frozenset([OURS])).imports:
-            path = source_file(module) if module.split(".")[0] == OURS else None
-            # The package's own root knows the whole house, and defines nothing.
-            if path is not None and path not in files and path.name != "__init__.py":
-                files.add(path)
-                left.append(path)
-    return files
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A file. imports: dotted names, of `from a import b` both a and a.b. meanings: its top-level statements."""
-
-    imports: tuple[str, ...]
-    meanings: tuple[str, ...]
-
-
-@cache
-def _read(path: Path, own: frozenset[str]) -> _Source:
-    """own: packages whose definitions are hashed, so that where they are imported from says nothing."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return _Source((), (text,))
-    imports = tuple(_imports(tree))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            told = (_without_places(statement, own) for statement in body)
-            node.body = [statement for statement in told if not _says_nothing(statement)]  # type: ignore[attr-defined]
-    return _Source(imports, tuple(ast.dump(statement) for statement in tree.body))
-
-
-def _imports(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def _without_places(statement: ast.stmt, own: frozenset[str]) -> ast.stmt:
-    """Of an import of what is hashed where it is defined, only what it calls by another name."""
-    if isinstance(statement, ast.ImportFrom) and (statement.level > 0 or (statement.module or "").split(".")[0] in own):
-        renamed = [alias for alias in statement.names if alias.asname not in (None, alias.name)]
-        return ast.ImportFrom(module=None, names=renamed, level=0)
-    return statement
-
-
-def _says_nothing(statement: ast.stmt) -> bool:
-    """Whether it is a docstring, or an import that was left with nothing."""
-    if isinstance(statement, ast.ImportFrom):
-        return not statement.names
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lic_exp.records import SCHEMA_VERSION, RecordError, read_file
+from lic_exp.runs.code_hash import MadeBy, code_state
 from lic_exp.runs.run import Run, run_folders, shown_state, unread_state
+from lic_exp.runs.staleness import has_begun
 from lic_exp.tracking.logged import logged
 from lic_exp.tracking.numerics import changes_text
 from lic_exp.tracking.run_folder import RunFolder
@@ -26,8 +28,9 @@ class RunSummary:
     """One run. What is not known, or not there yet, is None.
 
     state: one of `lic_exp.runs.run.SHOWN_STATES`. best: lowest `val/rd_loss` so far. model, spectral_reg: class
-    names. started: of the latest attempt [Unix s]. bytes: of all its files. schema_version: of its config. elsewhere:
-    what is to be said of a training that was not made by one numerics record from first step to last, else "".
+    names. started: of the latest attempt [Unix s]. bytes: of all its files. schema_version: of its config. code:
+    whether it was made by the code that there is now; None where nothing was made yet. elsewhere: what is to be
+    said of a training that was not made by one numerics record from first step to last, else "".
     """
 
     signature: str
@@ -45,6 +48,7 @@ class RunSummary:
     parent: str | None
     folder: str
     schema_version: int | None
+    code: MadeBy | None
     elsewhere: str = ""
 
 
@@ -82,6 +86,7 @@ def summarise(folder: Path) -> RunSummary:
         parent=status.get("parent") or (parent[1] if parent else None),
         folder=str(folder),
         schema_version=status.get("schema_version"),
+        code=code_state(status) if has_begun(status) else None,
         elsewhere=changes_text(status),
     )
 

@@ -1,14 +1,18 @@
-"""Deleting runs: never one that is at work, and never a part of one. Imports no torch."""
+"""Deleting runs, or setting them aside: never one that is at work, and never a part of one. Imports no torch."""
 
 import os
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.runs.lock import RunBusyError, run_lock
 from lic_exp.runs.run import Run
 from lic_exp.tracking.run_folder import RunFolder, is_run_folder
+
+FORMER = ".former"
+"""The folder in a folder of runs where what was made anew is kept: folders 1, 2, ... of runs, as many as it takes."""
 
 
 def check_removable(run: Run) -> None:
@@ -39,3 +43,18 @@ def remove_run(folder: Path, still: Callable[[], bool] = lambda: True) -> None:
             raise RunBusyError(f"run {folder.name} was taken by another process meanwhile")
         os.replace(folder, doomed)
     shutil.rmtree(doomed)
+
+
+def set_aside(folder: Path, still: Callable[[], bool] = lambda: True) -> Path | None:
+    """Move a run folder, whole and under its name, to where no command finds it as that run; returns where it is.
+
+    still: whether it shall go, asked once nobody else can take it; None where it shall not. Raises RunBusyError.
+    """
+    with run_lock(RunFolder(folder)):
+        if not still():
+            return None
+        places = (folder.parent / FORMER / str(number) / folder.name for number in count(1))
+        kept = next(place for place in places if not place.exists())
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(folder, kept)
+    return kept

@@ -14,6 +14,7 @@ from lic_exp.csv_text import field_text
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.processes import is_here, lives
 from lic_exp.records import NewerError, RecordError, read_file, read_record
+from lic_exp.runs.code_hash import MadeBy, code_state
 from lic_exp.runs.lock import is_locked
 from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.kinds import STATES, EvaluationResults
@@ -76,6 +77,11 @@ class Run:
             return shown_state(self.files.status(), self.files.status_file)
         except RecordError as error:
             return unread_state(error)
+
+    @property
+    def code(self) -> MadeBy:
+        """Whether the code that made it is that of now: "current", "stale" or "unknown". Raises ConfigError."""
+        return code_state(self.status)
 
     @property
     def config(self) -> RunConfig:
@@ -150,7 +156,8 @@ class Run:
 
     def __repr__(self) -> str:
         state = self.state if self.files.status_file.exists() else "missing"
-        return f"Run({str(self.folder)!r}, state={state!r})"
+        code = ", code='stale'" if state == "done" and self.code == "stale" else ""
+        return f"Run({str(self.folder)!r}, state={state!r}{code})"
 
 
 def unread_state(error: RecordError) -> str:

@@ -1,16 +1,21 @@
 """A config becomes a run: found where it is done already, else trained, evaluated and told of. Imports no torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.runs.beginnings import check_origin
 from lic_exp.runs.recovery import known_status
 from lic_exp.runs.run import Run
-from lic_exp.runs.summary import announce, conclude
-from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.runs.staleness import code_text, has_begun, is_remade, said_of_origin
+from lic_exp.runs.summary import announce, conclude, say
+from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
 
 
 def start_run(
@@ -25,15 +30,45 @@ def start_run(
     files = RunFolder(Path(config.paths.runs, config.signature))
     wanted = wanted_evaluation(config)
     run = Run(files.root, evaluated_as=wanted)
-    if known_status(config, files).get("state") == "done" or not _trained(config, files, given, console, sweep):
+    status = known_status(config, files)
+    remade = is_remade(config, status)
+    if not remade and has_begun(status):
+        _say_code(config, run, status, console)
+    if (status.get("state") == "done" and not remade) or not _trained(
+        config, files, given, console, sweep, anew=remade
+    ):
         _evaluate_missing(config, run, console, wanted)
     conclude(run, results)
     return run
 
 
-def _trained(config: RunConfig, files: RunFolder, given: list[str], console: Console, sweep: str | None) -> bool:
-    """Train and evaluate the run; False where another process has finished it before it could be taken."""
-    check_origin(config, files)
+def _say_code(config: RunConfig, run: Run, status: Mapping[str, Any], console: Console) -> None:
+    """Of a run that is done, or goes on, say where it is not of the code that there is now.
+
+    Raises ConfigError where such a run is to be refused.
+    """
+    text, done = code_text(status), status.get("state") == "done"
+    goes_on = config.trainer.resume != "never" and bool(step_checkpoints(run.files.checkpoints))
+    if not text or not (done or goes_on):
+        return
+    is_there = "is done" if done else "would go on" if config.trainer.stale == "refuse" else "goes on"
+    said = f"run {run.signature} {is_there}; {text}"
+    if config.trainer.stale == "refuse":
+        raise ConfigError([f"trainer.stale=refuse: {said}"])
+    say(console, said)
+
+
+def _trained(
+    config: RunConfig, files: RunFolder, given: list[str], console: Console, sweep: str | None, *, anew: bool
+) -> bool:
+    """Train and evaluate the run; False where another process has finished it before it could be taken.
+
+    anew: whether what there is of it is to be set aside.
+    """
+    begun = with_values(config, {"trainer.resume": "never"}) if anew else config
+    check_origin(begun, files)
+    if text := said_of_origin(begun, files):
+        say(console, text)
     announce(config, files, console)
     from lic_exp.runs.attempt import execute
 

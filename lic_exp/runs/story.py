@@ -13,6 +13,7 @@ from lic_exp.flat import flatten
 from lic_exp.records import RecordError, open_file, read_record
 from lic_exp.runs.listing import bytes_in, children, summarise
 from lic_exp.runs.run import Run
+from lic_exp.runs.staleness import code_text, has_begun
 from lic_exp.text import age_text, size_text
 from lic_exp.tracking.kinds import CodeFacts, Environment, EvaluationResults, Numerics
 from lic_exp.tracking.numerics import changes, record_text
@@ -57,7 +58,12 @@ def _status(run: Run) -> Iterator[Line]:
         yield "best val/rd_loss", f"{summary.best:.6g}"
     if not known:
         return
-    for key, text in (("name", summary.name), ("attempts", summary.attempts), ("device", status.get("device"))):
+    facts = {
+        "code": code_text(status) if has_begun(status) else "",
+        "name": summary.name,
+        "attempts": summary.attempts,
+    }
+    for key, text in (facts | {"device": status.get("device")}).items():
         if text:
             yield key, str(text)
     yield from _numerics(status.get("numerics", ()))

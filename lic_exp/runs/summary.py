@@ -1,5 +1,6 @@
 """What a run says of itself on the console. Imports no torch."""
 
+import logging
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,6 +14,8 @@ from lic_exp.tracking.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger("lic_exp.runs")
 
 
 def announce(config: RunConfig, run: RunFolder, console: Console) -> None:
@@ -71,3 +74,11 @@ def _means(rows: "pd.DataFrame") -> Table:
         ]
         table.add_row(*cells, exact)
     return table
+
+
+def say(console: Console, text: str) -> None:
+    """A line that is said also where progress is not to be shown: then as a warning."""
+    if console.quiet:
+        log.warning(text)
+    else:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)

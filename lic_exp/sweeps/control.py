@@ -1,12 +1,13 @@
 """Running the cells of a sweep, stopping, trying again and waiting, from any process that sees its folder."""
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from lic_exp import exit_codes
+from lic_exp.config.errors import ConfigError
 from lic_exp.processes import ask_to_stop, is_here, lives
-from lic_exp.runs.removal import check_removable, remove_run
+from lic_exp.runs.removal import check_removable, set_aside
 from lic_exp.saying import say
 from lic_exp.sweeps.folder import Cell, SweepFolder
 from lic_exp.sweeps.launcher import JobQueue, LauncherOptions, launcher_of, options_of
@@ -20,6 +21,7 @@ from lic_exp.sweeps.states import (
     count_text,
     exit_code,
     governing_queue,
+    is_outdated,
     pool_lives,
     states,
 )
@@ -27,14 +29,29 @@ from lic_exp.sweeps.states import (
 LOOK_EVERY_S = 0.5
 
 
-def run_sweep(sweep: SweepFolder, options: LauncherOptions, wanted: Sequence[Cell] | None = None) -> int:
-    """Run what is not done yet, or the `wanted` cells, wherever the options say. Returns the exit code."""
+def run_sweep(
+    sweep: SweepFolder,
+    options: LauncherOptions,
+    wanted: Sequence[Cell] | None = None,
+    *,
+    stale: Literal["keep", "again", "refuse"] = "keep",
+) -> int:
+    """Run what is not done yet, or the `wanted` cells, wherever the options say. Returns the exit code.
+
+    stale: what becomes of cells that are done, but not known to be of the code that there is now. Raises ConfigError
+    where they are to be refused.
+    """
     now = states(sweep)
+    if stale != "keep" and (outdated := [one.cell for one in now.values() if is_outdated(one)]):
+        if stale == "refuse":
+            raise ConfigError([f"trainer.stale=refuse: {_outdated_text(sweep, now)}"])
+        _set_aside(sweep, outdated)
+        now = states(sweep)
     chosen = list(sweep.cells if wanted is None else wanted)
     asked = [cell for cell in chosen if now[cell.signature].state not in FINISHED] if wanted is None else chosen
-    if stale := sum(one.state == "stale" for one in now.values()):
+    if any(is_outdated(one) for one in now.values()):
         say(
-            f"sweep {sweep.name}: {stale} cells are stale: made by other code than there is now, and kept. "
+            f"{_outdated_text(sweep, now)}, and kept. "
             f"python -m lic_exp retry --stale {sweep.name} --runs {sweep.runs} makes them anew"
         )
     if not asked:
@@ -43,6 +60,14 @@ def run_sweep(sweep: SweepFolder, options: LauncherOptions, wanted: Sequence[Cel
     for cell in asked:
         sweep.cancelled(cell).unlink(missing_ok=True)
     return launcher_of(options).run(sweep, options, asked)
+
+
+def _outdated_text(sweep: SweepFolder, now: Mapping[str, CellState]) -> str:
+    stale = sum(one.state == "stale" for one in now.values())
+    unknown = sum(is_outdated(one) for one in now.values()) - stale
+    parts = [f"{stale} cells are stale: made by other code than there is now"] if stale else []
+    parts += [f"of {unknown} cells that are done nothing says which code made them"] if unknown else []
+    return f"sweep {sweep.name}: {'; '.join(parts)}"
 
 
 def cancel(sweep: SweepFolder, cells: Sequence[Cell]) -> list[str]:
@@ -81,14 +106,15 @@ def _stopped(sweep: SweepFolder, state: CellState) -> str:
 def retry(sweep: SweepFolder, cells: Sequence[Cell], *, stale: bool = False, **changes: Any) -> int:
     """Run again what is in trouble or was stopped, and what waits for it. Returns the exit code.
 
-    stale: also what other code has made, from nothing. changes: options of the launcher that are to be others.
+    stale: also what other code has made, or nobody knows which, from nothing. changes: options of the launcher
+    that are to be others.
     """
     now = states(sweep)
     again = [cell for cell in cells if now[cell.signature].state in (*TROUBLE, *INTERRUPTED)]
     options = options_of(sweep, changes) if again or stale else None
     if stale:
-        outdated = [cell for cell in cells if now[cell.signature].state == "stale"]
-        _remove(sweep, outdated)
+        outdated = [cell for cell in cells if is_outdated(now[cell.signature])]
+        _set_aside(sweep, outdated)
         again += outdated
     chosen = {cell.signature for cell in again}
     for cell in sweep.cells:  # in their order a chain's parents come first
@@ -101,12 +127,12 @@ def retry(sweep: SweepFolder, cells: Sequence[Cell], *, stale: bool = False, **c
     return run_sweep(sweep, options, again)
 
 
-def _remove(sweep: SweepFolder, cells: Sequence[Cell]) -> None:
+def _set_aside(sweep: SweepFolder, cells: Sequence[Cell]) -> None:
     for cell in cells:
         check_removable(sweep.run(cell))
     for cell in cells:
-        remove_run(sweep.run(cell).folder)
-        say(f"{cell.label}: removed what other code had made")
+        kept = set_aside(sweep.run(cell).folder)
+        say(f"{cell.label}: not made by the code that there is now, and made anew; what there was is in {kept}")
 
 
 def wait(sweep: SweepFolder, timeout_s: float | None = None) -> int:

@@ -72,7 +72,8 @@ class SweepRequest:
         options = self.options
         for text in self.frozen.merged:
             say(text)
-        return run_sweep(self.write(), options)
+        stale = next(iter(self.frozen.configs.values())).trainer.stale
+        return run_sweep(self.write(), options, stale=stale)
 
 
 @files_unchanged()

@@ -166,7 +166,7 @@ def _manifest(
         "folder": os.getcwd(),
         "path": [os.path.abspath(place) for place in sys.path if place not in _STANDARD],
         "plugins": list(plugins),
-        "code": code_hash(tuple(plugins)),
+        "code": code_hash(plugins=plugins),
         "table": study.table.model_dump() if study else None,
         "cells": [asdict(cell) for cell in cells.values()],
     }

@@ -9,7 +9,7 @@ from typing import Any
 from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
 from lic_exp.processes import lives
-from lic_exp.runs.code_hash import code_hash
+from lic_exp.runs.code_hash import MadeBy, code_state
 from lic_exp.runs.listing import progress
 from lic_exp.runs.lock import run_is_held
 from lic_exp.runs.run import Run, shown_state, shows_life
@@ -28,6 +28,9 @@ RETRIED = tuple(state for state in TROUBLE if state not in ("refused", "diverged
 INTERRUPTED = ("preempted", "cancelled")
 UNBEGUN = ("waiting", "blocked", "created")
 FINISHED = ("done", "stale", "screened_out")
+
+STALE = "made by other code than there is now; `retry --stale` makes it anew"
+UNKNOWN_CODE = "code unknown: nothing says which code made it"
 
 CELL_STATES = (*UNBEGUN, *ACTIVE, *FINISHED, *TROUBLE, *INTERRUPTED)
 
@@ -98,8 +101,8 @@ def state_of(sweep: SweepFolder, cell: Cell) -> CellState:
     if state in UNBEGUN and (damage := sweep.damage(cell)):
         state, reason = "unreadable", damage
     trained = state == "done" or (state == "waiting" and status.get("state") == "done")
-    if trained and _is_stale(sweep, status):
-        state, reason = "stale", "made by other code than there is now; `retry --stale` makes it anew"
+    if trained and (code := _code_state(sweep, status)) != "current":
+        state, reason = ("stale", STALE) if code == "stale" else (state, UNKNOWN_CODE if state == "done" else reason)
     reason = "; ".join(filter(None, (reason, changes_text(status))))
     step, best = progress(run.files, status, status.get("state", "created") if state not in ACTIVE else "running")
     return CellState(
@@ -192,11 +195,9 @@ def may_start(sweep: SweepFolder, cell: Cell, state: Callable[[Cell], str] | Non
     return "others were better at the first rate" if cell.group in lost else None
 
 
-def _is_stale(sweep: SweepFolder, status: Mapping[str, Any]) -> bool:
-    made_by = set(status.get("code") or ())
-    plugins = tuple(sweep.manifest.get("plugins", ()))
-    expected = sweep.manifest.get("snapshot") or code_hash(plugins)
-    return bool(made_by) and expected is not None and made_by != {expected}
+def _code_state(sweep: SweepFolder, status: Mapping[str, Any]) -> MadeBy:
+    """Of a sweep with a copy of the code, that copy is the code there is."""
+    return code_state(status, root=sweep.folder / "code" if sweep.manifest.get("snapshot") else None)
 
 
 def losers(found: Iterable[CellState]) -> set[str]:
@@ -216,6 +217,11 @@ def losers(found: Iterable[CellState]) -> set[str]:
 def _mean_best(members: Sequence[CellState]) -> float:
     values = [one.best for one in members if one.state in FINISHED and one.best is not None]
     return sum(values) / len(values) if len(values) == len(members) else math.inf
+
+
+def is_outdated(one: CellState) -> bool:
+    """Whether a cell is done, and not known to be of the code that there is now."""
+    return one.state == "stale" or (one.state == "done" and one.reason == UNKNOWN_CODE)
 
 
 def eta_s(sweep: SweepFolder, one: CellState) -> float | None:

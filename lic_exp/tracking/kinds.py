@@ -52,8 +52,10 @@ class Numerics(TypedDict, total=False):
 class Status(TypedDict, total=False):
     """status.json. best: an infinity was written before schema 2. ticks: when the process began.
 
-    lock: the number of the lock file by which the process holds the run, null where none does. numerics: each holds up
-    to the next; where the first begins late, what the steps before were made with is not known.
+    lock: the number of the lock file by which the process holds the run, null where none does. code: the hashes of all
+    code that had a part in its training (`lic_exp.runs.code_hash`), null where nobody knows one; parts: those of the
+    latest by part, with the packages that it took from plugins. numerics: each holds up to the next; where the first
+    begins late, what the steps before were made with is not known.
     """
 
     schema_version: Count
@@ -77,6 +79,8 @@ class Status(TypedDict, total=False):
     device: str | None
     code: list[str | None]
     numerics: list[Numerics]
+    parts: dict[str, str]
+    plugins: list[str]
     throughput_key: str | None
     evaluation: str | None
 

@@ -1,6 +1,7 @@
 """One MLflow store for all runs: opened quietly, created once, and asked for the MLflow run of a run folder."""
 
 import importlib
+import json
 import logging
 import os
 import re
@@ -235,17 +236,25 @@ def run_tags(run: RunFolder) -> dict[str, str]:
     except (FileNotFoundError, RecordError):
         environment = {}
     commit, dirty = environment.get("git_commit"), environment.get("git_dirty")
+    status = run.status()
+    made_by = {key: status[key] for key in CODE_KEYS if status.get(key)}
     tags = {
+        CODE_TAG: json.dumps(made_by) if made_by else None,
         "lic_exp.signature": run.signature,
-        SWEEP_TAG: run.status().get("sweep"),
+        SWEEP_TAG: status.get("sweep"),
         "lic_exp.model": component_label(config.get("model")),
         "lic_exp.spectral_reg": component_label(config.get("spectral_reg")),
         "lic_exp.seed": next(seeds, None),
-        "lic_exp.host": run.status().get("host"),
+        "lic_exp.host": status.get("host"),
         "mlflow.source.git.commit": commit,
         DIRTY_TAG: str(dirty).lower() if commit and isinstance(dirty, bool) else None,
     }
     return {name: value for name, value in tags.items() if value is not None}
+
+
+CODE_TAG = "lic_exp.code"
+CODE_KEYS = ("code", "parts", "plugins")
+"""What of a run's status says which code made it."""
 
 
 def _shortened(text: str) -> str:

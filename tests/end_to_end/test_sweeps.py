@@ -273,11 +273,13 @@ def test_a_table_as_one_command_interrupted_and_resumed_fills(tmp_path):
     assert all(text.strip() for text in row.split("|")[1:-1]), "a missing cell is blank"
 
 
-def in_copy(copy, toy_folder, folder, *arguments):
-    """`python launch.py -m ...` with the code of a copy of the checkout."""
+def in_copy(copy, toy_folder, folder, *arguments, command=None):
+    """`python launch.py -m ...`, or another command of python, with the code of a copy of the checkout."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(copy), str(toy_folder)])}
-    command = [sys.executable, str(copy / "launch.py"), "-m", *TOY, *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    words = [str(copy / "launch.py"), "-m", *TOY, *arguments] if command is None else command
+    return subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_code_that_changed_is_shown_and_a_snapshot_does_not_change(toy_folder, tmp_path):
@@ -290,10 +292,21 @@ def test_code_that_changed_is_shown_and_a_snapshot_does_not_change(toy_folder, t
     source.write_text(source.read_text().replace('"""', '"""Another word. ', 1))
     again = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "paths.runs=plain")
     assert "stale" not in again.stderr, "a docstring computes nothing"
-    source.write_text(source.read_text() + "\nANOTHER = 1\n")
+    (copy / "lic_exp" / "models" / "another.py").write_text("ANOTHER = 1\n")
+    again = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "paths.runs=plain")
+    assert "stale" not in again.stderr, "nor does another model"
+    source.write_text(source.read_text().replace("class Trainer:", "class Trainer:\n    ANOTHER = 1\n"))
     again = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "paths.runs=plain")
     assert "2 cells are stale" in again.stderr
+    refused = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "paths.runs=plain", "trainer.stale=refuse")
+    assert refused.returncode == exit_codes.CONFIG
+    assert "trainer.stale=refuse: sweep" in refused.stderr
+    listed = in_copy(copy, toy_folder, tmp_path, command=["-m", "lic_exp", "ls", "--runs", "plain"])
+    assert "2 of these are stale: made by other code than there is now" in listed.stdout
     assert set(shown(find_sweep(None, str(tmp_path / "plain"))).values()) == {"done"}, "by the code of this process"
+    anew = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "paths.runs=plain", "trainer.stale=again")
+    assert anew.returncode == exit_codes.DONE, anew.stderr
+    assert "stale" not in in_copy(copy, toy_folder, tmp_path, "seed=0,1", "paths.runs=plain").stderr
 
     source.write_text("raise RuntimeError('broken meanwhile')\n")
     again = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "hydra.launcher.snapshot=true", "paths.runs=kept")

@@ -3,13 +3,17 @@
 import copy
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lic_exp.runs.code_hash import KIND, code_hash
 from lic_exp.tracking.run_folder import RunFolder, encode_metrics
+
+OTHER_CODE = (f"{KIND}0123456789abcdef",)
+"""Of a run that is stale."""
 
 COMMIT = "4c019a243a92bd4db539302e1b6f3f186ed47050"
 CONFIG: dict[str, Any] = {
@@ -58,15 +62,17 @@ def write_run(
     state: str = "done",
     heartbeat: float | None = None,
     commit: str | None = COMMIT,
+    code: Sequence[str] | None = None,
     images: str | None = None,
     **changes: Any,
 ) -> Path:
-    """A run folder; `changes` are those of `config_of`."""
+    """A run folder; `changes` are those of `config_of`. code: hashes of what made it; None: of the code of now."""
     run, entries = RunFolder(folder), list(entries)
     run.create()
     run.config.write_text(yaml.safe_dump(config_of(**changes), sort_keys=False))
     last = max((entry["step"] for entry in entries), default=0)
-    run.update_status(state=state, attempt=1, reason="", step=last, started=time.time())
+    made_by = [code_hash()] if code is None else list(code)
+    run.update_status(state=state, attempt=1, reason="", step=last, started=time.time(), code=made_by)
     if heartbeat is not None:
         run.status_file.write_text(json.dumps(run.status() | {"heartbeat": heartbeat}))
     run.environment.write_text(json.dumps({"git_commit": commit, "git_dirty": False, "packages": {"torch": "2"}}))

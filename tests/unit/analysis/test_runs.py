@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from checkout import ROOT
-from run_folders import COMMIT, IMAGES, curve, write_run
+from run_folders import IMAGES, OTHER_CODE, curve, write_run
 
 from analysis import run_records, runs
 from analysis.__main__ import main
@@ -36,9 +36,9 @@ def study(tmp_path):
     folder = tmp_path / "runs"
     write_run(folder / "aa00", curve([3.0, 2.0]), images=IMAGES, name="first", tags=["pilot", "gpu"])
     write_run(folder / "ab00", curve([3.0, math.nan]), seed=1, criterion__lmbda=0.05, spectral_reg___target_="a.B")
-    write_run(folder / "ba00", curve([3.0]), state="diverged", commit="f" * 40)
+    write_run(folder / "ba00", curve([3.0]), state="diverged", code=OTHER_CODE)
     write_run(folder / "bb00", curve([3.0]), state="running", heartbeat=time.time() - 1000)
-    write_run(folder / "bc00", state="failed", commit=None)
+    write_run(folder / "bc00", state="failed", code=["0123456789abcdef"])
     return folder
 
 
@@ -70,12 +70,13 @@ def test_a_real_run_is_read_as_the_platform_reads_it(small_run):
 
 
 def test_every_run_is_visible_with_its_state(study):
-    read = load_runs(study, code="4c019a2")
+    read = load_runs(study)
     states = dict(zip(read.runs["signature"], read.runs["state"], strict=True))
     assert states == {"aa00": "done", "ab00": "done", "ba00": "diverged", "bb00": "silent", "bc00": "failed"}
-    assert list(read.runs["stale"]) == [False, False, True, False, True]
+    assert list(read.runs["code"]) == ["current", "current", "stale", "current", "unknown"]
+    assert list(read.runs["stale"]) == [False, False, True, False, False]
     assert list(read.problems["signature"]) == ["ba00", "bb00", "bc00"]
-    assert not load_runs(study).runs["stale"].any()
+    assert list(read.problems["code"]) == ["stale", "current", "unknown"]
 
 
 def test_config_keys_are_columns_that_tell_null_from_absent(study):
@@ -345,9 +346,9 @@ def test_an_mlflow_store_tells_the_same(study):
     client.log_batch(sent.info.run_id, metrics=points)
     client.set_tag(sent.info.run_id, STATE_TAG, "done")
     client.log_artifact(sent.info.run_id, str(folder.eval / "images.csv"), "eval")
-    stored, read = load_runs(f"{study}/mlflow.db", code=COMMIT), load_runs(folder.root)
+    stored, read = load_runs(f"{study}/mlflow.db"), load_runs(folder.root)
     assert list(stored.runs["signature"]) == ["aa00"]
-    same = ["state", "lmbda", "seed", "name", "tags", "model", "git_commit", "stale", "optimizer.betas", "step"]
+    same = ["state", "lmbda", "seed", "name", "tags", "model", "git_commit", "code", "optimizer.betas", "step"]
     assert stored.runs[same].iloc[0].to_dict() == read.runs[same].iloc[0].to_dict()
     columns = ["metric", "step", "value"]
     assert sorted(stored.metrics[columns].itertuples(index=False)) == sorted(

@@ -129,7 +129,6 @@ def test_runs_that_were_made_with_blank_texts_can_still_be_read():
         find_sweep,
         lambda blank: find_config(blank, "runs"),
         analysis.load_runs,
-        lambda blank: analysis.load_runs(".", code=blank),
         analysis.load_curve,
         lambda blank: analysis.load_curve(f"kodak/vtm_18.0,{blank}"),
         lambda blank: analysis.load_curve(["kodak/vtm_18.0", blank]),

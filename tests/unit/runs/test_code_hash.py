@@ -1,26 +1,36 @@
 """What a code hash sees, and what it does not."""
 
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from checkout import copy_checkout
 
-from lic_exp.runs.code_hash import _read
+from lic_exp.runs.code_hash import KIND, PLATFORM, changed_parts, code_hash, code_parts, code_state
+from lic_exp.runs.reached import Sources, meanings
 
-HASH = "from lic_exp.runs.code_hash import code_hash; print(code_hash())"
+COMPONENTS = (
+    "lic_exp.models.compressai_zoo.Hyperprior",
+    "lic_exp.spectral_reg.intra_scale.IntraScale",
+    "lic_exp.optimizers.factories.adam",
+    "lic_exp.training.criterion.MSE",
+    "lic_exp.data.sources.Folder",
+)
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_checkout(tmp_path_factory.mktemp("checkout"), "lic_exp", "conf")
+    return copy_checkout(tmp_path_factory.mktemp("checkout"), "lic_exp")
 
 
-def hash_of(checkout: Path) -> str:
-    done = subprocess.run([sys.executable, "-c", HASH], cwd=checkout, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+def hash_of(checkout: Path) -> str | None:
+    return code_hash(COMPONENTS, root=checkout)
+
+
+@pytest.fixture(scope="module")
+def unchanged(checkout: Path) -> str | None:
+    return hash_of(checkout)
 
 
 @pytest.fixture
@@ -29,7 +39,9 @@ def changed(checkout: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(checkout, tmp_path / "changed"))
 
 
-def test_another_name_of_a_file_and_a_definition_that_moves_change_nothing(checkout: Path, changed: Path) -> None:
+def test_another_name_of_a_file_and_a_definition_that_moves_change_nothing(
+    unchanged: str | None, changed: Path
+) -> None:
     (changed / "lic_exp/ops/bounds.py").rename(changed / "lic_exp/ops/limits.py")
     for path in changed.rglob("*.py"):
         text = path.read_text()
@@ -39,51 +51,201 @@ def test_another_name_of_a_file_and_a_definition_that_moves_change_nothing(check
     (first, _, rest) = tail.partition("\n\n\ndef ")
     metrics.write_text(f"{head}\n\n\ndef {rest}\n\n\ndef {first}\n")
 
-    assert hash_of(changed) == hash_of(checkout)
+    assert hash_of(changed) == unchanged
 
 
-def test_words_change_nothing(checkout: Path, changed: Path) -> None:
-    metrics = changed / "lic_exp/metrics.py"
-    metrics.write_text(metrics.read_text().replace('"""', '"""Said otherwise: ', 1) + "\n\n# A remark.\n")
+def _appended(file: str, text: str) -> Callable[[Path], None]:
+    def change(checkout: Path) -> None:
+        path = checkout / "lic_exp" / file
+        path.write_text((path.read_text() if path.is_file() else "") + text)
 
-    assert hash_of(changed) == hash_of(checkout)
-
-
-@pytest.mark.parametrize("file", ["metrics.py", "runs/preflight.py", "data/sampling.py", "models/hpcm/partition.py"])
-def test_what_computes_is_seen_wherever_it_lies(checkout: Path, changed: Path, file: str) -> None:
-    path = changed / "lic_exp" / file
-    path.write_text(path.read_text() + "\n\nADDED = 1\n")
-
-    assert hash_of(changed) != hash_of(checkout)
+    return change
 
 
-@pytest.mark.parametrize("file", ["cli/ls.py", "sweeps/plan.py"])
-def test_what_starts_and_shows_runs_is_not(checkout: Path, changed: Path, file: str) -> None:
-    path = changed / "lic_exp" / file
-    path.write_text(path.read_text() + "\n\nADDED = 1\n")
+def _replaced(file: str, before: str, after: str) -> Callable[[Path], None]:
+    def change(checkout: Path) -> None:
+        path = checkout / "lic_exp" / file
+        assert before in path.read_text()
+        path.write_text(path.read_text().replace(before, after, 1))
 
-    assert hash_of(changed) == hash_of(checkout)
+    return change
 
 
-IMPORTS = {
-    "another definition by the same name": ("from .parts import one as part", "from .parts import two as part", False),
-    "within a function": (
-        "def f():\n    from mine.parts import one as p",
-        "def f():\n    from mine.parts import two as p",
-        False,
+def _all_of(*changes: Callable[[Path], None]) -> Callable[[Path], None]:
+    return lambda checkout: [change(checkout) for change in changes] and None
+
+
+MODEL = '"""A model."""\n\nfrom lic_exp.models.base import Codec\n\n\nclass Another(Codec):\n    N = 3\n'
+NOTHING = {
+    "words, in all kinds of places": _all_of(
+        _replaced("metrics.py", '"""', '"""Said otherwise: '),
+        _appended("metrics.py", "\n\n# A remark.\n"),
+        _replaced("training/criterion.py", '"""', '"""Otherwise. '),
     ),
-    "the same from elsewhere": ("from .parts import one as part", "from mine.moved.parts import one as part", True),
-    "a further name": ("from .parts import one", "from .parts import one, two", True),
-    "a name for itself": ("from .parts import one", "from .parts import one as one", True),
+    "a model, a command, a test of a sweep": _all_of(
+        _appended("models/another.py", MODEL),
+        _appended("cli/another.py", 'SUMMARY = "another"\n'),
+        _appended("sweeps/plan.py", "\n\nADDED = 1\n"),
+    ),
+    "a definition that nothing uses": _all_of(
+        *(_appended(file, "\n\nADDED = 1\n") for file in ("metrics.py", "runs/train.py", "data/sampling.py")),
+        _appended("training/criterion.py", "\n\nclass Another:\n    pass\n"),
+    ),
+    "components that the run did not choose": _all_of(
+        _replaced("optimizers/muon.py", "def ", "def _unused() -> None: ...\n\n\ndef "),
+        _appended("models/hpcm/codec.py", "\n\nprint(1)\n"),
+    ),
+    "what reads configs, keeps files and tells people": _all_of(
+        _replaced("config/errors.py", "def ", "def _unused() -> None: ...\n\n\ndef "),
+        _replaced("tracking/run_folder.py", "DEAD_AFTER_S = ", "DEAD_AFTER_S = 1.0 + "),
+    ),
 }
 
 
-@pytest.mark.parametrize("what", IMPORTS)
-def test_what_an_import_calls_otherwise_counts_and_its_place_does_not(tmp_path: Path, what: str) -> None:
-    before, after, same = IMPORTS[what]
-    path, other = tmp_path / "a.py", tmp_path / "b.py"
-    path.write_text(f"{before}\n")
-    other.write_text(f"{after}\n")
-    own = frozenset(["lic_exp", "mine"])
+@pytest.mark.parametrize("what", NOTHING)
+def test_what_computes_nothing_of_the_run_changes_nothing(unchanged: str | None, changed: Path, what: str) -> None:
+    NOTHING[what](changed)
 
-    assert (_read(path, own).meanings == _read(other, own).meanings) is same
+    assert hash_of(changed) == unchanged
+
+
+SEEN = {
+    "the criterion": _replaced("training/criterion.py", "255", "254"),
+    "what the criterion measures by": _replaced("metrics.py", "return ", "return 2 * "),
+    "how images are drawn": _replaced("data/sampling.py", "def below(", "@staticmethod\ndef below("),
+    "a function far below": _replaced("ops/dct.py", "def hard_mask(", "@staticmethod\ndef hard_mask("),
+    "the model": _replaced("models/compressai_zoo.py", "class Hyperprior(", "class Hyperprior(object, "),
+    "the evaluator": _replaced("evaluation/evaluator.py", "GIVE_UP_AFTER = ", "GIVE_UP_AFTER = 1 + "),
+    "the loop": _replaced("training/trainer.py", "class Trainer:", "class Trainer:\n    ADDED = 1\n"),
+    "what is done when a module is imported": _appended("training/criterion.py", "\n\nprint(1)\n"),
+}
+
+
+@pytest.mark.parametrize("what", SEEN)
+def test_what_computes_is_seen_wherever_it_lies(unchanged: str | None, changed: Path, what: str) -> None:
+    SEEN[what](changed)
+
+    assert hash_of(changed) not in (unchanged, None)
+
+
+MINE = "class Mine:\n    def f(self, part: Kind = 1):\n        return part_of(part)\n"
+USES = {
+    "another definition by the same name": (
+        "from .parts import one as part_of",
+        "from .parts import two as part_of",
+        False,
+    ),
+    "another of a library": ("from math import sin as part_of", "from math import cos as part_of", False),
+    "by way of a module": (
+        "from mine import parts\npart_of = parts.one",
+        "from mine import parts\npart_of = parts.two",
+        False,
+    ),
+    "the same by a star": ("from .parts import one as part_of", "from .named import *", True),
+    "the same from elsewhere": ("from .parts import one as part_of", "from mine.moved import one as part_of", True),
+    "a further name": ("from .parts import one as part_of", "from .parts import two, one as part_of", True),
+    "an annotation": ("from .parts import one as part_of", "from .parts import one as part_of, two as Kind", True),
+    "under a condition": (
+        "from .parts import one as part_of",
+        "from .parts import one as part_of\nif part_of(1):\n    from .parts import two as part_of",
+        False,
+    ),
+    "an import for the type check": (
+        "from .parts import one as part_of",
+        "from typing import TYPE_CHECKING\nfrom .parts import one as part_of\nif TYPE_CHECKING:\n    import a",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", USES)
+def test_what_a_name_means_counts_and_its_place_does_not(tmp_path: Path, what: str) -> None:
+    found = []
+    for folder, head in zip(("a", "b"), USES[what][:2], strict=True):
+        package = tmp_path / folder / "mine"
+        package.mkdir(parents=True)
+        one = "def one(x):\n    return x\n"
+        (package / "__init__.py").touch()
+        (package / "parts.py").write_text(f"{one}\n\ndef two(x):\n    return 2 * x\n")
+        (package / "moved.py").write_text(one)
+        (package / "named.py").write_text("from .parts import one as part_of\n")
+        (package / "model.py").write_text(f"{head}\n\n{MINE}")
+        found.append(meanings("mine.model.Mine", Sources(frozenset(["mine"]), root=tmp_path / folder)))
+
+    assert None not in found
+    assert (found[0] == found[1]) is USES[what][2]
+
+
+REGISTERED = {
+    "by a decorator of the definition's own": "@made.register\ndef _(x: int):\n    return {}\n",
+    "by a library's decorator": "import library\n@library.register_kernel('x')\ndef _(x):\n    return {}\n",
+    "in a loop": "for one in (1, 2):\n    made.table[one] = {}\n",
+    "under a name that nobody uses": "with made.table as unused:\n    unused.append({})\n",
+    "by a call": "made.table.append({})\n",
+}
+
+
+@pytest.mark.parametrize("how", REGISTERED)
+def test_what_is_handed_over_without_a_name_counts(tmp_path: Path, how: str) -> None:
+    found = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        head = "from functools import singledispatch\n\n\n@singledispatch\ndef made(x):\n    return x\n\n\n"
+        (folder / "handed.py").write_text(head + REGISTERED[how].format(number))
+        found.append(meanings("handed.made", Sources(frozenset(["handed"]), root=folder)))
+    assert None not in found
+    assert found[0] != found[1]
+
+
+def test_what_is_local_to_a_function_is_no_definition_of_its_module(tmp_path: Path) -> None:
+    text = "def scale():\n    return {}\n\n\ndef made(x):\n    scale = 2\n    return [scale * y for y in x]\n"
+    found = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "local.py").write_text(text.format(number))
+        found.append(meanings("local.made", Sources(frozenset(["local"]), root=folder)))
+    assert found[0] == found[1] is not None
+
+
+NOW = code_hash(COMPONENTS)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ([NOW], "current"),
+        ([f"{KIND}0123456789abcdef"], "stale"),
+        ([f"{KIND}0123456789abcdef", NOW], "stale"),
+        (["0123456789abcdef"], "unknown"),
+        (["0123456789abcdef", NOW], "unknown"),
+        ([None], "unknown"),
+        ([], "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_the_code_of_a_run_is_that_of_now_or_another_or_unknown(code: list[str | None] | None, expected: str) -> None:
+    status = {"parts": code_parts(COMPONENTS), "plugins": []} | ({} if code is None else {"code": code})
+    assert code_state(status) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda parts: parts, []),
+        (lambda parts: parts | {COMPONENTS[0]: "0123456789abcdef"}, [COMPONENTS[0]]),
+        (lambda parts: parts | dict.fromkeys((PLATFORM, COMPONENTS[3]), "other"), [PLATFORM, COMPONENTS[3]]),
+    ],
+)
+def test_which_part_of_the_code_is_other_is_known(
+    change: Callable[[dict[str, str]], dict[str, str]], expected: list[str]
+) -> None:
+    parts = code_parts(COMPONENTS)
+    assert parts is not None
+    assert changed_parts({"parts": change(parts)}) == expected
+
+
+def test_a_component_that_is_gone_leaves_the_code_unknown() -> None:
+    status = {"code": [NOW], "parts": {"nowhere.to.be.Found": "ab"}, "plugins": ["nowhere"]}
+    assert code_state(status) == "unknown"

@@ -7,8 +7,6 @@ import subprocess
 
 import pytest
 
-from analysis.comparable import code_flags
-from analysis.runs import load_runs
 from lic_exp.runs import checkout, provenance
 from lic_exp.runs.checkout import NO_CHECKOUT, CheckoutState, checkout_of, checkout_state, git
 from lic_exp.runs.provenance import ORIGIN, code_state, origin, record_environment, record_origin
@@ -270,27 +268,25 @@ def test_a_copy_of_the_code_has_the_commit_and_the_diff_of_its_origin(here, tmp_
 
 
 READ = {
-    "clean": ({"git_commit": "c0ffee", "git_dirty": False}, "c0ffee", "false", 0),
+    "clean": ({"git_commit": "c0ffee", "git_dirty": False}, "c0ffee", "false"),
     "dirty": (
         {"git_commit": "c0ffee", "git_dirty": True, "git_left_out": ["pack/w.pt", "x"]},
         "c0ffee, with uncommitted changes: git.diff, without pack/w.pt, x",
         "true",
-        1,
     ),
     "changes not known": (
         {"git_commit": "c0ffee", "git_dirty": None, "git_problem": "git: fatal: index"},
         "c0ffee, uncommitted changes not known: git: fatal: index",
         None,
-        1,
     ),
-    "refused": ({"git_commit": None, "git_dirty": None, "git_problem": REFUSAL}, f"not known: {REFUSAL}", None, 1),
-    "as earlier": ({"git_commit": None, "git_dirty": False}, "not known: not run from a checkout", None, 1),
+    "refused": ({"git_commit": None, "git_dirty": None, "git_problem": REFUSAL}, f"not known: {REFUSAL}", None),
+    "as earlier": ({"git_commit": None, "git_dirty": False}, "not known: not run from a checkout", None),
 }
 
 
 @pytest.mark.parametrize("which", READ)
 def test_whoever_reads_it_takes_nothing_unknown_for_clean(make_run, which):
-    environment, shown, tag, flags = READ[which]
+    environment, shown, tag = READ[which]
     folder = make_run("aaaa")
     plugins = {"mine": {"git_commit": None, "git_dirty": None, "git_problem": NO_CHECKOUT}}
     (folder / "environment.json").write_text(json.dumps(environment | {"plugins": plugins}))
@@ -298,7 +294,6 @@ def test_whoever_reads_it_takes_nothing_unknown_for_clean(make_run, which):
     assert told["git commit"] == shown
     assert told["git commit of mine"] == f"not known: {NO_CHECKOUT}"
     assert run_tags(RunFolder(folder)).get("lic_exp.git_dirty") == tag
-    assert len(code_flags(load_runs("runs"))) == flags
 
 
 @pytest.mark.parametrize("order", ["--assume-unchanged", "--skip-worktree"])
