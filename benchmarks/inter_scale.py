@@ -60,7 +60,8 @@ class Training:
             split, lambda groups: instantiate(config.optimizer.component, "optimizer", groups), lr_factors={}, **rates
         )
         options = building.options_of(StepOptions, config.trainer)
-        self.stepper, self.device, self.step = Stepper(self.objective, optimizers, options, device), device, 0
+        self.stepper = Stepper(self.objective, optimizers, options, device, config.seed)
+        self.device, self.step = device, 0
 
     def run(self, batch: Batch, steps: int) -> float:
         """Seconds of so many steps."""

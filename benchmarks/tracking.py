@@ -104,6 +104,7 @@ def trainer_of(config: RunConfig, folder: Path, recorder: Recorder) -> Trainer:
         building.options_of(StepOptions, config.trainer),
         building.options_of(TrainerOptions, config.trainer),
         CPU,
+        config.seed,
     )
 
 

@@ -58,6 +58,14 @@ def times_written(tensor: "Tensor") -> int:
     return 0 if tensor.is_inference() else int(tensor._version)
 
 
+def is_compiled(module: "torch.nn.Module") -> bool:
+    """Whether `Module.compile` was called on it.
+
+    Why: nothing public tells.
+    """
+    return module._compiled_call_impl is not None
+
+
 def can_skip_on_device(optimizer: "torch.optim.Optimizer") -> bool:
     """Whether `step_unless` works.
 

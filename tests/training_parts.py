@@ -34,6 +34,7 @@ from lic_exp.training.variable_rate import VariableRate
 
 CPU = torch.device("cpu")
 RUN = "0123456789abcdef"
+SEED = 5
 
 adam = partial(factories.adam, lr=1e-3, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.0)
 
@@ -313,6 +314,7 @@ def trainer(
         stepping or step_options(),
         options(**changes),
         CPU,
+        SEED,
         should_stop,
     )
 

@@ -1,9 +1,6 @@
 """Which image, which crop, which flip: a pure function of (seed, epoch, index). Imports no torch.
 
-Every draw comes from Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), keyed by
-the seed, with the counter (block, index, epoch, purpose): distinct samples have distinct counters, so no sample needs
-the draws of an earlier one, and neither the number of workers nor a resumed run can change what is drawn. Only the
-generator's raw 64-bit words are used: NumPy guarantees their stream (NEP 19), not that of `Generator`'s methods.
+Every sample has a stream of its own (`lic_exp.random_streams`), so none needs the draws of an earlier one.
 """
 
 from bisect import bisect_right
@@ -15,18 +12,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-_SAMPLE, _PERMUTATION = 0, 1
-
-
-def raw_words(count: int, *, seed: int, purpose: int, epoch: int, index: int) -> NDArray[np.uint64]:
-    """`count` random 64-bit words that belong to this seed, purpose, epoch and index alone."""
-    words: NDArray[np.uint64] = np.random.Philox(key=seed, counter=[0, index, epoch, purpose]).random_raw(count)
-    return words
-
-
-def below(limit: int, word: int) -> int:
-    """A random integer in [0, limit) from a 64-bit word, uniform up to limit / 2^64."""
-    return word * limit >> 64
+from lic_exp.random_streams import Purpose, below, raw_words
 
 
 @dataclass(frozen=True)
@@ -46,7 +32,7 @@ class Draw:
 @lru_cache(maxsize=2)
 def permutation(n: int, *, seed: int, epoch: int, pass_: int) -> NDArray[np.intp]:
     """The order of n images in one pass of an epoch. Two are kept, since a batch may straddle two passes."""
-    return np.argsort(raw_words(n, seed=seed, purpose=_PERMUTATION, epoch=epoch, index=pass_), kind="stable")
+    return np.argsort(raw_words(n, seed=seed, purpose=Purpose.ORDER, major=epoch, minor=pass_), kind="stable")
 
 
 class Sampler:
@@ -66,7 +52,7 @@ class Sampler:
     def draw(self, epoch: int, index: int) -> Draw:
         """Sample `index` of `epoch`, both counted from 0 without bound."""
         row, column, flip, group, member = raw_words(
-            5, seed=self._seed, purpose=_SAMPLE, epoch=epoch, index=index
+            5, seed=self._seed, purpose=Purpose.SAMPLE, major=epoch, minor=index
         ).tolist()
         image = self._by_weight(group, member) if len(self._sizes) > 1 else self._by_pass(epoch, index)
         return Draw(image, row, column, flip=bool(flip >> 63))

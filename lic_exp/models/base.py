@@ -126,7 +126,8 @@ class Codec(nn.Module):
     def forward(self, x: Tensor) -> CodecOutput:
         """Estimate: x (B, 3, H, W) in [0, 1], sides multiples of `facts.downsampling_factor`.
 
-        In train mode quantisation is relaxed (noise or straight-through); in eval mode latents are rounded.
+        In train mode quantisation is relaxed (noise, from a `lic_exp.models.noise.Noise`, or straight-through); in eval
+        mode latents are rounded.
         """
         raise NotImplementedError
 

@@ -6,9 +6,7 @@ that run in float32 under autocast.
 """
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,13 +15,14 @@ from torch import Tensor, nn
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*torch.jit.*")
     from compressai import models as zoo
-    from compressai.entropy_models import EntropyBottleneck, EntropyModel, GaussianConditional
+    from compressai.entropy_models import EntropyBottleneck, GaussianConditional
     from compressai.layers import MaskedConv2d
     from compressai.models.base import CompressionModel
 
 from lic_exp.capabilities import CodecFacts, signed_as
 from lic_exp.models import compressai_coding as coder
 from lic_exp.models.base import Codec, CodecOutput, CodingPart, Compressed
+from lic_exp.models.compressai_entropy import adopt_entropy_models, refusing_what_never_ends
 from lic_exp.ops.precision import default_dtype, widened
 from lic_exp.option_types import PositiveInt
 from lic_exp.private_interfaces import serially_coded
@@ -32,51 +31,6 @@ from lic_exp.private_interfaces import serially_coded
 def bits_of(likelihoods: Tensor) -> Tensor:
     """-log2 of probabilities, float32 or wider; CompressAI bounds them below by 1e-9."""
     return -torch.log2(widened(likelihoods))
-
-
-@contextmanager
-def _refusing_what_never_ends(codec: nn.Module) -> Iterator[None]:
-    """Inside, the entropy models of a codec raise CodingError instead of handing such to CompressAI's coder.
-
-    As floating-point numbers: those beyond int32 become any symbols, and NaN becomes one that passes for a finite one.
-    """
-    models = [module for module in codec.modules() if isinstance(module, EntropyModel)]
-    try:
-        for model in models:
-            _check_what_is_coded(model)
-        yield
-    finally:
-        for model in models:
-            for name in ("quantize", "dequantize", "build_indexes"):
-                vars(model).pop(name, None)
-
-
-def _check_what_is_coded(model: Any) -> None:
-    """Let one entropy model, until its attributes are removed, check what goes into symbols and table rows."""
-    quantize, dequantize = model.quantize, model.dequantize
-
-    def checked(inputs: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
-        if mode == "symbols":
-            coder.check_symbols(inputs if means is None else inputs - means)
-        symbols: Tensor = quantize(inputs, mode, means)
-        return symbols
-
-    def restored(inputs: Tensor, means: Tensor | None = None, dtype: torch.dtype = torch.float) -> Tensor:
-        if means is not None:
-            coder.check_moments(means, "means")
-        values: Tensor = dequantize(inputs, means, dtype)
-        return values
-
-    model.quantize, model.dequantize = checked, restored
-    if isinstance(model, GaussianConditional):
-        build_indexes: Any = model.build_indexes
-
-        def rows(scales: Tensor) -> Tensor:
-            coder.check_moments(scales, "scales")
-            indexes: Tensor = build_indexes(scales)
-            return indexes
-
-        model.build_indexes = rows
 
 
 class ZooCodec(Codec):
@@ -103,6 +57,10 @@ class ZooCodec(Codec):
     context_prediction: MaskedConv2d
     entropy_parameters: nn.Module
 
+    def __init__(self, **channels: int) -> None:
+        super().__init__(**channels)
+        adopt_entropy_models(self)
+
     def estimate(self, y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """y_hat and the likelihoods {"y", "z"} of the analysed image; all float32 or wider."""
         raise NotImplementedError
@@ -116,7 +74,7 @@ class ZooCodec(Codec):
 
     def compress(self, x: Tensor) -> Compressed:
         """`Codec.compress`. Raises CodingError for latents, scales or means that CompressAI's coder would hang on."""
-        with _refusing_what_never_ends(self):
+        with refusing_what_never_ends(self):
             coded = self.zoo.compress(self, x)
         return Compressed(coded["strings"], tuple(coded["shape"]), state=x)
 
@@ -127,7 +85,7 @@ class ZooCodec(Codec):
         positions = (self.facts.downsampling_factor // 16) ** 2 * height * width
         most = positions * self.entropy_bottleneck.channels + positions * getattr(self, "M", 0)
         strings = [[coder.with_margin(string, most) for string in kind] for kind in compressed.strings]
-        with _refusing_what_never_ends(self):
+        with refusing_what_never_ends(self):
             decoded: Tensor = self.zoo.decompress(self, strings, compressed.shape)["x_hat"]
         return decoded
 
@@ -237,7 +195,7 @@ class AutoregressiveCodec(ZooCodec):
         return y_hat, {"y": y_likelihoods, "z": z_likelihoods}
 
     def compress(self, x: Tensor) -> Compressed:
-        with _refusing_what_never_ends(self), serially_coded(self) as images:
+        with refusing_what_never_ends(self), serially_coded(self) as images:
             coded = self.zoo.compress(self, x)
         y_hat = torch.cat([F.pad(padded, (-padding,) * 4) for padded, padding in images])
         return Compressed(coded["strings"], tuple(coded["shape"]), state=y_hat)

@@ -18,6 +18,7 @@ from rich.console import Console
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.ops.precision import switches
+from lic_exp.random_streams import RANDOM_STREAMS
 from lic_exp.records import RecordError
 from lic_exp.tracking.kinds import Numerics
 from lic_exp.tracking.numerics import changes, different, gone_on, in_force
@@ -40,6 +41,7 @@ def numerics(config: RunConfig, device: torch.device, step: int = 0) -> Numerics
         "compile": config.trainer.compile,
         "torch": str(torch.__version__),
         "world_size": torch.distributed.get_world_size() if _is_distributed() else 1,
+        "random_streams": RANDOM_STREAMS,
     }
     if device.type == "cuda":
         found |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}

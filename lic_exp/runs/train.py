@@ -101,6 +101,7 @@ def train(
             building.options_of(StepOptions, config.trainer),
             building.options_of(TrainerOptions, config.trainer),
             device,
+            config.seed,
             heart.asked_to_stop,
         )
         if config.trainer.try_step:

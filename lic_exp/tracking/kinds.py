@@ -25,7 +25,7 @@ class Numerics(TypedDict, total=False):
     from_step: steps done when it began to hold. device: "cpu" or "cuda"; device_name: the processor's. threads: of the
     CPU. instructions: those that torch uses of a CPU. torch, cuda, cudnn: versions. matmul, convolutions: how float32
     is multiplied, as torch calls it. deterministic, cudnn_deterministic, cudnn_benchmark, mkldnn: torch's switches.
-    world_size: processes that train together.
+    world_size: processes that train together. random_streams: `lic_exp.random_streams`; 1 where it is not said.
     """
 
     from_step: Required[Count]
@@ -46,6 +46,7 @@ class Numerics(TypedDict, total=False):
     cudnn_benchmark: bool
     mkldnn: bool
     world_size: Count
+    random_streams: Count
 
 
 @with_config(RECORD)

@@ -12,11 +12,21 @@ def in_force(history: Sequence[Numerics], step: int) -> Numerics | None:
     return next((one for one in reversed(history) if one["from_step"] < step), None)
 
 
+UNSAID = {"random_streams": 1}
+"""What records of earlier versions, which do not say so, were made with."""
+
+NOTES = {"random_streams": " (an earlier version of this package drew qualities and noise otherwise)"}
+
+
 def different(before: Numerics, now: Numerics) -> list[str]:
     """In words, key by key, what is otherwise now; left out is what one of them does not say, as of another version."""
     here: dict[str, Any] = dict(now)
-    was = {key: value for key, value in before.items() if key in here and key != "from_step"}
-    return [f"{key} {_said(here[key])}, not {_said(value)}" for key, value in was.items() if here[key] != value]
+    was = {key: value for key, value in (UNSAID | dict(before)).items() if key in here and key != "from_step"}
+    return [
+        f"{key} {_said(here[key])}, not {_said(value)}{NOTES.get(key, '')}"
+        for key, value in was.items()
+        if here[key] != value
+    ]
 
 
 def gone_on(history: Sequence[Numerics], step: int, now: Numerics) -> list[Numerics]:

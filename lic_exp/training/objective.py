@@ -1,8 +1,9 @@
 """Codec, criterion and regularizers as one module, so that wrappers (compile, data parallel) see a single forward."""
 
+import torch
 from torch import Tensor, nn
 
-from lic_exp.models.base import Codec, CodecOutput
+from lic_exp.models.base import Codec
 from lic_exp.progress import Progress
 from lic_exp.spectral_reg.base import SpectralRegularizer
 from lic_exp.training.criterion import RateDistortion
@@ -15,8 +16,8 @@ class Objective(nn.Module):
     """What a training step minimises.
 
     A batch passes the regularizers' `transform_batch` in order, the codec, the criterion, and collects the
-    regularizers' penalties. A criterion of variable rates draws one per image, of which the codec is told the quality
-    and the criterion the lmbda. Regularizers are children beside the codec, never inside it: the codec's state dict
+    regularizers' penalties. Of a criterion of variable rates the codec is told each image's quality and the criterion
+    its lmbda. Regularizers are children beside the codec, never inside it: the codec's state dict
     has none of their keys.
     """
 
@@ -31,12 +32,27 @@ class Objective(nn.Module):
         for regularizer in self.spectral_regularizers():
             regularizer.set_progress(progress)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Scalar terms of the batch x (B, 3, H, W) in [0, 1]; "loss" is the one to be differentiated."""
+    def draw(self, shares: Tensor) -> tuple[Tensor, ...]:
+        """What `forward` takes for each image beside x, (B,) each, of random numbers (B,) float64 in [0, 1).
+
+        Quality and lmbda where the criterion has several; nothing otherwise. Outside of what gets compiled.
+        """
+        if not isinstance(self.criterion, VariableRate):
+            return ()
+        return self.criterion.drawn(shares, variable(self.codec).max_quality)
+
+    def forward(self, x: Tensor, *drawn: Tensor) -> dict[str, Tensor]:
+        """Scalar terms of the batch x (B, 3, H, W) in [0, 1]; "loss" is the one to be differentiated.
+
+        drawn: what `draw` gives; without it, it is made of torch's global generator.
+        """
+        if not drawn and isinstance(self.criterion, VariableRate):
+            drawn = tuple(values.to(x.device) for values in self.draw(torch.rand(len(x), dtype=torch.float64)))
+        quality, lmbda = drawn[:1], drawn[1:]
         target = x
         for regularizer in self.spectral_regularizers():
             x, target = regularizer.transform_batch(x, target)
-        output, lmbda = self._code(x)
+        output = self.codec(x, *quality)
         terms: dict[str, Tensor] = self.criterion(output, target, *lmbda)
         for name, regularizer in zip(self.regularizers, self.spectral_regularizers(), strict=True):
             penalty = regularizer.penalty(output)
@@ -44,14 +60,6 @@ class Objective(nn.Module):
                 penalty = regularizer.weigh(penalty, output, terms)
                 terms |= {f"{name}_penalty": penalty.detach(), "loss": terms["loss"] + penalty}
         return terms
-
-    def _code(self, x: Tensor) -> tuple[CodecOutput, tuple[Tensor, ...]]:
-        """The codec's output for x, and the images' lmbda (B,) where each has its own."""
-        if not isinstance(self.criterion, VariableRate):
-            return self.codec(x), ()
-        drawn = self.criterion.draw(len(x), variable(self.codec).max_quality)
-        quality, lmbda = (values.to(x.device) for values in drawn)
-        return self.codec(x, quality), (lmbda,)
 
     def after_validation(self, now: float, best: float, step: int) -> None:
         """Tell the regularizers what a validation gave, and what the best before it."""

@@ -1,5 +1,6 @@
 """One optimizer step: forward, backward, clip, check, update; with the options that trade exactness for speed."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,9 @@ from torch import Tensor
 from lic_exp.data.loading import Batch
 from lic_exp.divergence import DivergedError
 from lic_exp.optimizers.groups import NET, REGULARIZER, Optimizers, clip_gradients
+from lic_exp.private_interfaces import is_compiled
 from lic_exp.progress import Progress
+from lic_exp.training.draws import Draws
 from lic_exp.training.objective import Objective
 
 Precision = Literal["float32", "bf16", "fp16"]
@@ -59,13 +62,15 @@ class Stepper:
     is gated on the device (optimizers that support it skip it when told that it is not finite) and `take_pending`
     tells what was skipped when a log is due anyway. A skipped step leaves weights, moments and buffers as they were.
 
+    seed: what the images of a step are given at random follows from it and from the step (`lic_exp.training.draws`).
     dropped: how many updates the loss scaler of fp16 has dropped, because what it had scaled was not finite.
     """
 
     def __init__(
-        self, objective: Objective, optimizers: Optimizers, options: StepOptions, device: torch.device
+        self, objective: Objective, optimizers: Optimizers, options: StepOptions, device: torch.device, seed: int
     ) -> None:
         self.objective = objective
+        self.draws = Draws(objective.codec, seed)
         self.optimizers = optimizers
         self.options = options
         self.device = device
@@ -79,7 +84,7 @@ class Stepper:
         self.optimizers.zero_grad()
         self.objective.set_progress(progress)
         former = self._buffers()
-        terms = self._backward(batch.x)
+        terms = self._backward(batch.x, progress.step)
         norms = self._clip()
         # The scaler makes infinite gradients of what it scales now and then, and skips them without a word.
         own = (NET, REGULARIZER) if self.scaler.is_enabled() else ()
@@ -115,7 +120,7 @@ class Stepper:
         """Forward and backward of a batch, leaving nothing behind; its loss."""
         former = self._buffers()
         self.objective.set_progress(Progress(0, 0, 0.0))
-        loss = self._backward(batch.x)["loss"]
+        loss = self._backward(batch.x, 0)["loss"]
         self._restore(former)
         self.optimizers.zero_grad()
         return loss
@@ -128,16 +133,18 @@ class Stepper:
         for buffer, value in zip(self.objective.buffers(), former, strict=True):
             buffer.copy_(value if unless is None else torch.where(unless, buffer, value))
 
-    def _backward(self, images: Tensor) -> dict[str, Tensor]:
+    def _backward(self, images: Tensor, step: int) -> dict[str, Tensor]:
         x = images.to(self.device, non_blocking=True)
         if self.options.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        parts = x.chunk(self.options.accumulate)
+        parts = self._parts(len(x))
+        drawn = self._drawn(x, parts[0], step)
         totals: dict[str, Tensor] = {}
-        for part in parts:
+        for rows in parts:
+            part = x[rows]
             weight = len(part) / len(x)
-            with self._autocast():
-                terms = self.objective(part)
+            with self._autocast(), self.draws.given(rows):
+                terms = self.objective(part, *(values[rows] for values in drawn))
             self.scaler.scale(weight * terms["loss"]).backward()
             for name, term in terms.items():
                 totals[name] = totals[name] + weight * term.detach() if name in totals else weight * term.detach()
@@ -146,6 +153,19 @@ class Stepper:
             aux_loss.backward()
             totals["aux_loss"] = aux_loss.detach()
         return totals
+
+    def _parts(self, images: int) -> list[slice]:
+        """The rows of the batch's parts, as `Tensor.chunk` has them."""
+        size = math.ceil(images / self.options.accumulate)
+        return [slice(first, min(first + size, images)) for first in range(0, images, size)]
+
+    def _drawn(self, x: Tensor, first: slice, step: int) -> tuple[Tensor, ...]:
+        """Draw for the images x of a step; what the objective takes beside them. first: the rows of the first part."""
+        self.draws.draw(step, len(x))
+        if is_compiled(self.objective.codec) and not self.draws.learnt:
+            with self._autocast():
+                self.draws.learn(x[first])
+        return tuple(values.to(self.device, non_blocking=True) for values in self.objective.draw(self.draws.shares()))
 
     def _autocast(self) -> torch.autocast:
         dtype = AUTOCAST.get(self.options.precision)

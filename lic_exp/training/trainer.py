@@ -34,6 +34,7 @@ class Trainer:
 
     validate: gives the metrics of the held-out images for a codec.
     monitor: the name among them that selects the best checkpoint and drives the schedule; lower is better.
+    seed: what the images of a step are given at random follows from.
     should_stop: asked at every step boundary; a reason ends the run there, after a checkpoint.
     """
 
@@ -48,19 +49,19 @@ class Trainer:
         step_options: StepOptions,
         options: TrainerOptions,
         device: torch.device,
+        seed: int,
         should_stop: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.objective = objective
-        self.validate = validate
-        self.monitor = monitor
+        self.validate, self.monitor = validate, monitor
         self.checkpoints = checkpoints
         self.reporter = reporter
         self.step_options = step_options
         self.options = options
         self.device = device
+        self.seed = seed
         self.should_stop = should_stop
-        self.step = 0
-        self.best = float("inf")
+        self.step, self.best = 0, float("inf")
         self.skips = SkippedSteps(options.on_nonfinite, options.nonfinite_budget)
         self.ema = EMA(objective.codec, options.ema_decay) if options.ema_decay is not None else None
         self.weights = FiniteWeights({"objective": objective, "average": self.ema})
@@ -85,7 +86,7 @@ class Trainer:
         return self.dropped_before + int(self.stepper.dropped)
 
     def _new_stepper(self, setup: Setup) -> Stepper:
-        return Stepper(self.objective, setup.optimizers, self.step_options, self.device)
+        return Stepper(self.objective, setup.optimizers, self.step_options, self.device, self.seed)
 
     def rehearse(self) -> None:
         """A step of every stage without its update, so that what does not work or fit fails now and not in days.

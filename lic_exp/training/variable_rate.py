@@ -68,15 +68,11 @@ class VariableRate(nn.Module):
         """The criterion of one rate."""
         return MSE(lmbda=lmbda)
 
-    def draw(self, images: int, max_quality: float) -> tuple[Tensor, Tensor]:
-        """A quality and its lmbda for each image, (B,) float32 on the CPU, from torch's global generator.
-
-        Checkpoints restore that generator, and on the CPU it draws the same for every device.
-        """
-        if self.drawn_qualities == "whole":
-            quality = torch.randint(int(max_quality) + 1, (images,)).float()
-        else:
-            quality = max_quality * torch.rand(images)
+    def drawn(self, shares: Tensor, max_quality: float) -> tuple[Tensor, Tensor]:
+        """A quality and its lmbda for each image, (B,) float32, of random numbers (B,) float64 in [0, 1)."""
+        whole = self.drawn_qualities == "whole"
+        quality = ((int(max_quality) + 1) * shares).floor() if whole else max_quality * shares
+        quality = quality.float()
         lmbda = self.lmbda_min * (self.lmbda_max / self.lmbda_min) ** (quality.double() / max_quality)
         return quality, lmbda.float()
 

@@ -85,6 +85,16 @@ def test_where_it_is_asked_for_everything_says_so(cut, monkeypatch, capfd):
         assert said.partition(":")[0] in capfd.readouterr().out
 
 
+def test_a_run_of_the_former_random_streams_is_refused_or_says_so(cut, capfd):
+    status = json.loads((cut / "status.json").read_text())
+    del status["numerics"][0]["random_streams"]
+    (cut / "status.json").write_text(json.dumps(status))
+    assert main([*SMALL]) == exit_codes.CONFIG
+    assert "random_streams 2, not 1 (an earlier version of this package" in capfd.readouterr().err
+    assert main([*SMALL, "trainer.resume_elsewhere=true"]) == exit_codes.DONE
+    assert "went on elsewhere after step 2: random_streams 2, not 1" in (cut / "run.log").read_text()
+
+
 def test_a_run_without_a_record_goes_on_with_a_warning(trained, cut, capfd):
     status = json.loads((cut / "status.json").read_text())
     del status["numerics"]

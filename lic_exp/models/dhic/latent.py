@@ -10,6 +10,7 @@ from lic_exp.models.dhic.blocks import BaseBlock
 from lic_exp.models.dhic.conditioning import Gains
 from lic_exp.models.dhic.convolution import Conv1x1
 from lic_exp.models.dhic.likelihood import DiscreteGaussian, training_nats
+from lic_exp.models.noise import Noise
 from lic_exp.ops.bounds import Bound, upper_bound
 from lic_exp.ops.precision import widened
 
@@ -46,6 +47,7 @@ class LatentBlock(nn.Module):
         super().__init__()
         self.scale_power = scale_power
         self.discrete_gaussian = DiscreteGaussian()
+        self.noise = Noise()
         self.enc_resblock = BaseBlock(width, width, width, ffn_ratio)
         self.posterior = BaseBlock(2 * width, width, channels, ffn_ratio)
         self.z_proj = Conv1x1(channels, width)
@@ -71,10 +73,6 @@ class LatentBlock(nn.Module):
         scaled = k + prior.scaled_mean
         z = scaled * gains.step
         return self._continue(f, z), Latent(z, scaled, m, prior.mean, nats)
-
-    def noise(self, like: Tensor) -> Tensor:
-        """Uniform in [-0.5, 0.5), of the shape of `like` (B, Zc, h, w)."""
-        return torch.rand_like(like) - 0.5
 
     def skip(self, f: Tensor, gains: Gains) -> tuple[Tensor, None]:
         """f_out with z := mu; nothing is coded."""

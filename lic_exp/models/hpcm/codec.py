@@ -18,6 +18,7 @@ from lic_exp.models.hpcm.context import ContextModel
 from lic_exp.models.hpcm.likelihood import SCALE_FLOOR, EntropyEstimation
 from lic_exp.models.hpcm.partition import Partition, move, partition
 from lic_exp.models.hpcm.transforms import analysis, hyper_analysis, hyper_synthesis, synthesis
+from lic_exp.models.noise import Noise
 from lic_exp.ops.padding import centred, crop_centred
 from lic_exp.ops.precision import widened
 from lic_exp.option_types import NonNegativeInt, PositiveInt
@@ -138,6 +139,7 @@ class HPCM(ContextModel, Codec):
         for name in TABLES:
             self.register_buffer(name, torch.zeros(0))
         self.entropy_estimation = EntropyEstimation(compat)
+        self.noise = Noise()
         self.g_a, self.g_s = analysis(config), synthesis(config)
         self.h_a, self.h_s = hyper_analysis(config), hyper_synthesis(config)
         self.add_context(config)
@@ -156,10 +158,6 @@ class HPCM(ContextModel, Codec):
         }
         x_hat = widened(self.g_s(walk.latents[-1]))
         return CodecOutput(x_hat, {"y": bits["y"], "z": bits["z"]}, walk.latents)
-
-    def noise(self, like: Tensor) -> Tensor:
-        """Uniform in [-0.5, 0.5), of the shape of `like`."""
-        return torch.rand_like(like) - 0.5
 
     @torch.no_grad()
     def compress(self, x: Tensor) -> Compressed:

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from lic_exp.data.sampling import Sampler, below, raw_words
+from lic_exp.data.sampling import Sampler
+from lic_exp.random_streams import below
 
 
 def sampler(*sizes: int, weights: list[float] | None = None, seed: int = 3) -> Sampler:
@@ -71,8 +72,3 @@ def test_a_crop_of_the_whole_image_starts_at_its_corner() -> None:
 
 def test_half_of_the_crops_are_flipped() -> None:
     assert sum(sampler(1).draw(0, index).flip for index in range(2000)) == pytest.approx(1000, abs=100)
-
-
-def test_words_of_one_key_are_independent_of_their_number() -> None:
-    key = {"seed": 1, "purpose": 0, "epoch": 2, "index": 3}
-    assert raw_words(9, **key)[:5].tolist() == raw_words(5, **key).tolist()

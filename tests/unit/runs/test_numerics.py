@@ -7,6 +7,7 @@ from made_runs import write_run
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import load_config
+from lic_exp.random_streams import RANDOM_STREAMS
 from lic_exp.records import checked_value
 from lic_exp.runs.numerics import keep_to_record, numerics
 from lic_exp.tracking.kinds import Numerics
@@ -27,6 +28,7 @@ OTHERWISE = [
     ("world_size", 8),
     ("memory_format", "channels_last"),
     ("compile", True),
+    ("random_streams", 1),
 ]
 
 
@@ -71,6 +73,17 @@ def test_any_other_difference_is_refused_by_name(config, stopped, key, value):
     assert "trainer.resume_elsewhere=true" in str(raised.value)
 
 
+def test_a_record_of_an_earlier_version_is_one_of_the_former_streams(config, stopped):
+    run = stopped()
+    (known,) = run.status()["numerics"]
+    run.update_status(numerics=[{key: value for key, value in known.items() if key != "random_streams"}])
+    with pytest.raises(
+        ConfigError, match=r"random_streams 2, not 1 \(an earlier version of this package drew"
+    ) as raised:
+        keep_to_record(config, run, CPU)
+    assert "or begin it anew with trainer.resume=never" in str(raised.value)
+
+
 @pytest.mark.parametrize("override", ["trainer.resume_elsewhere=true", "trainer.resume=never"])
 def test_what_is_asked_for_is_not_refused(stopped, override):
     keep_to_record(load_config([*SMALL, override]), stopped(torch="1.99.0"), CPU)
@@ -92,7 +105,9 @@ def test_a_run_that_is_at_its_last_step_makes_none_elsewhere(config, stopped):
     keep_to_record(config, stopped(state="done", torch="1.99.0"), CPU)
 
 
-@pytest.mark.parametrize("numbers", [[], [{"from_step": 0}], [{"from_step": 2, "torch": "1.99.0"}]])
+@pytest.mark.parametrize(
+    "numbers", [[], [{"from_step": 0, "random_streams": RANDOM_STREAMS}], [{"from_step": 2, "torch": "1.99.0"}]]
+)
 def test_what_is_not_on_record_is_not_held_against_it(config, stopped, numbers):
     """The last: it was to go on from the checkpoint that is still the newest, and has made no step."""
     run = stopped()

@@ -3,7 +3,7 @@
 from functools import cache, partial
 
 import torch
-from training_parts import CPU, SmallCodec, loader, optimizers, step_options
+from training_parts import CPU, SEED, SmallCodec, loader, optimizers, step_options
 
 from lic_exp.capabilities import CodecFacts
 from lic_exp.component_schema import describe
@@ -39,7 +39,7 @@ def build(name="inter", **changes):
 
 
 def stepper(of, **changes):
-    return Stepper(of.train(), optimizers(of, FAST, lr=2e-3), step_options(**changes), CPU)
+    return Stepper(of.train(), optimizers(of, FAST, lr=2e-3), step_options(**changes), CPU, SEED)
 
 
 def train(of, steps, *, first=0, batch_size=4, made=None):

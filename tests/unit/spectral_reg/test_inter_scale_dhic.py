@@ -8,7 +8,7 @@ from functools import cache, partial
 import pytest
 import torch
 from inter_scale_parts import conflicts
-from training_parts import CPU, optimizers, step_options
+from training_parts import CPU, SEED, optimizers, step_options
 
 import lic_exp
 from lic_exp.config.compose import compose
@@ -78,7 +78,7 @@ def test_pairwise_combinations_run_ten_steps():
         regularizer.attach(codec)
         criterion = VariableRate(lmbda_min=0.001, lmbda_max=0.06, drawn_qualities="continuous", validation_rates=2)
         of = Objective(codec, criterion, {"spectral_reg": regularizer}).train()
-        made = Stepper(of, optimizers(of, FAST, lr=1e-4), step_options(), CPU)
+        made = Stepper(of, optimizers(of, FAST, lr=1e-4), step_options(), CPU, SEED)
         for step in range(10):
             terms = made.step(Batch(torch.rand(1, 3, 64, 64), ["a"]), Progress(step, 0, 0.0)).terms
             assert math.isfinite(float(terms["loss"])), chosen

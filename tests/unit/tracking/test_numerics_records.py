@@ -46,6 +46,11 @@ def test_the_record_of_the_step_before(step, expected):
         ({"compile": True, "cudnn": 8}, ["compile on, not off", "cudnn 8, not none"]),
         ({"device": "cuda", "threads": 1}, ["device cuda, not cpu", "threads 1, not 4"]),
         ({"later": 1}, []),
+        ({"random_streams": 1}, []),
+        (
+            {"random_streams": 2},
+            ["random_streams 2, not 1 (an earlier version of this package drew qualities and noise otherwise)"],
+        ),
     ],
 )
 def test_what_differs_is_said_key_by_key(now, said):

@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from training_parts import (
     CPU,
+    SEED,
     Gain,
     SmallCodec,
     loader,
@@ -42,7 +43,7 @@ def batch(size=4, side=16):
 
 
 def stepper(of, factory=sgd, *, gated=False, **changes):
-    made = Stepper(of, optimizers(of, factory), step_options(**changes), CPU)
+    made = Stepper(of, optimizers(of, factory), step_options(**changes), CPU, SEED)
     made.gated = gated
     return made
 
@@ -252,7 +253,7 @@ def test_muon_cannot_skip_and_is_checked_first():
 
     made = optimizers(objective(), lambda params: Half(params, lr=1e-3))
     assert not made.can_skip
-    assert not Stepper(objective(), made, step_options(), torch.device("cuda")).gated
+    assert not Stepper(objective(), made, step_options(), torch.device("cuda"), SEED).gated
 
 
 def test_ema_starts_at_the_first_weights_and_keeps_its_own_copy():
@@ -355,9 +356,8 @@ def test_torch_compile_of_a_codec_computes_the_same():
     losses = []
     for of in (plain, compiled):
         made = stepper(of)
-        torch.manual_seed(0)
         losses.append([float(made.step(x, Progress(step, 0, 0.0)).terms["loss"]) for step in range(3)])
-    assert losses[1] == pytest.approx(losses[0], rel=0.05), "the noise is drawn otherwise"
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert all(bool(weight.isfinite().all()) for weight in compiled.parameters())
     assert isinstance(compiled.codec, nn.Module)
     assert list(compiled.state_dict()) == list(plain.state_dict())

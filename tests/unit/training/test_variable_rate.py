@@ -94,8 +94,8 @@ def test_autocast_changes_no_bit_and_shapes_are_checked() -> None:
 
 
 def test_draws_are_uniform_in_log_lmbda_and_agree_with_the_range() -> None:
-    torch.manual_seed(0)
-    quality, lmbda = variable_rate().draw(20_000, 63.0)
+    shares = torch.rand(20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    quality, lmbda = variable_rate().drawn(shares, 63.0)
     assert quality.dtype == lmbda.dtype == torch.float32
     shares = (lmbda.double() / 0.001).log() / math.log(64)
     assert torch.allclose(shares, quality.double() / 63, atol=1e-6)
@@ -105,8 +105,8 @@ def test_draws_are_uniform_in_log_lmbda_and_agree_with_the_range() -> None:
 
 
 def test_whole_draws_are_every_row_alike() -> None:
-    torch.manual_seed(0)
-    quality, lmbda = variable_rate(drawn_qualities="whole").draw(64_000, 63.0)
+    shares = torch.rand(64_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    quality, lmbda = variable_rate(drawn_qualities="whole").drawn(shares, 63.0)
     counts = torch.bincount(quality.long())
     assert (quality == quality.round()).all()
     assert len(counts) == 64

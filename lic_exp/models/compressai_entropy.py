@@ -1,0 +1,112 @@
+"""CompressAI's entropy models as the adapted codecs use them: noise can be given, graphs captured, coding ends."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message=".*torch.jit.*")
+    from compressai.entropy_models import EntropyBottleneck, EntropyModel, GaussianConditional
+
+from lic_exp.models import compressai_coding as coder
+from lic_exp.models.noise import Noise
+
+
+class Bottleneck(EntropyBottleneck):
+    """The same numbers, in a form that can be captured as a graph: CompressAI's permutes by the values of a tensor.
+
+    noise: where it is given, it is added before, to (B, C, h, w), where images can be told apart.
+    """
+
+    noise: Noise
+
+    def forward(self, x: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
+        """What becomes of x (B, C, h, w), noisy or rounded around the medians, and its likelihoods."""
+        noisy = self.training if training is None else training
+        if noisy and self.noise.bound:
+            x = x + self.noise(x)
+        channels_first = x.transpose(0, 1).contiguous()
+        values = self.quantize(
+            channels_first.flatten(1).unsqueeze(1), "noise" if noisy else "dequantize", self._get_medians()
+        )
+        likelihoods, _, _ = self._likelihood(values)
+        if self.use_likelihood_bound:
+            likelihoods = self.likelihood_lower_bound(likelihoods)
+        first, second = (found.reshape(channels_first.shape).transpose(0, 1) for found in (values, likelihoods))
+        return first.contiguous(), second.contiguous()
+
+    def quantize(self, inputs: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
+        if mode == "noise" and self.noise.bound:
+            return inputs
+        values: Tensor = super().quantize(inputs, mode, means)
+        return values
+
+
+class Conditional(GaussianConditional):
+    """CompressAI's, whose noise can be given."""
+
+    noise: Noise
+
+    def quantize(self, inputs: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
+        if mode == "noise" and self.noise.bound:
+            noisy: Tensor = inputs + self.noise(inputs)
+            return noisy
+        values: Tensor = super().quantize(inputs, mode, means)
+        return values
+
+
+def adopt_entropy_models(codec: nn.Module) -> None:
+    """Make the entropy models of a codec, in place, the kinds above, with all that they hold."""
+    kinds: dict[type, type] = {EntropyBottleneck: Bottleneck, GaussianConditional: Conditional}
+    for model in [module for module in codec.modules() if type(module) in kinds]:
+        model.__class__ = kinds[type(model)]
+        model.noise = Noise()
+
+
+@contextmanager
+def refusing_what_never_ends(codec: nn.Module) -> Iterator[None]:
+    """Inside, the entropy models of a codec raise CodingError instead of handing such to CompressAI's coder.
+
+    As floating-point numbers: those beyond int32 become any symbols, and NaN becomes one that passes for a finite one.
+    """
+    models = [module for module in codec.modules() if isinstance(module, EntropyModel)]
+    try:
+        for model in models:
+            _check_what_is_coded(model)
+        yield
+    finally:
+        for model in models:
+            for name in ("quantize", "dequantize", "build_indexes"):
+                vars(model).pop(name, None)
+
+
+def _check_what_is_coded(model: Any) -> None:
+    """Let one entropy model, until its attributes are removed, check what goes into symbols and table rows."""
+    quantize, dequantize = model.quantize, model.dequantize
+
+    def checked(inputs: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
+        if mode == "symbols":
+            coder.check_symbols(inputs if means is None else inputs - means)
+        symbols: Tensor = quantize(inputs, mode, means)
+        return symbols
+
+    def restored(inputs: Tensor, means: Tensor | None = None, dtype: torch.dtype = torch.float) -> Tensor:
+        if means is not None:
+            coder.check_moments(means, "means")
+        values: Tensor = dequantize(inputs, means, dtype)
+        return values
+
+    model.quantize, model.dequantize = checked, restored
+    if isinstance(model, GaussianConditional):
+        build_indexes: Any = model.build_indexes
+
+        def rows(scales: Tensor) -> Tensor:
+            coder.check_moments(scales, "scales")
+            indexes: Tensor = build_indexes(scales)
+            return indexes
+
+        model.build_indexes = rows
