@@ -133,7 +133,7 @@ OF_A_LENGTH = frozenset(
     (
         *("stages", "trainer.max_steps", "trainer.max_epochs", "trainer.validate_every_steps"),
         *("trainer.log_every_steps", "trainer.checkpoint_every_steps", "trainer.try_step", "trainer.resume"),
-        *("trainer.device", "trainer.threads", "data.num_workers", "data.cache_mb"),
+        *("trainer.device", "trainer.threads", "data.num_workers", "data.cache_mb", "data.store_mb"),
     )
 )
 """What the budgets of one arm may differ in: their length, and what changes no training."""

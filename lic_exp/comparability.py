@@ -9,7 +9,7 @@ from lic_exp.flat import leaves
 TRAINING_DATA = frozenset(
     f"data.{key}"
     for key in (
-        *("batch_size", "crop_size", "flip", "num_workers", "steps_per_epoch", "cache_mb"),
+        *("batch_size", "crop_size", "flip", "num_workers", "steps_per_epoch", "cache_mb", "store_mb"),
         *("train", "train_weights", "train_images"),
     )
 )

@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,41 @@ def kill_group(leader: int) -> None:
     """SIGKILL to what a process that is gone left behind in its group, such as data loaders."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
+
+
+def usable_cores(system: Path = Path("/")) -> int:
+    """The CPU cores that this process may use: those that it may run on, or the share of them that its group gets.
+
+    system: the root of the files in which the kernel tells that share.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([allowed, *_core_limits(system)]))
+
+
+def _core_limits(system: Path) -> Iterator[int]:
+    """What this process's control group gets, and those that it lies in: cores, part of one counted as one."""
+    try:
+        groups = [line.split(":", 2) for line in Path(system, "proc/self/cgroup").read_text().splitlines()]
+    except OSError:  # a system without groups
+        return
+    for _, controllers, group in groups:
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = Path(system, "sys/fs/cgroup", *(["cpu"] if controllers else []))
+        own = top / group.lstrip("/")
+        for folder in (own, *(parent for parent in own.parents if parent.is_relative_to(top))):
+            with suppress(OSError, ValueError):
+                quota, period = _quota(folder, unified=not controllers)
+                if quota > 0 and period > 0:
+                    yield -(-quota // period)
+
+
+def _quota(folder: Path, *, unified: bool) -> tuple[int, int]:
+    """Microseconds of processor time that a group gets in each so many. Raises ValueError where there is no limit."""
+    if unified:
+        quota, period = (folder / "cpu.max").read_text().split()
+        return int(quota), int(period)
+    return int((folder / "cpu.cfs_quota_us").read_text()), int((folder / "cpu.cfs_period_us").read_text())
 
 
 def out_of_memory_kills() -> int | None:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.capabilities import CodecFacts
-from lic_exp.data.loading import Batch, TrainLoader
+from lic_exp.data.batches import Batch
+from lic_exp.data.loading import TrainLoader
 from lic_exp.data.sources import Synthetic
 from lic_exp.models.base import Codec, CodecOutput, VariableRateCodec
 from lic_exp.optimizers import factories
@@ -215,6 +216,8 @@ def loader(batch_size: int = 2, crop_size: int = 16, bad_steps: tuple[int, ...] 
         num_workers=0,
         steps_per_epoch=None,
         cache_mb=8,
+        store_mb=0,
+        device=CPU,
     )
     return Poisoned(made, bad_steps) if bad_steps else made
 

@@ -138,6 +138,7 @@ class DataConfig(ComponentGroup):
     val_limit: PositiveInt | None
     num_workers: Annotated[Workers, Unsigned()]
     cache_mb: Annotated[NonNegativeInt, Unsigned()]
+    store_mb: Annotated[NonNegativeInt, Unsigned(), Neutral(0)]
     preflight: Literal["fail", "skip", "off"]
 
 

@@ -7,8 +7,8 @@ unpacks to megabytes. Such a file is decoded once more without them (`lic_exp.da
 import re
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from io import BytesIO
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from lic_exp.data.metadata import kind_of, without_metadata
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
+
+DECODING = 2
+"""Count up when `decode` makes something else of files than before."""
 
 ORIENTATION = 0x0112
 """The tag of EXIF, which is also that of TIFF."""
@@ -46,26 +49,32 @@ class DamageError(ValueError):
     """What a file holds is no whole image, or has no known white; the message is what can be said of the file."""
 
 
-def decode(path: Path) -> "NDArray[np.uint8]":
-    """The pixels of a file as RGB (H, W, 3), 8 bits, upright as its EXIF orientation says where that can be read.
+def decode(content: bytes) -> "NDArray[np.uint8]":
+    """The pixels of a file's content as RGB (H, W, 3), 8 bits, upright as its EXIF orientation says where legible.
 
-    Raises DamageError where its bytes cannot be decoded, and OSError where they cannot be read.
+    Raises DamageError where it cannot be decoded.
     """
     try:
-        return _decode(path)
+        return _decode(BytesIO(content))
     except MemoryError:
         raise
     except Exception as error:
         # Bad bytes make Pillow's plugins raise anything, NotImplementedError and errors of their own among them.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        content = path.read_bytes()  # what cannot be read says so now, whatever a decoder in C made of it
         if not isinstance(error, DamageError):
             for keep_exif in (True, False):
                 stripped = without_metadata(content, keep_exif=keep_exif)
                 if stripped is not None and (pixels := _decoded_or_none(stripped)) is not None:
                     return pixels
         raise DamageError(_reason(error, content)) from error
+
+
+@cache
+def decoded_as() -> str:
+    """What decides which pixels a content gives, beside the content."""
+    from PIL import __version__, features
+
+    libraries = ", ".join(f"{name} {features.version(name)}" for name in ("jpg", "jpg_2000", "webp"))
+    return f"decoding {DECODING}, Pillow {__version__}, {libraries}"
 
 
 def _decoded_or_none(content: bytes) -> "NDArray[np.uint8] | None":
@@ -90,7 +99,7 @@ def _reason(error: Exception, content: bytes) -> str:
     return f"is not an image, whatever its suffix says{f': it {is_what}' if is_what else ''}"
 
 
-def _decode(file: Path | IO[bytes]) -> "NDArray[np.uint8]":
+def _decode(file: IO[bytes]) -> "NDArray[np.uint8]":
     import numpy as np
     from PIL import Image
 
@@ -141,7 +150,7 @@ def _to_rgb(image: "Image.Image") -> "NDArray[np.uint8]":
     if image.mode in ("P", "PA"):
         # Straight to RGB, Pillow would warn about palettes with transparency.
         image = image.convert("RGBA")
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _scale(image: "Image.Image", tags: Mapping[int, Any]) -> tuple[int, bool]:

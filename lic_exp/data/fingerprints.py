@@ -190,12 +190,12 @@ def _read(path: str, digest: _Digest) -> tuple[bytes, dict[bytes, bytes]]:
     with open(path, "rb") as file:
         status, now = os.fstat(file.fileno()), time.time_ns()
         content = digest.of(file)
-    return content, {file_key(path, facts_of(status), digest.name): content} if _has_settled(
+    return content, {file_key(path, facts_of(status), digest.name): content} if has_settled(
         status.st_ctime_ns, now
     ) else {}
 
 
-def _has_settled(changed: int, now: int) -> bool:
+def has_settled(changed: int, now: int) -> bool:
     """Whether a change after `now` would show in the time of change [ns].
 
     A kernel's clock ticks every 10 ms at most, that of old file systems every second or two and in whole seconds; a

@@ -66,14 +66,23 @@ class ImageRef:
         floating-point numbers, integers with a sign or of 32 bits. Broken metadata are no damage. Raises
         UnreadableError, an ImageError, if the file cannot be read.
         """
+        return self.decoded(self.read())
+
+    def read(self) -> bytes:
+        """The file. Raises UnreadableError."""
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise UnreadableError(f"{self.path} cannot be read: {error.strerror or error}") from error
+
+    def decoded(self, content: bytes) -> "NDArray[np.uint8]":
+        """What `load` makes of this content of the file. Raises ImageError."""
         from lic_exp.data.decoding import DamageError, decode  # a third of the time that a listing takes
 
         try:
-            return decode(self.path)
+            return decode(content)
         except DamageError as error:
             raise ImageError(f"{self.path} {error}") from error
-        except OSError as error:
-            raise UnreadableError(f"{self.path} cannot be read: {error.strerror or error}") from error
 
 
 class Listed(list[ImageRef]):
@@ -114,11 +123,11 @@ def list_images(place: str | Path, prefix: str = "") -> Listed:
         notes = "".join(f"; {note}" for note in walk.notes())
         raise ImageError(f"{root} holds no image ({pattern or ' '.join(SUFFIXES)}); {_contents(root)}{notes}")
     images = Listed((ImageRef(Path(path), prefix + name) for name, path in sorted(walk.found)), walk.notes())
-    _say_once(images.notes)
+    say_once(images.notes)
     return images
 
 
-def _say_once(notes: Iterable[str]) -> None:
+def say_once(notes: Iterable[str]) -> None:
     """Warn of each that was not said before in this process."""
     for note in notes:
         if note not in _said:

@@ -7,7 +7,7 @@ Of a million images half a kilobyte each is held in memory.
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +17,15 @@ import PIL
 from numpy.typing import NDArray
 
 from lic_exp.data import digest_store
+from lic_exp.data.decoding import DECODING
 from lic_exp.data.digest_store import cache_folder
 from lic_exp.data.duplicates import PIXELS, THUMBNAIL, first_matches
 from lic_exp.data.fingerprints import Facts, facts_of, file_key
 from lic_exp.data.images import ImageError, ImageRef, SourceImage, UnreadableError
 from lic_exp.data.sources import Group, ImageSource, held_out
 
-SEEN_AS = f"thumbnail of {THUMBNAIL}, decoding 2, Pillow {PIL.__version__}"
-"""What is remembered of a file. Count up when `ImageRef.load` makes something else of files than before."""
+SEEN_AS = f"thumbnail of {THUMBNAIL}, decoding {DECODING}, Pillow {PIL.__version__}"
+"""What is remembered of a file."""
 
 CACHE = ".preflight.sqlite"
 """The file in which it is kept: beside the runs, or in the user's cache folder where there are none yet."""
@@ -101,14 +102,24 @@ def _users_cache() -> Path | None:
         return None
 
 
-def look(images: Sequence[SourceImage], cache: Path | None) -> Iterator[tuple[SourceImage, Seen]]:
+Load = Callable[[SourceImage], NDArray[np.uint8]]
+"""From an image to its pixels (H, W, 3); raises ImageError."""
+
+
+def _decoded(image: SourceImage) -> NDArray[np.uint8]:
+    return image.load()
+
+
+def look(
+    images: Sequence[SourceImage], cache: Path | None, load: Load = _decoded
+) -> Iterator[tuple[SourceImage, Seen]]:
     """Decode every image once, in threads, but for files that the cache knows (same size, times and inode)."""
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(images), AT_ONCE):
             some = images[start : start + AT_ONCE]
             keys = list(pool.map(_key, some))
             known = _read_cache([key for key in keys if key], cache)
-            found = list(pool.map(lambda image, seen: seen or _look_at(image), some, map(known.get, keys)))
+            found = list(pool.map(lambda image, seen: seen or _look_at(image, load), some, map(known.get, keys)))
             fresh = {
                 key: seen.packed()
                 for key, seen in zip(keys, found, strict=True)
@@ -131,7 +142,7 @@ def shows_the_same(image: ImageRef, before: Facts, cache: Path | None) -> bool |
     seen = _read_cache([key], cache).get(key)
     if seen is None or seen.error is not None:
         return None
-    return _look_at(image).pixels == seen.pixels
+    return _look_at(image, _decoded).pixels == seen.pixels
 
 
 @dataclass(frozen=True)
@@ -158,10 +169,15 @@ class Survey:
         )
 
 
-def survey(source: ImageSource, evaluation: Iterable[SourceImage], *, cache: Path | None) -> Survey:
-    """Look at all images of a source that train or validate, and at those of a separate evaluation set."""
-    train = _Looked(look([image for group in source.train() for image in group.images], cache))
-    val = _Looked(look(source.val(), cache))
+def survey(
+    source: ImageSource, evaluation: Iterable[SourceImage], *, cache: Path | None, load: Load = _decoded
+) -> Survey:
+    """Look at all images of a source that train or validate, and at those of a separate evaluation set.
+
+    load: how those of the source are decoded, which may keep them for the training.
+    """
+    train = _Looked(look([image for group in source.train() for image in group.images], cache, load))
+    val = _Looked(look(source.val(), cache, load))
     separate = _Looked(look(list(evaluation), cache))
     twice = _twice(train, val)
     only_separate = {name: other for name, other in _twice(train, separate).items() if name not in twice}
@@ -227,11 +243,11 @@ class Without:
         return held_out(self._source)
 
 
-def _look_at(image: SourceImage) -> Seen:
+def _look_at(image: SourceImage, load: Load) -> Seen:
     from PIL import Image
 
     try:
-        pixels = image.load()
+        pixels = load(image)
     except ImageError as error:
         return Seen(str(error), lasting=not isinstance(error, UnreadableError))
     grey = Image.fromarray(pixels).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)

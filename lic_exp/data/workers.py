@@ -9,6 +9,17 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 
+from lic_exp.data.images import say_once
+from lic_exp.processes import usable_cores
+
+
+def workers_for(wanted: int) -> int:
+    """How many to start: as many as are wanted, and no more than there are cores, which is then said."""
+    cores = usable_cores()
+    if wanted > cores:
+        say_once([f"data.num_workers={wanted}: {cores} are started, for this process may use {cores} cores"])
+    return min(wanted, cores)
+
 
 def worker_context(preload: str) -> BaseContext:
     """How workers start: forked from a clean server process that has imported the module `preload`.

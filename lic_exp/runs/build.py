@@ -56,18 +56,19 @@ def build_loader(data: DataConfig, seed: int, source: ImageSource, device: torch
         TrainLoader,
         source,
         seed=seed,
-        pin_memory=device.type == "cuda",
+        device=device,
         batch_size=data.batch_size,
         crop_size=data.crop_size,
         steps_per_epoch=data.steps_per_epoch,
         flip=data.flip,
         num_workers=data.num_workers,
         cache_mb=data.cache_mb,
+        store_mb=data.store_mb,
     )
 
 
 def build_validation_images(data: DataConfig, source: ImageSource) -> FolderImages:
-    return validation_images(source, crop_size=data.val_crop_size, limit=data.val_limit)
+    return validation_images(source, crop_size=data.val_crop_size, limit=data.val_limit, store_mb=data.store_mb)
 
 
 def build_tracker(config: RunConfig, run: RunFolder) -> Tracker | None:

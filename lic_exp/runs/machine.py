@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from lic_exp.processes import usable_cores
 from lic_exp.runs.findings import Finding, ok, problem, warning
 from lic_exp.runs.machine_places import check_clock, check_git, check_leftovers, check_limits, check_store
 from lic_exp.text import first_line, size_text
@@ -121,7 +122,7 @@ def check_bf16() -> Finding:
 def check_threads() -> Finding:
     import torch
 
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = usable_cores()
     threads = torch.get_num_threads()
     found = f"{threads} threads of torch, {allowed} cores for this process, {os.cpu_count()} in the machine"
     if threads > allowed:

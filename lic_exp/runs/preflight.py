@@ -16,7 +16,8 @@ from lic_exp.config.evaluated import separate_images, separate_key
 from lic_exp.config.schema import Component, DataConfig, RunConfig
 from lic_exp.config.signing import data_source
 from lic_exp.data.digest_store import cache_folder
-from lic_exp.data.images import list_images
+from lic_exp.data.images import list_images, say_once
+from lic_exp.data.pixel_store import PixelStore, store_of
 from lic_exp.data.preflight import Report, Survey, Without, cache_for, survey
 from lic_exp.data.sources import Folder, ImageSource
 from lic_exp.data.unchanged import remembered
@@ -76,7 +77,7 @@ def looked_at(config: RunConfig, data: DataConfig, run: RunFolder, findings: Fin
     notes = _passed_over(config, source)
     if data.preflight == "off":
         return source
-    report = _survey(config, source, run).report(
+    report = _survey(config, source, run, store_of(data.store_mb)).report(
         crop_size=data.crop_size,
         val_crop_size=data.val_crop_size or _least_side(config.criterion.component),
         evaluation_crop_size=(config.evaluation.data is None and config.data.val_crop_size) or 1,
@@ -105,14 +106,20 @@ def _passed_over(config: RunConfig, source: ImageSource) -> list[str]:
     return notes
 
 
-def _survey(config: RunConfig, source: ImageSource, run: RunFolder) -> Survey:
+def _survey(config: RunConfig, source: ImageSource, run: RunFolder, store: PixelStore) -> Survey:
     evaluation = separate_images(config) if config.evaluation.enabled else []
     train = [image for group in source.train() for image in group.images]
     images = (tuple(train), tuple(source.val()), tuple(evaluation))
     runs = run.root.parent
     with suppress(OSError):  # what earlier versions kept there
         (runs / ".preflight.json").unlink(missing_ok=True)
-    found: Survey = remembered(("survey", images), lambda: survey(source, evaluation, cache=cache_for(runs)))
+
+    def look() -> Survey:
+        found = survey(source, evaluation, cache=cache_for(runs), load=lambda image: store.load(image)[0])
+        say_once(store.take_notes())
+        return found
+
+    found: Survey = remembered(("survey", images), look)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lic_exp.data.loading import Batch
+from lic_exp.data.batches import Batch
 from lic_exp.divergence import DivergedError
 from lic_exp.optimizers.groups import NET, REGULARIZER, Optimizers, clip_gradients
 from lic_exp.private_interfaces import is_compiled

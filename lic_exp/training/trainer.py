@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lic_exp.data.loading import Batch
+from lic_exp.data.batches import Batch
 from lic_exp.divergence import DivergedError
 from lic_exp.models.base import Codec
 from lic_exp.progress import Progress

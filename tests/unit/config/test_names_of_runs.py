@@ -62,6 +62,7 @@ def test_names_stay() -> None:
 ONE_NAME = [
     (["data.num_workers=0"], ["data.num_workers=3"]),
     (["data.cache_mb=1"], ["data.cache_mb=99"]),
+    (["data.store_mb=0"], ["data.store_mb=99"]),
     (["paths.runs=here"], ["paths.runs=/there"]),
     (["tracker=none"], ["tracker=mlflow"]),
     (["tracker.mlflow.uri=sqlite:///a.db"], ["tracker.mlflow.experiment=other"]),

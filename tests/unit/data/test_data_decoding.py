@@ -290,7 +290,7 @@ def test_whatever_a_plugin_raises_names_the_file(
 
 def test_no_memory_is_no_fault_of_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.png").write_bytes(encoded("png"))
-    monkeypatch.setattr(Image.Image, "convert", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
+    monkeypatch.setattr(Image.Image, "tobytes", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
         load(tmp_path / "x.png")
 
@@ -300,7 +300,7 @@ def test_what_cannot_be_read_is_told_from_what_cannot_be_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     (tmp_path / "x.png").write_bytes(encoded("png"))
-    monkeypatch.setattr(Image, "open", lambda *_: (_ for _ in ()).throw(OSError(code, "the disk says no")))
+    monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(code, "the disk says no")))
     with pytest.raises(UnreadableError, match=r"x\.png cannot be read: the disk says no"):
         load(tmp_path / "x.png")
 

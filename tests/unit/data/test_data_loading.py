@@ -20,16 +20,10 @@ import torch
 from PIL import Image
 
 import lic_exp
+from lic_exp.data.batches import Batch, to_float
+from lic_exp.data.crops import DecodedImages
 from lic_exp.data.images import ImageError, ImageRef
-from lic_exp.data.loading import (
-    Batch,
-    FolderImages,
-    TrainLoader,
-    _DecodedImages,
-    folder_images,
-    to_float,
-    validation_images,
-)
+from lic_exp.data.loading import FolderImages, TrainLoader, folder_images, validation_images
 from lic_exp.data.sources import Folder, Synthetic
 
 SOURCE = Synthetic(train_images=5, val_images=3, height=24, width=40, image_seed=1)
@@ -44,6 +38,8 @@ def loader(source: Any = SOURCE, **changes: Any) -> TrainLoader:
         "num_workers": 0,
         "steps_per_epoch": 4,
         "cache_mb": 1,
+        "store_mb": 0,
+        "device": torch.device("cpu"),
     }
     return TrainLoader(source, **(options | changes))
 
@@ -193,13 +189,14 @@ def test_workers_outlive_the_warning_of_a_cluster_and_ctrl_c() -> None:
 
 SCRIPT = """
 import multiprocessing, os, signal, sys
+import torch
 from lic_exp.data.loading import TrainLoader
 from lic_exp.data.sources import Synthetic
 
 if __name__ == "__main__":
     source = Synthetic(train_images=2, val_images=1, height=9, width=9, image_seed=0)
     batches = TrainLoader(source, seed=0, batch_size=1, crop_size=8, flip=False, num_workers=2, steps_per_epoch=None,
-                          cache_mb=0).batches(0)
+                          cache_mb=0, store_mb=0, device=torch.device("cpu")).batches(0)
     next(batches)
     print(*(worker.pid for worker in multiprocessing.active_children()), flush=True)
     os.kill(os.getpid(), getattr(signal, sys.argv[1]))
@@ -245,18 +242,26 @@ class Counted:
         return np.full((1000, 1000, 3), ord(self.name), dtype=np.uint8)
 
 
+def asked(cache: DecodedImages, image: Counted) -> np.ndarray:
+    pixels = cache.get(image)
+    if pixels is None:
+        pixels = image.load()
+        cache.keep(image, pixels)
+    return pixels
+
+
 def test_the_cache_keeps_the_last_used_images_within_its_bound() -> None:
-    cache, images = _DecodedImages(7), {name: Counted(name) for name in "abc"}
+    cache, images = DecodedImages(7), {name: Counted(name) for name in "abc"}
     for name in "abacab":
-        assert cache.load(images[name])[0, 0, 0] == ord(name)
+        assert asked(cache, images[name])[0, 0, 0] == ord(name)
     assert {name: image.loads for name, image in images.items()} == {"a": 1, "b": 2, "c": 1}
     assert sum(pixels.nbytes for pixels in cache._images.values()) == 6_000_000
 
 
 def test_an_image_bigger_than_the_cache_is_not_kept() -> None:
-    cache, image = _DecodedImages(2), Counted("a")
+    cache, image = DecodedImages(2), Counted("a")
     for _ in range(2):
-        cache.load(image)
+        asked(cache, image)
     assert image.loads == 2
     assert not cache._images
 

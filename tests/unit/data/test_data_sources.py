@@ -39,7 +39,7 @@ def test_every_option_states_its_own_and_the_loader_options_and_no_others(option
     stated = yaml.safe_load((CONF / f"{option}.yaml").read_text())
     source = getattr(sources, stated.pop("_target_").removeprefix("lic_exp.data.sources."))
     own = set() if source.__init__ is object.__init__ else set(inspect.signature(source).parameters)
-    loader = set(inspect.signature(TrainLoader).parameters) - {"source", "seed", "pin_memory"}
+    loader = set(inspect.signature(TrainLoader).parameters) - {"source", "seed", "device"}
     assert set(stated) == own | loader | VALIDATION_KEYS | {"preflight"}
 
 

@@ -106,7 +106,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(fingerprints, "_memory", {})
     monkeypatch.setattr(fingerprints, "open", counting, raising=False)
-    monkeypatch.setattr(fingerprints, "_has_settled", lambda changed, now: True)
+    monkeypatch.setattr(fingerprints, "has_settled", lambda changed, now: True)
     return names
 
 
@@ -165,7 +165,7 @@ def test_what_changed_within_a_tick_is_not_kept(
     photos: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second change within the same tick of the clock would have the same times."""
-    monkeypatch.setattr(fingerprints, "_has_settled", lambda changed, now: False)
+    monkeypatch.setattr(fingerprints, "has_settled", lambda changed, now: False)
     assert folder_fingerprint(photos) == folder_fingerprint(photos)
     assert sorted(opened) == ["a.png", "a.png", "b.png", "b.png"]
 
@@ -184,7 +184,7 @@ def test_what_changed_within_a_tick_is_not_kept(
 )
 def test_when_a_file_has_settled(age_ms: int, fraction: int, settled: bool) -> None:
     changed = 1_700_000_000_000_000_000 + fraction
-    assert fingerprints._has_settled(changed, changed + age_ms * 1_000_000) is settled
+    assert fingerprints.has_settled(changed, changed + age_ms * 1_000_000) is settled
 
 
 @pytest.mark.parametrize("memory", ["process", "disk"])

@@ -1,6 +1,7 @@
 """What is remembered of images that were looked at, and what is not."""
 
 import errno
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_what_could_not_be_read_is_looked_at_again(folders, decoded, monkeypatch
     """Only what the bytes say is remembered."""
     cache = folders / ".preflight.sqlite"
     with monkeypatch.context() as patch:
-        patch.setattr(Image, "open", lambda *_: (_ for _ in ()).throw(OSError(code, "the disk says no")))
+        patch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(code, "the disk says no")))
         found = report(folders, cache).bad_train
         assert set(found) == {"a.png", "b.png"}
     decoded.clear()

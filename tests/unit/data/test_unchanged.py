@@ -134,7 +134,7 @@ def test_an_empty_folder_is_an_error_in_each_cell(folders: Path) -> None:
 def test_a_run_looks_at_each_image_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its stages have the same images with other crops, and validation has them too."""
     seen, look = [], preflight.look
-    monkeypatch.setattr(preflight, "look", lambda images, cache: seen.extend(map(str, images)) or look(images, cache))
+    monkeypatch.setattr(preflight, "look", lambda images, *rest: seen.extend(map(str, images)) or look(images, *rest))
     monkeypatch.chdir(tmp_path)
     stages = "stages=[{steps: 1, data: {batch_size: 2}}, {steps: 1, data: {crop_size: 128, batch_size: 1}}]"
     small = ("data.crop_size=64", "data.train_images=3", "data.val_images=2", "data.num_workers=0")

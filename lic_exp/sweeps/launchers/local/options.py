@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.option_types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Threads
+from lic_exp.processes import usable_cores
 from lic_exp.sweeps.cell_process import thread_environment
 from lic_exp.sweeps.launcher import PREFIX, LauncherOptions
 
@@ -52,10 +53,5 @@ def slot_environment(options: LocalOptions, gpu: str | None, count: int) -> dict
     """What a cell's process gets in its environment: its GPU, and its share of the cores. count: slots in all."""
     given = os.environ.get("OMP_NUM_THREADS")
     threads = options.threads or (int(given) if given and given.isdigit() else None)
-    threads = threads or max(1, cores() // count)
+    threads = threads or max(1, usable_cores() // count)
     return thread_environment(threads) | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
-
-
-def cores() -> int:
-    """The CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
