@@ -10,15 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.bd import bd_rate
 from analysis.comparable import code_flags, makers
 from analysis.contrasts import Contrast, judged
 from analysis.curves import load_curve
 from analysis.errors import AnalysisError, CurveError
-from analysis.lagrangian import rd_change
 from analysis.made_by import row_notes
+from analysis.quality import SeedPairs, points_of, quality
 from analysis.rows import ABSENT, AGAIN, BASELINE, VARIANT, Estimate, Row
 from analysis.runs import Runs
 from analysis.speed import speed, speed_of_equals
@@ -26,10 +25,6 @@ from analysis.speedup import SpeedUp, speed_up
 from analysis.statistics import resolvable
 from analysis.studies import StudyResults
 
-SeedPairs = Mapping[int, tuple[list[str], list[str]]]
-"""By seed the signatures of the baseline and of the row, one for each rate."""
-
-RDPoints = NDArray[np.float64]
 Verdicts = dict[str, dict[str, str]]
 """By row what is concluded of its claims: {"speed_up": ..., "bd_rate": ...}."""
 
@@ -111,7 +106,7 @@ def _compared(study: StudyResults, row: Row, pairs: SeedPairs, equals: Row | Non
     if complete and row.role != BASELINE and not own_rates:
         facts |= _speed(runs, row, complete, equals, notes)
         if row.longer == 1:
-            facts |= _at_end(runs, complete, k, notes) | _bd_comparison(study, complete, equals, notes)
+            facts |= _at_end(runs, complete, k, notes) | quality(study, complete, equals, notes)
         else:
             notes.append(f"{row.longer:g} times as long as the others: its quality is not compared")
     if complete:
@@ -176,47 +171,12 @@ def _arm(runs: Runs, seeds: Mapping[str, int]) -> Runs:
     return Runs(arm.runs.assign(seed=arm.runs["signature"].map(seeds)), arm.metrics, arm.evaluation)
 
 
-def _bd_comparison(
-    study: StudyResults, complete: SeedPairs, equals: Row | None, notes: list[str]
-) -> dict[str, Estimate | None]:
-    def estimate(name: str, measure: Callable[[RDPoints, RDPoints], float], again: Estimate | None) -> Estimate | None:
-        values = {}
-        for seed, pair in complete.items():
-            try:
-                values[seed] = measure(*(_points(study, signatures) for signatures in pair))
-            except CurveError as error:
-                notes.append(f"no {name} at seed {seed}: {error}")
-                return None
-        return Estimate(values, tuple(again.values.values()) if again else ())
-
-    def rate(base: RDPoints, test: RDPoints) -> float:
-        found = bd_rate(*base[:2], *test[:2])
-        notes.extend(flag for flag in found.flags if not flag.startswith("unequal-points"))
-        return float(found)
-
-    def cost(base: RDPoints, test: RDPoints) -> float:
-        return float(rd_change(base[0], base[3], test[0], test[3], base[2], test[2], quality="mse"))
-
-    return {
-        "bd_rate": estimate("BD-rate", rate, equals.bd_rate if equals else None),
-        "rd_change": estimate("R + lmbda D", cost, equals.rd_change if equals else None),
-    }
-
-
-def _points(study: StudyResults, signatures: Sequence[str]) -> RDPoints:
-    """bpp, PSNR, lmbda and MSE (4, rates) of one seed; raises CurveError where a run was not evaluated."""
-    if lacking := [name for name in signatures if name not in study.points]:
-        raise CurveError(f"not-evaluated: {', '.join(lacking)}")
-    points: RDPoints = np.concatenate([study.points[name] for name in signatures]).T
-    return points
-
-
 def _against_anchors(study: StudyResults, complete: SeedPairs, notes: list[str]) -> dict[str, Estimate]:
     found = {}
     for name in study.table.anchors:
         anchor = load_curve(name)
         try:
-            points = {seed: _points(study, test) for seed, (_, test) in complete.items()}
+            points = {seed: points_of(study, test) for seed, (_, test) in complete.items()}
             values = {seed: float(bd_rate(anchor.bpp, anchor.quality(), *p[:2])) for seed, p in points.items()}
         except CurveError as error:
             notes.append(f"no BD-rate against {name}: {error}")

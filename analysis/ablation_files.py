@@ -48,6 +48,7 @@ def _numbers(table: Ablation, row: Row) -> dict[str, Any]:
     }
     for name, value in estimates.items():
         found |= _with_interval(name, value.mean if value else None, value.interval if value else None)
+        found[f"{name}_covers"] = value.covers if value else None
     found |= {"parameters_m": row.parameters, "kmacs_per_pixel": row.kmacs}
     said = table.verdicts.get(row.name, {})
     verdicts = {f"verdict_{name}": said.get(name) for name in ("speed_up", "bd_rate")}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from analysis.ablation import Ablation
 from analysis.comparable import code_flags, elsewhere_flags
+from analysis.coverage import coverage_notes
 from analysis.grid import Grid
 from analysis.image_sets import image_notes
 from analysis.reach import reach_notes
@@ -156,10 +157,10 @@ def _notes(table: Ablation) -> Iterator[str]:
         yield f"study {study.study[:8]}{f', launched with {chosen}' if chosen else ''}"
         level = f"mean of its last {table.k} evaluations" if table.k > 1 else "its last evaluation"
         yield (
-            "mean and 95 % t interval over seeds alone (not over images or other lengths), each against the "
-            "baseline of the same seed, the spread pooled with the A/A row; BD-rate: PCHIP on real bitstreams; "
-            "R + lmbda D: mean over images of rate and MSE"
+            "mean and 95 % interval by Student t, each against the baseline of the same seed, the spread pooled with "
+            "the A/A row; BD-rate: PCHIP on real bitstreams; R + lmbda D: mean over images of rate and MSE"
         )
+        yield from coverage_notes(table.rows)
         yield (
             f"speed-up: to the baseline's smoothed val/rd_loss at {PLACE:g} of its training before the learning rate "
             "falls; a run that is not there before its own falls is a bound. The final level "
@@ -172,7 +173,10 @@ def _notes(table: Ablation) -> Iterator[str]:
                 "5 % together (Holm)"
             )
     if effects := [f"{UNITS[name]} {value:.3g} %" for name, value in table.resolvable.items() if math.isfinite(value)]:
-        yield f"{len(study.table.seeds)} seeds show effects of {', '.join(effects)} or more with 80 % probability"
+        yield (
+            f"{len(study.table.seeds)} seeds show effects of {', '.join(effects)} or more with 80 % probability, on "
+            "these images"
+        )
     elif study.runs is not None:
         yield "no effect can be resolved: that takes two finished seeds or more"
     yield from study.table.notes

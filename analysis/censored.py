@@ -31,10 +31,15 @@ class Observation:
 
 @dataclass(frozen=True)
 class Spread:
-    """The standard deviation of a pair's log ratio, pooled, and its degrees of freedom (0: not known)."""
+    """The standard deviation of a pair's log ratio, pooled, and its degrees of freedom (0: not known).
+
+    of_images: the share of its square that hangs on the images, and that more seeds make no smaller
+    (`analysis.crossed`).
+    """
 
     sd: float
-    degrees: int
+    degrees: float
+    of_images: float = 0.0
 
     @property
     def known(self) -> bool:
@@ -144,7 +149,7 @@ class _Likelihood:
         ratio = np.exp(-(bounded**2) / 2 - np.log(2 * np.pi) / 2 - special.log_ndtr(bounded))
         return float(np.where(self.exact, -z, self.side * ratio).sum())
 
-    def all_met(self, mu: float, degrees: int) -> float:
+    def all_met(self, mu: float, degrees: float) -> float:
         """The logarithm of the probability that all bounds are met, by Student t."""
         return float(np.log(special.stdtr(degrees, self.side * (self.values - mu) / self.sd)).sum())
 

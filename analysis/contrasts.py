@@ -15,6 +15,9 @@ from analysis.verdicts import power, seeds_needed, verdict
 POWER = 0.8
 """A claim that a study of this size shows less often, where it is so, cannot be tested by it."""
 
+MANY = 1000
+"""Degrees of freedom of a spread that is known."""
+
 
 @dataclass(frozen=True)
 class Contrast:
@@ -34,7 +37,8 @@ def judged(contrasts: Sequence[Contrast], *, level: float = 0.95) -> list[str]:
     """The verdict on each claim, as `analysis.verdicts.verdict`.
 
     An effect that Holm's procedure over those that are not primary does not reject is "not resolvable"; where that is
-    the verdict and the study could not have shown the claimed effect either, "untestable here" and how many seeds can.
+    the verdict and the study could not have shown the claimed effect either, "untestable here" and how many seeds can;
+    or that no number of seeds can on so few images, where the spread has a part of the images.
     """
     others = [contrast for contrast in contrasts if not contrast.primary]
     held = dict(zip(map(id, others), holm([p_value(one.found) for one in others], 1 - level), strict=True))
@@ -50,8 +54,13 @@ def _judged(contrast: Contrast, held: bool) -> str:
         return said
     if power(contrast.claim, spread.sd, seeds, again=contrast.again) >= POWER:
         return said
-    wanted = seeds_needed(contrast.claim, spread.sd, again=contrast.again > 0, wanted=POWER)
-    return f"untestable here: {f'about {wanted} seeds' if wanted else 'more seeds than anybody has'}"
+    of_images = spread.sd * np.sqrt(spread.of_images)
+    of_seeds = spread.sd * np.sqrt(1 - spread.of_images)
+    if power(contrast.claim, of_images, seeds, again=MANY) < POWER:
+        return "untestable here: more images"
+    wanted = seeds_needed(contrast.claim, of_seeds, again=contrast.again > 0, wanted=POWER)
+    more = " or more" if of_images else ""
+    return f"untestable here: {f'about {wanted} seeds{more}' if wanted else 'more seeds than anybody has'}"
 
 
 def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[bool]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from analysis.censored import LogEstimate, Observation, estimate, pooled
+from analysis.crossed import ImagePart, crossed
 from analysis.speed import Speed
 from analysis.speedup import SpeedUp
 from analysis.statistics import Interval
@@ -16,18 +17,28 @@ BASELINE, VARIANT, AGAIN, ABSENT = "baseline", "variant", "A/A", "absent"
 
 @dataclass(frozen=True)
 class Estimate:
-    """A per-seed quantity: its mean, its interval over seeds, and the values by seed.
+    """A per-seed quantity: its mean, its interval, and the values by seed.
 
     again: what the same quantity is between A/A pairs, from which its spread is learnt as well.
+    part: what its variance has of the images, which the interval then covers too; None where the interval covers the
+    seeds alone, and why in words.
     """
 
     values: Mapping[int, float]
     again: tuple[float, ...] = ()
+    part: ImagePart | None = None
+    why: str = ""
 
     @cached_property
     def found(self) -> LogEstimate:
         values = [Observation(value) for value in self.values.values()]
-        return estimate(values, pooled(self.again, values))
+        spread = pooled(self.again, values)
+        return estimate(values, crossed(spread, len(values), self.part) if self.part else spread)
+
+    @property
+    def covers(self) -> str:
+        """Of what the interval says how much hangs on it."""
+        return f"seeds and {self.part.images} images" if self.part else "seeds"
 
     @property
     def mean(self) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
+from analysis.image_points import ImagePoints, points_by_image
 from analysis.run_places import Place, given_path, no_store
 from lic_exp.ablation_spec import FOLDER, RateChoice, Table, TableCell, TableError, experiments, parse_table, read_table
 from lic_exp.manifests import TableRecord, read_table_record
@@ -67,6 +68,11 @@ class StudyResults:
         means = replace(self.runs, evaluation=rows.assign(mse=10 ** (-rows["psnr"].astype(float) / 10))).means()
         values = means[["bpp", "psnr", "lmbda", "mse"]].astype(float).to_numpy()
         return {str(name): values[places] for name, places in means.groupby("signature").indices.items()}
+
+    @cached_property
+    def by_image(self) -> "dict[str, ImagePoints]":
+        """{signature: what `points` has the means of} of the runs that have every image at every rate."""
+        return {} if self.runs is None else points_by_image(self.runs, self.points)
 
     @cached_property
     def last(self) -> "pd.DataFrame | None":

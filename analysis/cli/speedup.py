@@ -87,6 +87,8 @@ def _print_speed_up(found: "SpeedUp") -> None:
     out.print(table)
     for unit, ratio in found.ratios.items():
         out.print(f"{unit:8} {ratio}")
+    if any(ratio.interval is not None and ratio.seeds > 1 for ratio in found.ratios.values()):
+        out.print("intervals: 95 % by Student t over seeds alone, not over images: val/rd_loss is one number of all")
     if not found.sensitivity.empty:
         table = Table(title="the same in steps with other targets")
         table.add_column("k", justify="right")

@@ -39,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
         say(*flags)
         show(*frame_text(summary).splitlines())
         return 0
-    table = Table(title=styled(f"{found.name}: last {options.metric} of finished cells, 95 % interval"))
+    over = f"95 % interval over {' and '.join(options.over)} alone" if options.over else "no repetitions"
+    table = Table(title=styled(f"{found.name}: last {options.metric} of finished cells, {over}"))
     keys = [key for key in found.keys if key not in options.over]
     for key in keys:
         table.add_column(styled(key))

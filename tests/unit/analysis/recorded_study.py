@@ -15,6 +15,18 @@ STEPS = 20
 EFFECT = {"naive": (1.0, 1.0), "intra": (1.4, 0.97)}
 """How much sooner and how much smaller, of the rows that can be run."""
 
+IMAGES = {
+    "a": (0.8, 1.0, 0.006),
+    "b": (1.2, -1.0, -0.004),
+    "c": (0.9, 0.5, 0.004),
+    "d": (1.1, -0.5, 0.004),
+    "e": (1.0, 0.25, -0.005),
+    "f": (1.0, -0.25, -0.003),
+    "g": (0.7, 1.5, 0.002),
+    "h": (1.3, -1.5, -0.002),
+}
+"""Of each image its bits and its PSNR beside the mean, and how much more than of others a row that saves bits needs."""
+
 
 def write_study(runs, *, without=(), diverged=(), table="table2"):
     """Write runs and manifest to `runs`. without, diverged: (variant, seed) of which one rate's run is so."""
@@ -58,12 +70,17 @@ def write_cell(folder, cell, lmbda, state):
     if state == "diverged":
         entries = [entry for entry in entries if entry["step"] <= 70]
     bpp, psnr = 3 * lmbda**0.55 * smaller * noise, 44 + 4.2 * math.log10(lmbda)
-    rows = [f"{name},64,64,{bpp * f!r},{psnr + d!r},,True" for name, f, d in (("a", 0.8, 1.0), ("b", 1.2, -1.0))]
+    rows = [
+        f"{name},64,64,{bpp * size * (1 + (own if smaller != 1 else 0))!r},{psnr + above!r},,True,False"
+        for name, (size, above, own) in IMAGES.items()
+    ]
     write_run(
         folder,
         entries,
         state=state,
-        images="image,height,width,bpp,psnr,ms_ssim,exact\n" + "\n".join(rows) + "\n" if state == "done" else None,
+        images="image,height,width,bpp,psnr,ms_ssim,exact,validates\n" + "\n".join(rows) + "\n"
+        if state == "done"
+        else None,
         seed=cell.seed,
         criterion__lmbda=lmbda,
         **({"spectral_reg___target_": "lic_exp.spectral_reg.intra_scale.IntraScale"} if sooner != 1 else {}),

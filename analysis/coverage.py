@@ -1,0 +1,28 @@
+"""What the intervals of a table cover: whether what they say would hold for other seeds, or for other images too."""
+
+from collections.abc import Iterator, Sequence
+
+from analysis.rows import Estimate, Row
+
+QUANTITIES = {"bd_rate": "BD-rate", "rd_change": "R + lmbda D"}
+
+
+def coverage_notes(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for the speed-ups, and one for each thing that the others cover; rows are named where they differ."""
+    measured = [(row, name, found) for row in rows for name in QUANTITIES if (found := _interval(row, name))]
+    if any(row.speed or row.at_end for row in rows):
+        yield "intervals of speed-ups cover seeds alone, not images: a run has one val/rd_loss of all that validate"
+    said: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for row, name, found in measured:
+        said.setdefault((found.covers, found.why), {}).setdefault(QUANTITIES[name], []).append(row.label)
+    for (covers, why), of in said.items():
+        what = " and ".join(of) if len(said) == 1 else "; ".join(f"{name} of {', '.join(of[name])}" for name in of)
+        alone = f" alone, not images: {why}" if why else ", crossed"
+        yield f"intervals of {what} cover {covers}{alone}"
+    if anchored := list(dict.fromkeys(name for row in rows for name in row.anchors)):
+        yield f"intervals against {', '.join(anchored)} cover seeds alone, not images: it has no numbers by image"
+
+
+def _interval(row: Row, name: str) -> Estimate | None:
+    found: Estimate | None = getattr(row, name)
+    return found if found and found.found.spread.known else None

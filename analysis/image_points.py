@@ -1,0 +1,42 @@
+"""The rate-distortion points of runs by image, beside their means."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from analysis.runs import Runs
+
+
+class ImagePoints(NamedTuple):
+    """images: name, height and width of each. points: bpp, PSNR [dB], lmbda and MSE on [0, 1], (images, 4, rates)."""
+
+    images: tuple[tuple[Any, ...], ...]
+    points: NDArray[np.float64]
+
+
+def points_by_image(runs: "Runs", means: Mapping[str, NDArray[np.float64]]) -> dict[str, ImagePoints]:
+    """{signature: its points} of runs that have every image, once, at every rate.
+
+    means: (rates, 4) of each, which say its rates in their order.
+    """
+    rows = runs.evaluation[runs.evaluation["set"] == ""]
+    found = {}
+    for name, own in rows.groupby("signature"):
+        if str(name) not in means:
+            continue
+        groups = own.groupby("rate", sort=False, dropna=False) if "rate" in own else [((), own)]
+        rates = [_sorted(part) for _, part in groups]
+        images = {tuple(part[["image", "height", "width"]].itertuples(index=False, name=None)) for part in rates}
+        if len(images) > 1 or len(rates) != len(means[str(name)]):
+            continue
+        bpp, psnr = (np.array([part[column] for part in rates], float).T for column in ("bpp", "psnr"))
+        lmbda = np.broadcast_to(means[str(name)][:, 2], bpp.shape)
+        found[str(name)] = ImagePoints(images.pop(), np.stack([bpp, psnr, lmbda, 10 ** (-psnr / 10)], 1))
+    return found
+
+
+def _sorted(rows: Any) -> Any:
+    return rows.sort_values("image", kind="stable")
