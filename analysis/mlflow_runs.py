@@ -21,6 +21,7 @@ from lic_exp.tracking.mlflow_store import (
     CODE_TAG,
     DIRTY_TAG,
     ELSEWHERE_TAG,
+    SPEEDS_TAG,
     STATE_TAG,
     connect,
     sqlite_file,
@@ -92,6 +93,7 @@ def _record(client: "MlflowClient", uri: str, signature: str, run: "Run", wanted
         "finished": end / 1000 if end else None,
         "host": tags.get("lic_exp.host"),
         "elsewhere": tags.get(ELSEWHERE_TAG, ""),
+        "interval_speeds_from": _value(tags.get(SPEEDS_TAG, "null")),
         "step": int(points.step.max(initial=0)),
         **_made_by(tags.get(CODE_TAG)),
     }

@@ -14,7 +14,7 @@ from lic_exp.flat import component_label, leaves
 from lic_exp.tracking.numerics import changes_text
 from lic_exp.tracking.run_folder import RunFolder, is_silent
 
-NUMBERS = ("step", "max_steps", "attempt", "started", "finished")
+NUMBERS = ("step", "max_steps", "attempt", "started", "finished", "interval_speeds_from")
 """What of the status is a number, NaN where the run has not said it."""
 
 

@@ -53,11 +53,12 @@ def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | 
     Of a run with stages each step costs what its own stage made of it: batch, crops, epochs and speed are a stage's.
     `trainer.accumulate` splits a batch and changes no count.
 
-    seconds: training alone. `train/images_per_s` is the mean speed since the last validation (or since a stage began,
-        or a resume), so each stretch between two of them took its images over the speed logged last in it; a stretch
-        without an entry is given the speed before it in its stage, or else the next one there. Validations, waiting
-        between attempts and the start-up are not in it, writing checkpoints is. NaN from a stage on in which no speed
-        was logged, and of a run that extends another which is not among `runs`.
+    seconds: training alone. `train/images_per_s` is the mean speed since the entry before (in runs of earlier versions
+        since the last validation), or since a stage began, or a resume, so each stretch between two of them took its
+        images over the speed logged last in it; a stretch without an entry is given the speed before it in its stage,
+        or else the next one there. Validations, waiting between attempts and the start-up are not in it, writing
+        checkpoints is. NaN from a stage on in which no speed was logged, and of a run that extends another which is not
+        among `runs`.
     epochs: steps over the steps of an epoch, as configured or else as the logged epochs have it; NaN without either.
     macs: images times `macs_per_image`, of whatever stage; None: what one crop costs the run's codec in the forward
         pass (as recorded per pixel, NaN where it was not). That a step costs about three times as much cancels in
@@ -126,13 +127,18 @@ def _training_seconds(runs: Runs, signature: str, until: NDArray[np.float64]) ->
     row = runs.facts(signature)
     begun, before = _spent_by_parent(runs, row)
     speed = runs.series(signature, names.TRAIN_IMAGES_PER_S)
+    logged = speed["step"].astype(float)
     validated = runs.series(signature, names.VAL_RD_LOSS)["step"].astype(float)
+    by_interval = float(row.get("interval_speeds_from", math.nan))
+    if math.isnan(by_interval):
+        by_interval = math.inf
+    zeroed = np.concatenate([validated[validated <= by_interval], logged[logged > by_interval], [by_interval]])
     stages = trained_stages(row)
     seconds = np.full(len(until), before)
     for stage in stages:
-        # The loop's clock is set to zero at each of these steps.
+        # The loop's clock was set to zero at each of these steps.
         last = min(stage.end, max(until.max(), stage.first))
-        zeros = np.unique(np.concatenate([[max(stage.first, begun)], validated, [last]]))
+        zeros = np.unique(np.concatenate([[max(stage.first, begun)], zeroed, [last]]))
         zeros = zeros[(zeros >= max(stage.first, begun)) & (zeros <= last)]
         if len(zeros) < 2:
             continue

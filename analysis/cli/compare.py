@@ -30,7 +30,7 @@ NO_DIFFERENCE = (
         "git_dirty",
         *("stale", "code_hashes", "code_parts"),
     ),
-    *("paths.runs", "lmbda", "evaluation"),
+    *("paths.runs", "lmbda", "evaluation", "interval_speeds_from"),
 )
 """What differs between runs without being a difference, or stands there under another name."""
 

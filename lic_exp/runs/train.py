@@ -108,11 +108,19 @@ def train(
             trainer.rehearse()
         origin = begin(trainer, config, run, console)
         if trainer.step < max_steps:
-            heart.hold.update_status(numerics=history_of(config, origin, device, trainer.step, console))
+            heart.hold.update_status(
+                numerics=history_of(config, origin, device, trainer.step, console),
+                interval_speeds_from=speeds_from(run, trainer.step, goes_on=origin is run),
+            )
         try:
             trainer.fit()
         finally:
             heart.hold.update_status(step=trainer.step, best=trainer.best, skipped=sorted(trainer.skipped))
+
+
+def speeds_from(run: RunFolder, step: int, *, goes_on: bool) -> int:
+    """Since when its speeds are those of intervals, as here: all of them but what an earlier version has logged."""
+    return min(step, run.status().get("interval_speeds_from", step)) if goes_on else step
 
 
 def record_rates(run: RunFolder, objective: Objective) -> None:

@@ -21,7 +21,14 @@ from lic_exp.text import shortened, visible
 from lic_exp.tracking.background_sync import BackgroundSync
 from lic_exp.tracking.base import artifact_files, metrics_of, without_password
 from lic_exp.tracking.jsonl_reader import JsonlReader
-from lic_exp.tracking.mlflow_store import ELSEWHERE_TAG, STATE_TAG, default_uri, open_mlflow_run, prepare_environment
+from lic_exp.tracking.mlflow_store import (
+    ELSEWHERE_TAG,
+    SPEEDS_TAG,
+    STATE_TAG,
+    default_uri,
+    open_mlflow_run,
+    prepare_environment,
+)
 from lic_exp.tracking.numerics import changes_text
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -81,6 +88,8 @@ class MlflowProjection:
     def send_state(self, state: str) -> None:
         """Show the run's state; with a final one come the artifacts and the end time."""
         self._client.set_tag(self.run_id, STATE_TAG, state)
+        if (since := self._run.status().get("interval_speeds_from")) is not None:
+            self._client.set_tag(self.run_id, SPEEDS_TAG, str(since))
         if state not in END_STATUS:
             self._client.update_run(self.run_id, status="RUNNING")
             return

@@ -32,6 +32,7 @@ KEY_TAG = "lic_exp.key"
 SWEEP_TAG = "lic_exp.sweep"
 PARENT_TAG = "mlflow.parentRunId"
 STATE_TAG = "lic_exp.state"
+SPEEDS_TAG = "lic_exp.interval_speeds_from"
 ELSEWHERE_TAG = "lic_exp.elsewhere"
 DIRTY_TAG = "lic_exp.git_dirty"
 FIRST_MADE = ["attributes.start_time ASC"]

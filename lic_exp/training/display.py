@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from types import TracebackType
 from typing import Self
 
@@ -11,10 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lic_exp.console import console_for
 
 PLAIN_LINE_EVERY_S = 5.0
+RECENT_S = 5.0
+"""Over so long, or the last step where that took longer, the speed that is shown is a mean."""
+
+Mark = tuple[int, float]
+"""A step, and when it was done [s]."""
 
 
 class Display:
-    """Shows steps done, steps per second, chosen metrics and the time left.
+    """Shows steps done, steps per second as of late, chosen metrics, and the time left by the speed without the start.
 
     shown: {metric name: (label, format)}; a metric appears from when it was first logged.
     """
@@ -24,8 +30,9 @@ class Display:
         self.shown = shown
         self.console = console or console_for(sys.stderr)
         self._values: dict[str, str] = {}
-        self._first_step: int | None = None
         self._started = self._printed = time.monotonic()
+        self._recent: deque[Mark] = deque()
+        self._first: Mark = (0, 0.0)
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -46,17 +53,26 @@ class Display:
                 self._values[label] = format(metrics[name], form)
 
     def advance(self, step: int) -> None:
-        if self._first_step is None:
-            self._first_step = step - 1
-        seconds = time.monotonic() - self._started
-        rate = (step - self._first_step) / seconds if seconds else 0.0
+        rate, since_first = self._rates(step)
         metrics = "  ".join(f"{label} {value}" for label, value in self._values.items())
         self._bar.update(self._task, completed=step, rate=f"{rate:.2f} steps/s", metrics=metrics)
         if not self.console.is_terminal and self._line_is_due(step):
-            left = (self.max_steps - step) / rate if rate else 0.0
+            left = (self.max_steps - step) / since_first if since_first else 0.0
             self.console.print(
                 f"step {step}/{self.max_steps}  {rate:.2f} steps/s  {metrics}  {left:.0f} s left", soft_wrap=True
             )
+
+    def _rates(self, step: int) -> tuple[float, float]:
+        """Steps per second as of late, and since the first step, whose own time is mostly that of the start."""
+        now = time.monotonic()
+        self._recent.append((step, now))
+        if len(self._recent) == 1:
+            self._first = step, now
+            rate = _rate((step - 1, self._started), (step, now))
+            return rate, rate
+        while len(self._recent) > 2 and now - self._recent[1][1] >= RECENT_S:
+            self._recent.popleft()
+        return _rate(self._recent[0], (step, now)), _rate(self._first, (step, now))
 
     def _line_is_due(self, step: int) -> bool:
         now = time.monotonic()
@@ -74,3 +90,9 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+def _rate(one: Mark, other: Mark) -> float:
+    """Steps per second from one to the other."""
+    seconds = other[1] - one[1]
+    return (other[0] - one[0]) / seconds if seconds > 0 else 0.0

@@ -152,8 +152,8 @@ class Trainer:
                     made = None if self.step - 1 in self.skipped else done
                     self._log(made, progress.epoch, clock.steps_per_s(self.step) * len(batch.x))
                 if self._due(self.options.validate_every_steps):
-                    self._validate(progress.epoch)
-                    clock = Clock(self.step)
+                    with clock.paused():
+                        self._validate(progress.epoch)
                 if self._due(self.options.checkpoint_every_steps):
                     self._check_pending()
                     self.save()

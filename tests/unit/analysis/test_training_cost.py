@@ -13,16 +13,19 @@ from analysis.errors import AnalysisError
 from analysis.runs import load_runs
 from analysis.speedup import speed_up
 from analysis.training_cost import UNITS, trained_stages, trajectory
+from lic_exp.tracking.run_folder import RunFolder
 
 LOSS = "val/rd_loss"
 MACS = 1500.0
 
 
-def trained(stages, *, log_every=5, validate_every=10, images=None):
+def trained(stages, *, log_every=5, validate_every=10, images=None, by_interval_from=math.inf, uneven=0.0):
     """The entries of a run, and by validation what it had spent: counted step by step, as the loop makes them.
 
     stages: (steps, batch size, crop size, steps per epoch, seconds of a step) each.
     images: there are; then an epoch is as many full batches as they give.
+    by_interval_from: the step from which on speeds are those since the entry before; until then since the validation.
+    uneven: by what share of itself a step may take longer.
     """
     spent = dict.fromkeys(UNITS, 0.0)
     entries, counted, step, epoch = [], [], 0, 0
@@ -31,17 +34,21 @@ def trained(stages, *, log_every=5, validate_every=10, images=None):
         per_epoch = configured or max(1, images // batch)
         clock = since = 0.0
         for made in range(steps):
+            if step == by_interval_from:
+                clock = since = 0.0
             step += 1
-            for unit, cost in zip(UNITS, (1, 1 / per_epoch, batch, seconds, batch * crop**2 * MACS), strict=True):
+            took = seconds * (1 + uneven * abs(math.sin(step)))
+            for unit, cost in zip(UNITS, (1, 1 / per_epoch, batch, took, batch * crop**2 * MACS), strict=True):
                 spent[unit] += cost
-            clock, since = clock + seconds, since + 1
+            clock, since = clock + took, since + 1
             at = {"step": step, "epoch": epoch + made // per_epoch, "time": 1e9 + step}
             if step % log_every == 0 or step == total:
                 entries.append(at | {"train/lr": 0.001, "train/images_per_s": batch * since / clock})
+                clock, since = (clock, since) if step <= by_interval_from else (0.0, 0.0)
             if step % validate_every == 0 or step == total:
                 entries.append(at | {LOSS: 1 + 30 / (step + 20)})
                 counted.append(dict(spent))
-                clock = since = 0.0
+                clock, since = (0.0, 0.0) if step <= by_interval_from else (clock, since)
         epoch += math.ceil(steps / per_epoch)
     return entries, counted
 
@@ -60,8 +67,10 @@ def config_of(stages, **more):
 
 @pytest.fixture
 def write(tmp_path):
-    def written(name, entries, **changes):
+    def written(name, entries, by_interval_from=None, **changes):
         folder = write_run(tmp_path / "runs" / name, entries, **changes)
+        if by_interval_from is not None:
+            RunFolder(folder).update_status(interval_speeds_from=by_interval_from)
         numbers = {
             "parameters": 1,
             "macs_per_pixel": MACS,
@@ -100,6 +109,20 @@ def test_a_sparse_log_is_enough_where_the_speed_of_a_stage_is_even(write, log_ev
     entries, counted = trained(stages, log_every=log_every)
     spent = trajectory(load_runs(write("aa", entries, **config_of(stages))), "aa", LOSS)
     assert spent["seconds"] == pytest.approx([one["seconds"] for one in counted])
+
+
+@pytest.mark.parametrize("stages", COURSES.values(), ids=COURSES)
+@pytest.mark.parametrize("log_every", [1, 2, 5])
+@pytest.mark.parametrize("begun", [0, 20])
+def test_speeds_of_intervals_add_up_whatever_each_step_took(write, stages, log_every, begun):
+    """Also where an earlier version began the run, which logged the speed since the last validation."""
+    entries, counted = trained(stages, log_every=log_every, by_interval_from=begun, uneven=0.8)
+    runs = load_runs(write("aa", entries, begun, **config_of(stages)))
+    spent = trajectory(runs, "aa", LOSS)["seconds"]
+    ends = {sum(stage[0] for stage in stages[: place + 1]) for place in range(len(stages))}
+    # Of steps between an entry and the end of a stage, or of what the former version did, no entry tells.
+    exact = log_every == 1 or not any(end % log_every for end in ends)
+    assert spent == pytest.approx([one["seconds"] for one in counted], rel=1e-9 if exact else 0.1)
 
 
 def test_the_ratio_of_a_run_with_stages_is_that_of_what_was_done(write):

@@ -1,5 +1,6 @@
 """A store lies where its folder is, whatever that is called; and `analysis` reads it by its address or its file."""
 
+import math
 import time
 
 import pytest
@@ -31,10 +32,10 @@ def test_plain_addresses_stay_as_they_were(tmp_path):
 def stored(tmp_path_factory):
     """The folder of two runs that were sent to the store beside them: making one takes seconds."""
     folder = tmp_path_factory.mktemp("stores") / "which? 50%41 #1" / "runs"
-    for signature, loss in (("aaaa", 1.5), ("abbb", 1.25)):
+    for signature, loss, known in (("aaaa", 1.5, {}), ("abbb", 1.25, {"interval_speeds_from": 1})):
         run = RunFolder(folder / signature)
         run.create()
-        run.update_status(state="done", started=time.time(), attempt=1)
+        run.update_status(state="done", started=time.time(), attempt=1, **known)
         run.config.write_text(f"seed: 0\nname: {signature}\nmodel: {{_target_: null}}\n")
         points = ({"step": step, "epoch": 0, "time": 1.0 + step, "val/rd_loss": loss / step} for step in (1, 2))
         run.metrics_file.write_text("".join(map(encode_metrics, points)))
@@ -50,6 +51,8 @@ def test_the_store_is_beside_its_runs_and_nowhere_else(stored):
     found = load_runs(stored / "mlflow.db")
     assert sorted(found.runs["signature"]) == ["aaaa", "abbb"]
     assert sorted(found.final()["val/rd_loss"]) == [0.625, 0.75]
+    assert found.facts("abbb")["interval_speeds_from"] == 1
+    assert math.isnan(found.facts("aaaa")["interval_speeds_from"])
     assert list(found.evaluation["bpp"]) == [0.5, 0.5]
 
 
