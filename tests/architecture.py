@@ -34,8 +34,13 @@ PLACES = {
         "lic_exp.console",
     ),
     re.compile(r"csv\.(writer|DictWriter)|\.to_csv\("): ("lic_exp.csv_text",),
+    re.compile(r"torch\.(rand|randn|randint|randperm|normal|bernoulli)(_like)?\(|[dD]ropout\("): (
+        "lic_exp.models.noise",
+        "lic_exp.training.objective",
+    ),
 }
-"""What may be done in these modules alone: there text of others is made harmless."""
+"""What may be done in these modules alone: there text of others is made harmless, and what is drawn at random is a
+function of seed and step."""
 
 MAPPINGS = ("Mapping", "MutableMapping", "dict", "Dict")
 GENERIC = (*MAPPINGS, "tuple", "list", "set", "frozenset", "Literal", "Callable", "Sequence", "Iterable", "Union")

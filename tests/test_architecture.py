@@ -88,6 +88,18 @@ PLANTED = [
         id="a console that takes text for markup",
     ),
     pytest.param(
+        "done elsewhere than in its place",
+        {"lic_exp/models/planted.py": "import torch\n\n\ndef noisy(y):\n    return y + torch.rand_like(y) - 0.5"},
+        "lic_exp.models.planted:7",
+        id="noise from the global generator",
+    ),
+    pytest.param(
+        "done elsewhere than in its place",
+        {"lic_exp/models/planted.py": "from torch import nn\n\nlayer = nn.Dropout(0.1)"},
+        "lic_exp.models.planted:5",
+        id="dropout",
+    ),
+    pytest.param(
         "mappings called a config",
         {"lic_exp/runs/planted.py": f"{CONFIG}Config = Mapping[str, Any]"},
         "lic_exp.runs.planted: Config = Mapping[str, Any]",
