@@ -37,21 +37,27 @@ def parameter_names(scale: int) -> list[str]:
 
 
 def as_quality(quality: float | Tensor | None, batch: int, most: float, device: torch.device) -> Quality:
-    """`VariableRateCodec.forward`'s quality for a batch. Raises ValueError where it is outside [0, most]."""
+    """`VariableRateCodec.forward`'s quality for a batch. Raises ValueError where it is outside [0, most].
+
+    What has no values to look at (a graph that is being compiled, a tensor of shape alone) or would have to be waited
+    for (a tensor on another device than the CPU) is not looked at: out of the range it becomes NaN, and so does all
+    that is computed of it.
+    """
     given = most if quality is None else quality
     values = given.double() if isinstance(given, Tensor) else torch.tensor(given, dtype=torch.float64, device="cpu")
     if values.dim() > 1 or (values.dim() == 1 and len(values) not in (1, batch)):
         raise ValueError(f"quality has shape {tuple(values.shape)}, but must be one number or one of {batch} images")
-    # Neither a graph that is being compiled nor a tensor of shape alone has values to look at.
-    unseen = torch.compiler.is_compiling() or values.is_meta
-    if not unseen and not ((values >= 0) & (values <= most)).all():
+    within = (values >= 0) & (values <= most)
+    if torch.compiler.is_compiling() or values.device.type != "cpu":
+        values = values.masked_fill(~within, math.nan)
+    elif not within.all():
         raise ValueError(f"quality is {values.tolist()}, but must lie in [0, {most:g}]")
     return Quality(values.to(device).reshape(-1, 1, 1, 1).expand(batch, 1, 1, 1), most)
 
 
 def from_table(table: Tensor, quality: Quality) -> Tensor:
     """Row q of the table (R, C, 1, 1), linear between rows: (B, C, 1, 1)."""
-    lower = quality.values.flatten().long().clamp(max=len(table) - 2)
+    lower = quality.values.flatten().long().clamp(0, len(table) - 2)  # NaN is no row
     share = (quality.values - lower.reshape(-1, 1, 1, 1)).to(table.dtype)
     return torch.lerp(table[lower], table[lower + 1], share)
 

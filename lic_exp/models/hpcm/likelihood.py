@@ -21,14 +21,19 @@ DENSITY = SHAPE / (2 * math.gamma(1 / SHAPE))
 
 def survival(t: Tensor) -> Tensor:
     """S(t), exact in the upper tail."""
-    upper = torch.special.gammaincc(t.new_tensor(1 / SHAPE), t.abs() ** SHAPE) / 2
+    upper = torch.special.gammaincc(_order(t), t.abs() ** SHAPE) / 2
     return torch.where(t < 0, 1 - upper, upper)
 
 
 def distribution(t: Tensor) -> Tensor:
     """1 - S(t) as the released models compute it: what is close to 1 or 0 has lost its digits."""
-    below: Tensor = (1 + t.sign() * torch.special.gammainc(t.new_tensor(1 / SHAPE), t.abs() ** SHAPE)) / 2
+    below: Tensor = (1 + t.sign() * torch.special.gammainc(_order(t), t.abs() ** SHAPE)) / 2
     return below
+
+
+def _order(t: Tensor) -> Tensor:
+    """1 / SHAPE as a scalar beside t, filled there: a copy from the host would end the capture of a graph."""
+    return t.new_full((), 1 / SHAPE)
 
 
 def density(t: Tensor) -> Tensor:

@@ -153,7 +153,8 @@ def _steps(tiles: tuple[str, ...], height: int, width: int, device: torch.device
 def move(x: Tensor, how: Move, height: int, width: int, halves: int = 1) -> Tensor:
     """Move x (B, C, h, w) to (B, C, height, width); x has the eight groups once, or `halves` times in a row."""
     grouped = x.reshape(len(x), halves, GROUPS, -1, x.shape[-2] * x.shape[-1])
-    moved: Tensor = _Moved.apply(grouped, *how)
+    # By name: torch 2.11 cannot trace a walk over a tuple that a traced function takes for a constant.
+    moved: Tensor = _Moved.apply(grouped, how.take, how.keep, how.back_take, how.back_keep)
     return moved.reshape(len(x), -1, height, width)
 
 
