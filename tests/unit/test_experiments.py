@@ -1,15 +1,17 @@
 """Every table that is shipped: each of its rows makes a valid run, and another one than the rest, at every scale."""
 
+import functools
 from collections import Counter
 
 import pytest
 
+from lic_exp import exit_codes
 from lic_exp.ablation_spec import experiments, read_table
-from lic_exp.config.composer import Composer
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.options import options
 from lic_exp.config.reach import experiment_of
-from lic_exp.config.validation import validate
+from lic_exp.sweeps.create import sweep_request
+from lic_exp.sweeps.plan import show_plan
 from lic_exp.sweeps.trainings import trainings
 
 TABLES = [name for name in options("experiment") if read_table(experiments() / f"{name}.yaml")]
@@ -21,21 +23,29 @@ DELTAS = [0.01, 0.03, 0.1, 0.3, 1]
 
 
 @pytest.fixture(scope="module")
-def configs(photos):
-    """Of a table at a scale {row: the config of its first training}."""
-    known = {}
+def requests(photos, tmp_path_factory):
+    """Of a table at a scale, by name, the sweep of its first seed."""
+    folder = tmp_path_factory.mktemp("planned")
+
+    @functools.cache
+    def made(name, scale):
+        data = [] if scale == "mini" else [f"data.train=['{photos}/train']", f"data.val=['{photos}/val']"]
+        seed = read_table(experiments() / f"{name}.yaml").seeds[0]
+        given = [f"experiment={name}", f"scale={scale}", f"seed={seed}", f"paths.runs='{folder}'", *data]
+        return sweep_request(given, several=True)
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def configs(requests):
+    """{row: the config of its first training}"""
 
     def made(name, scale):
-        if (name, scale) not in known:
-            data = [] if scale == "mini" else [f"data.train=['{photos}/train']", f"data.val=['{photos}/val']"]
-            seed = read_table(experiments() / f"{name}.yaml").seeds[0]
-            given = [f"experiment={name}", f"scale={scale}", f"seed={seed}", *data]
-            composer, found = Composer(), {}
-            for training in trainings(given, several=True):
-                if training.cell.variant not in found:
-                    found[training.cell.variant] = validate(composer(training.overrides))
-            known[name, scale] = found
-        return known[name, scale]
+        frozen, found = requests(name, scale).frozen, {}
+        for cell in frozen.cells:
+            found.setdefault(cell.role["variant"], frozen.configs[cell.signature])
+        return found
 
     return made
 
@@ -49,11 +59,21 @@ def options_of(config, *path):
 
 @pytest.mark.parametrize("scale", options("scale"))
 @pytest.mark.parametrize("name", TABLES)
+def test_a_table_plans(name, scale, requests, capsys):
+    request = requests(name, scale)
+    assert request.frozen.merged == []
+    assert show_plan(request) == exit_codes.DONE
+    shown, cells = capsys.readouterr().out, request.frozen.cells
+    assert [cell.label for cell in cells if cell.signature not in shown] == []
+    assert f"{len(cells)} cells, {len(cells)} to run" in shown
+
+
+@pytest.mark.parametrize("scale", options("scale"))
+@pytest.mark.parametrize("name", TABLES)
 def test_rows_are_runs_that_differ(name, scale, configs):
     table, runs = read_table(experiments() / f"{name}.yaml").at(scale), configs(name, scale)
     assert list(runs) == [row for row, variant in table.variants.items() if variant.overrides is not None]
     assert {config.seed for config in runs.values()} == {table.seeds[0]}
-    assert max(Counter(config.signature for config in runs.values()).values()) == 1
     alike = {}
     for row, config in runs.items():
         alike.setdefault(experiment_of(config), []).append(row)
