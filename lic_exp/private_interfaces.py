@@ -66,6 +66,28 @@ def is_compiled(module: "torch.nn.Module") -> bool:
     return module._compiled_call_impl is not None
 
 
+def allow_graphs(count: int) -> None:
+    """Let one function be compiled so many times, for blocks of other sizes, before the compiler gives it up.
+
+    Why: it does at eight, silently, and the setting stands among those that may change.
+    """
+    import torch._dynamo.config as settings
+
+    # torch 2.6 has no other name for it, and later ones keep this one.
+    settings.cache_size_limit = max(settings.cache_size_limit, count)
+
+
+def renew_generators() -> None:
+    """Give the generators of all CUDA devices states of their own, to be set.
+
+    Why: after a capture that failed they are still in it, and refuse to draw; no documentation says how to get out.
+    """
+    import torch
+
+    for generator in torch.cuda.default_generators:
+        generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
+
+
 def can_skip_on_device(optimizer: "torch.optim.Optimizer") -> bool:
     """Whether `step_unless` works.
 

@@ -182,12 +182,16 @@ class Notes:
     def __init__(self) -> None:
         self.entries: list[dict[str, float]] = []
         self.advanced: list[int] = []
+        self.without_graphs: list[int] = []
 
     def log(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
         self.entries.append({"step": step, "epoch": epoch} | metrics)
 
     def advance(self, step: int) -> None:
         self.advanced.append(step)
+
+    def uncaptured(self, step: int) -> None:
+        self.without_graphs.append(step)
 
     def position(self) -> int:
         return len(self.entries)
@@ -278,7 +282,8 @@ def stage(
 
 def step_options(**changes: Any) -> StepOptions:
     return StepOptions(
-        **{"clip_max_norm": 1.0, "precision": "float32", "channels_last": False, "accumulate": 1} | changes
+        **{"clip_max_norm": 1.0, "precision": "float32", "channels_last": False, "accumulate": 1, "compile": False}
+        | changes
     )
 
 

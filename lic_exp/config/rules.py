@@ -83,6 +83,15 @@ def eval_weights_are_there(config: Mapping[str, Any], components: Components) ->
         yield "trainer.eval_weights=ema needs an average to judge: give trainer.ema_decay, e.g. 0.999"
 
 
+@reads("trainer")
+def recorded_steps_need_no_scaler(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    if config["trainer"]["compile"] == "graphs" and config["trainer"]["precision"] == "fp16":
+        yield (
+            "trainer.compile=graphs records steps that no value is looked at in, and fp16's loss scaler looks at them: "
+            "set trainer.precision=bf16, or trainer.compile=full"
+        )
+
+
 @reads("trainer", "data")
 def parts_are_equal(config: Mapping[str, Any], components: Components) -> Iterator[str]:
     batch, parts = config["data"]["batch_size"], config["trainer"]["accumulate"]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from lic_exp.component_schema import ComponentSchema
 from lic_exp.config.read_only import ReadOnly
-from lic_exp.config.texts import DeviceName, HomePath
+from lic_exp.config.texts import CompileMode, DeviceName, HomePath
 from lic_exp.option_types import (
     Decay,
     Neutral,
@@ -159,7 +159,7 @@ class TrainerConfig(Node):
     threads: Threads | None
     clip_max_norm: PositiveFloat | None
     precision: Literal["float32", "bf16", "fp16"]
-    compile: bool
+    compile: CompileMode
     channels_last: bool
     accumulate: PositiveInt
     ema_decay: Decay | None

@@ -2,9 +2,9 @@
 
 import os
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
 
@@ -16,6 +16,18 @@ def device_name(value: str) -> str:
 
 
 DeviceName = Annotated[str, AfterValidator(device_name)]
+
+
+def compile_mode(value: Any) -> Any:
+    """How training is compiled, in its normal form: off and full are what was false and true, and are signed so."""
+    if isinstance(value, bool) or value in ("blocks", "graphs", "auto"):
+        return value
+    if value in ("off", "full"):
+        return value == "full"
+    raise PydanticCustomError("compile", "should be off, blocks, full, graphs or auto (false is off, true is full)")
+
+
+CompileMode = Annotated[bool | str, BeforeValidator(compile_mode)]
 
 HomePath = Annotated[str, AfterValidator(os.path.expanduser)]
 """A path, in which ~ at the beginning is the home folder."""

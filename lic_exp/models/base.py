@@ -112,6 +112,8 @@ class Codec(nn.Module):
     """What `compress` returns, made of its parts where they are given to `decompress` as CompressAI's takes them."""
     codes_on_cpu: ClassVar[bool] = False
     """Whether it codes on the CPU wherever its weights are: on a GPU its decoder would not follow its encoder."""
+    repeated: ClassVar[tuple[type[nn.Module], ...]] = ()
+    """The blocks that it has many of, which can be compiled once for all of a size."""
     coding_parts: ClassVar[tuple[CodingPart, ...]] = ()
     """The first that names a module has it. Modules that none names are told by their top-level child."""
 

@@ -6,9 +6,8 @@ follows wrongly. So the methods by which any codec codes run inside those of `se
 """
 
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import wraps
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.models.dtypes import check_image, check_weight_dtypes
-from lic_exp.ops.precision import one_arithmetic
+from lic_exp.ops.precision import one_arithmetic, uncompiled
 from lic_exp.private_interfaces import times_written
 
 CodingMethod = Callable[..., Any]
@@ -190,21 +189,13 @@ def _in_one_way(codec: Coder) -> Iterator[None]:
     if made_of and made_of[0] == id(codec) and made_of != _written(codec):
         codec.update()
     modes = {module: module.training for module in codec.modules()}
-    with one_arithmetic(), _uncompiled(), _weights_in_order(codec), _as_coding(codec):
+    with one_arithmetic(), uncompiled(), _weights_in_order(codec), _as_coding(codec):
         try:
             codec.eval()
             yield
         finally:
             for module, training in modes.items():
                 module.training = training
-
-
-def _uncompiled() -> AbstractContextManager[Any]:
-    """Compiled modules, if there can be any, run as they were written."""
-    if "torch._dynamo" not in sys.modules:
-        return nullcontext()
-    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
-    return eager
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Arithmetic modes, and the dtypes of what is computed in them."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -62,6 +63,14 @@ def one_arithmetic() -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(threads)
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Inside, compiled modules, if there can be any, run as they were written."""
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return eager
 
 
 @contextmanager

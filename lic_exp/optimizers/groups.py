@@ -77,13 +77,13 @@ class Optimizers:
     split: ParameterSplit
 
     def zero_grad(self) -> None:
-        for optimizer in self._each().values():
+        for optimizer in self.each().values():
             optimizer.zero_grad(set_to_none=True)
 
     @property
     def can_skip(self) -> bool:
         """Whether `step` can be told on the device to leave everything as it is: torch's fused kernels can."""
-        return all(map(can_skip_on_device, self._each().values()))
+        return all(map(can_skip_on_device, self.each().values()))
 
     def step(self, *, skip: Tensor | None = None) -> None:
         """Step net, then aux.
@@ -91,14 +91,14 @@ class Optimizers:
         skip: a bool scalar on the device; where it is true neither weights nor moments change, without the host
         knowing (only if `can_skip`).
         """
-        for optimizer in self._each().values():
+        for optimizer in self.each().values():
             if skip is not None:
                 step_unless(optimizer, skip)
             else:
                 optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        states = {name: optimizer.state_dict() for name, optimizer in self._each().items()}
+        states = {name: optimizer.state_dict() for name, optimizer in self.each().items()}
         return {"parameters": self._names(), **states}
 
     def take_moments_of(self, other: "Optimizers") -> None:
@@ -107,8 +107,8 @@ class Optimizers:
         Raises ValueError where they are of another kind of optimizer or of other parameters.
         """
         own = self.state_dict()
-        for name, optimizer in other._each().items():
-            if type(optimizer) is not type(self._each().get(name)):
+        for name, optimizer in other.each().items():
+            if type(optimizer) is not type(self.each().get(name)):
                 raise ValueError(f"a {type(optimizer).__name__} state cannot continue in another optimizer: reset it")
             own[name] = {"state": optimizer.state_dict()["state"], "param_groups": own[name]["param_groups"]}
         self.load_state_dict(own)
@@ -120,10 +120,11 @@ class Optimizers:
         """
         if state["parameters"] != self._names():
             raise ValueError(_difference(saved=state["parameters"], present=self._names()))
-        for name, optimizer in self._each().items():
+        for name, optimizer in self.each().items():
             optimizer.load_state_dict(state[name])
 
-    def _each(self) -> dict[str, torch.optim.Optimizer]:
+    def each(self) -> dict[str, torch.optim.Optimizer]:
+        """By name: net, and aux where there is one."""
         return {"net": self.net} | ({"aux": self.aux} if self.aux is not None else {})
 
     def _names(self) -> dict[str, list[str]]:

@@ -17,10 +17,12 @@ from lic_exp.models.base import Codec
 from lic_exp.models.weights import freeze, load_weights
 from lic_exp.optimizers.groups import ParameterSplit, build_optimizers, split_parameters
 from lic_exp.optimizers.schedules import Schedule
+from lic_exp.runs.compiling import compiled_as
 from lic_exp.spectral_reg.base import SpectralRegularizer
 from lic_exp.tracking.background_sync import BackgroundSync, Trackers
 from lic_exp.tracking.base import Tracker
 from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.training.compiling import compile_objective
 from lic_exp.training.objective import Criterion, Objective
 from lic_exp.training.rng import seed_everything
 from lic_exp.training.stages import Setup, Stage
@@ -108,8 +110,7 @@ def build_objective(config: RunConfig, device: torch.device) -> Objective:
     objective = Objective(codec, build_criterion(config), build_regularizers(config, codec)).to(device)
     if config.trainer.channels_last:
         objective.codec.to(memory_format=torch.channels_last)
-    if config.trainer.compile:
-        objective.codec.compile()
+    with_message("trainer.compile", compile_objective, objective, compiled_as(config, device))
     return objective
 
 

@@ -134,10 +134,8 @@ def check_compiler() -> Finding:
     candidates = [os.environ.get("CXX"), "g++", "clang++"]
     found = next((path for name in candidates if name and (path := shutil.which(name))), None)
     if found is None:
-        return warning(
-            "no C++ compiler on the PATH: trainer.compile=true cannot work (Debian, Ubuntu: apt install g++)"
-        )
-    return ok(f"{found}, for trainer.compile=true")
+        return warning("no C++ compiler on the PATH: trainer.compile cannot work (Debian, Ubuntu: apt install g++)")
+    return ok(f"{found}, for trainer.compile")
 
 
 def check_compressai() -> Finding:

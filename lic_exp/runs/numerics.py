@@ -20,6 +20,7 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.ops.precision import switches
 from lic_exp.random_streams import RANDOM_STREAMS
 from lic_exp.records import RecordError
+from lic_exp.runs.compiling import compiled_as
 from lic_exp.tracking.kinds import Numerics
 from lic_exp.tracking.numerics import changes, different, gone_on, in_force
 from lic_exp.tracking.run_folder import RunFolder, step_checkpoints, step_of
@@ -38,7 +39,7 @@ def numerics(config: RunConfig, device: torch.device, step: int = 0) -> Numerics
         "threads": torch.get_num_threads(),
         "precision": config.trainer.precision,
         "memory_format": "channels_last" if config.trainer.channels_last else "contiguous",
-        "compile": config.trainer.compile,
+        "compile": compiled_as(config, device),
         "torch": str(torch.__version__),
         "world_size": torch.distributed.get_world_size() if _is_distributed() else 1,
         "random_streams": RANDOM_STREAMS,
@@ -64,9 +65,26 @@ def keep_to_record(config: RunConfig, run: RunFolder, device: torch.device) -> N
     if (threads := before.get("threads", own)) != own:
         torch.set_num_threads(threads)
         log.info("%d CPU threads, as on record, where this process would have %d: sums depend on it", threads, own)
-    found = different(before, numerics(config, device))
+    found = different(before, _going_on(before, numerics(config, device)))
     if found and not config.trainer.resume_elsewhere:
         raise ConfigError([_refusal(run, "it was" if origin is run else "its parent was", found)])
+
+
+def compiled_on_record(config: RunConfig, run: RunFolder, device: torch.device) -> bool | str:
+    """`compiled_as`, but full where steps that were to be recorded could not be before: then they are not now."""
+    origin = gone_on_from(config, run)
+    before = _in_force(run, origin) if origin else None
+    return _going_on(before, numerics(config, device))["compile"]
+
+
+def without_graphs(history: Sequence[Numerics], step: int) -> list[Numerics]:
+    """The history of a training whose steps cannot be recorded from this one on."""
+    return gone_on(history, step, {**history[-1], "compile": True})
+
+
+def _going_on(before: Numerics | None, now: Numerics) -> Numerics:
+    failed = before is not None and before.get("compile") is True and now["compile"] == "graphs"
+    return {**now, "compile": True} if failed else now
 
 
 def _in_force(run: RunFolder, origin: RunFolder) -> Numerics | None:
@@ -102,7 +120,7 @@ def history_of(
     Says it where this attempt makes them more than one, or those of the steps before are not known.
     """
     before: list[Numerics] = _status(origin).get("numerics", []) if origin else []
-    history = gone_on(before, step, numerics(config, device, step))
+    history = gone_on(before, step, _going_on(in_force(before, step), numerics(config, device, step)))
     if history[-1]["from_step"] == step > 0:
         (said,) = changes(history)[-1:]
         log.warning(said)

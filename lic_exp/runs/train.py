@@ -1,6 +1,7 @@
 """The training of one run: builds its parts, and leaves checkpoints, metrics and pictures in its folder."""
 
 import logging
+from dataclasses import replace
 
 import torch
 from rich.console import Console
@@ -15,9 +16,10 @@ from lic_exp.runs import build as building
 from lic_exp.runs.complexity import record_complexity
 from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.judging import Judged
-from lic_exp.runs.numerics import history_of
+from lic_exp.runs.numerics import compiled_on_record, history_of, without_graphs
 from lic_exp.tracking import names
 from lic_exp.tracking.base import MetricsWriter, Tracker
+from lic_exp.tracking.kinds import Numerics
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.display import Display
@@ -48,6 +50,7 @@ class RunReporter:
         self.tracker = tracker
         self.display = display
         self.heart = heart
+        self.history: list[Numerics] = []
 
     def log(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
         self.writer.write(metrics, step=step, epoch=epoch)
@@ -58,6 +61,10 @@ class RunReporter:
     def advance(self, step: int) -> None:
         self.heart.pulse["step"] = step
         self.display.advance(step)
+
+    def uncaptured(self, step: int) -> None:
+        self.history = without_graphs(self.history, step)
+        self.heart.hold.update_status(numerics=self.history)
 
     def position(self) -> dict[str, int]:
         self.heart.hold.check()
@@ -98,7 +105,7 @@ def train(
             names.VAL_RD_LOSS,
             Checkpoints(run.checkpoints, run.signature, before_writing=heart.hold.check),
             reporter,
-            building.options_of(StepOptions, config.trainer),
+            replace(building.options_of(StepOptions, config.trainer), compile=compiled_on_record(config, run, device)),
             building.options_of(TrainerOptions, config.trainer),
             device,
             config.seed,
@@ -108,8 +115,9 @@ def train(
             trainer.rehearse()
         origin = begin(trainer, config, run, console)
         if trainer.step < max_steps:
+            reporter.history = history_of(config, origin, device, trainer.step, console)
             heart.hold.update_status(
-                numerics=history_of(config, origin, device, trainer.step, console),
+                numerics=reporter.history,
                 interval_speeds_from=speeds_from(run, trainer.step, goes_on=origin is run),
             )
         try:

@@ -1,7 +1,8 @@
 """The regularizer contract: hooks, each of which does nothing unless overridden."""
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -21,6 +22,8 @@ class SpectralRegularizer(nn.Module):
     """
 
     needs: ClassVar[RegularizerNeeds] = RegularizerNeeds()
+    seen: Any = None
+    """What `scalars` needs of the last batch, which a replayed step puts back."""
 
     def attach(self, codec: Codec) -> None:
         """Called once, before any optimizer is made: what depends on the codec, such as parameters, is made here.
@@ -49,6 +52,14 @@ class SpectralRegularizer(nn.Module):
         Here gradients can be compared, and DivergedError raised before the update.
         """
         return penalty
+
+    def capture_key(self) -> Hashable | None:
+        """What else than tensors the next step's `penalty` and `weigh` depend on; None where they look at values.
+
+        Steps of one key are one recording (`lic_exp.training.capture`); those of None are made without. None is what
+        nobody knows better of. `transform_batch` is never recorded.
+        """
+        return None
 
     def after_validation(self, now: float, best: float, step: int) -> None:
         """Called after a validation that gave `now` of what had been `best` at best, infinite where there was none.

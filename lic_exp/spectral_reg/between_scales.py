@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Hashable
 from typing import ClassVar, Literal
 
 import torch
@@ -31,7 +32,7 @@ Pairs = dict[int, tuple[Tensor, Tensor]]
         {"gradient_every_steps": Not(None)},
         "{here}gradient_every_steps={gradient_every_steps}: a compiled codec hides the gradient at its latents; set "
         "{here}gradient_every_steps=null, or trainer.compile=false",
-        beside={"trainer.compile": True},
+        beside={"trainer.compile": (True, "graphs", "auto")},
     ),
     Forbids(
         {"start": None},
@@ -91,6 +92,7 @@ class BetweenScales(SpectralRegularizer):
         self.register_buffer("off", torch.zeros(()))
         self.guard: Guard | None = None
         self.factor: float | None = None
+        self.weight: Tensor | None = None
         self.step = 0
         self.seen: scaling.LastBatch | None = None
         self._warned = False
@@ -134,6 +136,7 @@ class BetweenScales(SpectralRegularizer):
             raise RuntimeError("start=null: an inter-scale term that stands alone needs a start")
         self.step = progress.step
         self.factor = self.onset.factor(getattr(progress, self.unit))
+        self._follow_weight()
 
     def penalty(self, output: CodecOutput) -> Tensor | None:
         """What is measured of the pairs, summed, times direction, delta and ramp; a scalar, None before the start."""
@@ -155,7 +158,28 @@ class BetweenScales(SpectralRegularizer):
                 total = torch.stack(list(values.values())).sum()
             seen.values = {pair: value.detach() for pair, value in values.items()}
             self.follow(pairs, seen)
-            return self.direction * self.delta * self.factor * total
+            return self._weight_beside(total) * total
+
+    def _weight_beside(self, total: Tensor) -> Tensor:
+        """The term's weight as a tensor that stays where it is, so that a recorded step finds the one of its step."""
+        if self.weight is None or self.weight.device != total.device or self.weight.dtype != total.dtype:
+            self.weight = total.new_zeros(())
+            self._follow_weight()
+        return self.weight
+
+    def _follow_weight(self) -> None:
+        if self.weight is not None and self.factor is not None:
+            self.weight.fill_(self.direction * self.delta * self.factor)
+
+    def capture_key(self) -> Hashable | None:
+        looked_at = [self.guard_every_steps, *self.acted_every_steps()]
+        if self.gradient_every_steps is not None:
+            looked_at.append(self.gradient_every_steps)
+        return None if any(self.step % every == 0 for every in looked_at) else (self.factor is not None,)
+
+    def acted_every_steps(self) -> list[int]:
+        """How often `follow` does more than at other steps."""
+        return []
 
     def weigh(self, penalty: Tensor, output: CodecOutput, terms: dict[str, Tensor]) -> Tensor:
         """Cap the penalty by its gradient, ask the guard, and add the adversarial predictor's loss.

@@ -126,6 +126,9 @@ class InterPredict(BetweenScales):
             if self.step % self.refit_every_steps == 0:
                 predictor.fit()
 
+    def acted_every_steps(self) -> list[int]:
+        return [self.refit_every_steps]
+
     def _predictor(self, pair: int) -> RunningRidge:
         predictor = self.predictors[str(pair)]
         assert isinstance(predictor, RunningRidge)

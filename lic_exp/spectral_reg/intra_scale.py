@@ -1,5 +1,6 @@
 """Intra-scale spectral regularization (Eq. 3-5): the first stage of training sees low-passed images only."""
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Literal
 
@@ -81,6 +82,9 @@ class IntraScale(SpectralRegularizer):
         if self.target == "full":
             return x_low, target
         return x_low, x_low if target is x else self.truncation.low_pass(target, self.position)
+
+    def capture_key(self) -> Hashable:
+        return ()  # only the batch is changed
 
     def scalars(self) -> dict[str, float]:
         """The scheduled tau and the phase; outside the stage tau 1 in phase 0, where 1 stands for the full spectrum."""

@@ -1,5 +1,6 @@
 """Both regularizers of the paper, one after the other."""
 
+from collections.abc import Hashable
 from pathlib import Path
 
 from torch import Tensor
@@ -77,6 +78,9 @@ class TwoStage(SpectralRegularizer):
 
     def weigh(self, penalty: Tensor, output: CodecOutput, terms: dict[str, Tensor]) -> Tensor:
         return self.inter.weigh(penalty, output, terms)
+
+    def capture_key(self) -> Hashable | None:
+        return self.inter.capture_key()
 
     def after_validation(self, now: float, best: float, step: int) -> None:
         self.inter.after_validation(now, best, step)

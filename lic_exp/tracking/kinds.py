@@ -23,9 +23,10 @@ class Numerics(TypedDict, total=False):
     """What the bits of a training depend on beside its config and its code, from a step on: a numerics record.
 
     from_step: steps done when it began to hold. device: "cpu" or "cuda"; device_name: the processor's. threads: of the
-    CPU. instructions: those that torch uses of a CPU. torch, cuda, cudnn: versions. matmul, convolutions: how float32
-    is multiplied, as torch calls it. deterministic, cudnn_deterministic, cudnn_benchmark, mkldnn: torch's switches.
-    world_size: processes that train together. random_streams: `lic_exp.random_streams`; 1 where it is not said.
+    CPU. instructions: those that torch uses of a CPU. compile: true is full, false off. torch, cuda, cudnn: versions.
+    matmul, convolutions: how float32 is multiplied, as torch calls it. deterministic, cudnn_deterministic,
+    cudnn_benchmark, mkldnn: torch's switches. world_size: processes that train together. random_streams:
+    `lic_exp.random_streams`; 1 where it is not said.
     """
 
     from_step: Required[Count]
@@ -35,7 +36,7 @@ class Numerics(TypedDict, total=False):
     threads: ThreadCount
     precision: str
     memory_format: str
-    compile: bool
+    compile: bool | str
     torch: str
     cuda: str | None
     cudnn: Count | None

@@ -1,9 +1,12 @@
 """Codec, criterion and regularizers as one module, so that wrappers (compile, data parallel) see a single forward."""
 
+from collections.abc import Hashable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from lic_exp.models.base import Codec
+from lic_exp.models.base import Codec, CodecOutput
 from lic_exp.progress import Progress
 from lic_exp.spectral_reg.base import SpectralRegularizer
 from lic_exp.training.criterion import RateDistortion
@@ -26,6 +29,7 @@ class Objective(nn.Module):
         self.codec = codec
         self.criterion: Criterion = criterion
         self.regularizers = nn.ModuleDict(regularizers)
+        self.compiled = False
 
     def set_progress(self, progress: Progress) -> None:
         """Tell the regularizers where training stands; before every step, outside of what gets compiled."""
@@ -41,25 +45,41 @@ class Objective(nn.Module):
             return ()
         return self.criterion.drawn(shares, variable(self.codec).max_quality)
 
-    def forward(self, x: Tensor, *drawn: Tensor) -> dict[str, Tensor]:
-        """Scalar terms of the batch x (B, 3, H, W) in [0, 1]; "loss" is the one to be differentiated.
-
-        drawn: what `draw` gives; without it, it is made of torch's global generator.
-        """
-        if not drawn and isinstance(self.criterion, VariableRate):
-            drawn = tuple(values.to(x.device) for values in self.draw(torch.rand(len(x), dtype=torch.float64)))
-        quality, lmbda = drawn[:1], drawn[1:]
+    def transformed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the codec is given for the batch x, and what its result is compared with."""
         target = x
         for regularizer in self.spectral_regularizers():
             x, target = regularizer.transform_batch(x, target)
-        output = self.codec(x, *quality)
-        terms: dict[str, Tensor] = self.criterion(output, target, *lmbda)
+        return x, target
+
+    def forward(self, x: Tensor, *drawn: Tensor, target: Tensor | None = None) -> dict[str, Tensor]:
+        """Scalar terms of the batch x (B, 3, H, W) in [0, 1]; "loss" is the one to be differentiated.
+
+        drawn: what `draw` gives; without it, it is made of torch's global generator. target: where x is `transformed`
+        already.
+        """
+        if not drawn and isinstance(self.criterion, VariableRate):
+            drawn = tuple(values.to(x.device) for values in self.draw(torch.rand(len(x), dtype=torch.float64)))
+        if target is None:
+            x, target = self.transformed(x)
+        output, terms = self.judged(x, target, *drawn)
         for name, regularizer in zip(self.regularizers, self.spectral_regularizers(), strict=True):
             penalty = regularizer.penalty(output)
             if penalty is not None:
                 penalty = regularizer.weigh(penalty, output, terms)
                 terms |= {f"{name}_penalty": penalty.detach(), "loss": terms["loss"] + penalty}
         return terms
+
+    def judged(self, x: Tensor, target: Tensor, *drawn: Tensor) -> tuple[CodecOutput, dict[str, Tensor]]:
+        """The codec's output for x and the criterion's terms of it: what may be compiled as one graph."""
+        quality, lmbda = drawn[:1], drawn[1:]
+        output = self.codec(x, *quality)
+        return output, self.criterion(output, target, *lmbda)
+
+    def compile_judgement(self, backend: Any) -> None:
+        """Have `judged` compiled when it is called next."""
+        self.judged = torch.compile(self.judged, backend=backend)  # type: ignore[method-assign]
+        self.compiled = True
 
     def after_validation(self, now: float, best: float, step: int) -> None:
         """Tell the regularizers what a validation gave, and what the best before it."""
@@ -74,6 +94,15 @@ class Objective(nn.Module):
         return {
             name: value for regularizer in self.spectral_regularizers() for name, value in regularizer.scalars().items()
         }
+
+    def capture_key(self) -> Hashable | None:
+        """What the next step is recorded under; None where it has to be made without."""
+        keys = [regularizer.capture_key() for regularizer in self.spectral_regularizers()]
+        return None if None in keys else tuple(keys)
+
+    def all_regularizers(self) -> list[SpectralRegularizer]:
+        """With those inside others."""
+        return [module for module in self.regularizers.modules() if isinstance(module, SpectralRegularizer)]
 
     def spectral_regularizers(self) -> list[SpectralRegularizer]:
         return [module for module in self.regularizers.values() if isinstance(module, SpectralRegularizer)]

@@ -12,6 +12,9 @@ class Reporter(Protocol):
     def advance(self, step: int) -> None:
         """Show that `step` steps are done; called every step."""
 
+    def uncaptured(self, step: int) -> None:
+        """Record that steps are not replayed from this one on, though they were to be."""
+
     def position(self) -> Any:
         """How much has been recorded, lastingly, to be given to `rewind` on resume: plain numbers and containers."""
 

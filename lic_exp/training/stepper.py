@@ -1,6 +1,8 @@
 """One optimizer step: forward, backward, clip, check, update; with the options that trade exactness for speed."""
 
+import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +14,11 @@ from lic_exp.divergence import DivergedError
 from lic_exp.optimizers.groups import NET, REGULARIZER, Optimizers, clip_gradients
 from lic_exp.private_interfaces import is_compiled
 from lic_exp.progress import Progress
+from lic_exp.training.capture import CaptureError, Captures, Parts, Scalars, cuda_graph
 from lic_exp.training.draws import Draws
 from lic_exp.training.objective import Objective
+
+log = logging.getLogger("lic_exp.training")
 
 Precision = Literal["float32", "bf16", "fp16"]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -35,12 +40,14 @@ class StepOptions:
     precision: of the codec's forward and backward pass; criterion, bits and DCT stay float32.
     channels_last: memory format of the batch (the codec's weights are converted by who builds it).
     accumulate: parts that a batch is split into, one after the other; memory falls, the gradient is their mean.
+    compile: what the objective is compiled by; "graphs" records whole steps too, where they are gated on the device.
     """
 
     clip_max_norm: float | None
     precision: Precision
     channels_last: bool
     accumulate: int
+    compile: bool | str
 
 
 @dataclass(frozen=True)
@@ -62,12 +69,21 @@ class Stepper:
     is gated on the device (optimizers that support it skip it when told that it is not finite) and `take_pending`
     tells what was skipped when a log is due anyway. A skipped step leaves weights, moments and buffers as they were.
 
+    With `compile: graphs` a gated step is recorded once and replayed (`lic_exp.training.capture`), but for those at
+    which a regularizer looks at values. Where that fails, training goes on without, and `uncaptured` is told the step.
+
     seed: what the images of a step are given at random follows from it and from the step (`lic_exp.training.draws`).
     dropped: how many updates the loss scaler of fp16 has dropped, because what it had scaled was not finite.
     """
 
     def __init__(
-        self, objective: Objective, optimizers: Optimizers, options: StepOptions, device: torch.device, seed: int
+        self,
+        objective: Objective,
+        optimizers: Optimizers,
+        options: StepOptions,
+        device: torch.device,
+        seed: int,
+        uncaptured: Callable[[int], None] = lambda step: None,
     ) -> None:
         self.objective = objective
         self.draws = Draws(objective.codec, seed)
@@ -77,26 +93,50 @@ class Stepper:
         self.gated = device.type != "cpu" and optimizers.can_skip
         self.scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
         self.dropped = self._dropped_in_a_row = torch.zeros((), dtype=torch.long)
+        self.uncaptured = uncaptured
+        recorded = options.compile == "graphs" and self.gated and not self.scaler.is_enabled()
+        self.captures = Captures(objective, optimizers, cuda_graph) if recorded else None
         self._pending: list[tuple[Tensor, int, str]] = []
 
     def step(self, batch: Batch, progress: Progress) -> Done:
         """Update the weights. Raises NonFiniteError, before the update, where that costs no waiting."""
-        self.optimizers.zero_grad()
         self.objective.set_progress(progress)
-        former = self._buffers()
-        terms = self._backward(batch.x, progress.step)
-        norms = self._clip()
-        # The scaler makes infinite gradients of what it scales now and then, and skips them without a word.
-        own = (NET, REGULARIZER) if self.scaler.is_enabled() else ()
-        checked = {"loss": terms["loss"]}
-        checked |= {f"gradient norm of {group}": norm for group, norm in norms.items() if group not in own}
-        finite = _all_finite(checked)
-        updated = finite & _all_finite(norms)
-        if own:
-            finite = finite & self._count_dropped(finite & ~updated)
+        found = self._made(self._parts(batch.x, progress.step), progress.step)
+        finite, updated = found.pop("finite"), found.pop("updated")
+        norms = {name.removeprefix(NORM): found.pop(name) for name in list(found) if name.startswith(NORM)}
+        checked = self._checked(found, norms)
         if self.gated:
             text = f"{' or '.join(checked)} not finite {_where(batch, progress)}"
             self._pending.append((finite, progress.step, text))
+        elif not finite:
+            bad = [name for name, value in checked.items() if not torch.isfinite(value)]
+            bad = bad or [f"gradients of {DROPPED_IN_A_ROW} steps in a row, at any loss scale,"]
+            raise NonFiniteError(f"{' and '.join(bad)} not finite {_where(batch, progress)}", progress.step)
+        return Done(found, norms, updated)
+
+    def _made(self, parts: Parts, step: int) -> Scalars:
+        """What `_body` gives, replayed where it can be."""
+        key = self.objective.capture_key() if self.captures else None
+        if self.captures and key is not None:
+            try:
+                return self.captures.step(key, parts, self._body)
+            except CaptureError as error:
+                log.warning("trainer.compile=graphs: steps cannot be recorded (%s); training goes on without", error)
+                self.captures = None
+                self.uncaptured(step)
+        return self._body(parts)
+
+    def _body(self, parts: Parts) -> Scalars:
+        """A step: its terms, norms by group, whether it was "finite" and "updated". A gated one looks at no value."""
+        self.optimizers.zero_grad()
+        former = self._buffers()
+        terms = self._backward(parts)
+        norms = self._clip()
+        finite = _all_finite(self._checked(terms, norms))
+        updated = finite & _all_finite(norms)
+        if self.scaler.is_enabled():
+            finite = finite & self._count_dropped(finite & ~updated)
+        if self.gated:
             self._restore(former, unless=finite)
             self.optimizers.step(skip=~updated)
         elif updated:
@@ -104,11 +144,18 @@ class Stepper:
         elif not finite:
             self._restore(former)
         self.scaler.update()
-        if not self.gated and not finite:
-            bad = [name for name, value in checked.items() if not torch.isfinite(value)]
-            bad = bad or [f"gradients of {DROPPED_IN_A_ROW} steps in a row, at any loss scale,"]
-            raise NonFiniteError(f"{' and '.join(bad)} not finite {_where(batch, progress)}", progress.step)
-        return Done(terms, norms, updated)
+        return {
+            **terms,
+            **{f"{NORM}{group}": norm for group, norm in norms.items()},
+            "finite": finite,
+            "updated": updated,
+        }
+
+    def _checked(self, terms: Scalars, norms: Scalars) -> Scalars:
+        """What must be finite. The scaler makes infinite gradients of what it scales now and then, and skips those."""
+        own = (NET, REGULARIZER) if self.scaler.is_enabled() else ()
+        others = {f"gradient norm of {group}": norm for group, norm in norms.items() if group not in own}
+        return {"loss": terms["loss"], **others}
 
     def _count_dropped(self, dropped: Tensor) -> Tensor:
         """Whether the scaler may go on like this, a bool scalar. dropped: whether it has dropped this update."""
@@ -120,7 +167,7 @@ class Stepper:
         """Forward and backward of a batch, leaving nothing behind; its loss."""
         former = self._buffers()
         self.objective.set_progress(Progress(0, 0, 0.0))
-        loss = self._backward(batch.x, 0)["loss"]
+        loss = self._backward(self._parts(batch.x, 0))["loss"]
         self._restore(former)
         self.optimizers.zero_grad()
         return loss
@@ -133,18 +180,25 @@ class Stepper:
         for buffer, value in zip(self.objective.buffers(), former, strict=True):
             buffer.copy_(value if unless is None else torch.where(unless, buffer, value))
 
-    def _backward(self, images: Tensor, step: int) -> dict[str, Tensor]:
+    def _parts(self, images: Tensor, step: int) -> Parts:
+        """The parts of a batch. They are made before the step, since a recorded one can neither transform nor draw."""
         x = images.to(self.device, non_blocking=True)
         if self.options.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        parts = self._parts(len(x))
+        size = math.ceil(len(x) / self.options.accumulate)  # as `Tensor.chunk` has it
+        parts = [slice(first, min(first + size, len(x))) for first in range(0, len(x), size)]
         drawn = self._drawn(x, parts[0], step)
+        with self._autocast():
+            return [(*self.objective.transformed(x[rows]), *(values[rows] for values in drawn)) for rows in parts]
+
+    def _backward(self, parts: Parts) -> dict[str, Tensor]:
+        images, first = sum(len(x) for x, *_ in parts), 0
         totals: dict[str, Tensor] = {}
-        for rows in parts:
-            part = x[rows]
-            weight = len(part) / len(x)
+        for x, target, *drawn in parts:
+            rows = slice(first, first + len(x))
+            weight, first = len(x) / images, rows.stop
             with self._autocast(), self.draws.given(rows):
-                terms = self.objective(part, *(values[rows] for values in drawn))
+                terms = self.objective(x, *drawn, target=target)
             self.scaler.scale(weight * terms["loss"]).backward()
             for name, term in terms.items():
                 totals[name] = totals[name] + weight * term.detach() if name in totals else weight * term.detach()
@@ -154,15 +208,13 @@ class Stepper:
             totals["aux_loss"] = aux_loss.detach()
         return totals
 
-    def _parts(self, images: int) -> list[slice]:
-        """The rows of the batch's parts, as `Tensor.chunk` has them."""
-        size = math.ceil(images / self.options.accumulate)
-        return [slice(first, min(first + size, images)) for first in range(0, images, size)]
-
     def _drawn(self, x: Tensor, first: slice, step: int) -> tuple[Tensor, ...]:
         """Draw for the images x of a step; what the objective takes beside them. first: the rows of the first part."""
+        if self.captures and self.draws.images not in (0, len(x)):
+            self.captures.forget()  # noise of another number of images stands elsewhere
         self.draws.draw(step, len(x))
-        if is_compiled(self.objective.codec) and not self.draws.learnt:
+        foreseen = self.captures or self.objective.compiled or is_compiled(self.objective.codec)
+        if foreseen and not self.draws.learnt:
             with self._autocast():
                 self.draws.learn(x[first])
         return tuple(values.to(self.device, non_blocking=True) for values in self.objective.draw(self.draws.shares()))
@@ -179,6 +231,10 @@ class Stepper:
         """Wait for the device; the updates that it skipped since the last call."""
         pending, self._pending = self._pending, []
         return [NonFiniteError(text, step) for finite, step, text in pending if not finite]
+
+
+NORM = "norm of "
+"""Before the names of groups among a step's scalars, which are terms' else."""
 
 
 def _all_finite(values: dict[str, Tensor]) -> Tensor:

@@ -56,8 +56,7 @@ class Trainer:
         self.validate, self.monitor = validate, monitor
         self.checkpoints = checkpoints
         self.reporter = reporter
-        self.step_options = step_options
-        self.options = options
+        self.step_options, self.options = step_options, options
         self.device = device
         self.seed = seed
         self.should_stop = should_stop
@@ -86,7 +85,8 @@ class Trainer:
         return self.dropped_before + int(self.stepper.dropped)
 
     def _new_stepper(self, setup: Setup) -> Stepper:
-        return Stepper(self.objective, setup.optimizers, self.step_options, self.device, self.seed)
+        how = self.step_options, self.device, self.seed, self.reporter.uncaptured
+        return Stepper(self.objective, setup.optimizers, *how)
 
     def rehearse(self) -> None:
         """A step of every stage without its update, so that what does not work or fit fails now and not in days.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lic_exp import metrics
 from lic_exp.models.base import Codec
-from lic_exp.ops.precision import exact_float32
+from lic_exp.ops.precision import exact_float32, uncompiled
 from lic_exp.tracking import names
 from lic_exp.training.criterion import RateDistortion
 from lic_exp.training.objective import Criterion
@@ -39,7 +39,7 @@ class Validation:
         was_training = codec.training
         codec.eval()
         try:
-            with torch.no_grad(), exact_float32():
+            with torch.no_grad(), exact_float32(), uncompiled():
                 if isinstance(self.criterion, VariableRate):
                     return self._over_rates(codec, self.criterion)
                 return self._over_images(codec, self.criterion)

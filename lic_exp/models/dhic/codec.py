@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lic_exp.capabilities import CodecFacts, signed_as
 from lic_exp.conditions import Below, MultipleOf, Not
 from lic_exp.models.base import CodecOutput, CodingPart, Compressed, VariableRateCodec
-from lic_exp.models.dhic.blocks import RepDW
+from lic_exp.models.dhic.blocks import FFN, BaseBlock, RepDW
 from lic_exp.models.dhic.conditioning import LOOK_UP, PARTS, Gains, as_quality, parameter_names, starting_values
 from lic_exp.models.dhic.config import DHICConfig
 from lic_exp.models.dhic.convolution import memory_format
@@ -80,6 +80,7 @@ class DHIC(VariableRateCodec):
     """
 
     facts = CodecFacts(downsampling_factor=64, latents=4, variable_rate=True, dtypes=("float32", "float64"))
+    repeated = (BaseBlock, FFN)
     coding_parts = (
         CodingPart("encoder", ("encoder",), encode=True, decode=False),
         CodingPart("posterior", ("em_blocks.*.posterior", "em_blocks.*.enc_resblock"), encode=True, decode=False),

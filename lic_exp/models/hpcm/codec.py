@@ -15,6 +15,7 @@ from lic_exp.models.hpcm.coding import Decode, Encode, Quantise, rounded
 from lic_exp.models.hpcm.compat import CORRECTED, check_mode, with_gains
 from lic_exp.models.hpcm.config import STRIDE, HPCMConfig
 from lic_exp.models.hpcm.context import ContextModel
+from lic_exp.models.hpcm.layers import Residual
 from lic_exp.models.hpcm.likelihood import SCALE_FLOOR, EntropyEstimation
 from lic_exp.models.hpcm.partition import Partition, move, partition
 from lic_exp.models.hpcm.transforms import analysis, hyper_analysis, hyper_synthesis, synthesis
@@ -71,6 +72,7 @@ class HPCM(ContextModel, Codec):
     """
 
     facts = CodecFacts(downsampling_factor=256, latents=3, nested_latents=True, dtypes=("float32", "float64"))
+    repeated = (Residual,)
     coding_parts = (
         CodingPart("g_a", ("g_a",), encode=True, decode=False),
         CodingPart("h_a", ("h_a",), encode=True, decode=False),

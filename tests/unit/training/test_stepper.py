@@ -73,7 +73,7 @@ def test_accumulation_is_exact_in_double_precision():
     """The criterion computes in float32, so the objective here is a plain double-precision function of the codec."""
 
     class Double(Objective):
-        def forward(self, x):
+        def forward(self, x, *drawn, target):
             output = self.codec(x.double())
             return {"loss": (output.latents[0].square().mean(dim=(1, 2, 3)).mean())}
 

@@ -1,0 +1,116 @@
+"""What is compiled of a training step, by compilers that count or hand back what they are given."""
+
+import pytest
+import torch
+from training_parts import CPU, SmallCodec, everything, loader, objective, stage, trainer, unequal, variable_rate
+
+import lic_exp
+from lic_exp.models.base import CodecOutput
+from lic_exp.models.noise import Noise
+from lic_exp.training.compiling import compile_objective, outermost
+from lic_exp.training.criterion import MSE
+from lic_exp.training.objective import Objective
+from lic_exp.training.validation import Validation
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)  # the compiler's
+
+
+class Compiler:
+    """graphs: compiled so far. calls: how often one of them ran."""
+
+    def __init__(self):
+        self.graphs = self.calls = 0
+
+    def __call__(self, graph, inputs):
+        self.graphs += 1
+
+        def run(*values):
+            self.calls += 1
+            return graph.forward(*values)
+
+        return run
+
+
+@pytest.fixture(autouse=True)
+def _forgotten():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture(scope="module", params=["dhic_tiny", "hpcm_tiny"])
+def of(request):
+    codec = lic_exp.create_model(request.param)
+    return Objective(codec, variable_rate() if codec.facts.variable_rate else MSE(lmbda=0.01), {})
+
+
+def test_repeated_blocks_are_compiled_once_for_all_of_a_size(of):
+    """And neither validation nor the names of weights see anything of it."""
+    keys, x = list(of.state_dict()), torch.rand(1, 3, 128, 128)
+    compiler = Compiler()
+    blocks = outermost(of.codec, of.codec.repeated)
+    compile_objective(of, "blocks", backend=compiler)
+    of.train()
+    of(x)["loss"].backward()
+    graphs, calls = compiler.graphs, compiler.calls
+    assert 0 < graphs < len(blocks) <= calls
+    of(x)
+    assert (compiler.graphs, compiler.calls) == (graphs, 2 * calls)
+    assert Validation(of.criterion, [("odd", torch.rand(1, 3, 70, 33))], CPU)(of.codec)["val/rd_loss"] > 0
+    assert compiler.calls == 2 * calls
+    assert list(of.state_dict()) == keys
+
+
+class Noisy(SmallCodec):
+    """Noise that it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.uniform = Noise()
+
+    def forward(self, x):
+        y = self.g_a(x)
+        y_hat = y + self.uniform(y) if self.training else y.round()
+        return CodecOutput(self.g_s(y_hat).float(), {"y": 1 + y_hat.float().square()}, (y_hat,))
+
+
+def compiled(folder, compiler, steps=6, **changes):
+    of = objective()
+    of.codec = Noisy()
+    compile_objective(of, True, backend=compiler)
+    return trainer(folder, of, [stage(of, steps, batches=loader(4))], **changes)
+
+
+def test_codec_and_criterion_are_one_graph_from_the_first_step_to_the_last(tmp_path):
+    compiler = Compiler()
+    run = compiled(tmp_path, compiler)
+    run.rehearse()
+    run.fit()
+    assert (compiler.graphs, compiler.calls) == (1, 7)
+    eager = objective()
+    eager.codec = Noisy()
+    plain = trainer(tmp_path / "plain", eager, [stage(eager, 6, batches=loader(4))])
+    plain.fit()
+    for one, other in zip(run.objective.codec.parameters(), plain.objective.codec.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_a_compiled_run_that_is_interrupted_within_a_stage_goes_on_bit_by_bit(tmp_path, backend):
+    whole = compiled(tmp_path / "whole", backend)
+    whole.fit()
+    reasons = iter([None, None, None, None, "enough"])
+    stopped = compiled(tmp_path / "part", backend)
+    stopped.should_stop = lambda: next(reasons)
+    with pytest.raises(Exception, match="enough"):
+        stopped.fit()
+    torch._dynamo.reset()
+    again = compiled(tmp_path / "part", backend)
+    assert again.resume()
+    again.reporter.entries[:] = stopped.reporter.entries
+    again.fit()
+    assert unequal(whole.state_dict()["codec"], again.state_dict()["codec"]) == []
+    assert unequal(whole.state_dict()["optimizers"], again.state_dict()["optimizers"]) == []
+    assert everything(again)["step"] == 6
