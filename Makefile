@@ -11,10 +11,10 @@ SHARED := -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow soak lint format docs bench wheel clean
+.PHONY: help install demo test test-slow soak torch-matrix lint format docs bench wheel clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(INSTALLED) ## make .venv with the pinned versions of constraints.txt
 
@@ -46,6 +46,9 @@ soak: $(INSTALLED) ## kill, cancel and resume trainings 160 times, damage 2000 f
 	$(BIN)/python tests/end_to_end/faults.py --trials 5
 	$(BIN)/python tests/slurm/interrupting.py --trials 20
 	$(BIN)/python -m pytest -m soak
+
+torch-matrix: $(INSTALLED) ## every small model on several versions of torch and on numpy 2, 6 GB of disk at a time (an hour)
+	$(BIN)/python tests/torch_matrix/versions.py
 
 bench: $(INSTALLED) ## the benchmarks behind benchmarks/RESULTS.md
 	set -e; for benchmark in benchmarks/*.py; do echo "## $$benchmark"; $(BIN)/python $$benchmark; done
