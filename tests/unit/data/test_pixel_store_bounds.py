@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,6 +47,16 @@ def test_a_data_set_that_is_too_large_is_kept_in_part_and_that_is_said(tmp_path:
         "store takes no more decoded photos: data.store_mb=1 is full of what is being read. "
         "The others are decoded each time; data.store_mb=0 does without"
     )
+
+
+def test_many_makers_at_once_keep_to_the_bound_but_for_what_each_is_writing(tmp_path: Path) -> None:
+    photos = big(tmp_path, 12)
+    makers = [threading.Thread(target=lambda: [store(tmp_path, 1).load(photo) for photo in photos]) for _ in range(4)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert 700_000 < used(tmp_path) <= 1_000_000 + 3 * 200_704
 
 
 def test_what_was_used_longest_ago_makes_room(tmp_path: Path, decodings: list[str]) -> None:
