@@ -73,7 +73,7 @@ def decoded_as() -> str:
     """What decides which pixels a content gives, beside the content."""
     from PIL import __version__, features
 
-    libraries = ", ".join(f"{name} {features.version(name)}" for name in ("jpg", "jpg_2000", "webp"))
+    libraries = ", ".join(f"{name} {features.version(name)}" for name in ("jpg", "libjpeg_turbo", "jpg_2000", "webp"))
     return f"decoding {DECODING}, Pillow {__version__}, {libraries}"
 
 
