@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         _write(options.out, comparisons)
     _print_comparisons(comparisons)
+    _print_intervals(options, comparisons)
     for row in comparisons:
         if row.error:
             say(f"{row.test.name}: {row.error}")
@@ -68,6 +69,17 @@ def _print_comparisons(comparisons: "Sequence[BDComparison]") -> None:
     for row in comparisons:
         for flag in filter(_needs_telling, row.flags):
             out.print(f"{row.test.name}: {flag}")
+
+
+def _print_intervals(options: argparse.Namespace, comparisons: "Sequence[BDComparison]") -> None:
+    """Of trainings that were evaluated on the same images."""
+    from analysis.image_interval import bd_rate_over_images
+
+    for name, row in zip(options.tests, comparisons, strict=True):
+        if row.rate is not None and options.metric == "psnr":
+            over_images = bd_rate_over_images(options.anchor, name, options.method)
+            if over_images is not None:
+                console(150).print(f"{row.test.name}: {over_images}", soft_wrap=True)
 
 
 def _needs_telling(flag: str) -> bool:

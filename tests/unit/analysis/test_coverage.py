@@ -1,5 +1,6 @@
 """Every interval says what it covers."""
 
+import json
 import re
 
 import numpy as np
@@ -122,3 +123,26 @@ def test_every_command_says_so(recorded, tmp_path, monkeypatch, capsys, command,
     }
     assert analysis.__main__.main([word.format(**arms) for word in command] + ["--runs", str(recorded)]) == 0
     assert said in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(("images", "said"), [(8, True), (7, False)])
+def test_a_bd_rate_between_trainings_is_sure_over_images_alone(tmp_path, capsys, images, said):
+    write_study(tmp_path)
+    edit_images(tmp_path, lambda lines: lines[:images])
+    for file in tmp_path.glob("*/eval/images.csv"):
+        bpp, psnr = np.genfromtxt(file, delimiter=",", skip_header=1, usecols=(3, 4)).mean(0)
+        file.with_name("rd_point.json").write_text(json.dumps({"results": {"bpp": [bpp], "psnr": [psnr]}}))
+    naive, intra = (
+        ",".join(str(tmp_path / f"{arm}00000000000{rate:03d}") for rate in range(4)) for arm in ("00", "01")
+    )
+    assert analysis.__main__.main(["bdrate", naive, intra]) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert ("at 95 % over 8 images alone (BCa bootstrap), not over seeds" in output) == said
+    if said:
+        low, high = map(float, re.search(r"BD-rate \[(.*?), (.*?)\] at 95 %", output).groups())
+        assert -4 < low < high < -2
+
+
+def test_published_curves_have_no_interval(capsys):
+    assert analysis.__main__.main(["bdrate", "kodak/vtm_18.0", "kodak/lalic"]) == 0
+    assert "at 95 %" not in capsys.readouterr().out

@@ -1,0 +1,70 @@
+"""How sure a BD-rate between trainings is, as far as it hangs on the images: over them alone, by bootstrap."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.bd import Method, bd_rate
+from analysis.crossed import FEWEST_IMAGES
+from analysis.errors import AnalysisError
+from analysis.image_points import ImagePoints, points_by_image
+from analysis.runs import load_runs
+from analysis.statistics import Interval, bca_interval
+from lic_exp.tracking.run_folder import is_run_folder
+
+
+class OverImages(NamedTuple):
+    """A 95 % interval [%] over so many images; it says nothing of other seeds."""
+
+    interval: Interval
+    images: int
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"BD-rate [{low:+.2f}, {high:+.2f}] at 95 % over {self.images} images alone (BCa bootstrap), "
+            "not over seeds: of these trainings"
+        )
+
+
+def bd_rate_over_images(anchor: str, test: str, method: Method = "pchip") -> OverImages | None:
+    """Of two curves that are run folders, or several by commas, and were evaluated on the same images; else None.
+
+    None as well of fewer than `FEWEST_IMAGES`, and where some of the images give no BD-rate.
+    """
+    ours, theirs = (_by_image([name] if is_run_folder(Path(name)) else name.split(",")) for name in (anchor, test))
+    if ours is None or theirs is None or ours.images != theirs.images or len(ours.images) < FEWEST_IMAGES:
+        return None
+    if ours.points.shape != theirs.points.shape:
+        return None
+
+    def of(samples: NDArray[np.float64]) -> Any:
+        means = samples.mean(-4)
+        points = [means[..., arm, measure, :] for arm in (0, 1) for measure in (0, 1)]
+        return np.asarray(bd_rate(points[0], points[1], points[2], points[3], method, invalid="nan"))
+
+    try:
+        points = np.stack([ours.points, theirs.points], 1)[:, :, :2]
+        return OverImages(bca_interval(points, of), len(ours.images))
+    except AnalysisError:
+        return None
+
+
+def _by_image(names: Sequence[str]) -> ImagePoints | None:
+    """The points of all these runs; None where one is no run, or was evaluated on other images than the first."""
+    found: list[ImagePoints] = []
+    for name in names:
+        if not is_run_folder(Path(name.strip())):
+            return None
+        runs = load_runs(name.strip(), metrics=(), cache=False)
+        rows = runs.evaluation[runs.evaluation["set"] == ""]
+        rates = rows["rate"].nunique(dropna=False) if "rate" in rows else 1
+        found += points_by_image(
+            runs, {str(key): np.full((rates, 4), np.nan) for key in rows["signature"].unique()}
+        ).values()
+    if len(found) < len(names) or len({one.images for one in found}) > 1:
+        return None
+    return ImagePoints(found[0].images, np.concatenate([one.points for one in found], -1))
