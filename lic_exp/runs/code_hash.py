@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lic_exp.places import PACKAGE
+from lic_exp.runs import reached
 from lic_exp.runs.reached import Sources, meanings
 from lic_exp.source_text import OURS, source_file
 
@@ -75,6 +76,12 @@ def _parts(
             return None
         found.append((part, _digest("\0".join(sorted(frozenset[str]().union(*filter(None, texts)))))))
     return tuple(found)
+
+
+def forget() -> None:
+    """Look at all code anew, which is else looked at once: a copy was replaced."""
+    reached.forget()
+    _parts.cache_clear()
 
 
 def code_hash(components: Sequence[str] = (), plugins: Sequence[str] = (), *, root: Path | None = None) -> str | None:

@@ -92,6 +92,12 @@ def _closure(root: Definition, sources: Sources) -> frozenset[str]:
     return frozenset(texts)
 
 
+def forget() -> None:
+    """Read all code anew: of a folder that was replaced in the meantime."""
+    for known in (_closure, _read, _digest, _said, _module, _is_library):
+        known.cache_clear()
+
+
 EFFECTS = ""
 """The name of what a module does when it is imported."""
 

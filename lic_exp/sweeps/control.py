@@ -41,25 +41,38 @@ def run_sweep(
     stale: what becomes of cells that are done, but not known to be of the code that there is now. Raises ConfigError
     where they are to be refused.
     """
+    if text := see_to_outdated(sweep, stale):
+        say(text)
     now = states(sweep)
-    if stale != "keep" and (outdated := [one.cell for one in now.values() if is_outdated(one)]):
-        if stale == "refuse":
-            raise ConfigError([f"trainer.stale=refuse: {_outdated_text(sweep, now)}"])
-        _set_aside(sweep, outdated)
-        now = states(sweep)
     chosen = list(sweep.cells if wanted is None else wanted)
     asked = [cell for cell in chosen if now[cell.signature].state not in FINISHED] if wanted is None else chosen
-    if any(is_outdated(one) for one in now.values()):
-        say(
-            f"{_outdated_text(sweep, now)}, and kept. "
-            f"python -m lic_exp retry --stale {sweep.name} --runs {sweep.runs} makes them anew"
-        )
     if not asked:
         say(f"sweep {sweep.name}: all {len(sweep.cells)} cells are done; nothing was started.")
         return exit_code(sweep, chosen)
     for cell in asked:
         sweep.cancelled(cell).unlink(missing_ok=True)
     return launcher_of(options).run(sweep, options, asked)
+
+
+def see_to_outdated(sweep: SweepFolder, stale: Literal["keep", "again", "refuse"]) -> str:
+    """What to say of cells that are kept, though not known to be of the code that there is now.
+
+    stale, and what it raises: as `run_sweep`; "again" sets them aside.
+    """
+    now = states(sweep)
+    outdated = [one.cell for one in now.values() if is_outdated(one)]
+    if not outdated:
+        return ""
+    text = _outdated_text(sweep, now)
+    if stale == "refuse":
+        raise ConfigError([f"trainer.stale=refuse: {text}"])
+    if stale == "again":
+        _set_aside(sweep, outdated)
+        return ""
+    return (
+        f"{text}, and kept. "
+        f"python -m lic_exp retry --stale {sweep.name} --runs {sweep.runs} makes them anew, and keeps the former"
+    )
 
 
 def _outdated_text(sweep: SweepFolder, now: Mapping[str, CellState]) -> str:

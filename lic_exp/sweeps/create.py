@@ -4,14 +4,17 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from lic_exp.atomic import write_atomically
+from lic_exp.config.chosen import targets
+from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import values_of
 from lic_exp.config.request import LaunchRequest
 from lic_exp.data.unchanged import files_unchanged
 from lic_exp.json_text import json_text
-from lic_exp.runs.code_hash import packages
+from lic_exp.runs.code_hash import code_hash, forget, packages
 from lic_exp.runs.lock import writable
 from lic_exp.runs.provenance import record_origin
 from lic_exp.saying import say
@@ -21,10 +24,14 @@ from lic_exp.sweeps.folder import SweepFolder
 from lic_exp.sweeps.freezing import Frozen, check_beginnings, freeze
 from lic_exp.sweeps.launcher import Launcher, LauncherOptions, find_launcher, launcher_options
 from lic_exp.sweeps.spec import Spec, parse_spec
+from lic_exp.sweeps.states import at_work
 from lic_exp.sweeps.trainings import requested, trainings
 
 OF_THE_LAUNCHER = ("hydra.launcher", "hydra/launcher", "hydra.sweeper")
 """Overrides that say how cells are run, not what they are."""
+
+COPY = "code"
+"""The folder in a sweep's that holds its copy of the code."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,30 @@ class SweepRequest:
         sweep = self.frozen.write()
         if self.options.snapshot and not sweep.manifest.get("snapshot"):
             sweep = _with_snapshot(sweep)
+        elif sweep.manifest.get("snapshot") and self._is_other(sweep.folder / COPY):
+            sweep = self._keep_or_renew(sweep)
         return sweep
+
+    def _is_other(self, copy: Path) -> bool:
+        """Whether for any cell the sweep's copy of the code is other than the code there is now."""
+        parts = {(tuple(targets(config.plain())), tuple(config.plugins)) for config in self.frozen.configs.values()}
+        return any(code_hash(*each, root=copy) != code_hash(*each) for each in parts)
+
+    def _keep_or_renew(self, sweep: SweepFolder) -> SweepFolder:
+        """The sweep, with a new copy of the code where its cells are to be made anew. Raises ConfigError."""
+        said = f"sweep {sweep.name} runs its own copy of the code, which is other than there is now"
+        stale = next(iter(self.frozen.configs.values())).trainer.stale
+        if stale == "refuse":
+            raise ConfigError([f"trainer.stale=refuse: {said}"])
+        if stale == "keep":
+            say(f"{said}; trainer.stale=again renews it, and makes anew what it has made")
+            return sweep
+        if at_work(sweep):
+            raise ConfigError([f"trainer.stale=again: {said}, and it is at work: cancel it first, or wait for it"])
+        shutil.rmtree(sweep.folder / COPY)
+        renewed = _with_snapshot(sweep)
+        forget()
+        return renewed
 
     def run(self) -> int:
         """Write and run it. Returns the exit code."""
@@ -102,13 +132,13 @@ def sweep_request(given: Sequence[str], *, several: bool, request: LaunchRequest
 def _with_snapshot(sweep: SweepFolder) -> SweepFolder:
     """Copy this package and the user's own into the sweep, and have its cells run the copy; note where it is from."""
     for source in packages(sweep.manifest["plugins"]):
-        target = sweep.folder / "code" / source.name
+        target = sweep.folder / COPY / source.name
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-    record_origin(sweep.folder / "code", sweep.manifest["plugins"])
+    record_origin(sweep.folder / COPY, sweep.manifest["plugins"])
     manifest = sweep.manifest | {"snapshot": sweep.manifest["code"]}
     write_atomically(sweep.folder / "manifest.json", json_text(manifest, indent=1, ensure_ascii=False) + "\n")
     return SweepFolder(sweep.folder)

@@ -17,7 +17,7 @@ from lic_exp.flat import component_label
 from lic_exp.sweeps.create import SweepRequest
 from lic_exp.sweeps.estimates import known_paces, length, measured_pace
 from lic_exp.sweeps.folder import Cell, SweepFolder
-from lic_exp.sweeps.states import FINISHED, CellState, states
+from lic_exp.sweeps.states import FINISHED, CellState, is_outdated, states
 from lic_exp.text import shortened, visible
 
 Pace = tuple[float, str]
@@ -55,7 +55,7 @@ def show_plan(request: SweepRequest) -> int:
     for text in [*frozen.merged, *_marks(planned)]:
         console.print(styled(text), soft_wrap=True)
     minutes = sum(one.minutes for one in planned if one.minutes is not None)
-    unknown = sum(one.minutes is None for one in planned if one.now.state not in FINISHED)
+    unknown = sum(one.minutes is None for one in planned)
     total = _total(request, planned, minutes, unknown)
     console.print(f"sweep {frozen.name}: {total}", soft_wrap=True)
     if budget is not None and (minutes > budget or unknown):
@@ -102,7 +102,7 @@ def _table(planned: Sequence[Planned]) -> Table:
 
 
 def _total(request: SweepRequest, planned: Sequence[Planned], minutes: float, unknown: int) -> str:
-    left = sum(one.now.state not in FINISHED for one in planned)
+    left = sum(_is_left(one.now, request.frozen.configs[one.now.cell.signature]) for one in planned)
     text = f"{len(planned)} cells, {left} to run: {minutes:.1f} min of computing"
     if unknown:
         can_measure = request.launcher is not None and "probe_steps" in request.launcher.options.model_fields
@@ -118,18 +118,24 @@ def plan(request: SweepRequest) -> list[Planned]:
     sweep = _unwritten(request)
     now = states(sweep)
     base = frozen.configs[baseline(request).signature]
-    left = [name for name in frozen.configs if now[name].state not in FINISHED]
+    left = [name for name, config in frozen.configs.items() if _is_left(now[name], config)]
     paces = _paces(request, left, sweep)
     planned, first = [], dict[str, str]()
     for name, config in frozen.configs.items():
         minutes, source = (None, "") if name in left else (0.0, "")
         if name in paces:
             seconds, source = paces[name]
-            minutes = max(0, length(config) - (now[name].step or 0)) * seconds / 60
+            done = 0 if is_outdated(now[name]) else now[name].step or 0
+            minutes = max(0, length(config) - done) * seconds / 60
         same_as = first.setdefault(experiment_of(config), name)
         too_short, twin = never_reached(config), None if same_as == name else same_as
         planned.append(Planned(now[name], differs(config, base), minutes, source, too_short, twin))
     return planned
+
+
+def _is_left(now: CellState, config: RunConfig) -> bool:
+    """Whether the sweep would run a cell."""
+    return now.state not in FINISHED or (config.trainer.stale == "again" and is_outdated(now))
 
 
 def _paces(request: SweepRequest, left: Sequence[str], sweep: SweepFolder) -> dict[str, Pace]:

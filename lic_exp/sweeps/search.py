@@ -25,7 +25,7 @@ from lic_exp.config.request import LaunchRequest
 from lic_exp.option_types import PositiveInt, Seed
 from lic_exp.runs.lock import writable
 from lic_exp.saying import say
-from lic_exp.sweeps.control import run_sweep
+from lic_exp.sweeps.control import run_sweep, see_to_outdated
 from lic_exp.sweeps.create import OF_THE_LAUNCHER
 from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, kept_manifest, sweep_name, write_sweep
 from lic_exp.sweeps.freezing import Frozen, check_beginnings, freeze
@@ -90,7 +90,12 @@ def search(given: Sequence[str], request: LaunchRequest) -> tuple[int, Path]:
     sampling = OptunaSampler if options.sampler == "tpe" else RandomSampler
     sampler = sampling(axes, options.seed)
     growing = GrowingSweep(own, fixed, f"{options.sampler} {options.seed}", judged, composer)
+    stale = next(iter(judged.configs.values())).trainer.stale
+    if stale == "keep" and growing.sweep is not None and not growing.unfinished():  # else running them says it
+        say(*filter(None, [see_to_outdated(growing.sweep, stale)]))
     while True:
+        if growing.sweep is not None and stale != "keep":
+            see_to_outdated(growing.sweep, stale)
         if growing.sweep is not None and (left := growing.unfinished()):
             code = run_sweep(growing.sweep, launcher, left)
             if code in (exit_codes.PREEMPTED, exit_codes.INTERRUPTED) and growing.unfinished():

@@ -310,7 +310,8 @@ def test_code_that_changed_is_shown_and_a_snapshot_does_not_change(toy_folder, t
 
     source.write_text("raise RuntimeError('broken meanwhile')\n")
     again = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "hydra.launcher.snapshot=true", "paths.runs=kept")
-    assert "stale" not in again.stderr
+    assert "cells are stale" not in again.stderr
+    assert "runs its own copy of the code, which is other than there is now" in again.stderr
     sweep = find_sweep(None, str(tmp_path / "kept"))
     for cell in sweep.cells:
         (sweep.runs / cell.signature / "status.json").unlink()

@@ -1,0 +1,115 @@
+"""What a sweep does with cells, and with a copy of the code, that are not of the code that there is now."""
+
+import json
+
+import pytest
+import toy
+
+from lic_exp.config.errors import ConfigError
+from lic_exp.runs.code_hash import KIND, code_hash, forget
+from lic_exp.runs.removal import FORMER
+from lic_exp.sweeps import control
+from lic_exp.sweeps.create import COPY, sweep_request
+from lic_exp.sweeps.folder import SweepFolder
+from lic_exp.sweeps.plan import show_plan
+from lic_exp.sweeps.states import is_outdated, states
+from lic_exp.tracking.run_folder import RunFolder
+
+COMMON = (f"plugins=[{toy.NAME}]", *toy.SHORT_RUN, "evaluation.enabled=false", "seed=0,1,2")
+CODES = {"stale": [f"{KIND}0123456789abcdef"], "unknown": ["0123456789abcdef"], "current": [code_hash()]}
+
+
+@pytest.fixture
+def asked(toy_folder, tmp_path, monkeypatch):
+    """A sweep of three cells, and overrides; its first cells are done, by these codes. Nothing is trained."""
+    monkeypatch.chdir(tmp_path)
+    started = []
+
+    class Nobody:
+        def run(self, sweep, options, cells):
+            started.extend(cell.signature for cell in cells)
+            return 0
+
+    monkeypatch.setattr(control, "launcher_of", lambda options: Nobody())
+
+    def ask(*overrides, codes=()):
+        request = sweep_request([*COMMON, *overrides], several=True)
+        sweep = request.write() if codes else None
+        for cell, code in zip(request.frozen.cells, codes, strict=False):
+            run = RunFolder(sweep.runs / cell.signature)
+            run.create()
+            run.config.write_text("{}")
+            status = {"schema_version": 2, "state": "done", "code": CODES[code], "step": 4, "max_steps": 4}
+            run.status_file.write_text(json.dumps(status))
+        return request, started
+
+    return ask
+
+
+SAID = {
+    ("stale", "stale", "stale"): "3 cells are stale: made by other code than there is now",
+    (
+        "stale",
+        "current",
+        "unknown",
+    ): "1 cells are stale: made by other code than there is now; of 1 cells that are done",
+    ("current", "unknown", "unknown"): "of 2 cells that are done nothing says which code made them",
+}
+
+
+@pytest.mark.parametrize("codes", SAID)
+def test_cells_that_are_not_current_are_kept_refused_or_made_anew(asked, codes, capsys):
+    request, started = asked(codes=codes)
+    request.run()
+    assert f"{SAID[codes]}" in (said := capsys.readouterr().err)
+    assert "and kept" in said
+    assert started == []
+    refusing, _ = asked("trainer.stale=refuse")
+    with pytest.raises(ConfigError, match=r"trainer\.stale=refuse: sweep .* (stale|nothing says)"):
+        refusing.run()
+    again, _ = asked("trainer.stale=again")
+    again.run()
+    outdated = [cell.signature for cell, code in zip(request.frozen.cells, codes, strict=True) if code != "current"]
+    assert started == outdated
+    former = request.frozen.runs / FORMER / "1"
+    assert sorted(path.name for path in former.iterdir()) == sorted(outdated)
+    assert not any((request.frozen.runs / name / "status.json").exists() for name in outdated)
+
+
+def test_a_plan_counts_what_would_be_made_anew(asked, capsys):
+    asked(codes=("stale", "current", "unknown"))
+    for override, left in (("trainer.stale=keep", 0), ("trainer.stale=again", 2)):
+        request, _ = asked(override)
+        show_plan(request)
+        assert f"3 cells, {left} to run" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_a_search_keeps_or_makes_anew(asked):
+    request, _ = asked(codes=("stale", "current", "current"))
+    sweep = SweepFolder(request.frozen.folder)
+    assert "1 cells are stale" in control.see_to_outdated(sweep, "keep")
+    with pytest.raises(ConfigError):
+        control.see_to_outdated(sweep, "refuse")
+    assert control.see_to_outdated(sweep, "again") == ""
+    assert [one.state for one in states(sweep).values()] == ["waiting", "done", "done"]
+    assert not any(map(is_outdated, states(sweep).values()))
+
+
+def test_a_copy_of_the_code_that_is_other_is_said_refused_or_renewed(asked, capsys):
+    request, _ = asked("hydra.launcher.snapshot=true")
+    sweep = request.write()
+    criterion = sweep.folder / COPY / "lic_exp" / "training" / "criterion.py"
+    text = criterion.read_text()
+    said = "runs its own copy of the code, which is other than there is now"
+    for addition, is_said in (("", False), ("\n# A remark.\n", False), ("\nprint(1)\n", True)):
+        criterion.write_text(text + addition)
+        forget()  # as another process
+        asked()[0].write()
+        assert (said in capsys.readouterr().err) is is_said
+    with pytest.raises(ConfigError, match=f"trainer.stale=refuse: sweep .* {said}"):
+        asked("trainer.stale=refuse")[0].write()
+    assert criterion.read_text() != text
+    asked("trainer.stale=again")[0].write()
+    assert criterion.read_text() == text
+    asked()[0].write()
+    assert said not in capsys.readouterr().err
