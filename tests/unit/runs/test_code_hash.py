@@ -112,7 +112,7 @@ def test_what_computes_nothing_of_the_run_changes_nothing(unchanged: str | None,
 SEEN = {
     "the criterion": _replaced("training/criterion.py", "255", "254"),
     "what the criterion measures by": _replaced("metrics.py", "return ", "return 2 * "),
-    "how images are drawn": _replaced("data/sampling.py", "def below(", "@staticmethod\ndef below("),
+    "how images are drawn": _replaced("random_streams.py", "def below(", "@staticmethod\ndef below("),
     "a function far below": _replaced("ops/dct.py", "def hard_mask(", "@staticmethod\ndef hard_mask("),
     "the model": _replaced("models/compressai_zoo.py", "class Hyperprior(", "class Hyperprior(object, "),
     "the evaluator": _replaced("evaluation/evaluator.py", "GIVE_UP_AFTER = ", "GIVE_UP_AFTER = 1 + "),
