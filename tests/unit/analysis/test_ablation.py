@@ -180,6 +180,20 @@ def test_bits_by_latent(recorded):
     assert shown.rows[0] == ("naive", "90.0", "10.0")
 
 
+@pytest.mark.parametrize("launched", [False, True])
+@pytest.mark.parametrize(("scale", "run"), [("paper", False), ("mini", True), ("gpu", True)])
+def test_a_row_that_a_scale_does_not_run_says_why(scale, run, launched, tmp_path):
+    if launched:
+        manifest = write_study(tmp_path) | {"scale": scale}
+        (path,) = (tmp_path / FOLDER).iterdir()
+        path.write_text(json.dumps(manifest))
+    found = ablation(load_study("table2", runs=tmp_path, scale=scale))
+    (row,) = (row for row in found.rows if row.name == "inter_1e4")
+    assert (row.role != "absent") is run
+    why = "inter-scale, Eq. 6, learning rate 1e-4: at this scale every row has this learning rate"
+    assert (why in grid(found).notes) is not run
+
+
 def test_further_figures_of_the_paper_are_columns_of_their_own(tmp_path):
     text = (CONF / "experiment" / "table2.yaml").read_text()
     given = "paper: {bd_rate: -7.66, others: {Kodak: -19.73, KMACs/pixel: about 1000}}"
