@@ -1,11 +1,7 @@
-"""Kill a short run at the moments that random kills miss, go on, and compare it with one that nobody disturbed.
-
-Processes are forked from one that has imported everything, or most of the time would go into that.
-"""
+"""Kill a short run at the moments that random kills miss, go on, and compare it with one that nobody disturbed."""
 
 import argparse
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -20,8 +16,8 @@ from typing import Any
 
 import killing
 import torch
+from forked import Forked
 
-from lic_exp.cli.launch import main as launch
 from lic_exp.fault_points import VARIABLE
 from lic_exp.runs.run import Run
 from lic_exp.runs.syncing import sync_run
@@ -87,24 +83,9 @@ FAULTS = {
 
 def run(runs: Path, overrides: Sequence[str], kill_at: str | None = None) -> int:
     """The command's exit code; negative for a signal. What it says goes to `<runs>.log`."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lic_exp.cli.launch", "lic_exp.runs.attempt", "lic_exp.runs.start"])
-    process = context.Process(target=_command, args=(runs, [*OVERRIDES, *overrides], kill_at))
-    process.start()
-    process.join(300)
-    assert process.exitcode is not None, "it hangs"
-    return process.exitcode
-
-
-def _command(runs: Path, overrides: list[str], kill_at: str | None) -> None:
-    runs.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{runs}.log", "ab") as log:
-        for number in (1, 2):
-            os.dup2(log.fileno(), number)
-    os.environ.update({"OMP_NUM_THREADS": "1", "PYTHONPATH": str(killing.CHECKOUT)})
-    if kill_at is not None:
-        os.environ[VARIABLE] = kill_at
-    sys.exit(launch([*overrides, f"paths.runs={runs}"]))
+    environment = killing.ENVIRONMENT | ({} if kill_at is None else {VARIABLE: kill_at})
+    command = [*OVERRIDES, *overrides, f"paths.runs={runs}"]
+    return Forked(command, Path(f"{runs}.log"), environment).wait(timeout=300)
 
 
 def run_folders(runs: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from forked import Forked
 
 from lic_exp.training.checkpoint import load_checkpoint
 
@@ -46,8 +47,17 @@ SECOND = "{steps: 25, data: {crop_size: 128, batch_size: 1}, optimizer: {lr: 1e-
 TWO_STAGES = ["trainer.max_steps=null", f"stages=[{FIRST},{SECOND}]"]
 
 
-def start(runs: Path, overrides: list[str]) -> subprocess.Popen[bytes]:
-    """Launch the run in the background; what it says goes to `<runs>.log`."""
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT)}
+
+
+def start(runs: Path, overrides: list[str], *, group: bool = False) -> Forked:
+    """Launch the run in the background; what it says goes to `<runs>.log`. group: in a process group of its own."""
+    arguments = [*OVERRIDES, *overrides, f"paths.runs={runs}"]
+    return Forked(arguments, runs.parent / f"{runs.name}.log", ENVIRONMENT, group=group)
+
+
+def start_pool(runs: Path, overrides: list[str]) -> subprocess.Popen[bytes]:
+    """The same of a sweep, whose cells are to find a pool as people start it."""
     command = [sys.executable, str(CHECKOUT / "launch.py"), *OVERRIDES, *overrides, f"paths.runs={runs}"]
     runs.parent.mkdir(parents=True, exist_ok=True)
     with open(runs.parent / f"{runs.name}.log", "ab") as log:
@@ -149,7 +159,7 @@ INTERRUPTIONS = {"cancelled": cancel, "preempted": stop_the_pool, "killed": kill
 def verb(runs: Path, *arguments: str) -> int:
     """`python -m lic_exp ...` on these runs; what it says goes to `<runs>.log`."""
     command = [sys.executable, "-m", "lic_exp", *arguments, "--runs", str(runs)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT)}
+    environment = os.environ | ENVIRONMENT
     with open(runs.parent / f"{runs.name}.log", "ab") as log:
         return subprocess.run(command, stdout=log, stderr=log, env=environment, timeout=600, check=False).returncode
 
@@ -160,7 +170,7 @@ def requeue(folder: Path, reference: Path, how: str, seed: int) -> str:
     Raises AssertionError where it is not bit-equal to the reference.
     """
     runs, rng = folder / f"{how}{seed}", random.Random(seed)
-    pool = start(runs, [*ONE_STAGE, *SWEPT])
+    pool = start_pool(runs, [*ONE_STAGE, *SWEPT])
     goal = rng.choice([6, 11, 21, 31])
     deadline = time.monotonic() + 300
     while newest_step(runs) < goal and pool.poll() is None and time.monotonic() < deadline:
@@ -169,7 +179,7 @@ def requeue(folder: Path, reference: Path, how: str, seed: int) -> str:
     again = INTERRUPTIONS[how](pool, runs)
     code, step = pool.wait(timeout=300), newest_step(runs)
     state = json.loads(next(runs.glob("*/status.json")).read_text())["state"]
-    finished = start(runs, [*ONE_STAGE, *again]).wait(timeout=600) if again else verb(runs, "retry")
+    finished = start_pool(runs, [*ONE_STAGE, *again]).wait(timeout=600) if again else verb(runs, "retry")
     log = (runs.parent / f"{runs.name}.log").read_text()[-3000:]
     assert finished == 0, log
     (config,) = runs.glob("*/config.yaml")

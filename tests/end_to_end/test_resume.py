@@ -5,9 +5,7 @@ import os
 import random
 import signal
 import socket
-import subprocess
 import time
-from pathlib import Path
 
 import killing
 import pytest
@@ -53,7 +51,7 @@ def test_ctrl_c_reaches_the_workers_too(one_stage, tmp_path):
     """A terminal sends SIGINT to every process it started; a cluster does so with SIGTERM."""
     runs, (_, reference) = tmp_path / "runs", one_stage
     for number, goal in ((signal.SIGINT, 6), (signal.SIGTERM, 16)):
-        process = start_as_group(runs)
+        process = killing.start(runs, killing.ONE_STAGE, group=True)  # which its workers belong to
         wait_for(lambda goal=goal: killing.newest_step(runs) >= goal, process)
         os.killpg(process.pid, number)
         assert process.wait(timeout=60) == exit_codes.PREEMPTED, (tmp_path / "runs.log").read_text()[-3000:]
@@ -88,16 +86,6 @@ def test_killed_again_and_again(one_stage, tmp_path):
     assert killing.differences(reference, killing.finish(runs, killing.ONE_STAGE)) == []
     (status,) = runs.glob("*/status.json")
     assert json.loads(status.read_text())["attempt"] >= 2
-
-
-def start_as_group(runs: Path) -> "subprocess.Popen[bytes]":
-    """`killing.start` as a terminal would: a process group of its own, which the workers belong to."""
-    popen = subprocess.Popen
-    try:
-        subprocess.Popen = lambda *arguments, **options: popen(*arguments, **options, start_new_session=True)  # type: ignore[misc]
-        return killing.start(runs, killing.ONE_STAGE)
-    finally:
-        subprocess.Popen = popen  # type: ignore[misc]
 
 
 def wait_for(reached, process):

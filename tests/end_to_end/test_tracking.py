@@ -1,5 +1,6 @@
 """Whole runs beside stores that are locked, broken or absent, and runs that are killed: nothing is lost or doubled."""
 
+import shutil
 import signal
 import sqlite3
 import time
@@ -39,12 +40,20 @@ LONG = ("trainer.max_steps=400", "trainer.validate_every_steps=40", "trainer.che
 """Enough steps to find the run still training once MLflow is there."""
 
 
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that nobody trains and the store that has it: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("other") / "runs"
+    run = RunFolder(folder / "other")
+    run.create()
+    MlflowTracker(run, None, uri=None, experiment="other", flush_s=1, finish_timeout_s=1).sync()
+    return folder
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
+def store(tmp_path: Path, other: Path) -> Path:
     """The sqlite file of a store that works, in a folder without runs."""
-    other = RunFolder(tmp_path / "runs" / "other")
-    other.create()
-    MlflowTracker(other, None, uri=None, experiment="other", flush_s=1, finish_timeout_s=1).sync()
+    shutil.copytree(other, tmp_path / "runs")
     return tmp_path / "runs" / "mlflow.db"
 
 

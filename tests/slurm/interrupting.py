@@ -99,7 +99,7 @@ def launcher(node: str) -> list[str]:
 def trial(cluster: Cluster, folder: Path, reference: Path, how: Disturbance, node: str, seed: int) -> str:
     """One cell, disturbed after a random checkpoint; says what happened. Raises AssertionError where it shows."""
     runs, rng = folder / f"{how.__name__}{seed}", random.Random(seed)
-    follower = killing.start(runs, [*killing.ONE_STAGE, *launcher(node)])
+    follower = killing.start_pool(runs, [*killing.ONE_STAGE, *launcher(node)])
     goal = rng.choice([6, 11, 21, 31])
     wait_for(lambda: killing.newest_step(runs) >= goal or follower.poll() is not None, SECONDS, f"no step {goal}")
     cell = Cell(runs)
