@@ -69,6 +69,7 @@ BESIDE = {
     r"spectral_reg\.weight=": ("plugins=[my_package]", "spectral_reg=latent_energy"),
     r"scheduler\.milestones=": ("scheduler=multistep",),
     r"scale=|variant=": ("experiment=table3a",),
+    r"model\.weights_key=": ("model.weights=FILE",),
     r"trainer\.max_epochs=": ("trainer.max_steps=null",),
     r"trainer\.eval_weights=ema": ("trainer.ema_decay=0.999",),
     r"hydra\.launcher\.(additional_parameters|partition|gpus_per_node)=": ("hydra/launcher=slurm",),

@@ -5,6 +5,7 @@ import torch
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import load_config
+from lic_exp.runs import compiling
 from lic_exp.runs.build import build_objective
 from lic_exp.runs.compiling import compiled_as
 from lic_exp.runs.numerics import numerics, without_graphs
@@ -42,8 +43,9 @@ def test_graphs_are_cudas_alone_and_auto_takes_what_there_is(model):
         ("NVIDIA H100 80GB HBM3", "hpcm_base", False),
     ],
 )
-def test_auto_is_what_was_measured_of_a_device_and_a_model(named, device, model, found):
+def test_auto_is_what_was_measured_of_a_device_and_a_model(named, monkeypatch, device, model, found):
     named(device)
+    monkeypatch.setattr(compiling, "MEASURED", {("NVIDIA H200", name): "graphs" for name in ("hpcm", "dhic")})
     config = config_of(model, "auto")
     assert compiled_as(config, CUDA) == found
     assert numerics(config, CUDA)["compile"] == found
