@@ -6,10 +6,11 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 
 MEASURED: dict[tuple[str, str], bool | str] = {}
-"""{(beginning of the device's name, the model's name in signatures): what was fastest there, by benchmarks/gpu.py}. What
-nobody has measured is not compiled, and the step as it is now has run on no GPU yet: LOG.md of 2026-11-27 has figures of
-a prototype on an H200, where graphs took a quarter of the time. No CPU belongs here: compiling takes longer than what
-short runs there save."""
+"""{(beginning of the device's name, the model's name in signatures): what was fastest there, by benchmarks/gpu.py}.
+
+What nobody has measured is not compiled, and the step as it is now has run on no GPU yet; LOG.md of 2026-11-27 has
+figures of a prototype on an H200. No CPU belongs here: compiling takes longer than what short runs there save.
+"""
 
 
 def compiled_as(config: RunConfig, device: torch.device) -> bool | str:
