@@ -50,12 +50,14 @@ def run(options: argparse.Namespace) -> int:
             raise ConfigError(["these overrides describe several models; complexity counts one"])
         # One part is built here, not a run: how it suits the other groups does not matter.
         config = validate(compose(parsed), rules_too=False)
-    from lic_exp.runs.complexity import complexity_of  # torch, once the overrides are known to be right
+    from lic_exp.evaluation.complexity import SizeError  # torch, once the overrides are known to be right
+    from lic_exp.runs.complexity import complexity_of
 
     try:
         counted = complexity_of(config, size)
     except ConfigError as error:
-        raise ConfigError([f"--size: {error}"] if size else error.messages) from error
+        of_the_size = size and isinstance(error.__cause__, SizeError)
+        raise ConfigError([f"--size: {error}"] if of_the_size else error.messages) from error
     if options.json:
         show(*json_text(counted.to_dict(), indent=1).splitlines())
         return exit_codes.DONE

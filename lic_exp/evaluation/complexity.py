@@ -37,6 +37,10 @@ ITSELF = "(itself)"
 """The part that has what the codec's own forward pass computes outside of its modules."""
 
 
+class SizeError(ValueError):
+    """An image of this size is none that the codec takes."""
+
+
 @dataclass(frozen=True)
 class PartCost:
     """One part. macs: of the whole image. encode, decode: whether these need it; None where the codec does not say."""
@@ -102,13 +106,13 @@ def complexity(codec: Codec, height: int | None = None, width: int | None = None
     Parts are those of `codec.coding_parts`; other modules belong to a part with the name of their top-level child.
     What a method other than `forward` computes with a module's weights counts for the module whose forward calls it.
 
-    Raises ValueError for other sides, and whatever the codec's forward pass raises where it looks at values.
+    Raises SizeError for other sides, and whatever the codec's forward pass raises where it looks at values.
     """
     factor = codec.facts.downsampling_factor
     height, width = (-(-USUAL_SIDE // factor) * factor if side is None else side for side in (height, width))
     for side in (height, width):
         if side < 1 or side % factor:
-            raise ValueError(
+            raise SizeError(
                 f"{height}x{width} is no size for {type(codec).__name__}: its sides are multiples of {factor}"
             )
     macs, parameters, uses = Counter[str](), Counter[str](), dict[str, CodingPart | None]()

@@ -12,6 +12,7 @@ from lic_exp.cli.flags import flags_named
 from lic_exp.config.errors import ConfigError
 from lic_exp.models.files import CheckpointError
 from lic_exp.models.weight_files import find_weights
+from lic_exp.runs import complexity as runs_complexity
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,18 @@ def test_verify_speaks_of_its_own_flags(files, photos, tmp_path, monkeypatch, gi
 def test_complexity_speaks_of_its_own_arguments(given, message, capsys):
     assert main(["complexity", *given]) == exit_codes.CONFIG
     assert capsys.readouterr().err.startswith(message)
+
+
+@pytest.mark.parametrize("error", [ValueError("no such thing"), ConfigError(["model.N: no such thing"])])
+def test_what_is_not_about_the_size_does_not_name_it(error, monkeypatch, capsys):
+    def refuses(*_):
+        raise error
+
+    monkeypatch.setattr(runs_complexity, "complexity", refuses)
+    assert main(["complexity", "hyperprior_tiny", "--size", "256x256"]) == exit_codes.CONFIG
+    said = capsys.readouterr().err
+    assert "no such thing" in said
+    assert "--size" not in said
 
 
 @pytest.mark.parametrize("place", ["a b", 'a"b', "a\\", "a\\b", 'x\\"', "0", "é", "a.b c", "it's"])
