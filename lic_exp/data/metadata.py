@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 PNG, JPEG, RIFF, WEBP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"WEBP"
 
-BEGINNINGS = {PNG: "PNG", JPEG: "JPEG"} | dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF")
+BEGINNINGS = {PNG: "PNG", JPEG: "JPEG", b"GIF8": "GIF"}
+BEGINNINGS |= dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF")
 
 WEBP_PIXELS = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 WEBP_EXIF = 0x08

@@ -273,6 +273,17 @@ def test_whatever_stands_in_a_file_is_an_error_that_names_it(tmp_path: Path, kin
         load(tmp_path / "x.png")
 
 
+@pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "webp", "tiff"])
+@pytest.mark.parametrize("length", [8, 12])
+def test_of_an_image_that_is_cut_in_its_header_it_is_said_that_it_cannot_be_decoded(
+    tmp_path: Path, kind: str, length: int
+) -> None:
+    (tmp_path / "x.png").write_bytes(encoded(kind)[: length if kind != "webp" else 12])
+    with pytest.raises(ImageError, match=r"x\.png cannot be decoded: ") as error:
+        load(tmp_path / "x.png")
+    assert "is not an image" not in str(error.value)
+
+
 @pytest.mark.parametrize("error", [NotImplementedError("no"), KeyError(3), AssertionError(), RecursionError("deep")])
 def test_whatever_a_plugin_raises_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
