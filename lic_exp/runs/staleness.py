@@ -49,8 +49,15 @@ def is_mixed(status: Mapping[str, Any]) -> bool:
 
 
 def is_remade(config: RunConfig, status: Mapping[str, Any]) -> bool:
-    """Whether a run that has begun is to be made anew, since it is not known to be of the code that there is now."""
-    return config.trainer.stale == "again" and has_begun(status) and code_state(status) != "current"
+    """Whether a run that has begun is to be made anew, since it is not of the code that there is now.
+
+    Where nobody knows, only one that is done: the next attempt at another would know no better, and never come to an
+    end.
+    """
+    if config.trainer.stale != "again" or not has_begun(status):
+        return False
+    state = code_state(status)
+    return state == "stale" or (state == "unknown" and status.get("state") == "done")
 
 
 def has_begun(status: Mapping[str, Any]) -> bool:

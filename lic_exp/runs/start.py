@@ -13,7 +13,7 @@ from lic_exp.config.signing import wanted_evaluation
 from lic_exp.runs.beginnings import check_origin
 from lic_exp.runs.recovery import known_status
 from lic_exp.runs.run import Run
-from lic_exp.runs.staleness import code_text, has_begun, is_remade, said_of_origin
+from lic_exp.runs.staleness import ANEW, code_text, has_begun, is_remade, said_of_origin
 from lic_exp.runs.summary import announce, conclude, say
 from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
 
@@ -51,6 +51,8 @@ def _say_code(config: RunConfig, run: Run, status: Mapping[str, Any], console: C
     goes_on = config.trainer.resume != "never" and bool(step_checkpoints(run.files.checkpoints))
     if not text or not (done or goes_on):
         return
+    if config.trainer.stale == "again":  # that has been asked for, and cannot be
+        text = text.removesuffix(f"; {ANEW}")
     is_there = "is done" if done else "would go on" if config.trainer.stale == "refuse" else "goes on"
     said = f"run {run.signature} {is_there}; {text}"
     if config.trainer.stale == "refuse":

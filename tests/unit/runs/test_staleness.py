@@ -81,7 +81,8 @@ def test_it_can_be_refused(made, code, monkeypatch):
 def test_what_is_made_anew(code, state):
     status = {"state": state, "code": CODES[code]}
     config = load_config([*TINY, "trainer.stale=again"])
-    assert is_remade(config, status) is (state != "created" and code != "current")
+    known = state == "done" or code == "stale"  # else no attempt would ever come to an end
+    assert is_remade(config, status) is (state != "created" and code != "current" and known)
     assert not is_remade(load_config(TINY), status)
     assert config.signature == load_config(TINY).signature, "how it is asked for is no part of a name"
 
@@ -206,6 +207,17 @@ def test_a_run_that_would_go_on_by_other_code_can_be_refused_or_begun_anew(copie
     assert files.status()["state"] == "preempted"
     run = launch("trainer.stale=again")
     assert (run.state, run.code, len(run.status["code"])) == ("done", "current", 1)
+
+
+def test_of_unknown_code_a_run_goes_on_though_what_is_not_current_is_made_anew(copied, caplog):
+    change, launch = copied
+    files = change(state="preempted", code=[None])
+    with caplog.at_level(logging.WARNING):
+        run = launch("trainer.stale=again")
+    assert (run.state, run.code, run.status["attempt"]) == ("done", "unknown", 2)
+    assert not (files.root.parent / FORMER).exists()
+    assert "goes on; code unknown: nothing says which code made it" in caplog.text
+    assert "makes it anew" not in caplog.text
 
 
 def test_what_begins_with_other_components_is_not_of_other_code(copied):
