@@ -91,11 +91,9 @@ def search(given: Sequence[str], request: LaunchRequest) -> tuple[int, Path]:
     sampler = sampling(axes, options.seed)
     growing = GrowingSweep(own, fixed, f"{options.sampler} {options.seed}", judged, composer)
     stale = next(iter(judged.configs.values())).trainer.stale
-    if stale == "keep" and growing.sweep is not None and not growing.unfinished():  # else running them says it
+    if growing.sweep is not None and (stale != "keep" or not growing.unfinished()):  # else running them says it
         say(*filter(None, [see_to_outdated(growing.sweep, stale)]))
     while True:
-        if growing.sweep is not None and stale != "keep":
-            see_to_outdated(growing.sweep, stale)
         if growing.sweep is not None and (left := growing.unfinished()):
             code = run_sweep(growing.sweep, launcher, left)
             if code in (exit_codes.PREEMPTED, exit_codes.INTERRUPTED) and growing.unfinished():

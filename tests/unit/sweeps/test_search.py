@@ -9,6 +9,7 @@ from made_runs import write_run
 from lic_exp import exit_codes
 from lic_exp.cli.launch import main
 from lic_exp.config.validation import validate
+from lic_exp.runs.removal import FORMER
 from lic_exp.sweeps import search as searching
 from lic_exp.sweeps.folder import FOLDER, SweepFolder
 
@@ -165,3 +166,17 @@ def test_a_pool_has_no_more_places_than_a_machine_could_have(key, trained, tmp_p
     assert main(["-m", *COMMON, "seed=1,2", f"hydra.launcher.{key}={10**18}"]) == exit_codes.CONFIG
     assert f"hydra.launcher.{key}={10**18}: should be less than or equal to 1024" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stale", ["again", "refuse"])
+def test_what_a_search_has_made_itself_it_does_not_judge_anew(trained, stale, tmp_path):
+    """Edited meanwhile, its code is another; here nothing says which it was."""
+    given = ["optimizer.lr=interval(0.1,0.2)", "hydra.sweeper.batch=2", f"trainer.stale={stale}"]
+    assert searched(*given) == exit_codes.DONE
+    assert len(trained) == 6
+    assert not (tmp_path / "runs" / FORMER).exists()
+    if stale == "refuse":
+        assert searched(*given) == exit_codes.CONFIG
+    else:
+        assert searched(*given) == exit_codes.DONE
+    assert len(trained) == (12 if stale == "again" else 6)
