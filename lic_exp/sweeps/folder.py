@@ -43,7 +43,7 @@ CellRecord = Mapping[str, Any]
 class Cell:
     """A cell as the manifest has it.
 
-    role: the values that tell it from the others. parent: the cell whose best weights it starts from. group, first: of
+    role: the values that tell it from the others. parent: the cell that it starts from, or extends. group, first: of
     a screened sweep, what is compared, and whether the cell is of the screening; keep: how many groups go on.
     evaluation: the name of the evaluation that it asks for; None: of none.
     """

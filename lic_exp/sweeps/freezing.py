@@ -103,7 +103,8 @@ def freeze(
             continue
         configs[name] = config
         lines[name] = _line(training, parent)
-        cells[name] = Cell(name, label, dict(training.role), parent, training.group, training.first, keep, evaluation)
+        begins = parent or next((one for one in (config.init_from, config.parent) if one in cells), None)
+        cells[name] = Cell(name, label, dict(training.role), begins, training.group, training.first, keep, evaluation)
     _raise(errors, len(asked))
     first = [configs[cell.signature].plain() for cell in cells.values() if cell.first]
     if faults := ranking_faults("screen ranks the choices", first):

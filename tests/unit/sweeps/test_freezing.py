@@ -16,7 +16,7 @@ from lic_exp.runs.provenance import ORIGIN, code_state, origin
 from lic_exp.sweeps.create import sweep_request
 from lic_exp.sweeps.folder import FOLDER, SweepFolder, find_sweep
 from lic_exp.sweeps.freezing import freeze
-from lic_exp.sweeps.states import CELL_STATES
+from lic_exp.sweeps.states import CELL_STATES, may_start
 from lic_exp.sweeps.trainings import trainings
 
 PACKAGE = "toys_with_a_sweep"
@@ -94,6 +94,21 @@ def test_a_chained_cell_is_signed_by_the_cell_it_starts_from():
     unchained = {cell.signature for cell in frozen("experiment=swept", "seed=3").cells}
     assert {name for name, parent in parents.items() if parent is None} < unchained
     assert not {name for name, parent in parents.items() if parent is not None} & unchained
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize("key", ["init_from", "parent"])
+@pytest.mark.parametrize("others", [[], ["seed=0,1"], ["model.freeze=['g_a.*']"]])
+def test_a_cell_may_begin_from_an_earlier_one_of_the_sweep(key, others):
+    first = frozen(f"{key}=null", *others).cells[0].signature
+    given = [*COMMON, f"{key}=null,'{first}'", *others]
+    found = sweep_request(given, several=True).frozen
+    begun = {cell.signature for cell in found.cells if getattr(found.configs[cell.signature], key) == first}
+    assert {cell.signature for cell in found.cells if cell.parent == first} == begun != set()
+    sweep = SweepFolder(found.write().folder)
+    for cell in sweep.cells:
+        said = f"it starts from {sweep.by_signature[first].label}, which is waiting" if cell.parent else None
+        assert may_start(sweep, cell) == said
 
 
 @pytest.mark.usefixtures("toys")
