@@ -76,7 +76,7 @@ def see_to_outdated(sweep: SweepFolder, stale: Literal["keep", "again", "refuse"
 
 
 def _outdated_text(sweep: SweepFolder, now: Mapping[str, CellState]) -> str:
-    stale = sum(one.state == "stale" for one in now.values())
+    stale = sum(one.code == "stale" for one in now.values())
     unknown = sum(is_outdated(one) for one in now.values()) - stale
     parts = [f"{stale} cells are stale: made by other code than there is now"] if stale else []
     parts += [f"of {unknown} cells that are done nothing says which code made them"] if unknown else []

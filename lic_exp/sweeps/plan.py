@@ -125,7 +125,7 @@ def plan(request: SweepRequest) -> list[Planned]:
         minutes, source = (None, "") if name in left else (0.0, "")
         if name in paces:
             seconds, source = paces[name]
-            done = 0 if is_outdated(now[name]) else now[name].step or 0
+            done = 0 if config.trainer.stale == "again" and is_outdated(now[name]) else now[name].step or 0
             minutes = max(0, length(config) - done) * seconds / 60
         same_as = first.setdefault(experiment_of(config), name)
         too_short, twin = never_reached(config), None if same_as == name else same_as

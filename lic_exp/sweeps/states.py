@@ -40,7 +40,7 @@ class CellState:
     """One cell now. What is not known, or not there yet, is None.
 
     state: one of CELL_STATES. best: lowest `val/rd_loss` so far. attempts: of the run. started, ended: [Unix s]. job:
-    as on record, {} without one.
+    as on record, {} without one. code: of one whose training is done, whether that is the code there is now.
     """
 
     cell: Cell
@@ -55,6 +55,7 @@ class CellState:
     started: float | None = None
     ended: float | None = None
     job: Mapping[str, Any] = field(default_factory=dict)
+    code: MadeBy | None = None
 
 
 def states(sweep: SweepFolder) -> dict[str, CellState]:
@@ -101,9 +102,11 @@ def state_of(sweep: SweepFolder, cell: Cell) -> CellState:
     if state in UNBEGUN and (damage := sweep.damage(cell)):
         state, reason = "unreadable", damage
     trained = state == "done" or (state == "waiting" and status.get("state") == "done")
-    if trained and (code := _code_state(sweep, status)) != "current":
-        state, reason = ("stale", STALE) if code == "stale" else (state, UNKNOWN_CODE if state == "done" else reason)
-    reason = "; ".join(filter(None, (reason, changes_text(status))))
+    code = _code_state(sweep, status) if trained else None
+    made_by = {"stale": STALE, "unknown": UNKNOWN_CODE}.get(code or "", "")
+    reason = "; ".join(filter(None, (reason, made_by, changes_text(status))))
+    if state == "done" and code == "stale":  # one that is still to be evaluated is not finished
+        state = "stale"
     step, best = progress(run.files, status, status.get("state", "created") if state not in ACTIVE else "running")
     return CellState(
         cell,
@@ -118,6 +121,7 @@ def state_of(sweep: SweepFolder, cell: Cell) -> CellState:
         status.get("started"),
         status.get("finished"),
         job,
+        code,
     )
 
 
@@ -220,8 +224,8 @@ def _mean_best(members: Sequence[CellState]) -> float:
 
 
 def is_outdated(one: CellState) -> bool:
-    """Whether a cell is done, and not known to be of the code that there is now."""
-    return one.state == "stale" or (one.state == "done" and one.reason == UNKNOWN_CODE)
+    """Whether a cell's training is done, and not known to be of the code that there is now."""
+    return one.code in ("stale", "unknown")
 
 
 def eta_s(sweep: SweepFolder, one: CellState) -> float | None:

@@ -15,7 +15,8 @@ from lic_exp.sweeps.plan import show_plan
 from lic_exp.sweeps.states import is_outdated, states
 from lic_exp.tracking.run_folder import RunFolder
 
-COMMON = (f"plugins=[{toy.NAME}]", *toy.SHORT_RUN, "evaluation.enabled=false", "seed=0,1,2")
+TRAINED = (f"plugins=[{toy.NAME}]", *toy.SHORT_RUN, "seed=0,1,2")
+COMMON = (*TRAINED, "evaluation.enabled=false")
 CODES = {"stale": [f"{KIND}0123456789abcdef"], "unknown": ["0123456789abcdef"], "current": [code_hash()]}
 
 
@@ -32,18 +33,23 @@ def asked(toy_folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(control, "launcher_of", lambda options: Nobody())
 
-    def ask(*overrides, codes=()):
-        request = sweep_request([*COMMON, *overrides], several=True)
-        sweep = request.write() if codes else None
-        for cell, code in zip(request.frozen.cells, codes, strict=False):
-            run = RunFolder(sweep.runs / cell.signature)
-            run.create()
-            run.config.write_text("{}")
-            status = {"schema_version": 2, "state": "done", "code": CODES[code], "step": 4, "max_steps": 4}
-            run.status_file.write_text(json.dumps(status))
+    def ask(*overrides, codes=(), common=COMMON):
+        request = sweep_request([*common, *overrides], several=True)
+        if codes:
+            finish(request.write(), codes)
         return request, started
 
     return ask
+
+
+def finish(sweep, codes, **status):
+    """Have the first cells of a sweep be done, by these codes."""
+    for cell, code in zip(sweep.cells, codes, strict=False):
+        run = RunFolder(sweep.runs / cell.signature)
+        run.create()
+        run.config.write_text("{}")
+        shown = {"schema_version": 2, "state": "done", "code": CODES.get(code, [code]), "step": 4, "max_steps": 4}
+        run.status_file.write_text(json.dumps(shown | status))
 
 
 SAID = {
@@ -113,3 +119,25 @@ def test_a_copy_of_the_code_that_is_other_is_said_refused_or_renewed(asked, caps
     assert criterion.read_text() == text
     asked()[0].write()
     assert said not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", ["stale", "unknown"])
+def test_a_cell_that_is_outdated_may_have_more_to_say(asked, code):
+    sweep = SweepFolder(asked()[0].write().folder)
+    finish(sweep, [code], numerics=[{"from_step": 3}])
+    found = states(sweep)[sweep.cells[0].signature]
+    assert "; what its first 3 steps were made with" in found.reason
+    assert is_outdated(found)
+    assert control.see_to_outdated(sweep, "again") == ""
+    assert states(sweep)[sweep.cells[0].signature].state == "waiting"
+
+
+@pytest.mark.parametrize("code", ["stale", "unknown", "current"])
+def test_a_cell_by_other_code_that_is_not_evaluated_is_not_finished(asked, code, capsys):
+    request, started = asked(codes=[code] * 3, common=TRAINED)
+    sweep = SweepFolder(request.frozen.folder)
+    assert {(one.state, is_outdated(one)) for one in states(sweep).values()} == {("waiting", code != "current")}
+    request.run()
+    assert started == [cell.signature for cell in sweep.cells]
+    assert ("and kept" in capsys.readouterr().err) is (code != "current")
+    assert not (request.frozen.runs / FORMER).exists()
