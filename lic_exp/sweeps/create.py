@@ -4,8 +4,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lic_exp.atomic import write_atomically
 from lic_exp.config.chosen import targets
@@ -19,8 +18,8 @@ from lic_exp.runs.lock import writable
 from lic_exp.runs.provenance import record_origin
 from lic_exp.saying import say
 from lic_exp.sweeps.ablation_study import AblationStudy
-from lic_exp.sweeps.control import run_sweep
-from lic_exp.sweeps.folder import SweepFolder
+from lic_exp.sweeps.control import run_sweep, see_to_outdated
+from lic_exp.sweeps.folder import SweepFolder, kept_manifest
 from lic_exp.sweeps.freezing import Frozen, check_beginnings, freeze
 from lic_exp.sweeps.launcher import Launcher, LauncherOptions, find_launcher, launcher_options
 from lic_exp.sweeps.spec import Spec, parse_spec
@@ -61,6 +60,7 @@ class SweepRequest:
     @files_unchanged()
     def write(self) -> SweepFolder:
         """Put it on disk, with a copy of the code where that was asked for. Raises ConfigError where it cannot be."""
+        self.check_code()
         with writable(self.frozen.runs):
             return self._write()
 
@@ -70,40 +70,63 @@ class SweepRequest:
         self.frozen.manifest["launched_by"] = self.launched_by
         self.frozen.manifest["launcher"] = self.options.kept()
         sweep = self.frozen.write()
-        if self.options.snapshot and not sweep.manifest.get("snapshot"):
-            sweep = _with_snapshot(sweep)
-        elif sweep.manifest.get("snapshot") and self._is_other(sweep.folder / COPY):
-            sweep = self._keep_or_renew(sweep)
+        copied = (sweep.folder / COPY).is_dir() and sweep.manifest.get("snapshot")
+        if not copied and (self.options.snapshot or sweep.manifest.get("snapshot")):
+            return _with_snapshot(sweep)
+        if self._is_other(sweep):
+            if self.stale == "again":
+                return _with_snapshot(sweep)
+            say(f"{_other_copy(sweep)}; trainer.stale=again renews it, and makes anew what it has made")
         return sweep
 
-    def _is_other(self, copy: Path) -> bool:
-        """Whether for any cell the sweep's copy of the code is other than the code there is now."""
+    @property
+    def stale(self) -> Literal["keep", "again", "refuse"]:
+        """What becomes of what other code has made."""
+        return next(iter(self.frozen.configs.values())).trainer.stale
+
+    def planned(self) -> SweepFolder:
+        """The sweep as its folder would be read once it is written; nothing is. Raises ConfigError."""
+        sweep = self._kept()
+        if not (sweep.folder / COPY).is_dir() or (self.stale == "again" and self._is_other(sweep)):
+            sweep.manifest.pop("snapshot", None)  # its copy of the code is to be that of now
+        return sweep
+
+    def check_code(self) -> None:
+        """Raise ConfigError where what there is of the sweep is of other code and to be refused, or cannot be renewed.
+
+        Such an error promises that nothing was changed: it comes before all else.
+        """
+        if self.stale == "keep":
+            return
+        sweep = self._kept()
+        other = f"trainer.stale={self.stale}: {_other_copy(sweep)}" if self._is_other(sweep) else ""
+        if other and self.stale == "refuse":
+            raise ConfigError([other])
+        if other and at_work(sweep):
+            raise ConfigError([f"{other}, and it is at work: cancel it first, or wait for it"])
+        if self.stale == "refuse":
+            see_to_outdated(self.planned(), self.stale)
+
+    def _kept(self) -> SweepFolder:
+        """The sweep with what is on record of it, whether it is there or not."""
+        sweep = SweepFolder(self.frozen.folder)
+        sweep.__dict__["manifest"] = kept_manifest(sweep.folder) | self.frozen.manifest
+        return sweep
+
+    def _is_other(self, sweep: SweepFolder) -> bool:
+        """Whether the sweep runs a copy of the code that is, for any cell, other than the code there is now."""
+        copy = sweep.folder / COPY
+        if not (sweep.manifest.get("snapshot") and copy.is_dir()):
+            return False
         parts = {(tuple(targets(config.plain())), tuple(config.plugins)) for config in self.frozen.configs.values()}
         return any(code_hash(*each, root=copy) != code_hash(*each) for each in parts)
-
-    def _keep_or_renew(self, sweep: SweepFolder) -> SweepFolder:
-        """The sweep, with a new copy of the code where its cells are to be made anew. Raises ConfigError."""
-        said = f"sweep {sweep.name} runs its own copy of the code, which is other than there is now"
-        stale = next(iter(self.frozen.configs.values())).trainer.stale
-        if stale == "refuse":
-            raise ConfigError([f"trainer.stale=refuse: {said}"])
-        if stale == "keep":
-            say(f"{said}; trainer.stale=again renews it, and makes anew what it has made")
-            return sweep
-        if at_work(sweep):
-            raise ConfigError([f"trainer.stale=again: {said}, and it is at work: cancel it first, or wait for it"])
-        shutil.rmtree(sweep.folder / COPY)
-        renewed = _with_snapshot(sweep)
-        forget()
-        return renewed
 
     def run(self) -> int:
         """Write and run it. Returns the exit code."""
         options = self.options
         for text in self.frozen.merged:
             say(text)
-        stale = next(iter(self.frozen.configs.values())).trainer.stale
-        return run_sweep(self.write(), options, stale=stale)
+        return run_sweep(self.write(), options, stale=self.stale)
 
 
 @files_unchanged()
@@ -129,16 +152,33 @@ def sweep_request(given: Sequence[str], *, several: bool, request: LaunchRequest
     return sweep
 
 
+def _other_copy(sweep: SweepFolder) -> str:
+    return f"sweep {sweep.name} runs its own copy of the code, which is other than there is now"
+
+
 def _with_snapshot(sweep: SweepFolder) -> SweepFolder:
-    """Copy this package and the user's own into the sweep, and have its cells run the copy; note where it is from."""
+    """Copy this package and the user's own into the sweep, and have its cells run the copy; note where it is from.
+
+    A copy that is there already is replaced once the new one is whole.
+    """
+    copy = sweep.folder / COPY
+    new, former = (copy.with_name(f".{COPY}.{name}") for name in ("new", "former"))
+    for left_over in (new, former):
+        if left_over.exists():
+            shutil.rmtree(left_over)
+    new.mkdir()
     for source in packages(sweep.manifest["plugins"]):
-        target = sweep.folder / COPY / source.name
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+            shutil.copytree(source, new / source.name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
-    record_origin(sweep.folder / COPY, sweep.manifest["plugins"])
+            shutil.copy2(source, new / source.name)
+    record_origin(new, sweep.manifest["plugins"])
+    if copy.exists():
+        copy.rename(former)
+    new.rename(copy)
+    if former.exists():
+        shutil.rmtree(former)
+        forget()
     manifest = sweep.manifest | {"snapshot": sweep.manifest["code"]}
     write_atomically(sweep.folder / "manifest.json", json_text(manifest, indent=1, ensure_ascii=False) + "\n")
     return SweepFolder(sweep.folder)

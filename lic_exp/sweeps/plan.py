@@ -113,9 +113,9 @@ def _total(request: SweepRequest, planned: Sequence[Planned], minutes: float, un
 
 
 def plan(request: SweepRequest) -> list[Planned]:
-    """Every cell, in order."""
-    frozen = request.frozen
-    sweep = _unwritten(request)
+    """Every cell, in order. Raises ConfigError where the sweep would be refused for the code that it is of."""
+    request.check_code()
+    frozen, sweep = request.frozen, request.planned()
     now = states(sweep)
     base = frozen.configs[baseline(request).signature]
     left = [name for name, config in frozen.configs.items() if _is_left(now[name], config)]
@@ -178,10 +178,3 @@ def differs(one: RunConfig, other: RunConfig) -> str:
         if key.split(".")[0] not in chosen and key not in LABELS and here is not None
     ]
     return ", ".join([*(f"{group}={name}" for group, name in chosen.items()), *found])
-
-
-def _unwritten(request: SweepRequest) -> SweepFolder:
-    """The sweep as its folder would be read, whether it is there or not."""
-    sweep = SweepFolder(request.frozen.folder)
-    sweep.__dict__["manifest"] = (sweep.manifest if sweep.folder.is_dir() else {}) | {**request.frozen.manifest}
-    return sweep

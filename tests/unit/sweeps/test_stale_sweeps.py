@@ -1,6 +1,7 @@
 """What a sweep does with cells, and with a copy of the code, that are not of the code that there is now."""
 
 import json
+import shutil
 
 import pytest
 import toy
@@ -8,9 +9,9 @@ import toy
 from lic_exp.config.errors import ConfigError
 from lic_exp.runs.code_hash import KIND, code_hash, forget
 from lic_exp.runs.removal import FORMER
-from lic_exp.sweeps import control
+from lic_exp.sweeps import control, create
 from lic_exp.sweeps.create import COPY, sweep_request
-from lic_exp.sweeps.folder import SweepFolder
+from lic_exp.sweeps.folder import FOLDER, SweepFolder
 from lic_exp.sweeps.plan import show_plan
 from lic_exp.sweeps.states import is_outdated, states
 from lic_exp.tracking.run_folder import RunFolder
@@ -121,6 +122,45 @@ def test_a_copy_of_the_code_that_is_other_is_said_refused_or_renewed(asked, caps
     assert said not in capsys.readouterr().err
 
 
+def test_a_copy_of_the_code_is_whole_whenever_its_renewal_ends(asked, monkeypatch):
+    sweep = asked("hydra.launcher.snapshot=true")[0].write()
+    api, criterion = (sweep.folder / COPY / "lic_exp" / name for name in ("api.py", "training/criterion.py"))
+    criterion.write_text(criterion.read_text() + "\nprint(1)\n")
+    forget()
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(create, "record_origin", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            asked("trainer.stale=again")[0].write()
+    assert "print(1)" in criterion.read_text()
+    shutil.rmtree(sweep.folder / COPY)
+    asked()[0].write()
+    assert api.is_file(), "a copy that is gone is made again"
+    assert "print(1)" not in criterion.read_text()
+    assert sorted(path.name for path in sweep.folder.iterdir() if path.is_dir()) == ["cells", COPY]
+
+
+def test_a_plan_knows_that_a_copy_of_the_code_would_be_renewed(asked, capsys):
+    sweep = asked("hydra.launcher.snapshot=true")[0].write()
+    criterion = sweep.folder / COPY / "lic_exp" / "training" / "criterion.py"
+    criterion.write_text(criterion.read_text().replace("255", "254", 1))
+    forget()
+    finish(sweep, [code_hash(root=sweep.folder / COPY)] * 3)
+    assert {one.state for one in states(sweep).values()} == {"done"}
+    for override, left in (("trainer.stale=keep", 0), ("trainer.stale=again", 3)):
+        show_plan(asked(override)[0])
+        assert f"3 cells, {left} to run" in " ".join(capsys.readouterr().out.split())
+    refused = []
+    for what in (show_plan, lambda request: request.run()):
+        with pytest.raises(ConfigError, match=r"trainer\.stale=refuse: sweep .* its own copy of the code") as error:
+            what(asked("trainer.stale=refuse")[0])
+        refused.append(str(error.value))
+    assert len(set(refused)) == 1
+
+
 @pytest.mark.parametrize("code", ["stale", "unknown"])
 def test_a_cell_that_is_outdated_may_have_more_to_say(asked, code):
     sweep = SweepFolder(asked()[0].write().folder)
@@ -141,3 +181,19 @@ def test_a_cell_by_other_code_that_is_not_evaluated_is_not_finished(asked, code,
     assert started == [cell.signature for cell in sweep.cells]
     assert ("and kept" in capsys.readouterr().err) is (code != "current")
     assert not (request.frozen.runs / FORMER).exists()
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("code", ["stale", "unknown"])
+def test_a_sweep_that_is_refused_for_its_code_leaves_no_trace(asked, code, is_there):
+    request, _ = asked(codes=[code])
+    folder = request.frozen.folder
+    if not is_there:
+        shutil.rmtree(folder.parent)
+    before = {path: path.read_bytes() for path in request.frozen.runs.rglob("*") if path.is_file()}
+    refused, _ = asked("trainer.stale=refuse")
+    for what in (show_plan, lambda request: request.write()):
+        with pytest.raises(ConfigError, match=r"trainer\.stale=refuse: sweep"):
+            what(refused)
+    assert {path: path.read_bytes() for path in request.frozen.runs.rglob("*") if path.is_file()} == before
+    assert (request.frozen.runs / FOLDER).exists() is is_there
