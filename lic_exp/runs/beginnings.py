@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
 from lic_exp.console import console_for
 from lic_exp.runs.extension import check_extension, run_beside
@@ -39,25 +40,34 @@ def check_origin(config: RunConfig, files: RunFolder) -> None:
     said_of_origin(config, files)
 
 
+def origin_faults(config: RunConfig, files: RunFolder) -> list[str]:
+    """What `check_origin` raises."""
+    try:
+        check_origin(config, files)
+    except ConfigError as error:
+        return error.messages
+    return []
+
+
 class Beginnings:
     """Judges the beginnings of many runs, such as a sweep's cells; what several of them have alike is judged once."""
 
     def __init__(self) -> None:
         self._judged: dict[str, list[str]] = {}
 
-    def faults(self, config: RunConfig, *, begins_from_another: bool) -> list[str]:
-        """What is wrong with the beginning of a run that is not done yet.
+    def faults(self, config: RunConfig, *, begins_from_another: bool, anew: bool = False) -> list[str]:
+        """What is wrong with the beginning of a run that is to be trained.
 
-        begins_from_another: its `init_from` is a run that is still to be trained, so that nothing is known of it.
+        begins_from_another: its `init_from` or `parent` is still to be trained, so that nothing is known of it. anew:
+        what there is of the run will have been set aside.
         """
         files = RunFolder(Path(config.paths.runs, config.signature))
-        if config.trainer.resume == "must" and not step_checkpoints(files.checkpoints):
+        if config.trainer.resume == "must" and (anew or not step_checkpoints(files.checkpoints)):
             return [f"trainer.resume=must: run {files.root.name} has no checkpoint to go on from"]
         if not begins_from_another:
-            try:
-                check_origin(config, files)
-            except ConfigError as error:
-                return error.messages
+            begun = with_values(config, {"trainer.resume": "never"}) if anew else config
+            if found := origin_faults(begun, files):
+                return found
         first = None if begins_from_another else config.init_from
         factors = [stage.optimizer.lr_factors for stage in config.stage_configs]
         if not (first or config.model.weights or config.model.freeze or any(factors)):

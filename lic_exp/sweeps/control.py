@@ -2,14 +2,20 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.loading import with_values
+from lic_exp.config.validation import validate
 from lic_exp.processes import ask_to_stop, is_here, lives
+from lic_exp.records import RecordError, read_record
+from lic_exp.runs.beginnings import origin_faults
 from lic_exp.runs.removal import check_removable, set_aside
 from lic_exp.saying import say
 from lic_exp.sweeps.folder import Cell, SweepFolder
+from lic_exp.sweeps.kinds import FrozenCell
 from lic_exp.sweeps.launcher import JobQueue, LauncherOptions, launcher_of, options_of
 from lic_exp.sweeps.states import (
     ACTIVE,
@@ -127,6 +133,7 @@ def retry(sweep: SweepFolder, cells: Sequence[Cell], *, stale: bool = False, **c
     options = options_of(sweep, changes) if again or stale else None
     if stale:
         outdated = [cell for cell in cells if is_outdated(now[cell.signature])]
+        _check_origins(sweep, outdated)
         _set_aside(sweep, outdated)
         again += outdated
     chosen = {cell.signature for cell in again}
@@ -138,6 +145,29 @@ def retry(sweep: SweepFolder, cells: Sequence[Cell], *, stale: bool = False, **c
         say(f"sweep {sweep.name}: nothing to retry: {count_text(now.values())}")
         return exit_code(sweep, cells)
     return run_sweep(sweep, options, again)
+
+
+def _check_origins(sweep: SweepFolder, cells: Sequence[Cell]) -> None:
+    """Raise ConfigError where these cells could not be made anew, which is to be known before they are set aside.
+
+    Of what they begin from only other runs are judged: files and packages are found from where their processes start.
+    """
+    errors, anew = list[str](), {cell.signature for cell in cells}
+    for cell in cells:
+        try:
+            frozen = read_record(sweep.frozen(cell), FrozenCell)
+        except (FileNotFoundError, RecordError) as error:
+            errors.append(f"{error}; the sweep's command writes it anew (cell {cell.label})")
+            continue
+        with suppress(ConfigError):  # of a package that is not found from here
+            config = validate(frozen["config"], rules_too=False)
+            begun = with_values(config, {"paths.runs": str(sweep.runs), "trainer.resume": "never"})
+            if config.trainer.resume == "must":
+                errors.append(f"trainer.resume=must: nothing can be made anew so (cell {cell.label})")
+            elif cell.parent not in anew:
+                errors += [f"{text} (cell {cell.label})" for text in origin_faults(begun, sweep.run(cell).files)]
+    if errors:
+        raise ConfigError(errors)
 
 
 def _set_aside(sweep: SweepFolder, cells: Sequence[Cell]) -> None:

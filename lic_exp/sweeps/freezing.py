@@ -18,6 +18,7 @@ from lic_exp.config.validation import validate
 from lic_exp.runs.beginnings import Beginnings
 from lic_exp.runs.code_hash import code_hash
 from lic_exp.runs.run import Run
+from lic_exp.runs.staleness import is_remade
 from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, kept_manifest, sweep_name, write_sweep
 from lic_exp.sweeps.trainings import Training
 
@@ -123,11 +124,19 @@ def freeze(
 
 
 def check_beginnings(frozen: Frozen) -> None:
-    """Raise ConfigError for what cells that are not done would begin from, as far as it is there already."""
+    """Raise ConfigError for what cells that are to be trained would begin from, as far as it is there already.
+
+    To be trained are also those that are done and would be made anew, what there is of them having been set aside.
+    """
     beginnings, errors = Beginnings(), dict[str, str]()
+    runs = {name: Run(frozen.runs / name) for name in frozen.configs}
+    done = {name for name, run in runs.items() if run.state == "done"}
+    anew = {name for name in done if is_remade(frozen.configs[name], runs[name].status)}
+    kept = done - anew
     for cell in frozen.cells:
-        if Run(frozen.runs / cell.signature).state != "done":
-            found = beginnings.faults(frozen.configs[cell.signature], begins_from_another=cell.parent is not None)
+        if cell.signature not in kept:
+            config, to_come = frozen.configs[cell.signature], cell.parent is not None and cell.parent not in kept
+            found = beginnings.faults(config, begins_from_another=to_come, anew=cell.signature in anew)
             errors = dict.fromkeys(found, cell.label) | errors
     _raise(errors, len(frozen.cells))
 

@@ -12,8 +12,10 @@ from lic_exp.runs.removal import FORMER
 from lic_exp.sweeps import control, create
 from lic_exp.sweeps.create import COPY, sweep_request
 from lic_exp.sweeps.folder import FOLDER, SweepFolder
+from lic_exp.sweeps.freezing import freeze
 from lic_exp.sweeps.plan import show_plan
 from lic_exp.sweeps.states import is_outdated, states
+from lic_exp.sweeps.trainings import trainings
 from lic_exp.tracking.run_folder import RunFolder
 
 TRAINED = (f"plugins=[{toy.NAME}]", *toy.SHORT_RUN, "seed=0,1,2")
@@ -197,3 +199,34 @@ def test_a_sweep_that_is_refused_for_its_code_leaves_no_trace(asked, code, is_th
             what(refused)
     assert {path: path.read_bytes() for path in request.frozen.runs.rglob("*") if path.is_file()} == before
     assert (request.frozen.runs / FOLDER).exists() is is_there
+
+
+@pytest.mark.parametrize("code", ["stale", "unknown"])
+@pytest.mark.parametrize(
+    ("beginning", "message"),
+    [("init_from='0123456789abcdef'", "there is no run of this signature"), ("trainer.resume=must", "resume=must")],
+)
+def test_what_cannot_be_made_anew_is_not_set_aside(asked, monkeypatch, code, beginning, message):
+    given = [*COMMON, beginning]
+    sweep = freeze(trainings(given, several=True), given).write()
+    finish(sweep, [code] * 3)
+    asked(beginning)  # kept, it needs nothing
+    with pytest.raises(ConfigError, match=message):
+        asked(beginning, "trainer.stale=again")
+    monkeypatch.setattr(control, "options_of", lambda *_: object())
+    with pytest.raises(ConfigError, match=message):
+        control.retry(sweep, sweep.cells, stale=True)
+    assert not (sweep.runs / FORMER).exists()
+    assert all(map(is_outdated, states(sweep).values()))
+
+
+def test_what_begins_from_a_cell_that_is_made_anew_as_well_can_be(asked, monkeypatch):
+    request, started = asked(codes=["stale"] * 3)
+    first = request.frozen.cells[0].signature
+    chained = f"init_from=null,'{first}'"
+    sweep = freeze(trainings([*COMMON, chained], several=True), [*COMMON, chained]).write()
+    finish(sweep, ["stale"] * 6)
+    asked(chained, "trainer.stale=again")
+    monkeypatch.setattr(control, "options_of", lambda *_: object())
+    control.retry(sweep, sweep.cells, stale=True)
+    assert sorted(started) == sorted(cell.signature for cell in sweep.cells)
