@@ -27,7 +27,7 @@ def reach_notes(study: StudyResults) -> Iterator[str]:
         return
     first: dict[str, tuple[str, frozenset[str]]] = {}
     for cell, signature in study.signatures:
-        if signature in study.states:
+        if signature in study.states and cell.variant in study.table.variants:
             first.setdefault(cell.variant, (signature, frozenset(cell.rate)))
     alike: dict[str, list[str]] = {}
     for variant, (signature, rate) in first.items():

@@ -2,7 +2,7 @@
 
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from glob import escape
@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.image_points import ImagePoints, points_by_image
 from analysis.run_places import Place, given_path, no_store
-from lic_exp.ablation_spec import FOLDER, RateChoice, Table, TableCell, TableError, experiments, parse_table, read_table
+from lic_exp.ablation_spec import (
+    FOLDER,
+    RateChoice,
+    Table,
+    TableCell,
+    TableError,
+    Variant,
+    experiments,
+    parse_table,
+    read_table,
+)
 from lic_exp.manifests import TableRecord, read_table_record
 from lic_exp.records import RecordError
 from lic_exp.tracking.run_folder import is_run_folder
@@ -99,14 +109,16 @@ def load_study(experiment: str, *, runs: Place = "runs", scale: str | None = Non
         said = ", ".join(map(_described, known))
         raise AnalysisError(f"{runs} has no runs of {name} launched so; it has {said}")
     chosen = max(launched, key=lambda each: str(each["made"]), default=None)
-    table = _table(path, name, chosen, chosen["scale"] if chosen else scale)
     if chosen is None:
-        return StudyResults(name, table, scale=scale)
+        return StudyResults(name, _table(path, name, None, scale), scale=scale)
+    found = _load(folder, _evaluations(chosen))
+    begun = set() if found is None else set(found.runs["signature"])
     cells = tuple((TableCell(row["variant"], row["seed"], row["rate"]), row["signature"]) for row in chosen["cells"])
+    rows_begun = [cell.variant for cell, signature in cells if signature in begun]
     return StudyResults(
         name,
-        table,
-        _load(folder, _evaluations(chosen)),
+        _table(path, name, chosen, chosen["scale"], rows_begun),
+        found,
         chosen["scale"],
         chosen["study"],
         tuple(chosen["overrides"]),
@@ -122,8 +134,13 @@ def tables() -> list[str]:
     return [path.stem for path in files if "\ntable:" in path.read_text(encoding="utf-8")]
 
 
-def _table(path: Path, name: str, manifest: Mapping[str, Any] | None, scale: str | None) -> Table:
-    """Labels and figures as the file says today, at this scale; rows, seeds and rates as they were launched."""
+def _table(
+    path: Path, name: str, manifest: Mapping[str, Any] | None, scale: str | None, begun: Collection[str] = ()
+) -> Table:
+    """Rows, labels and figures as the file says today, at this scale; seeds and rates as they were launched.
+
+    begun: rows of which runs are there. Those that the file no longer has, or no longer runs, stay as launched.
+    """
     try:
         written = read_table(path) if path.is_file() else None
         launched = None if manifest is None else parse_table(manifest["table"], f"manifest of {name}").at(scale)
@@ -145,8 +162,33 @@ def _table(path: Path, name: str, manifest: Mapping[str, Any] | None, scale: str
     variants = {
         name: variant.model_copy(update={"rates": rates.get(name, {})}) for name, variant in written.variants.items()
     }
+    kept, notes = _no_longer_there(written, launched, begun)
     as_launched = {key: getattr(launched, key) for key in ("seeds", "aa_seeds", "rates")}
-    return written.model_copy(update=as_launched | {"variants": variants})
+    return written.model_copy(update=as_launched | {"variants": variants | kept, "notes": [*written.notes, *notes]})
+
+
+def _no_longer_there(written: Table, launched: Table, begun: Collection[str]) -> tuple[dict[str, Variant], list[str]]:
+    """The rows with runs that the file no longer has or runs, by name as they were launched; and what to say of them.
+
+    A row whose partner is in neither cannot be compared, and is named only.
+    """
+    gone = [
+        name
+        for name, row in launched.variants.items()
+        if name in begun and (name not in written.variants or written.variants[name].overrides is None)
+    ]
+    there = gone
+    while alone := [name for name in there if launched.partner(name) not in {*there, *written.variants}]:
+        there = [name for name in there if name not in alone]
+    kept = {name: launched.variants[name].model_copy(update={"against": launched.partner(name)}) for name in there}
+    notes = [f"as launched, since the table's file no longer has or runs them: {', '.join(there)}"] if there else []
+    notes += [
+        f"{name} has runs and is not shown: neither it nor {launched.partner(name)}, which it is compared with, is in "
+        "the table's file"
+        for name in gone
+        if name not in kept
+    ]
+    return kept, notes
 
 
 def _manifests(runs: Path, name: str) -> list[TableRecord]:
