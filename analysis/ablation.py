@@ -60,8 +60,9 @@ def _row(study: StudyResults, name: str, equals: Row | None, k: int) -> Row:
     role = BASELINE if name == partner else VARIANT
     against = "" if partner in (name, table.baseline) else table.variants[partner].label
     pairs = {seed: (study.of(partner, seed), study.of(name, seed)) for seed in table.seeds}
-    row = Row(name, variant.label, role, len(table.seeds), against, variant.longer, paper=variant.paper)
-    return _compared(study, row, pairs, equals, k)
+    apart = table.root(name) != table.baseline
+    row = Row(name, variant.label, role, len(table.seeds), against, apart, variant.longer, paper=variant.paper)
+    return _compared(study, row, pairs, None if apart else equals, k)
 
 
 def _again(study: StudyResults, k: int) -> Row:
@@ -76,7 +77,7 @@ def _again(study: StudyResults, k: int) -> Row:
 
 
 def _compared(study: StudyResults, row: Row, pairs: SeedPairs, equals: Row | None, k: int) -> Row:
-    """The row with what its runs say. equals: the A/A row."""
+    """The row with what its runs say. equals: the A/A row, where it has the row's spread as well."""
     runs = study.runs
     if runs is None:
         return row
@@ -206,8 +207,9 @@ def _bits(last: pd.DataFrame | None, signatures: list[str]) -> dict[str, float]:
 
 
 def _resolvable(rows: Sequence[Row], seeds: int) -> dict[str, float]:
-    """From the spread over seeds of every compared row, pooled."""
+    """From the spread over seeds of every row that is compared with the table's baseline, pooled."""
     found = {}
+    rows = [row for row in rows if not row.apart]
     for name in ("bd_rate", "rd_change"):
         samples = [list(estimate.values.values()) for row in rows if (estimate := getattr(row, name))]
         if spread := _pooled(samples):

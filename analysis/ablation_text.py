@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from analysis.ablation import Ablation
 from analysis.comparable import code_flags, elsewhere_flags
-from analysis.coverage import coverage_notes
+from analysis.coverage import coverage_notes, spread_notes
 from analysis.grid import Grid
 from analysis.image_sets import image_notes
 from analysis.reach import reach_notes
@@ -156,10 +156,12 @@ def _notes(table: Ablation) -> Iterator[str]:
         chosen = " ".join(study.overrides)
         yield f"study {study.study[:8]}{f', launched with {chosen}' if chosen else ''}"
         level = f"mean of its last {table.k} evaluations" if table.k > 1 else "its last evaluation"
+        spread, *apart = spread_notes(table.rows)
         yield (
-            "mean and 95 % interval by Student t, each against the baseline of the same seed, the spread pooled with "
-            "the A/A row; BD-rate: PCHIP on real bitstreams; R + lmbda D: mean over images of rate and MSE"
+            f"mean and 95 % interval by Student t, each against its baseline of the same seed, {spread}; "
+            "BD-rate: PCHIP on real bitstreams; R + lmbda D: mean over images of rate and MSE"
         )
+        yield from apart
         yield from coverage_notes(table.rows)
         yield (
             f"speed-up: to the baseline's smoothed val/rd_loss at {PLACE:g} of its training before the learning rate "

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from analysis.rows import Estimate, Row
+from analysis.rows import AGAIN, Estimate, Row
 
 QUANTITIES = {"bd_rate": "BD-rate", "rd_change": "R + lmbda D"}
 
@@ -21,6 +21,18 @@ def coverage_notes(rows: Sequence[Row]) -> Iterator[str]:
         yield f"intervals of {what} cover {covers}{alone}"
     if anchored := list(dict.fromkeys(name for row in rows for name in row.anchors)):
         yield f"intervals against {', '.join(anchored)} cover seeds alone, not images: it has no numbers by image"
+
+
+def spread_notes(rows: Sequence[Row]) -> Iterator[str]:
+    """From which pairs the intervals have their spread: first of all rows in general, then of those apart."""
+    general = "the spread pooled with the A/A row" if any(row.role == AGAIN for row in rows) else "the spread its own"
+    apart = [row.label for row in rows if row.apart and (row.speed or row.bd_rate or row.rd_change)]
+    yield general + (", but for rows with another baseline" if apart and "A/A" in general else "")
+    if apart:
+        yield (
+            f"compared with another baseline than the table's: {'; '.join(apart)}; their spread is that of their own "
+            "pairs alone, and the effects that so many seeds show are not theirs"
+        )
 
 
 def _interval(row: Row, name: str) -> Estimate | None:

@@ -53,7 +53,8 @@ class Estimate:
 class Row:
     """A row of the table.
 
-    against: the label of the row that it is compared with, where that is not the table's baseline.
+    against: the label of the row that it is compared with, where that is not the table's baseline. apart: whether its
+    comparisons end at another baseline than the table's, of another recipe, whose spread the A/A row does not have.
     seeds: how many there should be. complete: those that could be compared. launched: trainings that have a folder.
     diverged: {seed: step}. speed: to a loss of the baseline's before its learning rate falls, which is judged; at_end:
     to its final level, which is shown. bd_rate, rd_change: against the baseline [%]; anchors: BD-rate against published
@@ -67,6 +68,7 @@ class Row:
     role: str
     seeds: int
     against: str = ""
+    apart: bool = False
     longer: float = 1.0
     complete: tuple[int, ...] = ()
     launched: int = 0

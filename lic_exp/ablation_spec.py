@@ -162,6 +162,14 @@ class Table(Plain):
         """The row that a row is compared with; itself where it is a baseline."""
         return self.variants[name].against or self.baseline
 
+    def root(self, name: str) -> str:
+        """The row that comparisons beginning at a row end at: the table's baseline, or another that is one."""
+        passed: list[str] = []
+        while name != self.baseline and name not in passed:
+            passed.append(name)
+            name = self.partner(name)
+        return name
+
     def rates_of(self, name: str) -> dict[str, list[float | int | str]]:
         """A row's own rates, or else the table's."""
         return self.variants[name].rates or self.rates
