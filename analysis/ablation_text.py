@@ -171,8 +171,9 @@ def _notes(table: Ablation) -> Iterator[str]:
         if table.verdicts:
             primary = study.table.primary
             yield (
-                f"verdicts: {primary + ' is the primary contrast; ' if primary else ''}the other claims are held to "
-                "5 % together (Holm)"
+                f'verdicts: {primary + " is the primary contrast; " if primary else ""}of the other claims "there is '
+                'no effect" is rejected at 5 % together (Holm); whether an interval leaves the claimed effect out '
+                "(contradicted, smaller than claimed) is judged row by row"
             )
     if effects := [f"{UNITS[name]} {value:.3g} %" for name, value in table.resolvable.items() if math.isfinite(value)]:
         yield (

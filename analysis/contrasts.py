@@ -10,13 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.censored import LogEstimate, p_value
-from analysis.verdicts import power, seeds_needed, verdict
+from analysis.verdicts import Verdict, power, seeds_needed, verdict
 
 POWER = 0.8
 """A claim that a study of this size shows less often, where it is so, cannot be tested by it."""
 
 MANY = 1000
 """Degrees of freedom of a spread that is known."""
+
+WITHOUT_EFFECT: dict[Verdict, Verdict] = {"supported": "not resolvable", "smaller than claimed": "contradicted"}
+"""What is said instead where an interval lies beyond no effect, and Holm's procedure does not reject it all the same.
+
+No effect is then as if in the interval: with the claimed one in it too nothing is concluded, else the claim is not so.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,10 @@ class Contrast:
 def judged(contrasts: Sequence[Contrast], *, level: float = 0.95) -> list[str]:
     """The verdict on each claim, as `analysis.verdicts.verdict`.
 
-    An effect that Holm's procedure over those that are not primary does not reject is "not resolvable"; where that is
-    the verdict and the study could not have shown the claimed effect either, "untestable here" and how many seeds can;
-    or that no number of seeds can on so few images, where the spread has a part of the images.
+    Holm's procedure over those that are not primary is of "there is no effect" alone, without which none is supported
+    or smaller than claimed. Whether the claimed effect can be is judged claim by claim. Where the verdict is "not
+    resolvable" and the study could not have shown the claimed effect either, it is "untestable here" and how many seeds
+    can; or that no number of seeds can on so few images, where the spread has a part of the images.
     """
     others = [contrast for contrast in contrasts if not contrast.primary]
     held = dict(zip(map(id, others), holm([p_value(one.found) for one in others], 1 - level), strict=True))
@@ -46,9 +53,9 @@ def judged(contrasts: Sequence[Contrast], *, level: float = 0.95) -> list[str]:
 
 
 def _judged(contrast: Contrast, held: bool) -> str:
-    said = verdict(contrast.found.interval, contrast.claim)
-    if said in ("supported", "smaller than claimed") and not held:
-        said = "not resolvable"
+    said: Verdict = verdict(contrast.found.interval, contrast.claim)
+    if not held:
+        said = WITHOUT_EFFECT.get(said, said)
     spread, seeds = contrast.found.spread, len(contrast.found.observations)
     if said != "not resolvable" or not spread.known or not np.isfinite(contrast.claim):
         return said

@@ -57,3 +57,41 @@ def test_what_could_not_have_been_shown_says_how_many_seeds_would():
 
 def test_a_study_that_could_have_shown_it_is_only_unlucky():
     assert judged([contrast(0.146, 0.29, sd=0.1, degrees=5, again=3)]) == ["not resolvable"]
+
+
+NULLS = 7
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.3, -0.02, "contradicted"),
+        (-0.008, 0.288, "contradicted"),
+        (0.012, 0.308, "contradicted"),
+        (0.02, 0.7, "not resolvable"),
+        (0.152, 0.448, "smaller than claimed"),
+        (0.4, 0.7, "supported"),
+    ],
+)
+@pytest.mark.parametrize("side", [1, -1])
+def test_stronger_evidence_gives_no_weaker_verdict(low, high, said, side):
+    """A claim of 1.84, or of its inverse, beside others without an effect: the interval moves away from no effect."""
+    claim, degrees = side * math.log(1.84), 5
+    sd = (high - low) / 2 / stats.t.ppf(0.975, degrees) * math.sqrt(3)
+    one = contrast(side * (low + high) / 2, claim, sd=sd, degrees=degrees, again=3)
+    assert one.found.interval == pytest.approx((low, high) if side > 0 else (-high, -low), abs=1e-6)
+    words = judged([one, *(contrast(0.0, claim) for _ in range(NULLS))])[0]
+    assert words == said or (said == "not resolvable" and words.startswith("untestable here"))
+
+
+def test_a_claim_that_is_so_is_excluded_no_more_often_among_many():
+    """Holm turns "smaller" into "contradicted", each of which is wrong of a true claim as seldom as its interval."""
+    random, wrong, tables = np.random.default_rng(1), 0, 800
+    for _ in range(tables):
+        rows = []
+        for truth in (0.3, *[0.0] * NULLS):
+            values = random.normal(truth, 0.1, 3)
+            spread = Spread(0.1 * math.sqrt(stats.chi2.rvs(5, random_state=random) / 5), 5)
+            rows.append(Contrast(estimate([Observation(value) for value in values], spread), 0.3))
+        wrong += judged(rows)[0] in ("contradicted", "smaller than claimed")
+    assert wrong / tables <= 0.04
