@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.bd import bd_rate
-from analysis.comparable import code_flags, makers
+from analysis.comparable import check_comparable, code_flags, makers
 from analysis.contrasts import Contrast, judged
 from analysis.curves import load_curve
 from analysis.errors import AnalysisError, CurveError
@@ -105,9 +105,10 @@ def _compared(study: StudyResults, row: Row, pairs: SeedPairs, equals: Row | Non
     notes = row_notes(makers(runs.of(there)), makers(runs.of(others)) if row.role != BASELINE else [])
     own_rates = row.role == VARIANT and bool(study.table.variants[row.name].rates)
     if complete and row.role != BASELINE and not own_rates:
-        facts |= _speed(runs, row, complete, equals, notes)
+        arms = _arms(runs, complete)
+        facts |= _speed(runs, arms, row, complete, equals, notes)
         if row.longer == 1:
-            facts |= _at_end(runs, complete, k, notes) | quality(study, complete, equals, notes)
+            facts |= _at_end(arms, k, notes) | quality(study, complete, equals, notes)
         else:
             notes.append(f"{row.longer:g} times as long as the others: its quality is not compared")
     if complete:
@@ -115,9 +116,12 @@ def _compared(study: StudyResults, row: Row, pairs: SeedPairs, equals: Row | Non
     return Row(**{**vars(row), **facts, "notes": (*row.notes, *dict.fromkeys(notes))})
 
 
-def _speed(runs: Runs, row: Row, complete: SeedPairs, equals: Row | None, notes: list[str]) -> dict[str, Any]:
+def _speed(
+    runs: Runs, arms: tuple[Runs, Runs], row: Row, complete: SeedPairs, equals: Row | None, notes: list[str]
+) -> dict[str, Any]:
     by_seed = {seed: list(zip(*pair, strict=True)) for seed, pair in complete.items()}
     try:
+        check_comparable(*arms)
         if row.role == AGAIN:
             found = speed_of_equals(runs, by_seed)
         else:
@@ -129,15 +133,13 @@ def _speed(runs: Runs, row: Row, complete: SeedPairs, equals: Row | None, notes:
     return {"speed": found}
 
 
-def _at_end(runs: Runs, complete: SeedPairs, k: int, notes: list[str]) -> dict[str, SpeedUp]:
-    ours = _arm(runs, {name: seed for seed, (base, _) in complete.items() for name in base})
-    theirs = _arm(runs, {name: seed for seed, (_, test) in complete.items() for name in test})
+def _at_end(arms: tuple[Runs, Runs], k: int, notes: list[str]) -> dict[str, SpeedUp]:
     try:
-        found = speed_up(ours, theirs, k=k, sensitivity=False)
+        found = speed_up(*arms, k=k, sensitivity=False)
     except AnalysisError as error:
         notes.append(f"no speed-up to the final level: {error}")
         return {}
-    told = code_flags(ours, theirs)  # which the table says of all its runs
+    told = code_flags(*arms)  # which the table says of all its runs
     notes.extend(flag for flag in found.flags if flag not in told)
     return {"at_end": found}
 
@@ -164,6 +166,12 @@ def _verdicts(study: StudyResults, rows: Sequence[Row]) -> Verdicts:
 def _size(claim: float | Literal["less", "more"], scale: Callable[[float], Any]) -> float:
     """A claim as a difference from no effect; infinite where only its direction is claimed."""
     return {"less": -np.inf, "more": np.inf}[claim] if isinstance(claim, str) else float(scale(claim))
+
+
+def _arms(runs: Runs, complete: SeedPairs) -> tuple[Runs, Runs]:
+    """The baseline's runs and the row's."""
+    ours = _arm(runs, {name: seed for seed, (base, _) in complete.items() for name in base})
+    return ours, _arm(runs, {name: seed for seed, (_, test) in complete.items() for name in test})
 
 
 def _arm(runs: Runs, seeds: Mapping[str, int]) -> Runs:

@@ -62,6 +62,9 @@ def _estimate(
 ) -> Estimate | None:
     values = {}
     for seed, pair in complete.items():
+        if len(_image_sets(study, pair)) > 1:
+            notes.append(f"no {title} at seed {seed}: its runs were not all evaluated on the same images")
+            return None
         try:
             found = change(points_of(study, pair[0]), points_of(study, pair[1]), "raise")
         except CurveError as error:
@@ -76,9 +79,11 @@ def _estimate(
 def _over_images(study: StudyResults, change: Change, complete: SeedPairs) -> tuple[ImagePart | None, str]:
     """The images' part of the variance; or why it is not known, in words."""
     names = [name for pair in complete.values() for arm in pair for name in arm]
-    sets = {study.by_image[name].images if name in study.by_image else () for name in names}
-    if len(sets) != 1 or () in sets:
-        return None, "the runs were not evaluated on the same images"
+    if not all(name in study.by_image for name in names):
+        return None, "not every run has the images that it was evaluated on, each at every rate"
+    sets = _image_sets(study, *complete.values())
+    if len(sets) != 1:
+        return None, "the seeds were not evaluated on the same images"
     (images,) = sets
     if len(images) < FEWEST_IMAGES:
         return None, f"{len(images)} images are too few to tell how they differ"
@@ -90,6 +95,12 @@ def _over_images(study: StudyResults, change: Change, complete: SeedPairs) -> tu
     if not np.isfinite(table).all():
         return None, "without one of the images there is no number"
     return image_part(table), ""
+
+
+def _image_sets(study: StudyResults, *pairs: tuple[list[str], list[str]]) -> set[tuple[tuple[Any, ...], ...]]:
+    """The sets of images on which the runs were evaluated, as far as they are known by image."""
+    names = [name for pair in pairs for arm in pair for name in arm]
+    return {study.by_image[name].images for name in names if name in study.by_image}
 
 
 def _images_of(study: StudyResults, signatures: Sequence[str]) -> RDPoints:

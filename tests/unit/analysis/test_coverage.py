@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from recorded_study import IMAGES, write_study
+from recorded_study import EFFECT, IMAGES, write_study
 
 import analysis.__main__
 from analysis.ablation import ablation
@@ -64,12 +64,11 @@ def test_the_mean_hangs_on_the_images_as_before_and_the_interval_is_wider(record
     ("change", "only", "why"),
     [
         (lambda lines: lines[:3], "*", "3 images are too few to tell how they differ"),
-        (lambda lines: lines[:-1], "01*", "the runs were not evaluated on the same images"),
-        (lambda lines: [lines[0].replace("a,", "other,"), *lines[1:]], "0100020000000001", "not evaluated on the same"),
+        (lambda lines: lines[:-1], "0?0002*", "the seeds were not evaluated on the same images"),
         (
-            lambda lines: [lines[0].replace("64,64", "32,64"), *lines[1:]],
-            "0100020000000001",
-            "not evaluated on the same",
+            lambda lines: [lines[0].replace("a,", "other,"), *lines[1:]],
+            "0?0001*",
+            "the seeds were not evaluated on the same images",
         ),
     ],
 )
@@ -85,14 +84,77 @@ def test_where_images_cannot_be_crossed_the_interval_covers_seeds_and_says_why(t
     assert "cover seeds alone, not images" in said
 
 
-def test_rows_that_differ_in_it_are_named(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "only"),
+    [
+        (lambda lines: lines[:-1], "01*"),
+        (lambda lines: [lines[0].replace("a,", "other,"), *lines[1:]], "0100020000000001"),
+        (lambda lines: [lines[0].replace("64,64", "32,64"), *lines[1:]], "0100020000000001"),
+        (lambda lines: [lines[0].replace("a,", "other,"), *lines[1:]], "0000020000000001"),
+    ],
+)
+def test_arms_that_were_evaluated_on_different_images_have_no_number_and_no_verdict(tmp_path, change, only):
     write_study(tmp_path)
-    edit_images(tmp_path, lambda lines: lines[:-1], "01*")
-    said = notes(measured(tmp_path))
-    assert any(
-        re.search(r"BD-rate of A/A: naive, other seeds.* cover seeds and 8 images, crossed", note) for note in said
+    edit_images(tmp_path, change, only)
+    found = measured(tmp_path)
+    row = row_of(found, "intra")
+    assert row.bd_rate is row.rd_change is None
+    assert "bd_rate" not in found.verdicts.get("intra", {})
+    said = "intra-scale: no BD-rate at seed [02]: its runs were not all evaluated on the same images"
+    assert re.search(said, " ".join(grid(found).notes))
+
+
+def test_runs_not_known_by_image_have_a_number_over_seeds(recorded):
+    study = load_study("table2", runs=recorded)
+    vars(study)["by_image"] = {}
+    row = row_of(ablation(study), "intra")
+    assert row.bd_rate.values == row_of(measured(recorded), "intra").bd_rate.values
+    assert row.bd_rate.why == "not every run has the images that it was evaluated on, each at every rate"
+
+
+def edit_configs(runs, old, new, only):
+    for file in runs.glob(f"{only}/config.yaml"):
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+
+
+def fewer(runs, validate):
+    """The row's runs were evaluated on one image less; validate: whether all of them validate too."""
+    edit_images(runs, lambda lines: [f"{line.removesuffix('False')}{validate}" for line in lines])
+    edit_images(runs, lambda lines: lines[:-1], "01*")
+
+
+@pytest.mark.parametrize(
+    ("differ", "measurable"),
+    [
+        (lambda runs: edit_configs(runs, "photos/val", "photos/other", "01*"), False),
+        (lambda runs: edit_configs(runs, "val_limit: null", "val_limit: 3", "01*"), False),
+        (lambda runs: fewer(runs, validate=True), False),
+        (lambda runs: fewer(runs, validate=False), True),
+        (lambda runs: edit_configs(runs, "photos/train", "photos/more", "01*"), True),
+    ],
+)
+def test_runs_that_validate_on_different_images_have_no_speed_up(tmp_path, differ, measurable):
+    write_study(tmp_path)
+    differ(tmp_path)
+    found = measured(tmp_path)
+    row = row_of(found, "intra")
+    assert (row.speed is not None) is (row.at_end is not None) is measurable
+    assert ("speed_up" in found.verdicts.get("intra", {})) is measurable
+    assert ("intra-scale: no speed-up: the runs have different validation" in " ".join(grid(found).notes)) is (
+        not measurable
     )
-    assert any(re.search(r"BD-rate of intra-scale; .* cover seeds alone, not images: the runs", note) for note in said)
+
+
+def test_rows_that_differ_in_it_are_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(EFFECT, "naive_1e4", (0.8, 1.0))
+    monkeypatch.setitem(EFFECT, "inter_1e4", (0.9, 0.99))
+    write_study(tmp_path)
+    edit_images(tmp_path, lambda lines: lines[:-1], "0[23]*")
+    said = notes(measured(tmp_path))
+    whole, few = "A/A: naive, other seeds, intra-scale", "inter-scale, Eq. 6, learning rate 1e-4"
+    assert any(re.search(rf"BD-rate of {whole}; .* cover seeds and 8 images, crossed", note) for note in said)
+    assert any(re.search(rf"BD-rate of {few}; .* cover seeds alone, not images: 7 images are", note) for note in said)
 
 
 def test_points_by_image_have_the_means_that_the_table_has(recorded):
