@@ -150,13 +150,15 @@ def _verdicts(study: StudyResults, rows: Sequence[Row]) -> Verdicts:
     for row in rows:
         if row.role != VARIANT or not row.whole:
             continue
+        is_primary = row.name == study.table.primary
         steps = row.speed.estimate("steps") if row.speed else None
         if row.paper.speed_up is not None and row.speed and steps:
             size, again = _size(row.paper.speed_up, np.log), len(row.speed.again.get("steps", ()))
-            contrasts[row.name, "speed_up"] = Contrast(steps, size, again, row.name == study.table.primary)
+            contrasts[row.name, "speed_up"] = Contrast(steps, size, again, is_primary)
         if row.paper.bd_rate is not None and row.bd_rate:
             size = _size(row.paper.bd_rate, float)
-            contrasts[row.name, "bd_rate"] = Contrast(row.bd_rate.found, size, len(row.bd_rate.again))
+            primary = is_primary and row.paper.judged == "bd_rate"
+            contrasts[row.name, "bd_rate"] = Contrast(row.bd_rate.found, size, len(row.bd_rate.again), primary)
     said: Verdicts = {}
     for (name, quantity), text in zip(contrasts, judged(list(contrasts.values())), strict=True):
         said.setdefault(name, {})[quantity] = text

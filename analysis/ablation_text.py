@@ -15,6 +15,7 @@ from analysis.runs import Runs
 from analysis.speedup import SpeedUp
 from analysis.statistics import Interval
 from analysis.undecayed import PLACE
+from lic_exp.ablation_spec import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,11 +170,10 @@ def _notes(table: Ablation) -> Iterator[str]:
             f"({level}) lies after the fall, where a slow run gets there too: it is shown, not judged"
         )
         if table.verdicts:
-            primary = study.table.primary
             yield (
-                f'verdicts: {primary + " is the primary contrast; " if primary else ""}of the other claims "there is '
-                'no effect" is rejected at 5 % together (Holm); whether an interval leaves the claimed effect out '
-                "(contradicted, smaller than claimed) is judged row by row"
+                f'verdicts: {_primary(study.table)}of the other claims "there is no effect" is rejected at 5 % '
+                "together (Holm); whether an interval leaves the claimed effect out (contradicted, smaller than "
+                "claimed) is judged row by row"
             )
     if effects := [f"{UNITS[name]} {value:.3g} %" for name, value in table.resolvable.items() if math.isfinite(value)]:
         yield (
@@ -188,6 +188,14 @@ def _notes(table: Ablation) -> Iterator[str]:
     yield from reach_notes(study)
     if study.others:
         yield f"other studies of this table here: {'; '.join(study.others)}"
+
+
+def _primary(table: Table) -> str:
+    """The contrast that the table is made for, in words."""
+    if table.primary is None:
+        return ""
+    which = {"speed_up": "speed-up", "bd_rate": "BD-rate", None: ""}[table.variants[table.primary].paper.judged]
+    return f"the {which} of {table.primary} is the primary contrast; "
 
 
 def _measured(runs: Runs) -> Iterator[str]:

@@ -50,6 +50,11 @@ class Claim(Plain):
     note: str = ""
     others: dict[str, float | str] = {}
 
+    @property
+    def judged(self) -> Literal["speed_up", "bd_rate"] | None:
+        """The figure that is judged first: the speed-up where one is claimed; None where neither is."""
+        return "speed_up" if self.speed_up is not None else "bd_rate" if self.bd_rate is not None else None
+
 
 class Variant(Plain):
     """A row.
@@ -95,7 +100,8 @@ class Table(Plain):
 
     paper: heads the paper's column with what it is: its model, data and budget.
     baseline: the variant that the others are compared with.
-    primary: the row whose speed-up the table is made for; the other claims are held to a stricter level (Holm).
+    primary: the row that the table is made for: its claimed speed-up, or its BD-rate where it has none; the other
+        claims are held to a stricter level (Holm).
     seeds: one training each; aa_seeds: as many further trainings of the baseline, for the A/A row, or none.
     rates: {config key: values}, one training each, or none where one training serves all rates.
     anchors: published curves that every row is compared with, too, e.g. kodak/vtm_22.0.
@@ -132,8 +138,8 @@ class Table(Plain):
             if wrong := [key for key, values in rates.items() if not values or len(set(values)) < len(values)]:
                 raise ValueError(f"{where}.{wrong[0]}: has a value, and each once; it is {rates[wrong[0]]}")
         primary = self.variants.get(self.primary) if self.primary is not None else None
-        if self.primary is not None and (primary is None or primary.paper.speed_up is None):
-            raise ValueError(f"primary: {self.primary!r} is no row with a claimed speed-up")
+        if self.primary is not None and (primary is None or primary.paper.judged is None):
+            raise ValueError(f"primary: {self.primary!r} is no row with a claimed speed-up or BD-rate")
         if any(len(rates) > 1 for rates in (self.rates, *(variant.rates for variant in self.variants.values()))):
             raise ValueError("rates: one key makes the rates, e.g. criterion.lmbda")
         self._fits_at_scales()

@@ -279,3 +279,16 @@ def test_signs_that_mean_something_to_a_format_arrive():
     assert r"\textless{}x\textgreater{} & 50 \%" in shown.latex()
     assert r"c:\textbackslash{}" in shown.latex()
     assert "<th>&lt;x&gt;</th>" in shown.html()
+
+
+@pytest.mark.parametrize(
+    ("paper", "which"), [({"bd_rate": -7.66}, "BD-rate"), ({"speed_up": 1.84, "bd_rate": -1.07}, "speed-up")]
+)
+def test_the_primary_contrast_is_judged_by_itself(recorded, tmp_path, monkeypatch, paper, which):
+    contrasts = []
+    monkeypatch.setattr("analysis.ablation.judged", lambda given: contrasts.extend(given) or ["supported"] * len(given))
+    text = (CONF / "experiment" / "table2.yaml").read_text()
+    (tmp_path / "table2.yaml").write_text(text.replace("paper: {speed_up: 1.84, bd_rate: -1.07}", f"paper: {paper}"))
+    found = ablation(load_study(str(tmp_path / "table2.yaml"), runs=recorded))
+    assert [contrast.primary for contrast in contrasts] == [True, False][: len(paper)]
+    assert f"verdicts: the {which} of intra is the primary contrast; " in " ".join(grid(found).notes)

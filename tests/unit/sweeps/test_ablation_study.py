@@ -4,6 +4,7 @@ import math
 import pytest
 import toy
 import yaml
+from checkout import ROOT
 
 import lic_exp
 from lic_exp.ablation_spec import FOLDER, TableError, parse_table, read_table
@@ -261,12 +262,31 @@ def test_rows_that_make_no_sense(row, words):
         parse_table(node, "here")
 
 
-def test_a_primary_contrast_is_a_claimed_speed_up():
+@pytest.mark.parametrize(
+    ("paper", "judged"),
+    [
+        ({"speed_up": "more"}, "speed_up"),
+        ({"bd_rate": -1.5}, "bd_rate"),
+        ({"bd_rate": "less"}, "bd_rate"),
+        ({"speed_up": 1.2, "bd_rate": -1.5}, "speed_up"),
+    ],
+)
+def test_a_primary_contrast_is_a_claimed_speed_up_or_bd_rate(paper, judged):
     node = yaml.safe_load(TABLE)["table"] | {"primary": "wide"}
-    with pytest.raises(TableError, match="'wide' is no row with a claimed speed-up"):
+    with pytest.raises(TableError, match="'wide' is no row with a claimed speed-up or BD-rate"):
         parse_table(node, "here")
-    node["variants"]["wide"]["paper"] = {"speed_up": "more"}
-    assert parse_table(node, "here").primary == "wide"
+    node["variants"]["wide"]["paper"] = paper
+    table = parse_table(node, "here")
+    assert table.primary == "wide"
+    assert table.variants["wide"].paper.judged == judged
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf/experiment").glob("table*.yaml")))
+def test_a_table_names_the_contrast_that_it_is_made_for(name):
+    table = read_table(ROOT / "conf/experiment" / f"{name}.yaml")
+    claims = [row for row in table.variants.values() if row.paper.judged]
+    assert bool(claims) is (table.primary is not None)
+    assert bool(claims) is not ("nothing is judged" in " ".join(table.notes))
 
 
 @pytest.mark.parametrize("row", ["inter", "intra"])
