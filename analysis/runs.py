@@ -69,8 +69,8 @@ class Runs:
 
     @property
     def problems(self) -> pd.DataFrame:
-        """The runs that are not done, or done by other code than there is now, and why."""
-        bad = self.runs[(self.runs["state"] != "done") | self.runs["stale"]]
+        """The runs that are not done, or are not known to be by the code that there is now, and why."""
+        bad = self.runs[(self.runs["state"] != "done") | (self.runs["code"] != "current")]
         return bad[["signature", "name", "state", "code", "step", "max_steps", "git_commit", "reason", "folder"]]
 
     def where(self, chosen: "pd.Series[bool] | None" = None, **values: Any) -> "Runs":

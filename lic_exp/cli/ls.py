@@ -88,7 +88,7 @@ def print_table(runs: Sequence[RunSummary], console: Console) -> None:
 
 def _cells(run: RunSummary, digits: int, *, wide: bool) -> dict[str, str]:
     """{column: text}, which fits into 100 columns, or into WIDE."""
-    names = (24, 24, 16) if wide else (12, 16, 11)
+    names = (24, 24, 16) if wide else (10, 12, 11)
     step = "" if run.step is None else f"{run.step}/{run.max_steps}" if run.max_steps else str(run.step)
     name, model, spectral_reg = (
         shortened(visible(text or ""), width)
@@ -98,7 +98,7 @@ def _cells(run: RunSummary, digits: int, *, wide: bool) -> dict[str, str]:
         "run": run.signature if wide else run.signature[:digits],
         "name": name,
         "state": run.state,
-        "code": run.code if run.code == "stale" else "",
+        "code": run.code if run.code in ("stale", "unknown") else "",
         "step": step,
         VAL_RD_LOSS if wide else "rd_loss": "" if run.best is None else f"{run.best:.4f}",
         "model": model,

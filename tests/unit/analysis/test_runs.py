@@ -79,6 +79,15 @@ def test_every_run_is_visible_with_its_state(study):
     assert list(read.problems["code"]) == ["stale", "current", "unknown"]
 
 
+@pytest.mark.parametrize(
+    ("code", "state"), [(OTHER_CODE, "stale"), (["0123456789abcdef"], "unknown"), ([], "unknown"), (None, None)]
+)
+def test_a_run_that_is_done_is_a_problem_unless_its_code_is_that_of_now(tmp_path, code, state):
+    write_run(tmp_path / "aa00", curve([2.0]), code=code)
+    problems = load_runs(tmp_path, cache=False).problems
+    assert list(problems["code"]) == ([state] if state else [])
+
+
 def test_config_keys_are_columns_that_tell_null_from_absent(study):
     table = load_runs(study).runs.set_index("signature")
     assert table.loc["aa00", "lmbda"] == 0.013

@@ -25,16 +25,17 @@ def test_ls_shows_runs_latest_last(make_run, capsys):
     assert older.split() == [
         "bbbbbbbb",
         "failed",
+        "unknown",
         "200/500",
-        "MeanScaleHyperp…",
+        "MeanScaleHy…",
         "IntraScale",
         "2",
         "h",
         *older.split()[-2:],
     ]
-    assert newer.split()[:5] == ["aaaaaaaa", "newer", "done", "200/500", "1.2500"]
+    assert newer.split()[:6] == ["aaaaaaaa", "newer", "done", "unknown", "200/500", "1.2500"]
     assert "1 min" in newer
-    assert title.split() == ["run", "name", "state", "step", "rd_loss", "model", "reg", "age", "size"]
+    assert title.split() == ["run", "name", "state", "code", "step", "rd_loss", "model", "reg", "age", "size"]
     assert why == "bbbbbbbb failed: RuntimeError: no"
     assert total.startswith("2 runs in runs, ")
 
@@ -79,4 +80,6 @@ def test_ls_says_which_runs_other_code_has_made(make_run, capsys, code, said_of_
     out = said(capsys, "ls")
     assert said_of_it in out
     assert ("stale" in out) is (code == "d1-0123")
+    row = next(line for line in out.splitlines() if line.startswith("aaaa")).split()
+    assert row[2] == run.code
     assert run.code in set(list_runs("runs")["code"])
