@@ -1,8 +1,10 @@
 """Which code a result was made by: a hash of what can change it, deaf to comments, docstrings, layout and file names.
 
 It covers the definitions that training and evaluation, and the components which a run chose, can come to use, in this
-package and in the user's own (`lic_exp.runs.reached`). A model or a command that is added, and a definition that moves
-to another file, change nothing; so do the rooms that read configs, keep files and tell people.
+package; of the user's own packages all modules that those components are in, and that these import, count whole
+(`lic_exp.runs.reached`). A model or a command that is added, and a definition that moves
+to another file, change nothing; nor does what only reads configs, makes room on disks and tells people (QUIET). What
+keeps the pixels and weights that are worked with, and what a log or a table measures, counts.
 """
 
 import hashlib
@@ -13,10 +15,11 @@ from typing import Any, Literal
 
 from lic_exp.places import PACKAGE
 from lic_exp.runs import reached
-from lic_exp.runs.reached import Sources, meanings
+from lic_exp.runs.modules_read import Sources
+from lic_exp.runs.reached import meanings
 from lic_exp.source_text import OURS, source_file
 
-KIND = "d1-"
+KIND = "d2-"
 """What hashes of this form begin with. Others, as earlier versions wrote them, say nothing of the code there is now."""
 
 DIGITS = 16
@@ -29,11 +32,17 @@ QUIET = frozenset(
     for name in (
         *("config", "tracking", "cli", "sweeps", "runs.lock", "runs.one_at_a_time", "runs.changed_images"),
         *("annotations", "capabilities", "component_kinds", "component_schema", "conditions", "lineage"),
-        *("option_types", "requirements", "source_text", "records", "yaml_files", "json_text", "csv_text"),
+        *("runs.code_hash", "runs.reached", "runs.modules_read", "runs.names_used"),
+        *("option_types", "requirements", "source_text", "records", "yaml_files", "json_text"),
         *("atomic", "console", "fault_points", "naming", "places", "processes", "saying", "text"),
         *(
             "data.digest_store",
             "data.unchanged",
+            "data.store_room",  # which decoded files are kept, never what is in them
+            "models.file_digest",  # whether a file is whole: an error or nothing
+            "runs.preflight.check_disk",
+            "runs.preflight.check_place",
+            "evaluation.report.watch",
             "training.display",
             "evaluation.pictures",
             "evaluation.curve_picture",
@@ -42,6 +51,15 @@ QUIET = frozenset(
     )
 )
 """What finds, checks, keeps and shows, and computes no number of a result. What a config means is in a run's name."""
+
+HEARD = frozenset(
+    f"{OURS}.config.{name}"
+    for name in (
+        *("instantiation.instantiate", "instantiation.with_message"),
+        *("evaluated.separate_images", "signing.data_source"),
+    )
+)
+"""What decides within QUIET how components are built, and which images are worked with."""
 
 PLATFORM = OURS
 """The part of a run's code that builds, trains and evaluates any run."""
@@ -67,7 +85,7 @@ def _parts(
     components: tuple[str, ...], plugins: tuple[str, ...], root: Path | None
 ) -> tuple[tuple[str, str], ...] | None:
     own = frozenset([OURS, *(plugin.split(".", maxsplit=1)[0] for plugin in plugins)])
-    sources = Sources(own, QUIET, root)
+    sources = Sources(own, frozenset([OURS]), QUIET, HEARD, root)
     starts = {PLATFORM: ROOTS} | {component: (component,) for component in components}
     found = []
     for part, names in starts.items():

@@ -27,6 +27,8 @@ def names_used(node: ast.AST) -> Iterator[tuple[str, ...]]:
                     yield from names_used(default) if default is not None else ()
             elif isinstance(part, ast.AST):
                 yield from (found for found in names_used(part) if outside or found[0] not in bound)
+                if isinstance(part, ast.comprehension) and isinstance(value, list) and part is value[0]:
+                    yield from names_used(part.iter)  # evaluated outside: [x for x in x]
 
 
 def _chain(node: ast.AST) -> tuple[str, ...]:

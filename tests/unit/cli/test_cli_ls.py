@@ -9,6 +9,7 @@ from saying import said
 from lic_exp import exit_codes
 from lic_exp.__main__ import main
 from lic_exp.api import list_runs
+from lic_exp.runs.code_hash import KIND
 from lic_exp.runs.run import Run
 
 
@@ -72,14 +73,16 @@ def test_ls_by_state(make_run, capsys):
     assert "there is no state 'finished'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("code", "said_of_it"), [("d1-0123", "1 of these is stale"), ("0123", "; 1 of unknown code")])
+@pytest.mark.parametrize(
+    ("code", "said_of_it"), [(f"{KIND}0123", "1 of these is stale"), ("0123", "; 1 of unknown code")]
+)
 def test_ls_says_which_runs_other_code_has_made(make_run, capsys, code, said_of_it):
     run = Run(make_run("aaaa"))
     run.files.update_status(code=[code])
     make_run("bbbb", "created")
     out = said(capsys, "ls")
     assert said_of_it in out
-    assert ("stale" in out) is (code == "d1-0123")
+    assert ("stale" in out) is code.startswith(KIND)
     row = next(line for line in out.splitlines() if line.startswith("aaaa")).split()
     assert row[2] == run.code
     assert run.code in set(list_runs("runs")["code"])

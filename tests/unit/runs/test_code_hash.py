@@ -8,7 +8,8 @@ import pytest
 from checkout import copy_checkout
 
 from lic_exp.runs.code_hash import KIND, PLATFORM, changed_parts, code_hash, code_parts, code_state
-from lic_exp.runs.reached import Sources, meanings
+from lic_exp.runs.modules_read import Sources
+from lic_exp.runs.reached import meanings
 
 COMPONENTS = (
     "lic_exp.models.compressai_zoo.Hyperprior",
@@ -95,7 +96,9 @@ NOTHING = {
         _replaced("optimizers/muon.py", "def ", "def _unused() -> None: ...\n\n\ndef "),
         _appended("models/hpcm/codec.py", "\n\nprint(1)\n"),
     ),
-    "what reads configs, keeps files and tells people": _all_of(
+    "what reads configs, makes room and tells people": _all_of(
+        _replaced("data/store_room.py", "LEFT_FREE = ", "LEFT_FREE = 1 + "),
+        _replaced("evaluation/report.py", '"evaluating"', '"at work"'),
         _replaced("config/errors.py", "def ", "def _unused() -> None: ...\n\n\ndef "),
         _replaced("tracking/run_folder.py", "DEAD_AFTER_S = ", "DEAD_AFTER_S = 1.0 + "),
     ),
@@ -116,6 +119,12 @@ SEEN = {
     "a function far below": _replaced("ops/dct.py", "def hard_mask(", "@staticmethod\ndef hard_mask("),
     "the model": _replaced("models/compressai_zoo.py", "class Hyperprior(", "class Hyperprior(object, "),
     "the evaluator": _replaced("evaluation/evaluator.py", "GIVE_UP_AFTER = ", "GIVE_UP_AFTER = 1 + "),
+    "how components are built": _replaced(
+        "config/instantiation.py", "return with_message(", "return 1 and with_message("
+    ),
+    "which images are evaluated": _replaced("config/evaluated.py", "return list_images(", "return 1 and list_images("),
+    "which images there are": _replaced("config/signing.py", 'instantiate(data.component, "data")', "1"),
+    "the digits of a table": _replaced("csv_text.py", "float_format=float_format", 'float_format="%.1f"'),
     "the loop": _replaced("training/trainer.py", "class Trainer:", "class Trainer:\n    ADDED = 1\n"),
     "what is done when a module is imported": _appended("training/criterion.py", "\n\nprint(1)\n"),
 }
@@ -128,6 +137,7 @@ def test_what_computes_is_seen_wherever_it_lies(unchanged: str | None, changed: 
     assert hash_of(changed) not in (unchanged, None)
 
 
+MINE_ONLY = frozenset(["mine"])
 MINE = "class Mine:\n    def f(self, part: Kind = 1):\n        return part_of(part)\n"
 USES = {
     "another definition by the same name": (
@@ -170,12 +180,13 @@ def test_what_a_name_means_counts_and_its_place_does_not(tmp_path: Path, what: s
         (package / "moved.py").write_text(one)
         (package / "named.py").write_text("from .parts import one as part_of\n")
         (package / "model.py").write_text(f"{head}\n\n{MINE}")
-        found.append(meanings("mine.model.Mine", Sources(frozenset(["mine"]), root=tmp_path / folder)))
+        found.append(meanings("mine.model.Mine", Sources(MINE_ONLY, MINE_ONLY, root=tmp_path / folder)))
 
     assert None not in found
     assert (found[0] == found[1]) is USES[what][2]
 
 
+HANDED, LOCAL = frozenset(["handed"]), frozenset(["local"])
 REGISTERED = {
     "by a decorator of the definition's own": "@made.register\ndef _(x: int):\n    return {}\n",
     "by a library's decorator": "import library\n@library.register_kernel('x')\ndef _(x):\n    return {}\n",
@@ -193,7 +204,7 @@ def test_what_is_handed_over_without_a_name_counts(tmp_path: Path, how: str) -> 
         folder.mkdir()
         head = "from functools import singledispatch\n\n\n@singledispatch\ndef made(x):\n    return x\n\n\n"
         (folder / "handed.py").write_text(head + REGISTERED[how].format(number))
-        found.append(meanings("handed.made", Sources(frozenset(["handed"]), root=folder)))
+        found.append(meanings("handed.made", Sources(HANDED, HANDED, root=folder)))
     assert None not in found
     assert found[0] != found[1]
 
@@ -205,7 +216,7 @@ def test_what_is_local_to_a_function_is_no_definition_of_its_module(tmp_path: Pa
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "local.py").write_text(text.format(number))
-        found.append(meanings("local.made", Sources(frozenset(["local"]), root=folder)))
+        found.append(meanings("local.made", Sources(LOCAL, LOCAL, root=folder)))
     assert found[0] == found[1] is not None
 
 
