@@ -155,7 +155,13 @@ def run_lock(run: RunFolder) -> Iterator[Hold]:
 @contextmanager
 def _hold(run: RunFolder) -> Iterator[Hold]:
     """Open, the folder keeps its number from being given to another one."""
-    folder = os.open(run.root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        folder = os.open(run.root, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+        said = f"run {run.signature} was deleted or moved just now, with its lock file: give the command again"
+        raise LockLostError(said) from error
     try:
         lock = _place(run.root / LOCK)
         if lock is None:

@@ -48,8 +48,11 @@ def remove_run(folder: Path, still: Callable[[], bool] = lambda: True) -> None:
 def set_aside(folder: Path, still: Callable[[], bool] = lambda: True) -> Path | None:
     """Move a run folder, whole and under its name, to where no command finds it as that run; returns where it is.
 
-    still: whether it shall go, asked once nobody else can take it; None where it shall not. Raises RunBusyError.
+    still: whether it shall go, asked once nobody else can take it; None where it shall not. Raises RunBusyError, and
+    ConfigError where it is a link: moved, it would lead elsewhere, and what it leads to would stay.
     """
+    if folder.is_symlink():
+        raise ConfigError([f"{folder} is a link to a run, which cannot be set aside through it: move that one by hand"])
     with run_lock(RunFolder(folder)):
         if not still():
             return None

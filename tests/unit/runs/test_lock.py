@@ -9,12 +9,13 @@ import threading
 import time
 
 import pytest
+from filelock import FileLock
 
 from lic_exp import exit_codes
 from lic_exp.atomic import open_atomically
 from lic_exp.config.errors import ConfigError
 from lic_exp.console import console_for
-from lic_exp.runs.lock import RunBusyError, run_lock
+from lic_exp.runs.lock import LockLostError, RunBusyError, run_lock
 from lic_exp.runs.outcome import guarded
 from lic_exp.runs.signals import STOPPING, StopRequest
 from lic_exp.tracking.run_folder import RunFolder
@@ -206,3 +207,16 @@ def test_off_the_main_thread_no_handler_is_set():
     thread.start()
     thread.join()
     assert seen == [(None, True)]
+
+
+def test_a_run_that_is_moved_while_its_lock_is_awaited_is_lost(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "abcd")
+    acquire = FileLock.acquire
+
+    def moved_meanwhile(lock, *words, **options):
+        acquire(lock, *words, **options)
+        run.root.rename(tmp_path / "moved")
+
+    monkeypatch.setattr(FileLock, "acquire", moved_meanwhile)
+    with pytest.raises(LockLostError, match="run abcd was deleted or moved just now"), run_lock(run):
+        pass
