@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from lic_exp.records import RecordError
+from lic_exp.records import RecordError, read_record
 from lic_exp.runs.code_hash import MadeBy, code_state
-from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.tracking.kinds import EvaluationResults
+from lic_exp.tracking.run_folder import EVALUATION_FILE, RunFolder
 
 MOST_NAMED = 5
 
@@ -32,17 +34,32 @@ class Maker:
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
-def made(signature: str, status: Mapping[str, Any]) -> Maker:
-    """Which code made a run, by its status.json."""
-    return Maker(signature, code_state(status), tuple(status.get("code") or ()), dict(status.get("parts") or {}))
+def made(signature: str, status: Mapping[str, Any], evaluated_by: Iterable[str | None] = ()) -> Maker:
+    """Which code made a run, by its status.json. evaluated_by: the hashes of the code of its evaluations."""
+    code = list(status.get("code") or ())
+    code = list(dict.fromkeys([*code, *evaluated_by])) if code else code
+    return Maker(signature, code_state(dict(status) | {"code": code}), tuple(code), dict(status.get("parts") or {}))
 
 
 def made_in(folder: RunFolder) -> Maker:
     """The same of a run folder; nobody knows it of one whose status.json cannot be read."""
     try:
-        return made(folder.signature, folder.status())
+        return made(folder.signature, folder.status(), _evaluated_by(folder.eval / EVALUATION_FILE))
     except (OSError, RecordError):
         return Maker(folder.signature, "unknown")
+
+
+def _evaluated_by(file: Path) -> list[str | None]:
+    try:
+        return codes_of([read_record(file, EvaluationResults)])
+    except FileNotFoundError:
+        return []
+
+
+def codes_of(evaluations: Iterable[EvaluationResults]) -> list[str | None]:
+    """The hashes of the code that made these, those that no longer count as the run's left out."""
+    named = [found for found in evaluations if found.get("evaluation")]
+    return list(dict.fromkeys(found["code"] for found in named if "code" in found))
 
 
 def flags(runs: Sequence[Maker]) -> list[str]:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import with_config
 from typing_extensions import TypedDict
 
+from analysis.made_by import codes_of
 from analysis.metric_points import NO_POINTS, MetricPoints, parse_metrics
 from lic_exp.records import RECORD, Amount, NewerError, RecordError, checked, checked_value, open_file
 from lic_exp.tracking.kinds import ComplexityNumbers, Environment, EvaluationResults, Status
@@ -30,6 +32,8 @@ class RunRecord:
     complexity: the numbers of complexity.json that COMPLEXITY names; {} where the run recorded none.
     evaluation: rows of images.csv as text with the header first, by the set's name ("" is the run's own).
     evaluation_name: of the run's own evaluation; None where it has none (runs of schema 1, tracking stores).
+    evaluated_by: the hashes of the code that made its own evaluation, and others of the same training; not those of
+        evaluations that were made beside them, of images or rates that `eval` was given.
     files: [[name, bytes, mtime in ns], ...], by which a change is noticed.
     damaged: lines of metrics.jsonl that are passed over: [[number, what is wrong], ...].
     """
@@ -43,6 +47,7 @@ class RunRecord:
     complexity: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, list[list[str]]] = field(default_factory=dict)
     evaluation_name: str | None = None
+    evaluated_by: Sequence[str | None] = ()
     files: list[list[Any]] = field(default_factory=list)
     damaged: Sequence[Sequence[Any]] = ()
     points: MetricPoints = NO_POINTS
@@ -84,7 +89,8 @@ def files_of(folder: Path) -> list[list[Any]]:
         run.metrics_file,
         run.eval / EVALUATION_FILE,
     )
-    for path in (*single, *tables):
+    others = [table.with_name(EVALUATION_FILE) for table in tables if table.parent != run.eval]
+    for path in (*single, *tables, *others):
         try:
             facts = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -131,6 +137,7 @@ def read_record(folder: Path, files: list[list[Any]], content: Content, wanted: 
         record.complexity = {key: complexity[key] for key in COMPLEXITY} if complexity else {}
         evaluation = _object(content, f"eval/{EVALUATION_FILE}", EvaluationResults)
         record.evaluation_name = evaluation.get("evaluation") if evaluation else None
+        record.evaluated_by = codes_of([*([evaluation] if evaluation else []), *_others(content)])
         record.points, record.damaged = parse_metrics(_bytes(content, "metrics.jsonl") or b"", wanted)
         tables = {name: _text(content, name) for name in content if name.endswith("images.csv")}
         record.evaluation = {_set_name(name): parse_table(name, text) for name, text in tables.items()}
@@ -157,6 +164,14 @@ def _text(content: Content, name: str) -> str:
 def _object(content: Content, name: str, kind: type[T]) -> T | None:
     data = _bytes(content, name)
     return None if data is None else checked(name, data, kind)
+
+
+def _others(content: Content) -> Iterator[EvaluationResults]:
+    """What evaluations beside the run's own say, as far as it can be read."""
+    for name in content:
+        if name.endswith(f"/{EVALUATION_FILE}") and name.count("/") > 1:
+            with suppress(RecordError):
+                yield _object(content, name, EvaluationResults) or {}
 
 
 def _config(content: Content) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def runs_table(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def _run_row(record: RunRecord) -> dict[str, Any]:
-    config, status, maker = record.config, record.status, made(record.signature, record.status)
+    config, status, maker = record.config, record.status, made(record.signature, record.status, record.evaluated_by)
     labels = {
         group: component_label(node) for group, node in config.items() if group != "tracker" and _has_component(node)
     }

@@ -50,8 +50,8 @@ class Runs:
         running but wrote nothing for two minutes, "unreadable" where its files are damaged (`reason` tells which),
         "newer" where a newer version of the platform wrote them.
         code: whether the code that made it is that of now: current, stale or unknown (`lic_exp.runs.code_hash`), as
-        commands say it too. stale: whether it is that. code_hashes: of all code that had a part in it; code_parts:
-        ((part, hash), ...) of the latest.
+        commands say it too. stale: whether it is that. code_hashes: of all code that had a part in it, its
+        evaluations included; code_parts: ((part, hash), ...) of the latest.
         elsewhere: in words, how its training went on otherwise than it began (docs/runs.md), "" where it did not.
         evaluation: the name of the one that stands under the set "", None where it has no name.
     metrics: one row per logged number: `signature, step, epoch, time [Unix s], metric, value`; per run ordered by

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -108,6 +109,17 @@ def _ticks(pid: int) -> int | None:
         return None
     fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
     return None if fields[0] in ("Z", "X") else int(fields[19])
+
+
+def _own_beginning() -> float:
+    ticks = _ticks(os.getpid())
+    if ticks is None:  # a system without /proc
+        return time.time()
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+PROCESS_BEGAN = _own_beginning()
+"""When this process began [Unix s]; where the kernel does not tell, when this module was imported."""
 
 
 def _exists(pid: int) -> bool:

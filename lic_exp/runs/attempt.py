@@ -25,8 +25,9 @@ from lic_exp.divergence import DivergedError
 from lic_exp.fault_points import reached
 from lic_exp.records import SCHEMA_VERSION
 from lic_exp.runs import build as building
+from lic_exp.runs.beginnings import check_resume
 from lic_exp.runs.changed_images import check_beginning, check_evaluated, check_trained
-from lic_exp.runs.code_hash import code_hash, code_parts
+from lic_exp.runs.code_hash import code_at_work, code_parts
 from lic_exp.runs.evaluate import evaluate_run
 from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.judging import Judged, judged
@@ -81,8 +82,7 @@ def execute(
         if run_is_held(run):
             with run_lock(run):  # says by whom
                 pass
-        if config.trainer.resume == "must" and not Checkpoints(run.checkpoints, run.signature).steps():
-            raise ConfigError([f"trainer.resume=must: run {run.signature} has no checkpoint to go on from"])
+        check_resume(config, run)
         device = building.resolve_device(config.trainer.device)
         with held_back(console) as said, files_unchanged():
             # What is to be set aside is not gone on from.
@@ -141,7 +141,8 @@ class Attempt:
                     train(config, self.parts, run, self.device, self.console, heart)
                     keep_config(config, hold)
                     if config.evaluation.enabled:
-                        evaluate_run(Run(run.root), config=config, console=self.console, stop=heart.asked_to_stop)
+                        asked, trained = heart.asked_to_stop, Run(run.root)
+                        evaluate_run(trained, config=config, console=self.console, stop=asked, just_trained=True)
                     check_trained(config, run, run.status().get(EVALUATION_KEY))
                 keep_config(config, hold)
             state = "done"
@@ -221,12 +222,13 @@ def prepare(config: RunConfig, hold: Hold, arguments: list[str], sweep: str | No
     write_atomically(run.config, yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True))
     before = run.status()
     components, plugins = targets(config.plain()), list(config.plugins)
+    at_work = code_at_work(components, plugins)
     hold.update_status(
         state="running",
         attempt=before.get("attempt", 0) + 1,
         sweep=sweep or before.get("sweep"),
-        code=list(dict.fromkeys([*made_by, code_hash(components, plugins)])),
-        parts=code_parts(components, plugins) or {},
+        code=list(dict.fromkeys([*made_by, at_work])),
+        parts=(at_work and code_parts(components, plugins)) or {},
         plugins=plugins,
         throughput_key=throughput_key(config),
         reason="",

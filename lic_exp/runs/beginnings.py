@@ -14,7 +14,8 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.console import console_for
 from lic_exp.runs.extension import check_extension, run_beside
 from lic_exp.runs.log_file import held_back
-from lic_exp.runs.staleness import said_of_origin
+from lic_exp.runs.recovery import known_status
+from lic_exp.runs.staleness import code_text, is_remade, said_of_origin
 from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
 
 
@@ -47,6 +48,20 @@ def origin_faults(config: RunConfig, files: RunFolder) -> list[str]:
     except ConfigError as error:
         return error.messages
     return []
+
+
+def check_resume(config: RunConfig, files: RunFolder) -> None:
+    """Raise ConfigError where a run must go on, and has nothing to go on from or is to be made anew."""
+    if config.trainer.resume != "must":
+        return
+    said = f"trainer.resume=must: run {files.root.name}"
+    if not step_checkpoints(files.checkpoints):
+        raise ConfigError([f"{said} has no checkpoint to go on from"])
+    status = known_status(config, files)
+    if is_remade(config, status):
+        raise ConfigError(
+            [f"{said} would begin anew by trainer.stale=again ({code_text(status)}): leave one of them out"]
+        )
 
 
 class Beginnings:

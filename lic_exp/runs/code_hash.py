@@ -8,16 +8,20 @@ keeps the pixels and weights that are worked with, and what a log or a table mea
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from lic_exp.places import PACKAGE
+from lic_exp.processes import PROCESS_BEGAN
 from lic_exp.runs import reached
 from lic_exp.runs.modules_read import Sources
 from lic_exp.runs.reached import meanings
 from lic_exp.source_text import OURS, source_file
+
+log = logging.getLogger("lic_exp.runs")
 
 KIND = "d2-"
 """What hashes of this form begin with. Others, as earlier versions wrote them, say nothing of the code there is now."""
@@ -64,6 +68,8 @@ HEARD = frozenset(
 PLATFORM = OURS
 """The part of a run's code that builds, trains and evaluates any run."""
 
+MOST_NAMED = 3
+
 MadeBy = Literal["current", "stale", "unknown"]
 """Whether a run was made by the code that there is now, by other, or nobody knows."""
 
@@ -84,16 +90,24 @@ def code_parts(
 def _parts(
     components: tuple[str, ...], plugins: tuple[str, ...], root: Path | None
 ) -> tuple[tuple[str, str], ...] | None:
-    own = frozenset([OURS, *(plugin.split(".", maxsplit=1)[0] for plugin in plugins)])
-    sources = Sources(own, frozenset([OURS]), QUIET, HEARD, root)
-    starts = {PLATFORM: ROOTS} | {component: (component,) for component in components}
+    sources = _sources(plugins, root)
     found = []
-    for part, names in starts.items():
+    for part, names in _starts(components).items():
         texts = [meanings(name, sources) for name in names]
         if None in texts:
             return None
         found.append((part, _digest("\0".join(sorted(frozenset[str]().union(*filter(None, texts)))))))
     return tuple(found)
+
+
+def _starts(components: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """{part: dotted paths of what it begins with}."""
+    return {PLATFORM: ROOTS} | {component: (component,) for component in components}
+
+
+def _sources(plugins: Sequence[str], root: Path | None = None) -> Sources:
+    own = frozenset([OURS, *(plugin.split(".", maxsplit=1)[0] for plugin in plugins)])
+    return Sources(own, frozenset([OURS]), QUIET, HEARD, root)
 
 
 def forget() -> None:
@@ -108,6 +122,44 @@ def code_hash(components: Sequence[str] = (), plugins: Sequence[str] = (), *, ro
     return (
         None if parts is None else KIND + _digest("\0".join(f"{part} {text}" for part, text in sorted(parts.items())))
     )
+
+
+def code_at_work(components: Sequence[str], plugins: Sequence[str]) -> str | None:
+    """`code_hash` of the code that this process works with, which it has imported by now or will.
+
+    None, and the log says why, where a file of it was changed after the process began: what was imported may be other.
+    """
+    changed = [path for path in _files(components, plugins) if changed_since(path, PROCESS_BEGAN)]
+    if changed:
+        named = ", ".join(str(path) for path in changed[:MOST_NAMED])
+        log.warning(
+            "nobody knows which code is at work: %s changed after this process began; begin a new one (in a notebook: "
+            "restart the kernel)",
+            f"{named} and {len(changed) - MOST_NAMED} more files" if changed[MOST_NAMED:] else named,
+        )
+        return None
+    return code_hash(components, plugins)
+
+
+def _files(components: Sequence[str], plugins: Sequence[str]) -> list[Path]:
+    """The files that hold the code."""
+    sources = _sources(plugins)
+    starts = [name for names in _starts(components).values() for name in names]
+    modules = {module for name in starts for module, _ in reached.reached(name, sources) or ()}
+    return sorted(path for module in modules if (path := sources.file(module)) is not None)
+
+
+def changed_since(path: Path, moment: float) -> bool:
+    """Whether a file was changed after a moment [Unix s]; one that is gone was."""
+    try:
+        return path.stat().st_mtime > moment
+    except OSError:
+        return True
+
+
+def evaluated_by(status: Mapping[str, Any]) -> str | None:
+    """The hash of the code that evaluates a run in this process, by the run's status.json; as `code_at_work`."""
+    return code_at_work(_components(status), status.get("plugins") or ())
 
 
 def _digest(text: str) -> str:

@@ -29,6 +29,7 @@ from lic_exp.models.weights import load_fitting
 from lic_exp.naming import file_name
 from lic_exp.runs import build as building
 from lic_exp.runs.changed_images import mark_changed, seen_before
+from lic_exp.runs.code_hash import evaluated_by
 from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.run import Run
@@ -61,6 +62,7 @@ def evaluate_run(
     qualities: Sequence[float] | None = None,
     console: Console | None = None,
     stop: Callable[[], str | None] | None = None,
+    just_trained: bool = False,
 ) -> Evaluation:
     """Real bitstreams of the run's best weights.
 
@@ -71,8 +73,10 @@ def evaluate_run(
         `eval/<name>` for another evaluation than the one that is there (`lic_exp.config.signing.evaluation_name`).
     qualities: of a variable-rate codec; None takes the config's choice. Raises ConfigError where it has no such.
     stop: asked before every image, at each rate; raises Preempted where it has a reason.
+    just_trained: whether this process trained it; then it is evaluated by the same code, whatever lies there by now.
     """
     config = config or run.config
+    made_by = _code(run, just_trained=just_trained)
     device = building.resolve_device(config.trainer.device)
     codec = load_codec(run, device)
     images = evaluation_images(config, data, run)
@@ -96,13 +100,22 @@ def evaluate_run(
             building.build_criterion(config), codec, config.evaluation.qualities if qualities is None else qualities
         ),
         before_each=partial(_check_stop, stop),
-        about=_described(config, data),
+        about=_described(config, data) | {"code": made_by},
         beside=_validates(config, images, run),
     )
     reached("evaluation.written")
     if name:
         _name(folder / EVALUATION_FILE, name)
     return replace(found, images_changed=mark_changed(images.sources, before, folder))
+
+
+def _code(run: Run, *, just_trained: bool) -> str | None:
+    """The hash of the code that evaluates it; None where nobody knows."""
+    try:
+        status = run.status
+    except ConfigError:
+        return None
+    return (status.get("code") or [None])[-1] if just_trained else evaluated_by(status)
 
 
 def _name(file: Path, name: str) -> None:

@@ -53,7 +53,7 @@ def _whole(path: str, sources: Sources) -> frozenset[Definition]:
         module = None if name in seen or not sources.counts_whole(name) else read_module(name, sources)
         seen.add(name)
         if module is not None and sources.counts(name):
-            found |= {(name, each) for each in module.definitions} | ({(name, EFFECTS)} if module.effects else set())
+            found |= {(name, each) for each in (EFFECTS, *module.definitions)}
             left += [prefix for load in module.loads for prefix in prefixes(load)]
     return frozenset(found)
 

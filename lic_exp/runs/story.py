@@ -125,6 +125,10 @@ def _last_metrics(run: Run) -> Iterator[Line]:
 
 
 def _evaluations(run: Run) -> Iterator[Line]:
+    try:
+        made_by = run.files.status().get("code") or []
+    except RecordError:
+        made_by = []
     for path in sorted(run.files.eval.rglob("evaluation.json")):
         place = path.parent.relative_to(run.folder)
         try:
@@ -134,6 +138,8 @@ def _evaluations(run: Run) -> Iterator[Line]:
             continue
         points = [_point(point) for point in evaluation.get("points") or [evaluation.get("mean", {})]]
         decoding = "exact" if evaluation.get("exact") else f"DIFFERS on {len(evaluation.get('mismatches', ()))} images"
+        if "code" in evaluation and evaluation["code"] not in made_by:
+            decoding += "  by other code than it was trained by"
         if changed := evaluation.get("images_changed"):
             decoding += f"  CHANGED meanwhile: {len(changed)} images, so these numbers count as nobody's"
         for i, point in enumerate(points):

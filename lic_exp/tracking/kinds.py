@@ -92,7 +92,10 @@ class Status(TypedDict, total=False):
 
 @with_config(RECORD)
 class EvaluationResults(TypedDict, total=False):
-    """evaluation.json. evaluation: its name; those of schema 1 have none. images_changed: while they were evaluated."""
+    """evaluation.json. evaluation: its name; those of schema 1 have none. images_changed: while they were evaluated.
+
+    code: the hash of the code that evaluated, null where nobody knows it; earlier versions did not say.
+    """
 
     mean: dict[str, Any]
     points: list[dict[str, Any]] | None
@@ -100,6 +103,7 @@ class EvaluationResults(TypedDict, total=False):
     mismatches: list[Any]
     images_changed: list[str]
     evaluation: str | None
+    code: str | None
 
 
 @with_config(RECORD)

@@ -4,13 +4,15 @@ import json
 
 import pytest
 from recorded_study import RATES, write_study
-from run_folders import OTHER_CODE, curve, write_run
+from run_folders import IMAGES, OTHER_CODE, curve, write_run
 
 from analysis.__main__ import main
 from analysis.ablation import ablation
 from analysis.ablation_text import grid
+from analysis.comparable import makers
 from analysis.curves import load_curve
-from analysis.made_by import MIXED, Maker, flags, is_mixed, row_notes
+from analysis.made_by import MIXED, Maker, flags, is_mixed, made_in, row_notes
+from analysis.runs import load_runs
 from analysis.studies import load_study
 from lic_exp.runs.code_hash import KIND, PLATFORM, code_hash
 from lic_exp.tracking.run_folder import RunFolder
@@ -159,3 +161,33 @@ def test_a_run_whose_status_cannot_be_read_is_of_unknown_code(arms):
     base, _ = arms({})
     RunFolder(f"{base}/b1").status_file.write_text("[]")
     assert {maker.signature: maker.state for maker in load_curve(base).made_by}["b1"] == "unknown"
+
+
+EVALUATED = {
+    "by the code that trained it": ([NOW], {"": NOW}, "current", False),
+    "by an earlier version, which did not say": ([NOW], {"": "unsaid"}, "current", False),
+    "by other code": ([NOW], {"": OLD}, "stale", True),
+    "by the code of now, trained by other": ([OLD], {"": NOW}, "stale", True),
+    "by nobody knows which": ([NOW], {"": None}, "unknown", True),
+    "once more, by other code": ([NOW], {"": NOW, "val-0123": OLD}, "stale", True),
+    "beside it, as somebody asked": ([NOW], {"": NOW, "asked": OLD}, "current", False),
+}
+
+
+@pytest.mark.parametrize("how", EVALUATED)
+def test_the_code_of_an_evaluation_is_of_its_run(tmp_path, how):
+    code, evaluations, state, mixed = EVALUATED[how]
+    run = RunFolder(write_run(tmp_path / "runs" / "abcd", code=code, images=IMAGES))
+    for name, made_by in evaluations.items():
+        folder = run.eval / name
+        folder.mkdir(exist_ok=True)
+        (folder / "images.csv").write_text(IMAGES)
+        record = {"evaluation": None if name == "asked" else "0123", "code": made_by}
+        record = {key: value for key, value in record.items() if value not in ("unsaid",)}
+        (folder / "evaluation.json").write_text(json.dumps(record))
+    read = load_runs(tmp_path / "runs")
+    assert read.runs["code"].tolist() == [state]
+    assert (MIXED in flags(makers(read))) is mixed
+    if len(evaluations) == 1:
+        assert made_in(run).state == state
+    assert load_runs(tmp_path / "runs").runs["code_hashes"].tolist() == read.runs["code_hashes"].tolist(), "kept"

@@ -10,9 +10,13 @@ from rich.console import Console
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import load_config
+from lic_exp.runs import code_hash as code_hash_module
+from lic_exp.runs import evaluate as evaluating
 from lic_exp.runs import start as starting
+from lic_exp.runs.beginnings import check_resume
 from lic_exp.runs.code_hash import KIND, PLATFORM, code_hash, code_parts
 from lic_exp.runs.listing import summaries, summarise
+from lic_exp.runs.reevaluation import reevaluate
 from lic_exp.runs.removal import FORMER
 from lic_exp.runs.run import Run
 from lic_exp.runs.staleness import MEANINGS, TITLES, code_text, is_remade
@@ -224,3 +228,58 @@ def test_what_begins_with_other_components_is_not_of_other_code(copied):
     change, launch = copied
     run = launch(f"init_from='{change().signature}'", "spectral_reg=intra")
     assert (run.state, run.code) == ("done", "current")
+
+
+def test_what_was_edited_since_the_process_began_makes_a_run_of_unknown_code(copied, monkeypatch):
+    change, launch = copied
+    change()
+    monkeypatch.setattr(code_hash_module, "PROCESS_BEGAN", 0.0)
+    run = launch("seed=1")
+    assert (run.state, run.code, run.status["code"], run.status["parts"]) == ("done", "unknown", [None], {})
+    assert "nobody knows which code is at work: " in run.files.log.read_text()
+
+
+def test_an_evaluation_says_by_which_code_it_was_made(copied):
+    change, launch = copied
+    files = change()
+    run = launch("evaluation.enabled=true", "evaluation.limit=1")
+    file = files.eval / "evaluation.json"
+    assert [json.loads(file.read_text())["code"]] == run.status["code"]
+    assert "by other code" not in str([list(lines) for _, lines in story(run)])
+    change(code=CODES["stale"])
+    reevaluate(run, data=None, folder=None, qualities=None, targets=(), console=Console(quiet=True))
+    assert [json.loads(file.read_text())["code"]] not in (CODES["stale"], [None])
+    assert "by other code than it was trained by" in str([list(lines) for _, lines in story(run)])
+
+
+def test_what_evaluates_a_run_just_trained_is_what_trained_it(copied, monkeypatch):
+    change, launch = copied
+    change()
+    monkeypatch.setattr(evaluating, "evaluated_by", lambda status: "of the disk by now")
+    run = launch("seed=1", "evaluation.enabled=true", "evaluation.limit=1")
+    assert [json.loads((run.files.eval / "evaluation.json").read_text())["code"]] == run.status["code"]
+
+
+@pytest.mark.parametrize(("code", "state"), [("stale", "done"), ("unknown", "done"), ("stale", "preempted")])
+def test_a_run_that_must_go_on_is_not_made_anew(copied, code, state):
+    change, launch = copied
+    files = change(state=state, code=CODES[code])
+    with pytest.raises(ConfigError, match=r"trainer\.resume=must: run .* would begin anew by trainer\.stale=again"):
+        launch("trainer.resume=must", "trainer.stale=again")
+    config = load_config([*TINY, f"paths.runs={files.root.parent}", "trainer.resume=must", "trainer.stale=again"])
+    with pytest.raises(ConfigError, match="would begin anew"):
+        check_resume(config, files)
+    assert (files.status()["state"], files.root.parent.joinpath(FORMER).exists()) == (state, False)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_link_to_a_run_is_not_set_aside(copied, relative):
+    change, launch = copied
+    files = change(code=CODES["stale"])
+    elsewhere = files.root.parent.parent / "elsewhere"
+    files.root.rename(elsewhere)
+    files.root.symlink_to("../elsewhere" if relative else elsewhere)
+    with pytest.raises(ConfigError, match="is a link to a run"):
+        launch("trainer.stale=again")
+    assert files.root.is_symlink()
+    assert files.status()["state"] == "done"
