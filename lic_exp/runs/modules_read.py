@@ -190,7 +190,10 @@ def imports_in(statement: ast.stmt, module: str, sources: Sources) -> dict[str, 
 
 
 def _home(node: ast.ImportFrom, module: str, sources: Sources) -> str:
-    """The module that something is imported from."""
+    """The module that something is imported from; "" where that leads above the top, and would fail."""
     path = sources.file(module)
     package = module if path is not None and path.name == "__init__.py" else module.rpartition(".")[0]
-    return resolve_name("." * node.level + (node.module or ""), package)
+    try:
+        return resolve_name("." * node.level + (node.module or ""), package)
+    except ImportError:
+        return ""

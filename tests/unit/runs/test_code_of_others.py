@@ -75,6 +75,10 @@ UNSEEN = {
     "another module": {"losses.py": MINE, "a.py": CHANGED},
     "words": {"losses.py": f'"""Words {{}}."""\n\n# Words {{}}.\n{MINE}'},
     "what is done as a program": {"losses.py": f"{MINE}\n\nif __name__ == '__main__':\n    print({{}})\n"},
+    "imports that lead nowhere": {
+        "losses.py": f"def f():\n    from ... import a\n    import_module('...a')\n    import_module('')\n\n\n{MINE}",
+        "a.py": CHANGED,
+    },
     "an import for the type check": {
         "losses.py": f"from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from .a import A\n\n\n{MINE}",
         "a.py": CHANGED,
