@@ -71,6 +71,9 @@ class Recorder:
     def advance(self, step: int) -> None:
         self.at_step(step)
 
+    def uncaptured(self, step: int) -> None:
+        """On the CPU nothing is recorded."""
+
     def position(self) -> int:
         return 0
 
