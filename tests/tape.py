@@ -16,7 +16,10 @@ class Looked(Exception):  # noqa: N818
 
 
 class Tape(TorchDispatchMode):
-    """Keeps what is computed inside: as in a graph, numbers of Python's stay as they were, and memory where it was."""
+    """Keeps what is computed inside: as in a graph, numbers of Python's stay as they were, and memory where it was.
+
+    Of views it keeps nothing, as a graph, so that they go on showing the memory that they were taken of.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +29,8 @@ class Tape(TorchDispatchMode):
         if "_local_scalar_dense" in str(function):
             raise Looked("a value of the device was asked for")
         result = function(*arguments, **options or {})
-        self.calls.append((function, arguments, options or {}, result))
+        if function._schema.is_mutable or _memory(result) - _memory((arguments, options)):
+            self.calls.append((function, arguments, options or {}, result))
         return result
 
     @torch.no_grad()
@@ -41,6 +45,10 @@ class Tape(TorchDispatchMode):
                     and place.untyped_storage().data_ptr() != value.untyped_storage().data_ptr()
                 ):
                     place.copy_(value)
+
+
+def _memory(values: Any) -> set[int]:
+    return {value.untyped_storage().data_ptr() for value in tree_leaves(values) if isinstance(value, Tensor)}
 
 
 def tape(body: Callable[[], dict[str, Tensor]]) -> tuple[dict[str, Tensor], Callable[[], None]]:

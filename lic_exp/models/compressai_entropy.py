@@ -1,4 +1,4 @@
-"""CompressAI's entropy models as the adapted codecs use them: noise can be given, graphs captured, coding ends."""
+"""CompressAI's entropy models as the adapted codecs use them: noise can be given, steps recorded, coding ends."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*torch.jit.*")
     from compressai.entropy_models import EntropyBottleneck, EntropyModel, GaussianConditional
+    from compressai.layers import MaskedConv2d
 
 from lic_exp.models import compressai_coding as coder
 from lic_exp.models.noise import Noise
@@ -59,12 +60,21 @@ class Conditional(GaussianConditional):
         return values
 
 
+class Masked(MaskedConv2d):
+    """The same numbers, masked where they are: CompressAI's weight has new memory after every forward pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.weight.data.mul_(self.mask)
+        return nn.Conv2d.forward(self, x)
+
+
 def adopt_entropy_models(codec: nn.Module) -> None:
-    """Make the entropy models of a codec, in place, the kinds above, with all that they hold."""
-    kinds: dict[type, type] = {EntropyBottleneck: Bottleneck, GaussianConditional: Conditional}
+    """Make the entropy models and contexts of a codec, in place, the kinds above, with all that they hold."""
+    kinds: dict[type, type] = {EntropyBottleneck: Bottleneck, GaussianConditional: Conditional, MaskedConv2d: Masked}
     for model in [module for module in codec.modules() if type(module) in kinds]:
         model.__class__ = kinds[type(model)]
-        model.noise = Noise()
+        if isinstance(model, EntropyModel):
+            model.noise = Noise()
 
 
 @contextmanager

@@ -103,7 +103,10 @@ class Captures:
         places = [tuple(value.clone() for value in part) for part in parts]
         try:
             with leaving_nothing(self.objective, self.optimizers), self.rates.in_force():
+                before = _memory(self.objective)
                 outputs, replay = self.recorder(lambda: body(places))
+                if _memory(self.objective) != before:
+                    raise RuntimeError("a weight or buffer is put elsewhere by every step")
         except Exception as error:
             self.optimizers.zero_grad()
             raise CaptureError(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
@@ -115,8 +118,13 @@ class Rates:
     """The learning rates as tensors, which a recording reads. Schedules set numbers, and checkpoints hold them."""
 
     def __init__(self, optimizers: Optimizers) -> None:
-        self.groups = [group for optimizer in optimizers.each().values() for group in optimizer.param_groups]
+        self.optimizers = optimizers
         self.tensors = [torch.zeros((), device=group["params"][0].device) for group in self.groups]
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Those of now: an optimizer makes new ones when it is resumed."""
+        return [group for optimizer in self.optimizers.each().values() for group in optimizer.param_groups]
 
     def follow(self) -> None:
         """Take over the numbers that the schedule has set."""
@@ -147,20 +155,33 @@ def leaving_nothing(objective: Objective, optimizers: Optimizers) -> Iterator[No
     Moments that are made inside become zeros, which is what Adam begins with.
     """
     states = [optimizer.state for optimizer in optimizers.each().values()]
-    held = [*objective.parameters(), *objective.buffers(), *_tensors(states)]
-    before = [(tensor, tensor.detach().clone()) for tensor in held]
+    weights = {name: tensor.detach().clone() for name, tensor in _named(objective).items()}
+    held = _tensors(states)
+    before = [(tensor, tensor.clone()) for tensor in held]
     known = {id(tensor) for tensor in held}
     drawn = rng_state()
     try:
         yield
     finally:
         with torch.no_grad():
+            now = _named(objective)  # which need not be those from before
+            for name, value in weights.items():
+                now[name].copy_(value)
             for tensor, value in before:
                 tensor.copy_(value)
             for tensor in _tensors(states):
                 if id(tensor) not in known:
                     tensor.zero_()
         set_rng_state(drawn)
+
+
+def _named(objective: Objective) -> dict[str, Tensor]:
+    return {**dict(objective.named_parameters()), **dict(objective.named_buffers())}
+
+
+def _memory(objective: Objective) -> dict[str, int]:
+    """Where the weights and buffers stand."""
+    return {name: tensor.data_ptr() for name, tensor in _named(objective).items()}
 
 
 def _tensors(states: Sequence[Any]) -> list[Tensor]:

@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -52,13 +53,10 @@ class Trainer:
         seed: int,
         should_stop: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self.objective = objective
+        self.objective, self.device, self.seed = objective, device, seed
         self.validate, self.monitor = validate, monitor
-        self.checkpoints = checkpoints
-        self.reporter = reporter
+        self.checkpoints, self.reporter = checkpoints, reporter
         self.step_options, self.options = step_options, options
-        self.device = device
-        self.seed = seed
         self.should_stop = should_stop
         self.step, self.best = 0, float("inf")
         self.skips = SkippedSteps(options.on_nonfinite, options.nonfinite_budget)
@@ -85,8 +83,12 @@ class Trainer:
         return self.dropped_before + int(self.stepper.dropped)
 
     def _new_stepper(self, setup: Setup) -> Stepper:
-        how = self.step_options, self.device, self.seed, self.reporter.uncaptured
-        return Stepper(self.objective, setup.optimizers, *how)
+        return Stepper(self.objective, setup.optimizers, self.step_options, self.device, self.seed, self._uncaptured)
+
+    def _uncaptured(self, step: int) -> None:
+        """Nobody tries again: neither a later stage nor after a rollback."""
+        self.step_options = replace(self.step_options, compile=True)
+        self.reporter.uncaptured(step)
 
     def rehearse(self) -> None:
         """A step of every stage without its update, so that what does not work or fit fails now and not in days.
@@ -198,8 +200,7 @@ class Trainer:
             raise _RolledBack
 
     def _stop_if_asked(self) -> None:
-        reason = self.should_stop()
-        if reason:
+        if reason := self.should_stop():
             self._check_pending()
             self.save()
             raise Preempted(f"{reason}: stopped after step {self.step} of {self.max_steps}; its checkpoint is written")
@@ -243,8 +244,7 @@ class Trainer:
 
     def resume(self) -> bool:
         """Go on from the newest checkpoint that can be read; False where there is none."""
-        state = self.checkpoints.load_newest()
-        if state is None:
+        if (state := self.checkpoints.load_newest()) is None:
             return False
         self.load_state_dict(state)
         self.reporter.rewind(state["recorded"])
@@ -282,7 +282,6 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Stand where `state_dict` was taken. Raises what its parts raise where they were built otherwise."""
         self.course.resume(state["stage"], state["first_epoch"])
-        self.stepper = self._new_stepper(self.setup)
         self.step, self.best = state["step"], state["best"]
         self.skips.steps = set(state["skipped"])
         self.dropped_before = state.get("dropped", 0)  # which the checkpoints of earlier versions do not say
@@ -292,6 +291,7 @@ class Trainer:
         self.objective.regularizers.load_state_dict(state["regularizers"])
         self.setup.optimizers.load_state_dict(state["optimizers"])
         self.setup.schedule.load_state_dict(state["schedule"])
+        self.stepper = self._new_stepper(self.setup)
         self.stepper.scaler.load_state_dict(state["scaler"])
         set_rng_state(state["rng"])
 

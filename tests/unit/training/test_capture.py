@@ -26,6 +26,7 @@ from training_parts import (
 from lic_exp.config.compose import compose
 from lic_exp.config.overrides import parse
 from lic_exp.models.base import CodecOutput
+from lic_exp.models.compressai_zoo import JointAutoregressive
 from lic_exp.models.noise import Noise
 from lic_exp.optimizers import factories
 from lic_exp.optimizers.schedules import MultiStep
@@ -36,6 +37,7 @@ from lic_exp.spectral_reg.intra_scale import IntraScale
 from lic_exp.training import stepper as stepper_module
 from lic_exp.training import trainer as trainer_module
 from lic_exp.training.stepper import Stepper
+from lic_exp.training.trainer import Preempted
 
 LR = 2.0**-10
 """The same in float32, in which recorded steps are told it."""
@@ -71,6 +73,10 @@ def halving(optimizer):
 
 def adam(groups):
     return factories.adam(groups, lr=LR, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.0)
+
+
+def sgd(groups):
+    return factories.sgd(groups, lr=LR, momentum=0.9, nesterov=True, weight_decay=0.0)
 
 
 def intra():
@@ -123,14 +129,19 @@ WAYS = {
 }
 
 
-def trained(folder, make, compiled, *, bad=(), stages=1, **stepping):
-    of = make()
+def ready(folder, make, compiled, *, batches=None, stages=1, factory=adam, changes=None, **stepping):
+    """A trainer. changes: of what it is usually told."""
+    of, batches = make(), batches or loader(4)
     parts = [
-        stage(of, STEPS // stages, batches=loader(4, bad_steps=bad), factory=adam, schedule=halving, lr=LR, aux_lr=LR)
+        stage(of, STEPS // stages, batches=batches, factory=factory, schedule=halving, lr=LR, aux_lr=LR)
         for _ in range(stages)
     ]
-    how = {"on_nonfinite": "skip", "ema_decay": 0.9}
-    run = trainer(folder, of, parts, stepping=step_options(compile=compiled, **stepping), **how)
+    how = {"on_nonfinite": "skip", "ema_decay": 0.9} | (changes or {})
+    return trainer(folder, of, parts, stepping=step_options(compile=compiled, **stepping), **how)
+
+
+def trained(folder, make, compiled, **how):
+    run = ready(folder, make, compiled, **how)
     run.fit()
     return run
 
@@ -147,9 +158,12 @@ def test_a_replayed_step_is_the_step(tmp_path, way):
 
 @pytest.mark.parametrize("how", [{"accumulate": 2}, {"bad": (0, 5)}, {"stages": 2}, {"clip_max_norm": None}])
 def test_so_it_is_with_parts_stages_and_steps_that_are_skipped(tmp_path, how):
-    eager, replayed = (trained(tmp_path / str(one), plain, one, **how) for one in (False, "graphs"))
+    bad = how.get("bad", ())
+    how = {name: value for name, value in how.items() if name != "bad"}
+    batches = loader(4, bad_steps=bad)
+    eager, replayed = (trained(tmp_path / str(one), plain, one, batches=batches, **how) for one in (False, "graphs"))
     assert unequal(everything(eager), everything(replayed)) == []
-    assert replayed.skipped == set(how.get("bad", ()))
+    assert replayed.skipped == set(bad)
     assert [len(made.captures.recorded) for made in Gated.made if made.captures] == [1] * how.get("stages", 1)
 
 
@@ -170,6 +184,34 @@ def test_where_recording_fails_training_goes_on_as_if_nobody_had_tried(tmp_path,
     assert caplog.text.count("cannot be recorded") == 1
 
 
+@pytest.mark.parametrize("how", [{"stages": 2}, {"changes": {"on_nonfinite": "rollback"}}])
+def test_nobody_tries_again_after_a_recording_that_failed(tmp_path, monkeypatch, caplog, how):
+    def fails(body):
+        raise RuntimeError("it fails")
+
+    monkeypatch.setattr(stepper_module, "cuda_graph", fails)
+    tried = trained(tmp_path, plain, "graphs", batches=loader(4, bad_steps=(7,)), **how)
+    assert len(Gated.made) == 2
+    assert tried.reporter.without_graphs == [0]
+    assert caplog.text.count("cannot be recorded") == 1
+
+
+@pytest.mark.parametrize("factory", [adam, sgd])
+def test_a_training_resumed_in_mid_schedule_follows_it(tmp_path, factory):
+    """Optimizers that are resumed have new groups, of which the rates are to be read."""
+    straight = trained(tmp_path / "straight", plain, False, factory=factory)
+    stopped = ready(tmp_path / "again", plain, "graphs", factory=factory)
+    stopped.should_stop = lambda: "asked" if stopped.step == 5 else None
+    with pytest.raises(Preempted):
+        stopped.fit()
+    again = ready(tmp_path / "again", plain, "graphs", factory=factory)
+    again.reporter = stopped.reporter
+    assert again.resume()
+    again.fit()
+    assert unequal(everything(straight), everything(again)) == []
+    assert again.reporter.without_graphs == []
+
+
 def test_a_recording_that_looks_at_a_value_is_none(tmp_path, monkeypatch):
     clip = stepper_module.clip_gradients
 
@@ -180,6 +222,49 @@ def test_a_recording_that_looks_at_a_value_is_none(tmp_path, monkeypatch):
 
     monkeypatch.setattr(stepper_module, "clip_gradients", looking)
     assert trained(tmp_path, plain, "graphs").reporter.without_graphs == [0]
+
+
+class Elsewhere(Noisy):
+    """A weight or a buffer that is given new memory by every forward pass. where: the module and the name of it."""
+
+    def __init__(self, where):
+        super().__init__()
+        self.where = where
+
+    def forward(self, x):
+        module, name = self.where
+        moved = getattr(self.get_submodule(module), name)
+        if isinstance(moved, torch.nn.Parameter):
+            moved.data = moved.data.clone()
+        else:
+            setattr(self.get_submodule(module), name, moved.clone())
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("where", [("g_a", "weight"), ("", "seen")])
+def test_what_has_new_memory_in_every_step_is_not_recorded(tmp_path, caplog, where):
+    def make():
+        of = plain()
+        of.codec = Elsewhere(where)
+        return of
+
+    eager, tried = (trained(tmp_path / str(how), make, how) for how in (False, "graphs"))
+    assert unequal(everything(eager), everything(tried)) == []
+    assert tried.reporter.without_graphs == [0]
+    assert "a weight or buffer is put elsewhere by every step" in caplog.text
+
+
+def test_a_masked_context_learns_in_a_recorded_step():
+    weights = []
+    for how in (False, "graphs"):
+        of = plain()
+        of.codec = JointAutoregressive(N=4, M=4).train()
+        made = Gated(of, stage(of, 3, factory=adam).build().optimizers, step_options(compile=how), CPU, 0)
+        for step, batch in zip(range(3), loader(1, 64).batches(0), strict=False):
+            made.step(batch, Progress(step, 0, 0.0))
+        weights.append(dict(of.codec.state_dict()))
+    assert unequal(*weights) == []
+    assert len(made.captures.recorded) == 1
 
 
 def test_rates_are_numbers_to_schedules_and_checkpoints(tmp_path):
