@@ -43,7 +43,9 @@ class Draws:
     def draw(self, step: int, images: int) -> None:
         """Begin a step of a batch of which this process has so many images."""
         self.step, self.images = step, images
-        self._known = {key: known for key, known in self._known.items() if len(known) == images * self.world}
+        kept = {key: known for key, known in self._known.items() if len(known) == images * self.world}
+        self.learnt &= len(kept) == len(self._known)
+        self._known = kept
         for key, known in self._known.items():
             self._fill(known, *key)
 

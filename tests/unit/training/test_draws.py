@@ -278,6 +278,24 @@ def test_a_captured_graph_finds_new_noise_in_the_same_place():
     assert len(graphs) == 1
 
 
+def test_what_was_learnt_of_another_number_of_images_is_not_known():
+    class Once(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.noise = Noise()
+
+        def forward(self, x):
+            return x + self.noise(x)
+
+    draws = Draws(Once(), SEED)
+    draws.draw(0, 4)
+    draws.learn(torch.zeros(4, 3, 8, 8))
+    draws.draw(1, 4)
+    assert draws.learnt
+    draws.draw(2, 3)
+    assert not draws.learnt
+
+
 @pytest.mark.parametrize("change", [{"step": 2}, {"latent": 1}, {"seed": 1}])
 def test_a_device_draws_from_its_own_generator_by_the_same_counter(change):
     def filled(**counter: int) -> torch.Tensor:
