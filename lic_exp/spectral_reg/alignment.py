@@ -108,7 +108,8 @@ class Aligner(nn.Module):
         gram = u @ u.T / u.shape[1]
         ridge = RIDGE * gram.diagonal().mean() + torch.finfo(u.dtype).eps
         system = gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-        weight = torch.linalg.solve(system, u @ a.T / u.shape[1]).T
+        # `solve` would wait for the device to see whether it was singular; then the weights are not finite.
+        weight = torch.linalg.solve_ex(system, u @ a.T / u.shape[1]).result.T
         return weight, (a_mean - weight @ u_mean).squeeze(1) if self.has_bias else None
 
 
