@@ -102,11 +102,30 @@ def step_unless(optimizer: Any, skip: "Tensor") -> None:
     Why: only GradScaler may ask for it, by attributes that no documentation has; the public way stops the device's
     queue to look at the value.
     """
+    _begin_momenta(optimizer)
     optimizer.grad_scale, optimizer.found_inf = None, skip.float()
     try:
         optimizer.step()
     finally:
         del optimizer.grad_scale, optimizer.found_inf
+
+
+def _begin_momenta(optimizer: Any) -> None:
+    """Zeros for SGD's momenta that are not there yet, which without dampening begin as the first gradient either way.
+
+    Why: where its kernel drops the first step, torch keeps what memory held before as momenta; nothing public makes
+    them.
+    """
+    import torch
+
+    if not isinstance(optimizer, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        if group["momentum"] == 0 or group["dampening"] != 0:
+            continue
+        for weight in group["params"]:
+            if weight.grad is not None and optimizer.state[weight].get("momentum_buffer") is None:
+                optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
 
 
 # CompressAI

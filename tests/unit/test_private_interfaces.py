@@ -140,3 +140,39 @@ def test_tensors_without_values_know_their_mode():
 def test_submitits_job_starts_our_command(tmp_path):
     executor = private_interfaces.slurm_executor(tmp_path, lambda python: f"{python} -m something")
     assert executor._submitit_command_str == f"{executor.python} -m something"
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momenta_begin_with_the_first_step_that_is_made(nesterov):
+    """Where a device drops the first one too; bits are those of a step that nobody could have dropped."""
+    torch.manual_seed(0)
+    gradients = torch.randn(3, 1000)
+    weights = [nn.Parameter(torch.ones(1000)) for _ in range(2)]
+    skipping, plain = (
+        torch.optim.SGD([weight], lr=0.1, momentum=0.9, nesterov=nesterov, fused=True) for weight in weights
+    )
+    weights[0].grad = torch.full((1000,), torch.nan)
+    former = [torch.full((1000,), 7.0) for _ in range(5)]
+    del former  # memory that is likely to be found again
+    private_interfaces.step_unless(skipping, torch.tensor(True))
+    assert not skipping.state[weights[0]]["momentum_buffer"].any()
+    for gradient in gradients:
+        for weight in weights:
+            weight.grad = gradient.clone()
+        private_interfaces.step_unless(skipping, torch.tensor(False))
+        plain.step()
+    assert torch.equal(*weights)
+    momenta = [next(iter(one.state.values()))["momentum_buffer"] for one in (skipping, plain)]
+    assert torch.equal(*momenta)
+
+
+@pytest.mark.parametrize("options", [{"momentum": 0.0}, {"momentum": 0.9, "dampening": 0.5}])
+def test_other_steps_of_sgd_begin_as_torch_has_them(options):
+    weights = [nn.Parameter(torch.ones(10)) for _ in range(2)]
+    told, plain = (torch.optim.SGD([weight], lr=0.1, fused=True, **options) for weight in weights)
+    for _ in range(2):
+        for weight in weights:
+            weight.grad = torch.full((10,), 0.5)
+        private_interfaces.step_unless(told, torch.tensor(False))
+        plain.step()
+    assert torch.equal(*weights)
