@@ -5,6 +5,7 @@ of its own: the images and what was drawn for them, and the learning rates, here
 What else Python decides is part of a key, and every key has a recording.
 """
 
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,17 +42,20 @@ class Recorder(Protocol):
 
 def cuda_graph(body: Callable[[], Scalars]) -> tuple[Scalars, Callable[[], None]]:
     """The recorder of a GPU. The recording computes nothing."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(WARM_UP):
-            body()
-    torch.cuda.current_stream().wait_stream(side)
+    main, side = torch.cuda.current_stream(), torch.cuda.Stream()
+    side.wait_stream(main)
+    try:
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP):
+                body()
+    finally:
+        main.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
             outputs = body()
     except Exception:
+        torch.cuda.set_stream(main)  # a capture that fails at its end leaves its own
         renew_generators()
         raise
     return outputs, graph.replay
@@ -68,7 +72,11 @@ class Recorded:
 
 
 class Captures:
-    """The recordings of a step on one objective with one set of optimizers, by their keys."""
+    """The recordings of a step on one objective with one set of optimizers, by their keys.
+
+    Each keeps the memory of a step. So one of a new key takes the place of the former ones, which are most often done
+    with; until one that was dropped is asked for again: keys take turns then, and all are kept.
+    """
 
     def __init__(self, objective: Objective, optimizers: Optimizers, recorder: Recorder) -> None:
         self.objective = objective
@@ -76,6 +84,9 @@ class Captures:
         self.recorder = recorder
         self.rates = Rates(optimizers)
         self.recorded: dict[Hashable, Recorded] = {}
+        self.dropped: set[Hashable] = set()
+        self.taking_turns = False
+        self.trained = [weight for group in optimizers.split.groups().values() for weight in group.values()]
 
     def step(self, key: Hashable, parts: Parts, body: Body) -> Scalars:
         """The body's step of these parts; its scalars, which the next step does not overwrite.
@@ -85,12 +96,15 @@ class Captures:
         whole = key, tuple(value.shape for part in parts for value in part)
         self.rates.follow()
         if whole not in self.recorded:
+            self._drop_former(whole)
             self.recorded[whole] = self._record(parts, body)
         one = self.recorded[whole]
         for places, part in zip(one.parts, parts, strict=True):
             for place, value in zip(places, part, strict=True):
                 place.copy_(value)
         one.replay()
+        for weight in self.trained:
+            torch.autograd.graph.increment_version(weight)  # a replay does not say that it has written
         for regularizer, seen in zip(self.objective.all_regularizers(), one.seen, strict=True):
             regularizer.seen = seen
         return {name: value.clone() for name, value in one.outputs.items()}
@@ -98,6 +112,13 @@ class Captures:
     def forget(self) -> None:
         """Record anew: tensors that nobody copies stand elsewhere now."""
         self.recorded.clear()
+
+    def _drop_former(self, key: Hashable) -> None:
+        """Make room for the recording of a key."""
+        self.taking_turns |= key in self.dropped
+        if not self.taking_turns:
+            self.dropped |= self.recorded.keys()
+            self.recorded.clear()
 
     def _record(self, parts: Parts, body: Body) -> Recorded:
         places = [tuple(value.clone() for value in part) for part in parts]
@@ -140,7 +161,9 @@ class Rates:
                 group["lr"] = tensor
                 if "capturable" in group:
                     group["capturable"] = True
-            yield
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*capturable=True")  # in warming up nothing is recorded
+                yield
         finally:
             for group, (rate, capturable) in zip(self.groups, before, strict=True):
                 group["lr"] = rate
