@@ -150,6 +150,15 @@ def coding_tables(entropy_model: Any) -> "tuple[Tensor, Tensor, Tensor]":
     return entropy_model._quantized_cdf, entropy_model._cdf_length, entropy_model._offset
 
 
+def density_likelihoods(bottleneck: Any, values: "Tensor") -> "Tensor":
+    """Probabilities, not bounded below, of the unit intervals around values (C, 1, n) of an entropy bottleneck.
+
+    Why: in public they come with a permutation that depends on the values of a tensor, which no graph can hold.
+    """
+    likelihoods: Tensor = bottleneck._likelihood(values)[0]
+    return likelihoods
+
+
 @contextmanager
 def serially_coded(codec: Any) -> Iterator[list[tuple["Tensor", int]]]:
     """Of each image that an autoregressive codec compresses inside: (padded y_hat as the decoder has it, padding).

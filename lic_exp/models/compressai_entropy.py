@@ -15,6 +15,7 @@ with warnings.catch_warnings():
 
 from lic_exp.models import compressai_coding as coder
 from lic_exp.models.noise import Noise
+from lic_exp.private_interfaces import density_likelihoods
 
 
 class Bottleneck(EntropyBottleneck):
@@ -32,9 +33,9 @@ class Bottleneck(EntropyBottleneck):
             x = x + self.noise(x)
         channels_first = x.transpose(0, 1).contiguous()
         values = self.quantize(
-            channels_first.flatten(1).unsqueeze(1), "noise" if noisy else "dequantize", self._get_medians()
+            channels_first.flatten(1).unsqueeze(1), "noise" if noisy else "dequantize", self.quantiles[:, :, 1:2]
         )
-        likelihoods, _, _ = self._likelihood(values)
+        likelihoods = density_likelihoods(self, values)
         if self.use_likelihood_bound:
             likelihoods = self.likelihood_lower_bound(likelihoods)
         first, second = (found.reshape(channels_first.shape).transpose(0, 1) for found in (values, likelihoods))

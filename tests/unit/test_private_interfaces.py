@@ -17,8 +17,8 @@ import lic_exp
 from lic_exp import private_interfaces
 
 HOME = "lic_exp/private_interfaces.py"
-PUBLIC = {"_fields", "_replace", "_asdict", "_make", "_exit"}
-"""Documented, for all their underscore: those of named tuples, and os._exit."""
+PUBLIC = {"_fields", "_replace", "_asdict", "_make", "_exit", "_generate_next_value_"}
+"""Documented, for all their underscore: those of named tuples and of enumerations, and os._exit."""
 
 ACCESS = {"getattr", "setattr", "hasattr", "delattr"}
 
