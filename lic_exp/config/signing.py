@@ -34,7 +34,7 @@ from lic_exp.config.schema import (
 from lic_exp.config.stages import STAGED
 from lic_exp.data.fingerprints import file_sha256, fingerprint
 from lic_exp.data.images import list_images
-from lic_exp.data.sources import held_out
+from lic_exp.data.sources import fingerprint_of_held_out
 from lic_exp.data.unchanged import files_unchanged, remembered
 from lic_exp.option_types import Neutral, Unsigned
 from lic_exp.places import not_regular
@@ -267,8 +267,7 @@ def held_out_fingerprint(data: DataConfig) -> str | None:
     """Content of the data's test images; None where it has none. Raises ConfigError."""
     source = data_source(data)
     found: str | None = remembered(
-        ("test fingerprint", _contents(data)),
-        lambda: with_message("data", lambda: source.test_fingerprint() if held_out(source) else None),
+        ("test fingerprint", _contents(data)), lambda: with_message("data", fingerprint_of_held_out, source)
     )
     return found
 

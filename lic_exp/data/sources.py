@@ -27,6 +27,7 @@ __all__ = [
     "SyntheticImage",
     "ThreeWaySource",
     "fingerprint",
+    "fingerprint_of_held_out",
     "held_out",
     "list_images",
 ]
@@ -71,6 +72,20 @@ def held_out(source: ImageSource) -> Sequence[SourceImage]:
     """The test images of a source; none where it has no such."""
     find = getattr(source, "test", None)
     return find() if find else ()
+
+
+def fingerprint_of_held_out(source: ImageSource) -> str | None:
+    """A digest of a source's test images; None where it has none. Raises ValueError where it cannot tell."""
+    if not held_out(source):
+        return None
+    find = getattr(source, "test_fingerprint", None)
+    if find is None:
+        raise ValueError(
+            f"{type(source).__name__} has a method test and no test_fingerprint: add one that returns a digest of its "
+            "test images (lic_exp.data.sources.fingerprint(self.test()) for files)"
+        )
+    found: str = find()
+    return found
 
 
 @signed_as("bundled")

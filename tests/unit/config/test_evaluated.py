@@ -7,6 +7,7 @@ import pytest
 from lic_exp.ablation_spec import experiments, read_table
 from lic_exp.config import signing
 from lic_exp.config.compose import compose
+from lic_exp.config.errors import ConfigError
 from lic_exp.config.evaluated import separate_fingerprint, separate_images, separate_key
 from lic_exp.config.loading import load_config
 from lic_exp.config.schema import RunConfig
@@ -75,3 +76,9 @@ def test_tables_at_mini_scale_evaluate_what_they_do_not_validate_on(name: str) -
     assert [image.name for image in separate_images(held)] == [image.name for image in BundledThreeWay().test()]
     assert held.signature == before.signature
     assert set(separate_images(held)).isdisjoint(Bundled().val())
+
+
+def test_photos_held_out_that_have_no_fingerprint_are_an_error_of_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(BundledThreeWay, "test_fingerprint")
+    with pytest.raises(ConfigError, match="data: BundledThreeWay has a method test and no test_fingerprint"):
+        evaluation_name(config_of(THREE))

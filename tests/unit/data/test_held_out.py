@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lic_exp.data.images import list_images
+from lic_exp.data.images import SourceImage, list_images
 from lic_exp.data.preflight import which_are_among
-from lic_exp.data.sources import Bundled, BundledThreeWay, Folder, Synthetic, held_out
+from lic_exp.data.sources import Bundled, BundledThreeWay, Folder, Synthetic, fingerprint_of_held_out, held_out
 
 THREE = BundledThreeWay()
 
@@ -58,3 +58,25 @@ def test_a_photo_is_known_under_another_name_format_and_size(tmp_path: Path, cha
     path = tmp_path / ("kept.jpg" if change == "format" else photo.name if change == "none" else "kept.png")
     picture.save(path)
     assert which_are_among(list_images(path), THREE.val(), None) == [change != "other"]
+
+
+class Untold:
+    """Somebody's own, which holds out images and does not say what they are."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def test(self) -> list[SourceImage]:
+        return list(THREE.test()[: self._count])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_images_held_out_without_a_fingerprint_are_an_error_that_names_the_method(count: int) -> None:
+    with pytest.raises(ValueError, match=r"^Untold has a method test and no test_fingerprint: add one"):
+        fingerprint_of_held_out(Untold(count))  # type: ignore[arg-type]
+
+
+def test_no_images_held_out_need_no_fingerprint() -> None:
+    assert fingerprint_of_held_out(Untold(0)) is None  # type: ignore[arg-type]
+    assert fingerprint_of_held_out(Bundled()) is None
+    assert fingerprint_of_held_out(THREE) == THREE.test_fingerprint()
