@@ -59,7 +59,8 @@ class TrainLoader:
         groups = source.train()
         self._images = [image for group in groups for image in group.images]
         self._sampler = Sampler([len(group.images) for group in groups], [group.weight for group in groups], seed=seed)
-        self._crops = Crops(crop_size, store_of(store_mb), cache_mb, flip=flip)
+        self._store = store_of(store_mb)
+        self._crops = Crops(crop_size, self._store, cache_mb, flip=flip)
         self._batch_size = batch_size
         self._num_workers = num_workers
         self._device = device
@@ -76,6 +77,7 @@ class TrainLoader:
 
     def _cuts(self, start_step: int) -> Generator[Cut, None, None]:
         workers = workers_for(self._num_workers)
+        say_once(self._store.take_notes())  # workers do not say again what it has to say already
         loader = DataLoader(
             self._crops,
             sampler=self._steps(start_step),

@@ -17,14 +17,15 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
+from lic_exp.data.allowance import Allowance
 from lic_exp.data.decoding import decoded_as
 from lic_exp.data.digest_store import cache_folder
 from lic_exp.data.fingerprints import Facts, facts_of, file_key, has_settled
 from lic_exp.data.images import ImageRef, SourceImage
 from lic_exp.data.pixel_files import DamagedPixelsError, Header, read_header, read_rows, size_of_file, write_pixels
-from lic_exp.data.store_room import CONTENT_BYTES, UNFINISHED, NoRoomError, make_room, start_of
+from lic_exp.data.store_room import CONTENT_BYTES, UNFINISHED, clock_ahead, start_of, trim_pointers
 from lic_exp.data.unchanged import remembered
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
 
 FOLDER = "pixels_1"
 """With a number for its format: another one is another folder."""
+
+DATED_EVERY_S = 600.0
+"""How old the date of a photo's last use may become while it is in use."""
+
+MOST_IN_MEMORY = 20_000
+"""Photos of which a process knows that they are whole, in some 15 MB; the others are looked at each time."""
+
+T = TypeVar("T")
 
 
 class _Checked(NamedTuple):
@@ -48,28 +57,32 @@ class PixelStore:
 
     megabytes: how much disk it may take, all runs together; 0: nothing is kept and nothing looked for.
     folder: another than that in the user's cache folder.
-    What was used last stays longest. What was used since this store was made is never removed for its sake: of a data
-    set that is too large a part is kept, instead of each image going just before it is needed again.
+    What was used last stays longest. What was used since this store was made is never removed for its sake, unless the
+    disk is full: of a data set that is too large a part is kept, instead of each image going just before it is needed
+    again. Threads may share it; a copy that is sent to another process has to ask for room of its own.
     """
 
     def __init__(self, megabytes: int, folder: Path | None = None) -> None:
-        self._most = megabytes * 10**6
         self._began = time.time()
-        self._allowance = 0
-        self._notes: list[str] = []
+        self._clock_ahead: float | None = None
+        self._trimmed = False
         self._known: dict[bytes, bytes] = {}
         self._checked: dict[bytes, _Checked] = {}
-        self._takes_more = megabytes > 0
+        homeless = ""
         try:
             self._folder = folder or cache_folder() / FOLDER
         except RuntimeError as error:  # the user has no home
-            self._most, self._takes_more, self._folder = 0, False, Path()
-            self._notes = [f"no decoded photos are kept: {error}"] if megabytes else []
+            self._folder, homeless = Path(), f"no decoded photos are kept: {error}"
+        self._is_on = megabytes > 0 and not homeless
+        self._allowance = Allowance(
+            self._folder, most=megabytes * 10**6 if self._is_on else 0, spared_since=self._began
+        )
+        if megabytes and homeless:
+            self._allowance.note(homeless)
 
     def take_notes(self) -> list[str]:
-        """What is to be said to the user, each once: why no more photos are kept."""
-        notes, self._notes = self._notes, []
-        return notes
+        """What is to be said to the user, each once: why some photos are not kept."""
+        return self._allowance.take_notes()
 
     def rows(self, image: SourceImage, wanted: "Rows") -> "NDArray[np.uint8] | None":
         """Pixels (count, W, 3) of an image, or None where they are not kept. What `wanted` raises is raised."""
@@ -84,7 +97,7 @@ class PixelStore:
 
     def load(self, image: SourceImage) -> "tuple[NDArray[np.uint8], bool]":
         """All pixels (H, W, 3), decoded where they are not kept, and whether they are kept now. Raises ImageError."""
-        if type(image) is not ImageRef or not self._most:
+        if type(image) is not ImageRef or not self._is_on:
             return image.load(), False
         kept = self.rows(image, _all_rows)
         return (kept, True) if kept is not None else self._load_anew(image)
@@ -104,7 +117,7 @@ class PixelStore:
 
     def _key(self, image: SourceImage) -> tuple[bytes, int]:
         """What tells a file as it is now from others, and when it changed [ns]; nothing where there is no such."""
-        if type(image) is not ImageRef or not self._most:
+        if type(image) is not ImageRef or not self._is_on:
             return b"", 0
         try:
             facts = facts_of(os.stat(image.path))
@@ -116,10 +129,12 @@ class PixelStore:
         try:
             descriptor = os.open(self._path("photos", content), os.O_RDONLY | os.O_NONBLOCK)
         except OSError:
+            self._checked.pop(content, None)
             return None
         try:
             return self._read_from(descriptor, content, wanted)
         except (OSError, DamagedPixelsError):
+            self._checked.pop(content, None)
             return None
         finally:
             os.close(descriptor)
@@ -136,15 +151,21 @@ class PixelStore:
         if facts_of(status) != facts:
             raise DamagedPixelsError
         if has_settled(status.st_ctime_ns, now):
-            self._checked[content] = known._replace(sure=known.sure | known.header.bits(first, count))
-        if status.st_mtime < self._began:
+            _keep_in_memory(self._checked, content, known._replace(sure=known.sure | known.header.bits(first, count)))
+        self._used(descriptor, status.st_mtime)
+        return rows
+
+    def _used(self, descriptor: int, before: float) -> None:
+        """Date a photo as used now that was used last before [Unix s], but not at every single use."""
+        if self._clock_ahead is None:
+            self._clock_ahead = clock_ahead(self._folder)
+        if before < max(self._began, time.time() - DATED_EVERY_S) + self._clock_ahead:
             with suppress(OSError):  # somebody else's
                 os.utime(descriptor)
-        return rows
 
     def _put(self, content: bytes, pixels: "NDArray[np.uint8]") -> bool:
         """Whether they are kept now."""
-        if not self._has_room(size_of_file(pixels)):
+        if not self._allowance.take(size_of_file(pixels)):
             return False
         return self._write(self._path("photos", content), lambda file: write_pixels(file, content, pixels))
 
@@ -154,13 +175,17 @@ class PixelStore:
             with suppress(OSError):
                 text = start_of(self._path("files", key))
                 if text == _sealed(key, text[:CONTENT_BYTES]):
-                    self._known[key] = text[:CONTENT_BYTES]
+                    _keep_in_memory(self._known, key, text[:CONTENT_BYTES])
         return self._known.get(key)
 
     def _remember(self, key: bytes, content: bytes) -> None:
-        self._known[key] = content
-        if self._takes_more:
-            self._write(self._path("files", key), lambda file: file.write(_sealed(key, content)))
+        _keep_in_memory(self._known, key, content)
+        if self._allowance.is_closed():
+            return
+        if not self._trimmed:
+            self._trimmed = True
+            trim_pointers(self._folder)
+        self._write(self._path("files", key), lambda file: file.write(_sealed(key, content)))
 
     def _path(self, kind: str, name: bytes) -> str:
         return f"{self._folder}/{kind}/{name.hex()}"
@@ -175,36 +200,8 @@ class PixelStore:
         except OSError as error:
             with suppress(OSError):
                 os.unlink(unfinished)
-            self._refused(error)
+            self._allowance.refused(error)
             return False
-        return True
-
-    def _refused(self, error: Exception) -> None:
-        """Keep nothing more, but where only the folder was removed at this very moment."""
-        if not isinstance(error, FileNotFoundError):
-            self._stop(getattr(error, "strerror", None) or str(error))
-
-    def _stop(self, reason: str) -> None:
-        """Keep nothing more, and say why."""
-        self._takes_more = False
-        self._notes.append(
-            f"{self._folder} takes no more decoded photos: {reason}. The others are decoded each time; "
-            "data.store_mb=0 does without"
-        )
-
-    def _has_room(self, size: int) -> bool:
-        if not self._takes_more or size > self._most:
-            return False
-        if self._allowance < size:
-            try:
-                self._allowance = make_room(self._folder, size, most=self._most, spared_since=self._began)
-            except NoRoomError as error:
-                self._stop(str(error))
-                return False
-            except (OSError, NotImplementedError) as error:  # the latter where a disk knows no locks
-                self._refused(error)
-                return False
-        self._allowance -= size
         return True
 
 
@@ -220,6 +217,13 @@ Rows = Callable[[int, int], tuple[int, int]]
 
 def _all_rows(height: int, width: int) -> tuple[int, int]:
     return 0, height
+
+
+def _keep_in_memory(entries: dict[bytes, T], key: bytes, value: T) -> None:
+    """In place of the latest where there are too many: of what comes again and again, the oldest part then stays."""
+    if len(entries) >= MOST_IN_MEMORY and key not in entries:
+        entries.popitem()
+    entries[key] = value
 
 
 def _sealed(key: bytes, content: bytes) -> bytes:

@@ -20,6 +20,7 @@ from lic_exp.data.images import ImageError
 from lic_exp.data.loading import TrainLoader, validation_images
 from lic_exp.data.preflight import survey
 from lic_exp.data.sources import Folder
+from lic_exp.data.unchanged import files_unchanged
 
 STEPS = 12
 
@@ -140,6 +141,18 @@ def test_why_nothing_is_kept_is_said_once_also_by_workers(
     (said,) = [record.getMessage() for record in caplog.records]
     assert "pixels_1 takes no more decoded photos: " in said
     assert said.endswith("The others are decoded each time; data.store_mb=0 does without")
+
+
+def test_why_nothing_is_kept_is_said_when_validation_met_it_and_workers_follow(
+    source: Folder, cache: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "_said", set())
+    cache.write_text("a file")
+    with files_unchanged():
+        list(validation_images(source, crop_size=24, limit=None, store_mb=10))
+        take(loader(source, store_mb=10, num_workers=1))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "pixels_1 takes no more decoded photos: " in said
 
 
 @pytest.mark.parametrize(("wanted", "cores", "started"), [(0, 1, 0), (1, 1, 1), (2, 1, 1), (8, 2, 2), (2, 8, 2)])
