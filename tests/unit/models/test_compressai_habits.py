@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 import torch
+from compressai.layers import MaskedConv2d
 from compressai.losses import RateDistortionLoss
 
 import lic_exp
@@ -90,3 +91,19 @@ def test_a_quality_is_of_a_codec_that_has_several(codec, x):
     assert torch.equal(decoded, codec.decompress(lower))
     highest = codec.decompress(out["strings"], out["shape"])["x_hat"]
     assert torch.equal(highest, codec.decompress(out))
+
+
+@pytest.mark.parametrize("name", ["joint_autoregressive_tiny", "cheng2020_anchor_tiny"])
+def test_a_context_is_compressais_and_stays_where_it_is(name):
+    """Its own has new memory after every forward pass."""
+    context = lic_exp.create_model(name).context_prediction
+    theirs = MaskedConv2d(context.in_channels, context.out_channels, 5, padding=2, stride=1)
+    theirs.load_state_dict(context.state_dict())
+    place, y = context.weight.data_ptr(), torch.randn(2, context.in_channels, 8, 8)
+    found, expected = (one(y) for one in (context, theirs))
+    for one in (found, expected):
+        one.square().sum().backward()
+    assert torch.equal(found, expected)
+    assert torch.equal(context.weight, theirs.weight)
+    assert torch.equal(context.weight.grad, theirs.weight.grad)
+    assert context.weight.data_ptr() == place
