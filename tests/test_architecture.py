@@ -59,7 +59,7 @@ PLANTED = [
     ),
     pytest.param(
         "big rooms",
-        {f"lic_exp/ops/deeper/planted_{i}.py": "x = 1\n" * 298 for i in range(25)},
+        {f"lic_exp/ops/deeper/planted_{i}.py": "x = 1\n" * 298 for i in range(40)},
         "lic_exp/ops",
         id="a big room",
     ),
