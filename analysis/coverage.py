@@ -20,7 +20,10 @@ def coverage_notes(rows: Sequence[Row]) -> Iterator[str]:
         alone = f" alone, not images: {why}" if why else ", crossed"
         yield f"intervals of {what} cover {covers}{alone}"
     if anchored := list(dict.fromkeys(name for row in rows for name in row.anchors)):
-        yield f"intervals against {', '.join(anchored)} cover seeds alone, not images: it has no numbers by image"
+        yield (
+            f"intervals against {', '.join(anchored)} cover seeds alone, each with its own row's spread, not images: "
+            "there are no numbers by image"
+        )
 
 
 def spread_notes(rows: Sequence[Row]) -> Iterator[str]:
