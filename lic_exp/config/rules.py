@@ -60,8 +60,9 @@ def one_beginning(config: Mapping[str, Any], components: Components) -> Iterator
 
 @reads("model")
 def a_place_is_in_a_file(config: Mapping[str, Any], components: Components) -> Iterator[str]:
-    key, file = config["model"]["weights_key"], config["model"]["weights"]
-    if key is not None and file is None:
+    # A model of one's own may have no such options.
+    key = config["model"].get("weights_key")
+    if key is not None and config["model"].get("weights") is None:
         first = config.get("init_from")
         instead = f"; init_from={first} needs none" if first is not None else ""
         yield f"model.weights_key={key}: says where in model.weights the weights lie, and that is null{instead}"

@@ -39,19 +39,11 @@ QUIET = frozenset(
         *("runs.code_hash", "runs.reached", "runs.modules_read", "runs.names_used"),
         *("option_types", "requirements", "source_text", "records", "yaml_files", "json_text"),
         *("atomic", "console", "fault_points", "naming", "places", "processes", "saying", "text"),
-        *(
-            "data.digest_store",
-            "data.unchanged",
-            "data.store_room",  # which decoded files are kept, never what is in them
-            "models.file_digest",  # whether a file is whole: an error or nothing
-            "runs.preflight.check_disk",
-            "runs.preflight.check_place",
-            "evaluation.report.watch",
-            "training.display",
-            "evaluation.pictures",
-            "evaluation.curve_picture",
-            "spectral_reg.pictures",
-        ),
+        # Which decoded files are kept, never what is in them; whether a file is whole: an error or nothing.
+        *(f"data.{file}" for file in ("digest_store", "unchanged", "store_room")),
+        *("models.file_digest", "runs.preflight.check_disk", "runs.preflight.check_place", "training.display"),
+        *(f"evaluation.{part}" for part in ("report.watch", "pictures", "curve_picture")),
+        *(f"spectral_reg.{part}" for part in ("pictures",)),
     )
 )
 """What finds, checks, keeps and shows, and computes no number of a result. What a config means is in a run's name."""
