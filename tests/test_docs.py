@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import importlib.util
 import json
 import re
 import shlex
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checkout import ROOT
+from checkout import ROOT, program
 from commands import launch
 from documents import DOCUMENTS, blocks, check, command_lines, write_package
 
@@ -224,11 +223,7 @@ def test_readme_is_an_introduction() -> None:
 
 
 def test_key_reference_is_current() -> None:
-    spec = importlib.util.spec_from_file_location("generate_configuration", ROOT / "docs/generate_configuration.py")
-    assert spec is not None
-    assert spec.loader is not None
-    generator = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generator)
+    generator = program("docs/generate_configuration.py")
     current = generator.reference() == generator.FILE.read_text()
     assert current, "docs/configuration.md is stale: run `python docs/generate_configuration.py`"
 

@@ -16,6 +16,7 @@ from lic_exp.data.batches import Batch
 from lic_exp.data.loading import TrainLoader
 from lic_exp.data.sources import Synthetic
 from lic_exp.models.base import Codec, CodecOutput, VariableRateCodec
+from lic_exp.models.noise import Noise
 from lic_exp.optimizers import factories
 from lic_exp.optimizers.groups import Optimizers, build_optimizers, split_parameters
 from lic_exp.optimizers.schedules import Constant, Schedule
@@ -69,6 +70,20 @@ class SmallCodec(Codec):
 
     def update(self, force: bool = True) -> None:
         pass
+
+
+class Noisy(SmallCodec):
+    """Noise that it is given, as shipped codecs are: what Python draws would stay in a recording or graph as it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.uniform = Noise()
+
+    def forward(self, x: Tensor) -> CodecOutput:
+        y = self.g_a(x)
+        self.seen += len(x) * self.training
+        y_hat = y + self.uniform(y) if self.training else y.round()
+        return CodecOutput(self.g_s(y_hat).float(), {"y": 1 + y_hat.float().square()}, (y_hat,))
 
 
 class ScalableCodec(VariableRateCodec, SmallCodec):

@@ -1,10 +1,7 @@
 """Studies of known truths, made up: how often their tables conclude rightly. `benchmarks/claims.py` tries more."""
 
-import importlib.util
-import sys
-
 import pytest
-from checkout import ROOT
+from checkout import program
 
 STUDIES = 60
 
@@ -12,16 +9,7 @@ STUDIES = 60
 @pytest.fixture(scope="module")
 def claims():
     """The benchmark as a module."""
-    path = ROOT / "benchmarks/claims.py"
-    spec = importlib.util.spec_from_file_location("simulated_claims", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
+    return program("benchmarks/claims.py")
 
 
 @pytest.mark.parametrize("gain", [0.05, 0.2])

@@ -1,14 +1,12 @@
 """Intervals over seeds and images at once."""
 
-import importlib.util
 import math
 import re
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from checkout import ROOT
+from checkout import program
 from scipy import stats
 
 from analysis.bd import bd_rate
@@ -120,16 +118,7 @@ def test_more_seeds_are_not_promised_where_images_are_too_few(of_images, said):
 @pytest.fixture(scope="module")
 def benchmark():
     """benchmarks/crossed.py as a module."""
-    path = ROOT / "benchmarks/crossed.py"
-    spec = importlib.util.spec_from_file_location("simulated_intervals", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
+    return program("benchmarks/crossed.py")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])

@@ -1,6 +1,5 @@
 """HPCM on small graphs: against a plain rendering of its specification, and what coding and weights promise."""
 
-import importlib.util
 import logging
 from dataclasses import replace
 from types import ModuleType
@@ -8,7 +7,7 @@ from types import ModuleType
 import golden_hpcm as golden
 import pytest
 import torch
-from checkout import ROOT
+from checkout import program
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -40,13 +39,7 @@ GRAPHS = {
 @pytest.fixture(scope="module")
 def plain() -> ModuleType:
     """The benchmarks' plain rendering, which shares no code with the codec."""
-    path = ROOT / "benchmarks/measuring/hpcm_plain.py"
-    spec = importlib.util.spec_from_file_location("hpcm_plain", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return program("benchmarks/measuring/hpcm_plain.py")
 
 
 def made(graph: str = "tiny", **overrides) -> HPCM:

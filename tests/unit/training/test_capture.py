@@ -11,7 +11,7 @@ from tape import tape
 from training_parts import (
     CPU,
     Gain,
-    SmallCodec,
+    Noisy,
     everything,
     loader,
     objective,
@@ -25,9 +25,7 @@ from training_parts import (
 
 from lic_exp.config.compose import compose
 from lic_exp.config.overrides import parse
-from lic_exp.models.base import CodecOutput
 from lic_exp.models.compressai_zoo import JointAutoregressive
-from lic_exp.models.noise import Noise
 from lic_exp.optimizers import factories
 from lic_exp.optimizers.schedules import MultiStep
 from lic_exp.progress import Progress
@@ -97,20 +95,6 @@ def between(kind, name, **changes):
     given = compose(parse([f"spectral_reg={name}"]))["spectral_reg"]
     when = {"start": 3, "ramp": 4, "unit": "step", "gradient_every_steps": None, "guard_every_steps": 5}
     return kind(**{key: value for key, value in given.items() if key != "_target_"} | when | changes)
-
-
-class Noisy(SmallCodec):
-    """Noise that it is given: what Python draws stays in a recording as it was."""
-
-    def __init__(self):
-        super().__init__()
-        self.uniform = Noise()
-
-    def forward(self, x):
-        y = self.g_a(x)
-        self.seen += len(x) * self.training
-        y_hat = y + self.uniform(y) if self.training else y.round()
-        return CodecOutput(self.g_s(y_hat).float(), {"y": 1 + y_hat.float().square()}, (y_hat,))
 
 
 def plain(regularizer=None):

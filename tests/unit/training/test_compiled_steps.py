@@ -2,11 +2,9 @@
 
 import pytest
 import torch
-from training_parts import CPU, SmallCodec, everything, loader, objective, stage, trainer, unequal, variable_rate
+from training_parts import CPU, Noisy, everything, loader, objective, stage, trainer, unequal, variable_rate
 
 import lic_exp
-from lic_exp.models.base import CodecOutput
-from lic_exp.models.noise import Noise
 from lic_exp.training.compiling import compile_objective, outermost
 from lic_exp.training.criterion import MSE
 from lic_exp.training.objective import Objective
@@ -61,19 +59,6 @@ def test_repeated_blocks_are_compiled_once_for_all_of_a_size(of):
     assert Validation(of.criterion, [("odd", torch.rand(1, 3, 70, 33))], CPU)(of.codec)["val/rd_loss"] > 0
     assert compiler.calls == 2 * calls
     assert list(of.state_dict()) == keys
-
-
-class Noisy(SmallCodec):
-    """Noise that it is given."""
-
-    def __init__(self):
-        super().__init__()
-        self.uniform = Noise()
-
-    def forward(self, x):
-        y = self.g_a(x)
-        y_hat = y + self.uniform(y) if self.training else y.round()
-        return CodecOutput(self.g_s(y_hat).float(), {"y": 1 + y_hat.float().square()}, (y_hat,))
 
 
 def compiled(folder, compiler, steps=6, **changes):
