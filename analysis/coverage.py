@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from analysis.quality import CHANGES
 from analysis.rows import AGAIN, Estimate, Row
 
-QUANTITIES = {"bd_rate": "BD-rate", "rd_change": "R + lmbda D"}
+QUANTITIES = {name: title for name, (title, _) in CHANGES.items()}
 
 
 def coverage_notes(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """How sure a BD-rate between trainings is, as far as it hangs on the images: over them alone, by bootstrap."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,13 +29,12 @@ class OverImages(NamedTuple):
         )
 
 
-def bd_rate_over_images(anchor: str, test: str, method: Method = "pchip") -> OverImages | None:
-    """Of two curves that are run folders, or several by commas, and were evaluated on the same images; else None.
+def bd_rate_over_images(ours: ImagePoints, theirs: ImagePoints | None, method: Method = "pchip") -> OverImages | None:
+    """Of anchor and test (`curve_by_image`) that were evaluated on the same images; else None.
 
     None as well of fewer than `FEWEST_IMAGES`, and where some of the images give no BD-rate.
     """
-    ours, theirs = (_by_image([name] if is_run_folder(Path(name)) else name.split(",")) for name in (anchor, test))
-    if ours is None or theirs is None or ours.images != theirs.images or len(ours.images) < FEWEST_IMAGES:
+    if theirs is None or ours.images != theirs.images or len(ours.images) < FEWEST_IMAGES:
         return None
     if ours.points.shape != theirs.points.shape:
         return None
@@ -53,8 +51,12 @@ def bd_rate_over_images(anchor: str, test: str, method: Method = "pchip") -> Ove
         return None
 
 
-def _by_image(names: Sequence[str]) -> ImagePoints | None:
-    """The points of all these runs; None where one is no run, or was evaluated on other images than the first."""
+def curve_by_image(curve: str) -> ImagePoints | None:
+    """The points of a run folder, or of several by commas.
+
+    None where one is no run, or was evaluated on other images than the first.
+    """
+    names = [curve] if is_run_folder(Path(curve)) else curve.split(",")
     found: list[ImagePoints] = []
     for name in names:
         if not is_run_folder(Path(name.strip())):

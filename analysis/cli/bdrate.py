@@ -73,13 +73,16 @@ def _print_comparisons(comparisons: "Sequence[BDComparison]") -> None:
 
 def _print_intervals(options: argparse.Namespace, comparisons: "Sequence[BDComparison]") -> None:
     """Of trainings that were evaluated on the same images."""
-    from analysis.image_interval import bd_rate_over_images
+    from analysis.image_interval import bd_rate_over_images, curve_by_image
 
+    wanted = options.metric == "psnr" and any(row.rate is not None for row in comparisons)
+    anchor = curve_by_image(options.anchor) if wanted else None
+    if anchor is None:
+        return
     for name, row in zip(options.tests, comparisons, strict=True):
-        if row.rate is not None and options.metric == "psnr":
-            over_images = bd_rate_over_images(options.anchor, name, options.method)
-            if over_images is not None:
-                console(150).print(f"{row.test.name}: {over_images}", soft_wrap=True)
+        over_images = None if row.rate is None else bd_rate_over_images(anchor, curve_by_image(name), options.method)
+        if over_images is not None:
+            console(150).print(f"{row.test.name}: {over_images}", soft_wrap=True)
 
 
 def _needs_telling(flag: str) -> bool:

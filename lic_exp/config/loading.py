@@ -67,7 +67,7 @@ def load_part(
     plain = compose(parse([f"{group}={name}", *([f"plugins=[{','.join(plugins)}]"] if plugins else [])]))
     plain[group] |= options
     config = validate(plain, rules_too=False)
-    if group == "model" and (wrong := list(rules.a_place_is_in_a_file(plain, {}))):
+    if wrong := rules.check({group: plain[group]}, {}):  # the rules that no other group has a part in
         raise ConfigError(wrong)
     return config
 

@@ -78,7 +78,7 @@ class Crops(Dataset[Any]):
             kept = self._store.rows(image, wanted)
             if kept is not None:
                 return kept
-            whole, on_disk = self._store.load(image)
+            whole, on_disk = self._store.load_anew(image)
             if not on_disk:
                 self._cache.keep(image, whole)
         first, count = wanted(*whole.shape[:2])

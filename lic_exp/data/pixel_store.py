@@ -97,12 +97,13 @@ class PixelStore:
 
     def load(self, image: SourceImage) -> "tuple[NDArray[np.uint8], bool]":
         """All pixels (H, W, 3), decoded where they are not kept, and whether they are kept now. Raises ImageError."""
+        kept = self.rows(image, _all_rows)
+        return (kept, True) if kept is not None else self.load_anew(image)
+
+    def load_anew(self, image: SourceImage) -> "tuple[NDArray[np.uint8], bool]":
+        """The same of an image of which `rows` has just found nothing."""
         if type(image) is not ImageRef or not self._is_on:
             return image.load(), False
-        kept = self.rows(image, _all_rows)
-        return (kept, True) if kept is not None else self._load_anew(image)
-
-    def _load_anew(self, image: ImageRef) -> "tuple[NDArray[np.uint8], bool]":
         (key, changed), now = self._key(image), time.time_ns()
         data = image.read()
         content = hashlib.sha256(decoded_as().encode() + data).digest()

@@ -37,7 +37,7 @@ from lic_exp.runs.numerics import keep_to_record
 from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.preflight import Findings, looked_at
 from lic_exp.runs.provenance import record_environment
-from lic_exp.runs.recovery import known_status, set_aside_damaged
+from lic_exp.runs.recovery import goes_on, known_status, set_aside_damaged
 from lic_exp.runs.removal import set_aside
 from lic_exp.runs.run import Run
 from lic_exp.runs.signals import StopRequest
@@ -210,7 +210,7 @@ def prepare(config: RunConfig, hold: Hold, arguments: list[str], sweep: str | No
     run = hold.run
     run.create()
     checkpoints = Checkpoints(run.checkpoints, run.signature)
-    anew = config.trainer.resume == "never" or not checkpoints.steps()
+    anew = not goes_on(config, run)
     made_by = earlier_code(config, run)
     check_beginning(run, anew=anew)
     if anew:

@@ -14,17 +14,18 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.console import console_for
 from lic_exp.runs.extension import check_extension, run_beside
 from lic_exp.runs.log_file import held_back
-from lic_exp.runs.recovery import known_status
+from lic_exp.runs.recovery import goes_on, known_status
 from lic_exp.runs.staleness import code_text, is_remade, said_of_origin
 from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
 
 
-def check_origin(config: RunConfig, files: RunFolder) -> None:
+def check_origin(config: RunConfig, files: RunFolder) -> str:
     """Raise ConfigError where a run that this one goes on or starts from is not there, or not done.
 
-    Also where it is of other code than there is now, and what is made from it must not be.
+    Also where it is of other code than there is now, and what is made from it must not be; else returns what to say
+    of that.
     """
-    anew = config.trainer.resume == "never" or not step_checkpoints(files.checkpoints)
+    anew = not goes_on(config, files)
     if config.parent is not None and anew:
         check_extension(config)
     if config.init_from is not None:
@@ -38,7 +39,7 @@ def check_origin(config: RunConfig, files: RunFolder) -> None:
             raise ConfigError([f"{said} {first.folder} is {first.state}, not done: finish it first{instead}"])
         if not best.is_file():
             raise ConfigError([f"{said} {first.folder} has no checkpoints/best.pt any more"])
-    said_of_origin(config, files)
+    return said_of_origin(config, files)
 
 
 def origin_faults(config: RunConfig, files: RunFolder) -> list[str]:

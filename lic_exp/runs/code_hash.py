@@ -85,11 +85,18 @@ def _parts(
     sources = _sources(plugins, root)
     found = []
     for part, names in _starts(components).items():
-        texts = [meanings(name, sources) for name in names]
-        if None in texts:
+        text = _part(names, sources)
+        if text is None:
             return None
-        found.append((part, _digest("\0".join(sorted(frozenset[str]().union(*filter(None, texts)))))))
+        found.append((part, text))
     return tuple(found)
+
+
+@cache
+def _part(names: tuple[str, ...], sources: Sources) -> str | None:
+    """The hash of definitions and of all that they can come to use; None where one is not to be found."""
+    texts = [meanings(name, sources) for name in names]
+    return None if None in texts else _digest("\0".join(sorted(frozenset[str]().union(*filter(None, texts)))))
 
 
 def _starts(components: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -106,6 +113,7 @@ def forget() -> None:
     """Look at all code anew, which is else looked at once: a copy was replaced."""
     reached.forget()
     _parts.cache_clear()
+    _part.cache_clear()
 
 
 def code_hash(components: Sequence[str] = (), plugins: Sequence[str] = (), *, root: Path | None = None) -> str | None:

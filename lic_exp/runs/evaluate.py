@@ -101,7 +101,7 @@ def evaluate_run(
         ),
         before_each=partial(_check_stop, stop),
         about=_described(config, data) | {"code": made_by},
-        beside=_validates(config, images, run),
+        beside=_validates(config, data, images, run),
     )
     reached("evaluation.written")
     if name:
@@ -174,8 +174,10 @@ def _validation_images(config: RunConfig, run: Run) -> FolderImages:
     return building.build_validation_images(own, source)
 
 
-def _validates(config: RunConfig, images: FolderImages, run: Run) -> list[dict[str, bool]]:
+def _validates(config: RunConfig, data: str | None, images: FolderImages, run: Run) -> list[dict[str, bool]]:
     """Of each image, whether the run validates on the same photo; [] where its validation images are not here."""
+    if data is None and not separate_images(config):
+        return [{VALIDATES: True}] * len(images)
     try:
         chosen = _validation_images(config, run).sources
         if set(chosen) >= set(images.sources):

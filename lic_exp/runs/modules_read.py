@@ -191,6 +191,8 @@ def imports_in(statement: ast.stmt, module: str, sources: Sources) -> dict[str, 
 
 def _home(node: ast.ImportFrom, module: str, sources: Sources) -> str:
     """The module that something is imported from; "" where that leads above the top, and would fail."""
+    if not node.level:
+        return node.module or ""
     path = sources.file(module)
     package = module if path is not None and path.name == "__init__.py" else module.rpartition(".")[0]
     try:

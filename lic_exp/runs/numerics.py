@@ -10,7 +10,6 @@ import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -19,8 +18,8 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.ops.precision import switches
 from lic_exp.random_streams import RANDOM_STREAMS
-from lic_exp.records import RecordError
 from lic_exp.runs.compiling import compiled_as
+from lic_exp.runs.recovery import goes_on
 from lic_exp.tracking.kinds import Numerics
 from lic_exp.tracking.numerics import changes, different, gone_on, in_force
 from lic_exp.tracking.run_folder import RunFolder, step_checkpoints, step_of
@@ -90,7 +89,7 @@ def _going_on(before: Numerics | None, now: Numerics) -> Numerics:
 def _in_force(run: RunFolder, origin: RunFolder) -> Numerics | None:
     """The record to keep to; None where there is none, or no step left to be made."""
     step = step_of(step_checkpoints(origin.checkpoints)[-1])
-    status = _status(origin)
+    status = origin.status_if_whole()
     if origin is run and step >= (status.get("max_steps") or math.inf):
         return None
     return in_force(status.get("numerics", []), step)
@@ -106,7 +105,7 @@ def _refusal(run: RunFolder, whose: str, found: Sequence[str]) -> str:
 
 def gone_on_from(config: RunConfig, run: RunFolder) -> RunFolder | None:
     """The run whose newest checkpoint a training goes on from: itself, its parent, or None where it begins."""
-    if config.trainer.resume != "never" and step_checkpoints(run.checkpoints):
+    if goes_on(config, run):
         return run
     parent = RunFolder(run.root.parent / config.parent) if config.parent else None
     return parent if parent and step_checkpoints(parent.checkpoints) else None
@@ -119,21 +118,13 @@ def history_of(
 
     Says it where this attempt makes them more than one, or those of the steps before are not known.
     """
-    before: list[Numerics] = _status(origin).get("numerics", []) if origin else []
+    before: list[Numerics] = origin.status_if_whole().get("numerics", []) if origin else []
     history = gone_on(before, step, _going_on(in_force(before, step), numerics(config, device, step)))
     if history[-1]["from_step"] == step > 0:
         (said,) = changes(history)[-1:]
         log.warning(said)
         console.print(f"warning: {said}", markup=False, highlight=False, soft_wrap=True)
     return history
-
-
-def _status(run: RunFolder) -> dict[str, Any]:
-    """Empty where it is damaged: the run goes on all the same, and says that nothing is known."""
-    try:
-        return run.status()
-    except RecordError:
-        return {}
 
 
 def _cpu_name() -> str:

@@ -154,8 +154,7 @@ SILENT = frozenset(("ctx", "type_comment", "kind", "returns", "annotation"))
 def _told(node: Any, sources: Sources, within: str | None) -> Any:
     """Syntax as plain containers, the same by every version of Python. within: the kind of node that it stands in."""
     if isinstance(node, list):
-        told = [_told(part, sources, within) for part in node if not _says_nothing(part, sources)]
-        return [part for part in told if part is not None]
+        return [_told(part, sources, within) for part in node if not _says_nothing(part, sources)]
     if not isinstance(node, ast.AST):
         return repr(node)
     kind = type(node).__name__

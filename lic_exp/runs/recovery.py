@@ -14,6 +14,11 @@ from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
 log = logging.getLogger("lic_exp.runs")
 
 
+def goes_on(config: RunConfig, run: RunFolder) -> bool:
+    """Whether its training goes on from a checkpoint of its own."""
+    return config.trainer.resume != "never" and bool(step_checkpoints(run.checkpoints))
+
+
 def known_status(config: RunConfig, run: RunFolder) -> dict[str, Any]:
     """The run's status as far as it is known; {} where it is damaged and the run goes on from its newest checkpoint.
 
@@ -25,7 +30,7 @@ def known_status(config: RunConfig, run: RunFolder) -> dict[str, Any]:
     except NewerError as error:
         raise ConfigError([str(error)]) from error
     except RecordError as error:
-        if config.trainer.resume != "never" and step_checkpoints(run.checkpoints):
+        if goes_on(config, run):
             return {}
         why = "trainer.resume=never" if config.trainer.resume == "never" else "it has no step checkpoint to go on from"
         raise ConfigError(

@@ -6,10 +6,10 @@ from typing import Any
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
-from lic_exp.records import RecordError
 from lic_exp.runs.code_hash import PLATFORM, MadeBy, changed_parts, code_state
+from lic_exp.runs.recovery import goes_on
 from lic_exp.text import visible
-from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
+from lic_exp.tracking.run_folder import RunFolder
 
 log = logging.getLogger("lic_exp.runs")
 
@@ -70,7 +70,7 @@ def origin_of(config: RunConfig, run: RunFolder) -> RunFolder | None:
 
     None where it begins from nothing that another run has made.
     """
-    if config.trainer.resume != "never" and step_checkpoints(run.checkpoints):
+    if goes_on(config, run):
         return run
     first = config.parent or config.init_from
     return RunFolder(run.root.parent / first) if first else None
@@ -84,7 +84,7 @@ def earlier_code(config: RunConfig, run: RunFolder) -> list[str | None]:
     origin = origin_of(config, run)
     if origin is None:
         return []
-    status = _status(origin)
+    status = origin.status_if_whole()
     state = code_state(status)
     if state == "current":
         return []
@@ -100,7 +100,7 @@ def said_of_origin(config: RunConfig, run: RunFolder) -> str:
     Raises ConfigError where what is made from it shall be of the code there is now.
     """
     origin = origin_of(config, run)
-    text = code_text(_status(origin)) if origin is not None and origin is not run else ""
+    text = code_text(origin.status_if_whole()) if origin is not None and origin is not run else ""
     if origin is None or not text:
         return ""
     key = "parent" if config.parent else "init_from"
@@ -108,11 +108,3 @@ def said_of_origin(config: RunConfig, run: RunFolder) -> str:
     if config.trainer.stale != "keep":
         raise ConfigError([f"trainer.stale={config.trainer.stale}: {said} would be so too: make that one anew first"])
     return f"{said} is so too"
-
-
-def _status(run: RunFolder) -> dict[str, Any]:
-    """Empty where it is damaged: then nobody knows."""
-    try:
-        return run.status()
-    except RecordError:
-        return {}

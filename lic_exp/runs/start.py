@@ -11,11 +11,11 @@ from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.runs.beginnings import check_origin
-from lic_exp.runs.recovery import known_status
+from lic_exp.runs.recovery import goes_on, known_status
 from lic_exp.runs.run import Run
-from lic_exp.runs.staleness import ANEW, code_text, has_begun, is_remade, said_of_origin
+from lic_exp.runs.staleness import ANEW, code_text, has_begun, is_remade
 from lic_exp.runs.summary import announce, conclude, say
-from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
+from lic_exp.tracking.run_folder import RunFolder
 
 
 def start_run(
@@ -48,8 +48,7 @@ def _say_code(config: RunConfig, run: Run, status: Mapping[str, Any], console: C
     Raises ConfigError where such a run is to be refused.
     """
     text, done = code_text(status), status.get("state") == "done"
-    goes_on = config.trainer.resume != "never" and bool(step_checkpoints(run.files.checkpoints))
-    if not text or not (done or goes_on):
+    if not text or not (done or goes_on(config, run.files)):
         return
     if config.trainer.stale == "again":  # that has been asked for, and cannot be
         text = text.removesuffix(f"; {ANEW}")
@@ -68,8 +67,7 @@ def _trained(
     anew: whether what there is of it is to be set aside.
     """
     begun = with_values(config, {"trainer.resume": "never"}) if anew else config
-    check_origin(begun, files)
-    if text := said_of_origin(begun, files):
+    if text := check_origin(begun, files):
         say(console, text)
     announce(config, files, console)
     from lic_exp.runs.attempt import execute

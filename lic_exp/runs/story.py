@@ -125,10 +125,7 @@ def _last_metrics(run: Run) -> Iterator[Line]:
 
 
 def _evaluations(run: Run) -> Iterator[Line]:
-    try:
-        made_by = run.files.status().get("code") or []
-    except RecordError:
-        made_by = []
+    made_by = run.files.status_if_whole().get("code") or []
     for path in sorted(run.files.eval.rglob("evaluation.json")):
         place = path.parent.relative_to(run.folder)
         try:

@@ -70,7 +70,7 @@ def lic_exp_command(word: str) -> list[str]:
 
 def python_path(sweep: SweepFolder) -> list[str]:
     """Where a cell's process finds this package and the user's: the sweep's own copy first, where it has one."""
-    copy = [str(sweep.folder / "code")] if sweep.manifest.get("snapshot") else []
+    copy = [str(sweep.copy)] if sweep.copy else []
     return [*copy, *sweep.manifest.get("path", ())]
 
 

@@ -13,6 +13,7 @@ from lic_exp.processes import ask_to_stop, is_here, lives
 from lic_exp.records import RecordError, read_record
 from lic_exp.runs.beginnings import origin_faults
 from lic_exp.runs.removal import check_removable, set_aside
+from lic_exp.runs.staleness import MEANINGS
 from lic_exp.saying import say
 from lic_exp.sweeps.folder import Cell, SweepFolder
 from lic_exp.sweeps.kinds import FrozenCell
@@ -47,9 +48,11 @@ def run_sweep(
     stale: what becomes of cells that are done, but not known to be of the code that there is now. Raises ConfigError
     where they are to be refused.
     """
-    if text := see_to_outdated(sweep, stale):
-        say(text)
     now = states(sweep)
+    if text := see_to_outdated(sweep, stale, now):
+        say(text)
+    if stale == "again":
+        now = states(sweep)  # without what was set aside
     chosen = list(sweep.cells if wanted is None else wanted)
     asked = [cell for cell in chosen if now[cell.signature].state not in FINISHED] if wanted is None else chosen
     if not asked:
@@ -60,12 +63,14 @@ def run_sweep(
     return launcher_of(options).run(sweep, options, asked)
 
 
-def see_to_outdated(sweep: SweepFolder, stale: Literal["keep", "again", "refuse"]) -> str:
+def see_to_outdated(
+    sweep: SweepFolder, stale: Literal["keep", "again", "refuse"], now: Mapping[str, CellState] | None = None
+) -> str:
     """What to say of cells that are kept, though not known to be of the code that there is now.
 
-    stale, and what it raises: as `run_sweep`; "again" sets them aside.
+    stale, and what it raises: as `run_sweep`; "again" sets them aside. now: the cells' states, where they are known.
     """
-    now = states(sweep)
+    now = states(sweep) if now is None else now
     outdated = [one.cell for one in now.values() if is_outdated(one)]
     if not outdated:
         return ""
@@ -84,7 +89,7 @@ def see_to_outdated(sweep: SweepFolder, stale: Literal["keep", "again", "refuse"
 def _outdated_text(sweep: SweepFolder, now: Mapping[str, CellState]) -> str:
     stale = sum(one.code == "stale" for one in now.values())
     unknown = sum(is_outdated(one) for one in now.values()) - stale
-    parts = [f"{stale} cells are stale: made by other code than there is now"] if stale else []
+    parts = [f"{stale} cells are stale: {MEANINGS['stale']}"] if stale else []
     parts += [f"of {unknown} cells that are done nothing says which code made them"] if unknown else []
     return f"sweep {sweep.name}: {'; '.join(parts)}"
 

@@ -19,7 +19,7 @@ from lic_exp.runs.provenance import record_origin
 from lic_exp.saying import say
 from lic_exp.sweeps.ablation_study import AblationStudy
 from lic_exp.sweeps.control import run_sweep, see_to_outdated
-from lic_exp.sweeps.folder import SweepFolder, kept_manifest
+from lic_exp.sweeps.folder import COPY, SweepFolder, kept_manifest
 from lic_exp.sweeps.freezing import Frozen, check_beginnings, freeze
 from lic_exp.sweeps.launcher import Launcher, LauncherOptions, find_launcher, launcher_options
 from lic_exp.sweeps.spec import Spec, parse_spec
@@ -28,9 +28,6 @@ from lic_exp.sweeps.trainings import requested, trainings
 
 OF_THE_LAUNCHER = ("hydra.launcher", "hydra/launcher", "hydra.sweeper")
 """Overrides that say how cells are run, not what they are."""
-
-COPY = "code"
-"""The folder in a sweep's that holds its copy of the code."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,8 @@ class SweepRequest:
         self.frozen.manifest["launched_by"] = self.launched_by
         self.frozen.manifest["launcher"] = self.options.kept()
         sweep = self.frozen.write()
-        copied = (sweep.folder / COPY).is_dir() and sweep.manifest.get("snapshot")
-        if not copied and (self.options.snapshot or sweep.manifest.get("snapshot")):
+        copied = sweep.copy is not None and sweep.copy.is_dir()
+        if not copied and (self.options.snapshot or sweep.copy):
             return _with_snapshot(sweep)
         if self._is_other(sweep):
             if self.stale == "again":
@@ -115,8 +112,8 @@ class SweepRequest:
 
     def _is_other(self, sweep: SweepFolder) -> bool:
         """Whether the sweep runs a copy of the code that is, for any cell, other than the code there is now."""
-        copy = sweep.folder / COPY
-        if not (sweep.manifest.get("snapshot") and copy.is_dir()):
+        copy = sweep.copy
+        if copy is None or not copy.is_dir():
             return False
         parts = {(tuple(targets(config.plain())), tuple(config.plugins)) for config in self.frozen.configs.values()}
         return any(code_hash(*each, root=copy) != code_hash(*each) for each in parts)

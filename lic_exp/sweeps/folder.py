@@ -35,6 +35,9 @@ from lic_exp.tracking.run_folder import SWEEPS
 
 FOLDER = SWEEPS
 
+COPY = "code"
+"""The folder in a sweep's that holds its copy of the code."""
+
 CellRecord = Mapping[str, Any]
 """What one of these files holds of a process or a job."""
 
@@ -80,6 +83,11 @@ class SweepFolder:
         except (FileNotFoundError, RecordError) as error:
             said = str(error) if isinstance(error, RecordError) else f"{path} cannot be read: {error}"
             raise ConfigError([f"{said}; the sweep's command makes it anew"]) from error
+
+    @property
+    def copy(self) -> Path | None:
+        """Where its own copy of the code belongs, which its cells run; None where they run the code that there is."""
+        return self.folder / COPY if self.manifest.get("snapshot") else None
 
     @property
     def problem(self) -> str:

@@ -13,6 +13,7 @@ from lic_exp.runs.code_hash import MadeBy, code_state
 from lic_exp.runs.listing import progress
 from lic_exp.runs.lock import run_is_held
 from lic_exp.runs.run import Run, shown_state, shows_life
+from lic_exp.runs.staleness import MEANINGS, TITLES
 from lic_exp.sweeps.exit_status import is_of, outcome, status_of
 from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
 from lic_exp.sweeps.launcher import JobQueue, queue_of
@@ -29,8 +30,8 @@ INTERRUPTED = ("preempted", "cancelled")
 UNBEGUN = ("waiting", "blocked", "created")
 FINISHED = ("done", "stale", "screened_out")
 
-STALE = "made by other code than there is now; `retry --stale` makes it anew"
-UNKNOWN_CODE = "code unknown: nothing says which code made it"
+STALE = f"{MEANINGS['stale']}; `retry --stale` makes it anew"
+UNKNOWN_CODE = f"{TITLES['unknown']}: {MEANINGS['unknown']}"
 
 CELL_STATES = (*UNBEGUN, *ACTIVE, *FINISHED, *TROUBLE, *INTERRUPTED)
 
@@ -201,7 +202,7 @@ def may_start(sweep: SweepFolder, cell: Cell, state: Callable[[Cell], str] | Non
 
 def _code_state(sweep: SweepFolder, status: Mapping[str, Any]) -> MadeBy:
     """Of a sweep with a copy of the code, that copy is the code there is."""
-    return code_state(status, root=sweep.folder / "code" if sweep.manifest.get("snapshot") else None)
+    return code_state(status, root=sweep.copy)
 
 
 def losers(found: Iterable[CellState]) -> set[str]:

@@ -192,6 +192,13 @@ class RunFolder:
         except FileNotFoundError:
             return {}
 
+    def status_if_whole(self) -> dict[str, Any]:
+        """`status`, or {} where that cannot be read either: then nothing is known of it."""
+        try:
+            return self.status()
+        except RecordError:
+            return {}
+
     def update_status(self, **changes: Any) -> dict[str, Any]:
         """Merge `changes` into status.json, with this process's `lic_exp.processes.identity` and heartbeat [Unix s].
 

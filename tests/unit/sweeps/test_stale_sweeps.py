@@ -10,8 +10,8 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.runs.code_hash import KIND, code_hash, forget
 from lic_exp.runs.removal import FORMER
 from lic_exp.sweeps import control, create
-from lic_exp.sweeps.create import COPY, sweep_request
-from lic_exp.sweeps.folder import FOLDER, SweepFolder
+from lic_exp.sweeps.create import sweep_request
+from lic_exp.sweeps.folder import COPY, FOLDER, SweepFolder
 from lic_exp.sweeps.freezing import freeze
 from lic_exp.sweeps.plan import show_plan
 from lic_exp.sweeps.states import is_outdated, states
