@@ -6,7 +6,7 @@ Packages are imported where they are used, so that nothing pays for them at star
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +77,17 @@ def allow_graphs(count: int) -> None:
     settings.cache_size_limit = max(settings.cache_size_limit, count)
 
 
-def renew_generators() -> None:
-    """Give the generators of all CUDA devices states of their own, to be set.
+def abandon_capture(pool: Any) -> None:
+    """Undo what a capture on the current CUDA device leaves behind when it fails. pool: where its memory came from.
 
-    Why: after a capture that failed they are still in it, and refuse to draw; no documentation says how to get out.
+    Why: the allocator goes on as if in the capture, so that what several streams have used is never given back, and
+    the generators refuse to draw; no documentation says how to get out.
     """
     import torch
 
+    with suppress(RuntimeError):  # it got so far as to leave the pool, and only its end failed
+        torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
+        torch._C._cuda_releasePool(torch.cuda.current_device(), pool)
     for generator in torch.cuda.default_generators:
         generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
 

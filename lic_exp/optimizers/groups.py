@@ -191,6 +191,9 @@ def clip_gradients(optimizers: Optimizers, max_norm: float | None) -> dict[str, 
     norms = {}
     for group, parameters in optimizers.split.groups().items():
         gradients = [parameter.grad for parameter in parameters.values() if parameter.grad is not None]
+        if not gradients:  # of none torch has the norm on the CPU
+            norms[group] = next(iter(parameters.values())).new_zeros(())
+            continue
         norms[group] = torch.nn.utils.get_total_norm(gradients, foreach=True)
         if max_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(parameters.values(), max_norm, norms[group], foreach=True)

@@ -86,7 +86,10 @@ def build_background_sync(config: RunConfig, name: str, run: RunFolder) -> Backg
 
 
 def resolve_device(name: str) -> torch.device:
-    """The configured device; "auto" is CUDA where there is one. Raises ConfigError where it is not there."""
+    """The configured device; "auto" is CUDA where there is one. Raises ConfigError where it is not there.
+
+    A GPU that is named becomes the process's own: what names none (streams, pinned memory) would go to the first.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -96,6 +99,8 @@ def resolve_device(name: str) -> torch.device:
         raise ConfigError([f"trainer.device={name}: there is no such device: {right}"]) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError([f"trainer.device={name}: this machine has {torch.cuda.device_count()} CUDA devices"])
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     return device
 
 

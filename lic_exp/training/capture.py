@@ -5,6 +5,7 @@ of its own: the images and what was drawn for them, and the learning rates, here
 What else Python decides is part of a key, and every key has a recording.
 """
 
+import gc
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lic_exp.optimizers.groups import Optimizers
-from lic_exp.private_interfaces import renew_generators
+from lic_exp.private_interfaces import abandon_capture
 from lic_exp.training.objective import Objective
 from lic_exp.training.rng import rng_state, set_rng_state
 
@@ -41,7 +42,7 @@ class Recorder(Protocol):
 
 
 def cuda_graph(body: Callable[[], Scalars]) -> tuple[Scalars, Callable[[], None]]:
-    """The recorder of a GPU. The recording computes nothing."""
+    """The recorder of a GPU, the current one. The recording computes nothing. Raises what ended it, first of all."""
     main, side = torch.cuda.current_stream(), torch.cuda.Stream()
     side.wait_stream(main)
     try:
@@ -50,13 +51,21 @@ def cuda_graph(body: Callable[[], Scalars]) -> tuple[Scalars, Callable[[], None]
                 body()
     finally:
         main.wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
+    gc.collect()  # a former recording that is collected while a new one is made would spoil it
+    graph, pool, failed = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle(), []
     try:
-        with torch.cuda.graph(graph):
-            outputs = body()
+        # On the stream of the warming up, on which gradients are accumulated.
+        with torch.cuda.graph(graph, pool=pool, stream=side):
+            try:
+                outputs = body()
+            except Exception as error:
+                failed.append(error)
+                raise
     except Exception:
         torch.cuda.set_stream(main)  # a capture that fails at its end leaves its own
-        renew_generators()
+        abandon_capture(pool)
+        if failed:  # the end of the capture says only that something was wrong before
+            raise failed[0] from None
         raise
     return outputs, graph.replay
 

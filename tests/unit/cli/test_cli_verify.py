@@ -65,3 +65,12 @@ def test_a_device_that_torch_does_not_know_is_refused_by_name(name):
         ConfigError, match=r"trainer.device=.*: there is no such device: write auto, cpu, cuda or cuda:0"
     ):
         resolve_device(name)
+
+
+@pytest.mark.parametrize(("name", "own"), [("cuda:1", ["cuda:1"]), ("cuda", []), ("cpu", [])])
+def test_a_device_that_is_named_by_its_number_becomes_the_processs_own(monkeypatch, name, own):
+    set_to = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: set_to.append(str(device)))
+    assert str(resolve_device(name)) == name
+    assert set_to == own

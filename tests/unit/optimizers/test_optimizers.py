@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from lic_exp.component_schema import describe
 from lic_exp.optimizers.factories import adam, adamw, sgd
-from lic_exp.optimizers.groups import Optimizers, build_optimizers, clip_gradients, split_parameters
+from lic_exp.optimizers.groups import (
+    Optimizers,
+    ParameterSplit,
+    build_optimizers,
+    clip_gradients,
+    split_parameters,
+)
 from lic_exp.optimizers.muon import Muon
 
 ADAM = {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01}
@@ -255,6 +261,18 @@ def test_a_group_without_gradients_has_norm_zero() -> None:
         "regularizer": 0.0,
         "aux": 0.0,
     }
+
+
+@pytest.mark.parametrize("max_norm", [1.0, None])
+def test_so_it_has_where_its_parameters_are(max_norm: float | None) -> None:
+    """As a regularizer's before its start: a norm elsewhere could not be checked beside the others."""
+    there = {group: {"weight": nn.Parameter(torch.zeros(2, device="meta"))} for group in ("net", "aux", "reg")}
+    there["net"]["weight"].grad = torch.zeros(2, device="meta")
+    split = ParameterSplit(**there)
+    optimizers = Optimizers(net=torch.optim.SGD(split.net.values(), lr=1.0), aux=None, split=split)
+    norms = clip_gradients(optimizers, max_norm)
+    assert {group: norm.device.type for group, norm in norms.items()} == dict.fromkeys(split.groups(), "meta")
+    assert torch.stack(list(norms.values())).shape == (3,)
 
 
 def test_the_shipped_options_are_the_constructors_options() -> None:

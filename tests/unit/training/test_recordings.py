@@ -70,12 +70,13 @@ def test_nobody_is_warned_of_what_is_only_so_while_recording():
 class Device:
     """What of CUDA a recorder uses. fails: when a recording does, None for never.
 
-    waited: for which streams the main one was told to wait. renewed_on: the current ones when generators were renewed.
+    waited: for which streams the main one was told to wait. recorded_on: the streams of recordings. abandoned: of those
+    that failed, what their memory came from and which stream was the current one.
     """
 
     def __init__(self, fails):
         self.fails = fails
-        self.waited, self.renewed_on = [], []
+        self.waited, self.recorded_on, self.abandoned = [], [], []
         self.current = self.main = SimpleNamespace(wait_stream=self.waited.append)
         self.side = SimpleNamespace(wait_stream=lambda other: None)
 
@@ -88,11 +89,15 @@ class Device:
             self.current = former
 
     @contextmanager
-    def graph(self, graph):
+    def graph(self, graph, *, pool, stream):
+        assert pool == "a pool"
+        self.recorded_on.append(stream)
         former, self.current = self.current, SimpleNamespace()
-        yield
-        if self.fails == "at its end":
-            raise RuntimeError("operation failed due to a previous error during capture")
+        try:
+            yield
+        finally:
+            if self.fails in ("within", "at its end"):
+                raise RuntimeError("operation failed due to a previous error during capture")
         self.current = former
 
     def install(self, monkeypatch):
@@ -103,26 +108,37 @@ class Device:
             "set_stream": lambda stream: setattr(self, "current", stream),
             "CUDAGraph": lambda: SimpleNamespace(replay=lambda: None),
             "graph": self.graph,
+            "graph_pool_handle": lambda: "a pool",
         }.items():
             monkeypatch.setattr(torch.cuda, name, value)
-        monkeypatch.setattr(capture, "renew_generators", lambda: self.renewed_on.append(self.current))
+        monkeypatch.setattr(capture, "abandon_capture", lambda pool: self.abandoned.append((pool, self.current)))
 
     def body(self):
-        if self.fails == "in warming up":
+        if self.fails == "in warming up" and self.current is self.side:
             raise RuntimeError("out of memory")
+        if self.fails == "within" and self.current is not self.side:
+            raise RuntimeError("operation not permitted when stream is capturing")
         return {}
 
 
-@pytest.mark.parametrize("fails", [None, "in warming up", "at its end"])
+WHY = {
+    "in warming up": "out of memory",
+    "within": "not permitted when stream is capturing",
+    "at its end": "due to a previous error",
+}
+
+
+@pytest.mark.parametrize("fails", [None, *WHY])
 def test_the_device_goes_on_where_it_was(monkeypatch, fails):
-    """It waits for what was begun aside, and generators are renewed on the stream that goes on."""
+    """It waits for what was begun aside; what a failure leaves is undone on the stream that goes on."""
     device = Device(fails)
     device.install(monkeypatch)
     if fails is None:
         capture.cuda_graph(device.body)
     else:
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError, match=WHY[fails]):
             capture.cuda_graph(device.body)
     assert device.current is device.main
     assert device.waited == [device.side]
-    assert device.renewed_on == ([device.main] if fails == "at its end" else [])
+    assert device.recorded_on == ([] if fails == "in warming up" else [device.side])
+    assert device.abandoned == ([("a pool", device.main)] if fails in ("within", "at its end") else [])
