@@ -1,109 +1,203 @@
-"""A training step on a GPU by every way of `trainer.compile`: milliseconds, peak memory, launches.
+"""A training step on a GPU by every way of `trainer.compile`: milliseconds, peak memory, kernels, share of the peak.
 
-    python benchmarks/gpu.py --models hpcm_base dhic_paper --ways off full graphs
+    python benchmarks/gpu.py hpcm_base:off,full,graphs dhic_paper:graphs,graphs+channels_last dhic_tiny@8x128:off,graphs
 
-Prints a Markdown table: of the platform's own step (Adam, clipping, checks; no data loader), medians over blocks of
-steps, of 16 images of 256x256 in bf16 unless told otherwise. Launches are what a profiler sees of one step on the
-device. With `--device cpu` it shows that it works, on a small model. Without a GPU it measures nothing else.
+A row is MODEL[@IMAGESxSIDE]:WAY,WAY...; a way is off, blocks, full or graphs, followed by "+" and: float32, tf32 (in
+products too), bf16 or fp16; channels_last; search (cuDNN's); or NAME=VALUE, a setting of inductor's such as
+combo_kernels=true. With `--released FOLDER`, a clone of the released HPCM code, there is the way "released" too, in
+torch's defaults: float32, whose convolutions are TF32.
+
+Every way is a process. They warm up beside each other, `--parallel` at a time, and are measured one after the other
+when all of these are warm. The step is the platform's own (Adam, clipping, checks; no loader) of a fixed batch, medians
+over blocks of steps. Nodes are what a profiler sees of one step on the device. With `--device cpu` it shows that it
+works, on a small model. Without a GPU it measures nothing else.
 """
 
 import argparse
+import csv
+import json
+import math
+import os
+import queue
 import statistics
+import subprocess
+import sys
+import tempfile
+import threading
 import time
-import warnings
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
-import torch
 from measuring import machine
-from torch.profiler import ProfilerActivity, profile
 
-import lic_exp
-from lic_exp.data.loading import Batch
-from lic_exp.optimizers.factories import adam
-from lic_exp.optimizers.groups import build_optimizers, split_parameters
-from lic_exp.progress import Progress
-from lic_exp.training.compiling import compile_objective
-from lic_exp.training.criterion import MSE
-from lic_exp.training.objective import Objective
-from lic_exp.training.stepper import StepOptions, Stepper
-from lic_exp.training.variable_rate import VariableRate
-
-LR = 1e-4
-BLOCKS, STEPS = 5, 6
+STEP = Path(__file__).parent / "measuring" / "gpu_step.py"
+ROWS = ["hpcm_base:off,full,graphs", "dhic_paper:off,full,graphs"]
+BATCH, SIDE = 16, 256
+HEAD = (
+    *("model", "images", "way", "first two steps [s]", "step [ms]", "lowest to highest", "host [ms]"),
+    *("busy [ms]", "nodes", "peak [GiB]", "TFLOP/s", "of a product's"),
+)
 
 
-def stepper(name: str, way: str, chosen: argparse.Namespace, device: torch.device) -> Stepper:
-    codec = lic_exp.create_model(name)
-    rates = VariableRate(lmbda_min=0.001, lmbda_max=0.06, drawn_qualities="continuous", validation_rates=3)
-    of = Objective(codec, rates if codec.facts.variable_rate else MSE(lmbda=0.013), {}).to(device).train()
-    if chosen.channels_last:
-        codec.to(memory_format=torch.channels_last)
-    how = {"off": False, "full": True}.get(way, way)
-    compile_objective(of, how)
-    factory = partial(adam, lr=LR, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.0)
-    split = split_parameters(of.codec, of.regularizers)
-    optimizers = build_optimizers(split, factory, lr=LR, aux_lr=1e-3, reg_lr=None, lr_factors={})
-    options = StepOptions(1.0, chosen.precision, chosen.channels_last, 1, how)
-    return Stepper(of, optimizers, options, device, 0, lambda step: print(f"{name} {way}: not recorded", flush=True))
+class Row(NamedTuple):
+    """What is measured: a model on so many images of these sides, in one way."""
+
+    model: str
+    batch: int
+    side: int
+    way: str
 
 
-def measured(made: Stepper, batch: Batch, device: torch.device) -> tuple[float, list[float], int]:
-    """Seconds until the second step is done, milliseconds of a step by block, launches of one."""
-
-    def steps(count: int) -> float:
-        began = time.perf_counter()
-        for number in range(count):
-            made.step(batch, Progress(number, 0, 0.0))
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter() - began
-
-    first = steps(2)
-    steps(3)
-    blocks = [1e3 * steps(STEPS) / STEPS for _ in range(BLOCKS)]
-    kinds = [ProfilerActivity.CUDA] if device.type == "cuda" else [ProfilerActivity.CPU]
-    with profile(activities=kinds) as seen:
-        steps(1)
-    launches = sum(event.count for event in seen.key_averages() if device.type != "cuda" or event.device_time_total)
-    return first, blocks, launches
+def rows_of(text: str) -> list[Row]:
+    """Rows of MODEL[@IMAGESxSIDE]:WAY,WAY... Raises ValueError for anything else."""
+    named, _, ways = text.partition(":")
+    model, _, size = named.partition("@")
+    batch, side = (int(number) for number in size.split("x")) if size else (BATCH, SIDE)
+    if not model or not ways:
+        raise ValueError(f"{text!r} is no row: write MODEL:WAY,WAY or MODEL@IMAGESxSIDE:WAY,WAY")
+    return [Row(model, batch, side, way) for way in ways.split(",")]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+class Way:
+    """The process of a row, and what it says."""
+
+    def __init__(self, row: Row, chosen: argparse.Namespace, compile_threads: int) -> None:
+        self.row, self.limit_s = row, chosen.limit_s
+        self.errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
+        more = ["--released", str(chosen.released)] if chosen.released else []
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, str(STEP), row.model, str(row.batch), str(row.side), row.way),
+                *("--device", chosen.device, "--precision", chosen.precision, *more),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env={"TORCHINDUCTOR_COMPILE_THREADS": str(compile_threads)} | os.environ,
+        )
+        self.lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                self.lines.put(line)
+        self.lines.put("")
+
+    def told(self, until: float) -> dict[str, Any] | None:
+        """The next thing that it says, or None where it ends or time is over."""
+        try:
+            line = self.lines.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            return None
+        return json.loads(line) if line else None
+
+    def measured(self) -> dict[str, Any] | None:
+        """Have it measure."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return self.told(time.monotonic() + self.limit_s)
+
+    def end(self) -> str:
+        """End it; the last that it wrote to stderr."""
+        ended = self.process.poll()
+        self.process.kill()
+        self.process.communicate()
+        self.errors.seek(0)
+        said = [line.strip() for line in self.errors if line.strip()]
+        self.errors.close()
+        return said[-1] if said else "took too long" if ended is None else f"ended with {ended}"
+
+
+def measured(rows: Sequence[Row], chosen: argparse.Namespace) -> Iterator[tuple[Row, dict[str, Any] | str]]:
+    """What was found for each row, or why nothing."""
+    for first in range(0, len(rows), chosen.parallel):
+        wave = rows[first : first + chosen.parallel]
+        threads = max(2, math.ceil(1.5 * (os.cpu_count() or 1) / len(wave)))
+        ways = [Way(row, chosen, threads) for row in wave]
+        try:
+            until = time.monotonic() + chosen.limit_s
+            warm = [way.told(until) is not None for way in ways]
+            for way, ready in zip(ways, warm, strict=True):
+                found = way.measured() if ready else None
+                said = way.end()
+                yield way.row, found or said
+        finally:
+            for way in ways:
+                if way.process.poll() is None:
+                    way.process.kill()
+
+
+def shown(row: Row, found: dict[str, Any] | str) -> str:
+    """A line of the table."""
+    named = f"| {row.model} | {row.batch} of {row.side} | {row.way} |"
+    if isinstance(found, str):
+        return f"{named} failed: {found} |" + " |" * (len(HEAD) - 4)
+    ms, reached = statistics.median(found["ms"]), 1e3 * found["tflop"] / statistics.median(found["ms"])
+    numbers = (
+        *(f"{found['first_two_s']:.1f}", f"{ms:.2f}", f"{min(found['ms']):.2f} to {max(found['ms']):.2f}"),
+        *(f"{statistics.median(found['host_ms']):.2f}", f"{found['busy_ms']:.2f}", str(found["nodes"])),
+        *(f"{found['peak_gib']:.1f}", f"{reached:.3g}", f"{reached / found['product_tflops']:.1%}"),
+    )
+    return f"{named} {' | '.join(numbers)} |"
+
+
+def device_name(device: str) -> str:
+    """Of the first GPU, or nothing; asked of a process of its own, so that none of its memory is taken here."""
+    asked = (
+        "import torch; print('torch', torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())"
+    )
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.split()
+    version, name = told[1], " ".join(told[2:])
+    if device.startswith("cuda") and name == "False":
+        return ""
+    return f"{name if device.startswith('cuda') else 'CPU'}, torch {version}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["hpcm_base", "dhic_paper"], metavar="MODEL")
-    parser.add_argument("--ways", nargs="+", default=["off", "blocks", "full", "graphs"], metavar="WAY")
-    parser.add_argument("--precision", choices=["float32", "bf16"], default="bf16")
-    parser.add_argument("--channels-last", action="store_true")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"by default {' '.join(ROWS)}")
+    parser.add_argument("--precision", choices=["float32", "tf32", "bf16", "fp16"], default="bf16")
+    parser.add_argument("--parallel", type=int, default=4, metavar="N", help="ways that share the memory of the device")
+    parser.add_argument("--limit-s", type=float, default=300, help="after which a way that is not warm is given up")
+    parser.add_argument("--released", type=Path, metavar="FOLDER")
+    parser.add_argument("--tables", type=Path, metavar="FILE", help="a CSV of the kernels of one step, way by way")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all that was found")
     parser.add_argument("--device", default="cuda")
     chosen = parser.parse_args(arguments)
-    if chosen.device == "cuda" and not torch.cuda.is_available():
+    rows = [row for text in chosen.rows or ROWS for row in rows_of(text)]
+    named = device_name(chosen.device)
+    if not named:
         print("there is no CUDA device here, so nothing is measured")
-        return
-    device = torch.device(chosen.device)
-    named = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{named}, torch {torch.__version__}; {machine()}")
-    print(f"{chosen.batch} of {chosen.side}x{chosen.side}, {chosen.precision}\n")
-    print("| model | way | first two steps [s] | step [ms] | lowest to highest | peak [GiB] | launches |")
-    print("|---|---|---|---|---|---|---|")
-    for name in chosen.models:
-        for way in chosen.ways:
-            torch.manual_seed(0)
-            images = torch.rand(chosen.batch, 3, chosen.side, chosen.side).to(device)
-            made = stepper(name, way, chosen, device)
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats(device)
-            first, blocks, launches = measured(made, Batch(images, ["random"] * chosen.batch), device)
-            peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else float("nan")
-            spread = f"{min(blocks):.1f} to {max(blocks):.1f}"
-            shown = f"{first:.1f} | {statistics.median(blocks):.1f} | {spread} | {peak:.1f} | {launches}"
-            print(f"| {name} | {way} | {shown} |", flush=True)
-            del made
-            torch._dynamo.reset()
+        return 0
+    began = time.monotonic()
+    print(
+        f"{named}; {machine()}\n{chosen.precision} unless a way says otherwise; {chosen.parallel} warm up at a time\n"
+    )
+    print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
+    every: list[tuple[Row, dict[str, Any]]] = []
+    for row, found in measured(rows, chosen):
+        print(shown(row, found), flush=True)
+        if not isinstance(found, str):
+            every.append((row, found))
+    products = {f"{found['product_tflops']:.3g}" for _, found in every}
+    print(f"\nproducts of two matrices reached {' to '.join(sorted(products))} TFLOP/s; ", end="")
+    print(f"{time.monotonic() - began:.0f} s in all")
+    if chosen.json:
+        chosen.json.write_text(json.dumps([row._asdict() | found for row, found in every]))
+    if chosen.tables:
+        with open(chosen.tables, "w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["model", "way", "kernel", "count", "ms"])
+            for row, found in every:
+                lines = [(name[:200], count, f"{ms:.4f}") for name, count, ms in found["kernels"]]
+                table.writerows([row.model, row.way, *line] for line in lines)
+    return 0 if len(every) == len(rows) else 1
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore")
-    main()
+    sys.exit(main())
