@@ -103,13 +103,15 @@ class Way:
         return self.told(time.monotonic() + self.limit_s)
 
     def end(self) -> str:
-        """End it; the last that it wrote to stderr."""
+        """End it; the last that it wrote to stderr, all of which goes to stderr here where it failed."""
         ended = self.process.poll()
         self.process.kill()
         self.process.communicate()
         self.errors.seek(0)
-        said = [line.strip() for line in self.errors if line.strip()]
+        said = [line.rstrip() for line in self.errors if line.strip()]
         self.errors.close()
+        if ended and said:
+            print(f"-- {self.row.model} {self.row.way}", *said[-30:], sep="\n", file=sys.stderr, flush=True)
         return said[-1] if said else "took too long" if ended is None else f"ended with {ended}"
 
 
