@@ -66,6 +66,56 @@ def is_compiled(module: "torch.nn.Module") -> bool:
     return module._compiled_call_impl is not None
 
 
+def watched(see: "Callable[[list[Tensor], torch.dtype | None, bool], None]") -> AbstractContextManager[Any]:
+    """Inside, `see` is told of each operation of torch's before it is made, below autograd and autocast.
+
+    Told are the tensors among its arguments; the numbers that it copies the only one in, None for other operations;
+    and whether it only looks at memory in another way.
+
+    Why: hooks of modules do not see what is done with weights, and the public ways to override functions are above
+    autocast.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+            options = options or {}
+            given = [one for one in tree_leaves((arguments, options)) if isinstance(one, torch.Tensor)]
+            cast_to = options.get("dtype") if function is torch.ops.aten._to_copy.default else None
+            kinds = [one.alias_info for one in function._schema.returns]
+            see(given, cast_to, any(kind is not None and not kind.is_write for kind in kinds))
+            return function(*arguments, **options)
+
+    return Watch()
+
+
+def weights_by_module(module: "torch.nn.Module") -> "list[dict[str, torch.nn.Parameter | None]]":
+    """Where each module inside looks for its own weights, by name; shared ones stand in several.
+
+    Why: setting an attribute checks and registers, and `torch.func.functional_call` finds each module by its name,
+    which takes longer than what is computed with the weights.
+    """
+    return [one._parameters for one in module.modules()]
+
+
+def copy_all(places: "Sequence[Tensor]", values: "Sequence[Tensor]") -> None:
+    """Write values into places: by one kernel for all that lie in memory as their places do.
+
+    Why: the public way is a kernel each.
+    """
+    import torch
+
+    pairs = list(zip(places, values, strict=True))
+    alike = [pair for pair in pairs if pair[0].stride() == pair[1].stride()]
+    if alike:
+        torch._foreach_copy_([place for place, _ in alike], [value for _, value in alike])
+    for place, value in pairs:
+        if place.stride() != value.stride():
+            place.copy_(value)
+
+
 def allow_graphs(count: int) -> None:
     """Let one function be compiled so many times, for blocks of other sizes, before the compiler gives it up.
 

@@ -24,13 +24,16 @@ class Dtyped(Protocol):
 def check_image(codec: Dtyped, x: Tensor) -> None:
     """Raise ValueError where x has other numbers than the codec's weights, or both have such as it does not take.
 
-    Looks at one of the weights, which costs nothing beside a forward pass; `check_weight_dtypes` at all.
+    Looks at one of the weights, which costs nothing beside a forward pass; `check_weight_dtypes` at all. Under autocast
+    it may be one that was cast beforehand (`lic_exp.training.casting`), a tensor that no optimizer knows.
     """
     weight = next(codec.parameters(), None)
     if not codec.facts.dtypes or weight is None:
         return
-    _check_allowed(codec, [weight.dtype])
-    if x.dtype == weight.dtype or (torch.is_autocast_enabled(x.device.type) and {x.dtype, weight.dtype} <= AUTOCAST):
+    converts = torch.is_autocast_enabled(x.device.type)
+    if not converts or isinstance(weight, nn.Parameter):
+        _check_allowed(codec, [weight.dtype])
+    if x.dtype == weight.dtype or (converts and {x.dtype, weight.dtype} <= AUTOCAST):
         return
     given, own = _name(x.dtype), _name(weight.dtype)
     if not x.is_floating_point():

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from lic_exp.models.base import CodecOutput
 from lic_exp.models.noise import Noise
 from lic_exp.random_streams import Purpose, centred, raw_words, uniform
 from lic_exp.training.rng import rng_state, set_rng_state
@@ -67,15 +68,19 @@ class Draws:
             for noise in self._noises:
                 noise.release()
 
-    def learn(self, x: Tensor) -> None:
-        """Find what noise is asked for: a forward pass of x (B, 3, H, W), not compiled, that leaves nothing behind."""
+    def learn(self, x: Tensor) -> CodecOutput:
+        """Find what noise is asked for: a forward pass of x (B, 3, H, W), not compiled, that leaves nothing behind.
+
+        Returns what it gives.
+        """
         before, former = rng_state(), [buffer.clone() for buffer in self.codec.buffers()]
-        with torch.no_grad(), self.given(slice(0, len(x))):
-            self.codec.forward(x)  # not through a compiled call
+        with torch.no_grad(), self.given(slice(0, len(x))), torch.compiler.set_stance("force_eager"):
+            output: CodecOutput = self.codec.forward(x)
         for buffer, value in zip(self.codec.buffers(), former, strict=True):
             buffer.copy_(value)
         set_rng_state(before)
         self.learnt = True
+        return output
 
     def _rows(self, rows: slice) -> slice:
         """Of the whole batch, from those of this process."""

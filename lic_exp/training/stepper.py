@@ -15,6 +15,7 @@ from lic_exp.optimizers.groups import NET, REGULARIZER, Optimizers, clip_gradien
 from lic_exp.private_interfaces import is_compiled
 from lic_exp.progress import Progress
 from lic_exp.training.capture import CaptureError, Captures, Parts, Scalars, cuda_graph
+from lic_exp.training.casting import Casts
 from lic_exp.training.draws import Draws
 from lic_exp.training.objective import Objective
 
@@ -87,6 +88,7 @@ class Stepper:
     ) -> None:
         self.objective = objective
         self.draws = Draws(objective.codec, seed)
+        self.casts = Casts(objective.codec, AUTOCAST.get(options.precision))
         self.optimizers = optimizers
         self.options = options
         self.device = device
@@ -197,7 +199,7 @@ class Stepper:
         for x, target, *drawn in parts:
             rows = slice(first, first + len(x))
             weight, first = len(x) / images, rows.stop
-            with self._autocast(), self.draws.given(rows):
+            with self._autocast(), self.draws.given(rows), self.casts.in_force():
                 terms = self.objective(x, *drawn, target=target)
             self.scaler.scale(weight * terms["loss"]).backward()
             for name, term in terms.items():
@@ -214,9 +216,9 @@ class Stepper:
             self.captures.forget()  # noise of another number of images stands elsewhere
         self.draws.draw(step, len(x))
         foreseen = self.captures or self.objective.compiled or is_compiled(self.objective.codec)
-        if foreseen and not self.draws.learnt:
+        if not self.casts.learnt or (foreseen and not self.draws.learnt):
             with self._autocast():
-                self.draws.learn(x[first])
+                self.casts.learn(lambda: self.draws.learn(x[first]))
         return tuple(values.to(self.device, non_blocking=True) for values in self.objective.draw(self.draws.shares()))
 
     def _autocast(self) -> torch.autocast:

@@ -176,3 +176,25 @@ def test_other_steps_of_sgd_begin_as_torch_has_them(options):
         private_interfaces.step_unless(told, torch.tensor(False))
         plain.step()
     assert torch.equal(*weights)
+
+
+def test_what_lies_elsewise_is_copied_all_the_same():
+    values = [torch.rand(3, 4), torch.rand(4, 3).t(), torch.rand(()), torch.rand(2, 5)[:, ::2]]
+    places = [torch.zeros(value.shape, dtype=torch.float64) for value in values]
+    private_interfaces.copy_all(places, values)
+    assert [bool((place == value).all()) for place, value in zip(places, values, strict=True)] == [True] * 4
+    private_interfaces.copy_all([], [])
+
+
+def test_operations_are_told_before_they_are_made():
+    weight, told = torch.rand(4, 3), []
+
+    def see(given, cast_to, view):
+        told.append((view, cast_to, len(given)))
+
+    with private_interfaces.watched(see), torch.autocast("cpu", torch.bfloat16):
+        torch.stack([weight.t()[0], weight.t()[1]])
+        torch.mm(torch.rand(2, 4), weight)
+    assert told.count((True, None, 1)) == 4, "transposed twice, and a row taken of each"
+    assert (False, None, 2) in told, "stacked"
+    assert told.count((False, torch.bfloat16, 1)) == 2

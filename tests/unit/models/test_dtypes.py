@@ -104,6 +104,8 @@ def test_weights_of_fewer_bits_are_refused_by_name(codec: Codec, dtype: torch.dt
     for call in calls:
         with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
             call()
+    with torch.autocast("cpu", dtype), pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        codec.train()(image(codec))
 
 
 @pytest.mark.parametrize(

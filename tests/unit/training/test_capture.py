@@ -139,7 +139,17 @@ def test_a_replayed_step_is_the_step(tmp_path, way):
     assert replayed.reporter.without_graphs == []
 
 
-@pytest.mark.parametrize("how", [{"accumulate": 2}, {"bad": (0, 5)}, {"stages": 2}, {"clip_max_norm": None}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"accumulate": 2},
+        {"bad": (0, 5)},
+        {"stages": 2},
+        {"clip_max_norm": None},
+        {"precision": "bf16"},
+        {"precision": "bf16", "accumulate": 2, "stages": 2, "bad": (5,)},
+    ],
+)
 def test_so_it_is_with_parts_stages_and_steps_that_are_skipped(tmp_path, how):
     bad = how.get("bad", ())
     how = {name: value for name, value in how.items() if name != "bad"}
