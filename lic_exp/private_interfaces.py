@@ -182,6 +182,20 @@ def _begin_momenta(optimizer: Any) -> None:
                 optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
 
 
+# pytorch_msssim
+
+
+def ssim_of_scale(x: "Tensor", y: "Tensor", window: "Tensor") -> "tuple[Tensor, Tensor]":
+    """SSIM and its contrast term, (B, C) each, of images (B, C, H, W) in [0, 1] through a window (C, 1, 1, width).
+
+    Why: `pytorch_msssim.ms_ssim` copies its constants from the host whenever it is called, as no recorded step can.
+    """
+    from pytorch_msssim.ssim import _ssim
+
+    found: tuple[Tensor, Tensor] = _ssim(x, y, data_range=1.0, win=window, size_average=False)
+    return found
+
+
 # CompressAI
 
 

@@ -16,7 +16,11 @@ from lic_exp.conditions import AtLeast, Below, Not
 from lic_exp.metrics import MIN_MS_SSIM_SIDE, psnr_from_mse
 from lic_exp.models.base import CodecOutput
 from lic_exp.option_types import PositiveFloat
+from lic_exp.private_interfaces import ssim_of_scale
 from lic_exp.requirements import Forbids, declares
+
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the five scales, fine to coarse (Wang et al., 2003)."""
 
 
 @declares(
@@ -111,13 +115,34 @@ class MSSSIM(RateDistortion):
     """
 
     facts = CriterionFacts(min_crop_size=161)
+    window: Tensor
+    weights: Tensor
+
+    def __init__(self, *, lmbda: PositiveFloat) -> None:
+        super().__init__(lmbda=lmbda)
+        # Beside the images, since no recorded step can fetch them.
+        self.register_buffer("window", pytorch_msssim.MS_SSIM(data_range=1.0, channel=3).win, persistent=False)
+        self.register_buffer("weights", torch.tensor(MS_SSIM_WEIGHTS), persistent=False)
 
     def distortions(self, x_hat: Tensor, target: Tensor) -> dict[str, Tensor]:
         if min(target.shape[-2:]) < MIN_MS_SSIM_SIDE:
             height, width = target.shape[-2:]
             raise ValueError(f"MS-SSIM needs image sides of at least {MIN_MS_SSIM_SIDE} pixels, got {height} x {width}")
-        ms_ssim = pytorch_msssim.ms_ssim(x_hat, target, data_range=1.0)
+        ms_ssim = self.ms_ssim(x_hat, target)
         return {"ms_ssim_loss": 1 - ms_ssim, "mse_loss": F.mse_loss(x_hat.detach(), target)}
+
+    def ms_ssim(self, x_hat: Tensor, target: Tensor) -> Tensor:
+        """The mean over images and channels, a scalar, operation by operation as `pytorch_msssim.ms_ssim` has it."""
+        terms = []
+        for scale in range(len(MS_SSIM_WEIGHTS)):
+            if scale:
+                odd = [side % 2 for side in target.shape[-2:]]
+                x_hat, target = (F.avg_pool2d(image, 2, padding=odd) for image in (x_hat, target))
+            similarity, contrast = ssim_of_scale(x_hat, target, self.window)
+            terms.append(contrast)
+        terms[-1] = similarity
+        powers = torch.stack([term.relu() for term in terms]) ** self.weights.view(-1, 1, 1)
+        return powers.prod(dim=0).mean()
 
     def total(self, distortions: dict[str, Tensor]) -> Tensor:
         return distortions["ms_ssim_loss"]

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+import pytorch_msssim
 import torch
 from compressai.losses import RateDistortionLoss
 from torch import Tensor
@@ -62,6 +63,18 @@ def test_ms_ssim_reports_both_distortions_but_weighs_one() -> None:
     assert losses["loss"].item() == pytest.approx((losses["bpp_loss"] + 8.73 * losses["ms_ssim_loss"]).item())
     assert losses["mse_loss"].item() == pytest.approx((output.x_hat - target).square().mean().item())
     assert not losses["mse_loss"].requires_grad
+
+
+@pytest.mark.parametrize("side", [161, 176, 191])
+def test_ms_ssim_is_the_librarys_bit_by_bit(side: int) -> None:
+    target = smooth_images(2, side)
+    x_hat = output_for(target).x_hat.detach().requires_grad_()
+    ours = MSSSIM(lmbda=8.73).ms_ssim(x_hat, target)
+    theirs = pytorch_msssim.ms_ssim(x_hat, target, data_range=1.0)
+    assert torch.equal(ours, theirs)
+    gradients = [torch.autograd.grad(value, x_hat)[0] for value in (ours, theirs)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-9)
+    assert MSSSIM(lmbda=8.73).state_dict() == {}
 
 
 def test_ms_ssim_pulls_back_what_left_the_range() -> None:
