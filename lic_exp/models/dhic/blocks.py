@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lic_exp.models.convolution import depthwise
 from lic_exp.models.dhic.convolution import Conv1x1
 
 
@@ -44,7 +45,7 @@ class RepDW(nn.Module):
             y: Tensor = self.conv(x)
             return y if self.conv1 is None else y + self.conv1(x) + x
         # One pass over the features instead of four; the sum of kernels is small.
-        return F.conv2d(x, *self._sum(self.conv1), padding=1, groups=len(self.conv.weight))
+        return depthwise(x, *self._sum(self.conv1))
 
     @torch.no_grad()
     def fuse(self) -> None:

@@ -1,10 +1,12 @@
-"""Convolutions, and the memory they want: 1x1 convolutions of narrow codecs are matrix products on a CPU."""
+"""Convolutions, and the memory they want: 1x1 convolutions of narrow codecs are matrix products on a CPU too."""
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from lic_exp.models.convolution import Pointwise, compiles_for_gpu
 
 NARROW = 128
 """Widest codec whose features are kept channels-last on a CPU; above it torch's own 1x1 kernels are no slower."""
@@ -13,17 +15,15 @@ NARROW = 128
 def memory_format(x: Tensor, widths: Sequence[int]) -> torch.memory_format:
     """The one for the features of images x (B, C, h, w) in a codec of these widths."""
     narrow = x.device.type == "cpu" and max(widths) <= NARROW
-    return torch.channels_last if narrow or not x.is_contiguous() else torch.contiguous_format
+    last = narrow or compiles_for_gpu(x) or not x.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format
 
 
-class Conv1x1(nn.Conv2d):
+class Conv1x1(Pointwise):
     """A 1x1 convolution. Parameters, keys and result are nn.Conv2d's.
 
     On a CPU and on channels-last memory it is one matrix product, and its result is channels-last.
     """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.permute(0, 2, 3, 1)

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lic_exp.models.convolution import Pointwise, pointwise
+
 
 class WindowAttention(nn.Module):
     """O + conv_out(x), where O is what every position of x finds in its P x P window of the previous context.
@@ -15,16 +17,16 @@ class WindowAttention(nn.Module):
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads, self.window = heads, window
-        self.conv_q = nn.Conv2d(width, width, 1)
-        self.conv_k = nn.Conv2d(width, width, 1)
-        self.conv_v = nn.Conv2d(width, width, 1)
-        self.conv_out = nn.Conv2d(width, width, 1)
+        self.conv_q = Pointwise(width, width)
+        self.conv_k = Pointwise(width, width)
+        self.conv_v = Pointwise(width, width)
+        self.conv_out = Pointwise(width, width)
 
     def forward(self, x: Tensor, previous: Tensor) -> Tensor:
         """The next context, from x and previous (B, width, h, w), h and w multiples of P; of their shape."""
         q, v = self.conv_q(x), self.conv_v(previous)
         # What is added to all keys alike, a softmax does not see: rounding errors alone would train it.
-        k = F.conv2d(previous, self.conv_k.weight, 0 * self.conv_k.get_parameter("bias"))
+        k = pointwise(previous, self.conv_k.weight, 0 * self.conv_k.get_parameter("bias"))
         found = F.scaled_dot_product_attention(self._windows(q), self._windows(k), self._windows(v))
         y: Tensor = self.conv_out(x)
         return y + self._joined(found, y)

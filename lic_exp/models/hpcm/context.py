@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lic_exp.models.convolution import Pointwise
 from lic_exp.models.hpcm.attention import WindowAttention
 from lic_exp.models.hpcm.coding import Step
 from lic_exp.models.hpcm.config import HPCMConfig
@@ -40,7 +41,7 @@ class ContextModel(nn.Module):
         if heads:
             for scale, window in enumerate(config.attention_windows, 1):
                 self.add_module(f"attn_s{scale}", WindowAttention(2 * M, heads, window))
-        self.context_net = nn.ModuleList(nn.Conv2d(2 * M, 2 * M, 1) for _ in range(2))
+        self.context_net = nn.ModuleList(Pointwise(2 * M, 2 * M) for _ in range(2))
 
     def walk(self, params: Tensor, grid: Partition, step: Step) -> Walk:
         """All steps in coding order, the same for an estimate, an encoder and a decoder."""

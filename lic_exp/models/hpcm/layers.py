@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from lic_exp.models.convolution import Depthwise, Pointwise
 from lic_exp.models.hpcm.fused_pointwise import fused_pointwise, fusing_pays
 
 
@@ -30,7 +31,7 @@ class Residual(nn.Module):
         super().__init__()
         # In place: the convolution before it needs its own result for no gradient, so one copy is kept instead of two.
         activation = nn.LeakyReLU(inplace=True)
-        self.branch = nn.Sequential(mix, nn.Conv2d(width, inner, 1), activation, nn.Conv2d(inner, width, 1))
+        self.branch = nn.Sequential(mix, Pointwise(width, inner), activation, Pointwise(inner, width))
 
     def forward(self, x: Tensor) -> Tensor:
         if fusing_pays(x):
@@ -48,7 +49,7 @@ def partial_block(width: int, ratio: int) -> Residual:
 
 def depthwise_block(width: int) -> Residual:
     """The block of the context model: a depthwise 3x3 convolution, twice the width inside."""
-    return Residual(nn.Conv2d(width, width, 3, padding=1, groups=width), width, 2 * width)
+    return Residual(Depthwise(width), width, 2 * width)
 
 
 def down(in_width: int, width: int, kernel: int = 2) -> nn.Conv2d:

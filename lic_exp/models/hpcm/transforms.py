@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from lic_exp.models.convolution import Pointwise
 from lic_exp.models.hpcm.config import HPCMConfig, Layout
 from lic_exp.models.hpcm.layers import depthwise_block, down, up
 
@@ -86,7 +87,7 @@ class PriorNetwork(nn.Module):
         self.branch_1 = nn.Sequential(*(depthwise_block(3 * M) for _ in range(first)))
         second_half: list[nn.Module] = [depthwise_block(3 * M) for _ in range(second)]
         self.branch_2 = nn.Sequential(
-            *second_half, nn.Conv2d(3 * M, 2 * M, 1), *(depthwise_block(2 * M) for _ in range(last))
+            *second_half, Pointwise(3 * M, 2 * M), *(depthwise_block(2 * M) for _ in range(last))
         )
 
     def forward(self, u: Tensor, a: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ def adaptors(M: int, count: int, depth: int) -> nn.ModuleList:
 
     def made() -> nn.Module:
         if not depth:
-            return nn.Conv2d(3 * M, 3 * M, 1)
+            return Pointwise(3 * M, 3 * M)
         return nn.Sequential(*(depthwise_block(3 * M) for _ in range(depth)))
 
     return nn.ModuleList(made() for _ in range(count))
