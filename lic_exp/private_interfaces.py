@@ -5,7 +5,7 @@ Packages are imported where they are used, so that nothing pays for them at star
 """
 
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +114,17 @@ def copy_all(places: "Sequence[Tensor]", values: "Sequence[Tensor]") -> None:
     for place, value in pairs:
         if place.stride() != value.stride():
             place.copy_(value)
+
+
+def known_settings(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings for torch's compiler that it has; the others cost speed and nothing else.
+
+    Why: their names come and go with versions, and `torch.compile` refuses one that it does not know.
+    """
+    import torch._inductor
+
+    known = torch._inductor.list_options()
+    return {name: value for name, value in wanted.items() if name in known}
 
 
 def allow_graphs(count: int) -> None:

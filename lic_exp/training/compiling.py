@@ -1,27 +1,40 @@
 """How a training step is compiled. What is not called in training, validation and coding, stays as it was written."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
-from lic_exp.private_interfaces import allow_graphs
+from lic_exp.private_interfaces import allow_graphs, known_settings
 from lic_exp.training.objective import Objective
 
+INDUCTOR = "inductor"
 
-def compile_objective(objective: Objective, how: bool | str, backend: Any = "inductor") -> None:
+ON_GPU: Mapping[str, Any] = {"combo_kernels": True}
+"""What the compiler is told for a GPU, where launches are what a step is made of: kernels that do not wait for each
+other become one. benchmarks/RESULTS.md has what it saves."""
+
+
+def compile_objective(objective: Objective, how: bool | str, backend: Any = INDUCTOR) -> None:
     """Compile a codec's repeated blocks ("blocks"), or its forward pass with the criterion (True, "graphs").
 
     Raises ValueError where a codec has no repeated blocks.
     """
+    options = settings(next(objective.parameters()).device.type) if backend == INDUCTOR else None
     if how == "blocks":
         blocks = outermost(objective.codec, objective.codec.repeated)
         if not blocks:
             raise ValueError(f"{type(objective.codec).__name__} names no repeated blocks; full, or off")
         allow_graphs(len(blocks))
         for block in blocks:
-            block.compile(backend=backend, dynamic=False)
+            block.compile(backend=backend, dynamic=False, options=options)
     elif how:
-        objective.compile_judgement(backend)
+        objective.compile_judgement(backend, options)
+
+
+def settings(device: str) -> dict[str, Any] | None:
+    """Of torch's own compiler, for a device of this type; those that this torch knows."""
+    return known_settings(ON_GPU) if device == "cuda" else None
 
 
 def outermost(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[nn.Module]:

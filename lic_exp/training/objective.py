@@ -76,9 +76,9 @@ class Objective(nn.Module):
         output = self.codec(x, *quality)
         return output, self.criterion(output, target, *lmbda)
 
-    def compile_judgement(self, backend: Any) -> None:
-        """Have `judged` compiled when it is called next."""
-        self.judged = torch.compile(self.judged, backend=backend)  # type: ignore[method-assign]
+    def compile_judgement(self, backend: Any, options: dict[str, Any] | None = None) -> None:
+        """Have `judged` compiled when it is called next, by a backend that is given these options."""
+        self.judged = torch.compile(self.judged, backend=backend, options=options)  # type: ignore[method-assign]
         self.compiled = True
 
     def after_validation(self, now: float, best: float, step: int) -> None:

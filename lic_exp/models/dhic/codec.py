@@ -10,7 +10,7 @@ from lic_exp.capabilities import CodecFacts, signed_as
 from lic_exp.conditions import Below, MultipleOf, Not
 from lic_exp.models.base import CodecOutput, CodingPart, Compressed, VariableRateCodec
 from lic_exp.models.dhic.blocks import FFN, BaseBlock, RepDW
-from lic_exp.models.dhic.conditioning import LOOK_UP, PARTS, Gains, as_quality, parameter_names, starting_values
+from lic_exp.models.dhic.conditioning import LOOK_UP, PARTS, Gains, as_quality, gains_at, starting_values
 from lic_exp.models.dhic.config import DHICConfig
 from lic_exp.models.dhic.convolution import memory_format
 from lic_exp.models.dhic.latent import Latent, LatentBlock
@@ -242,10 +242,7 @@ class DHIC(VariableRateCodec):
 
     def _gains(self, x: Tensor, quality: float | Tensor | None) -> list[Gains]:
         q = as_quality(quality, len(x), self.max_quality, x.device)
-        return [
-            Gains(*[self.look_up(self.get_parameter(name), q).exp() for name in parameter_names(scale)])
-            for scale in range(1, SCALES + 1)
-        ]
+        return gains_at(q, self.look_up, self.get_parameter, SCALES)
 
     def _descend(
         self, x: Tensor, visit: Callable[[int, LatentBlock, Tensor], tuple[Tensor, T]]

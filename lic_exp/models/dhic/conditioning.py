@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from lic_exp.models.convolution import trains_on_gpu
+
 Kind = Literal["table", "smooth"]
 
 PARTS = ("enc", "em", "dec")
@@ -55,8 +57,27 @@ def as_quality(quality: float | Tensor | None, batch: int, most: float, device: 
     return Quality(values.to(device).reshape(-1, 1, 1, 1).expand(batch, 1, 1, 1), most)
 
 
+def gains_at(
+    quality: Quality, look_up: Callable[[Tensor, Quality], Tensor], parameter: Callable[[str], Tensor], scales: int
+) -> list[Gains]:
+    """The gains of so many scales, from parameters by name."""
+    parameters = [parameter(name) for scale in range(1, scales + 1) for name in parameter_names(scale)]
+    if trains_on_gpu(quality.values):  # one look-up for all, instead of dozens of tiny kernels
+        widths = [parameter.shape[1] for parameter in parameters]
+        found = look_up(torch.cat(parameters, 1), quality).exp().split(widths, 1)
+    else:
+        found = tuple(look_up(parameter, quality).exp() for parameter in parameters)
+    count = len(Gains._fields)
+    return [Gains(*found[first : first + count]) for first in range(0, len(found), count)]
+
+
 def from_table(table: Tensor, quality: Quality) -> Tensor:
     """Row q of the table (R, C, 1, 1), linear between rows: (B, C, 1, 1)."""
+    if trains_on_gpu(table):
+        # All rows, most of them times 0: the gradients of a look-up add up in an order of their own, these do not.
+        rows = torch.arange(len(table), device=table.device).reshape(-1, 1, 1, 1)
+        shares = (1 - (quality.values.unsqueeze(1) - rows).abs()).clamp(min=0).to(table.dtype)
+        return (shares * table).sum(1)
     lower = quality.values.flatten().long().clamp(0, len(table) - 2)  # NaN is no row
     share = (quality.values - lower.reshape(-1, 1, 1, 1)).to(table.dtype)
     return torch.lerp(table[lower], table[lower + 1], share)

@@ -1,5 +1,7 @@
 """Forms of convolutions for a GPU that trains compute what torch's own do; here they are asked for on the CPU."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,8 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import lic_exp
 from lic_exp.models import convolution
 from lic_exp.models.convolution import Depthwise, Pointwise, SummedTaps, depthwise, pointwise
+from lic_exp.models.dhic import conditioning
 from lic_exp.models.dhic import convolution as dhic_convolution
 from lic_exp.models.dhic.blocks import BaseBlock, RepDW
+from lic_exp.models.dhic.conditioning import LOOK_UP, Quality, gains_at, parameter_names, starting_values
 from lic_exp.models.hpcm import layers
 from lic_exp.models.hpcm.attention import WindowAttention
 from lic_exp.models.hpcm.layers import depthwise_block
@@ -185,3 +189,35 @@ def test_a_codec_trains_as_before(name, request):
     for key, gradient in gradients.items():
         difference = (others[key] - gradient).norm() if gradient is not None else 0
         assert difference <= 1e-6 * (gradient.norm() if gradient is not None else 0) + 1e-9, key
+
+
+@pytest.mark.parametrize("kind", LOOK_UP)
+@pytest.mark.parametrize("qualities", [(0.0,), (63.0, 0.25, 31.0), (62.75, 62.75)])
+def test_gains_of_all_scales_in_one_are_those_of_each(monkeypatch, kind, qualities):
+    """The same values and gradients, in float64; nothing is written to a place of which two images may be."""
+    torch.manual_seed(0)
+    rows, widths = len(starting_values(kind, 64, 1.0, 1.0)), [3, 5, 3, 2, 4, 1, 4, 2]
+    names = [name for scale in (1, 2) for name in parameter_names(scale)]
+    weights = {name: torch.randn(rows, width, 1, 1).double() for name, width in zip(names, widths, strict=True)}
+    quality = Quality(torch.tensor(qualities, dtype=torch.float64).reshape(-1, 1, 1, 1), 63.0)
+
+    def all_gains(*values):
+        found = gains_at(quality, LOOK_UP[kind], dict(zip(weights, values, strict=True)).__getitem__, 2)
+        assert [len(gains) for gains in found] == [4, 4]
+        return torch.cat([gain for gains in found for gain in gains], 1)
+
+    before = with_gradients(all_gains, *weights.values())
+    monkeypatch.setattr(conditioning, "trains_on_gpu", lambda x: torch.is_grad_enabled())
+    with Counted() as seen:
+        after = with_gradients(all_gains, *weights.values())
+    for ours, theirs in zip(after, before, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    assert not [name for name in seen.names if "index" in name or "scatter" in name]
+
+
+@pytest.mark.parametrize("kind", LOOK_UP)
+def test_gains_of_no_quality_are_no_numbers_there_either(monkeypatch, kind):
+    monkeypatch.setattr(conditioning, "trains_on_gpu", lambda x: True)
+    quality = Quality(torch.tensor([5.0, math.nan]).reshape(-1, 1, 1, 1), 63.0)
+    (gains,) = gains_at(quality, LOOK_UP[kind], lambda name: starting_values(kind, 64, 0.5, 2.0), 1)
+    assert gains.step.flatten().isnan().tolist() == [False, True]

@@ -5,6 +5,7 @@ import torch
 from training_parts import CPU, Noisy, everything, loader, objective, stage, trainer, unequal, variable_rate
 
 import lic_exp
+from lic_exp.training import compiling
 from lic_exp.training.compiling import compile_objective, outermost
 from lic_exp.training.criterion import MSE
 from lic_exp.training.objective import Objective
@@ -99,3 +100,28 @@ def test_a_compiled_run_that_is_interrupted_within_a_stage_goes_on_bit_by_bit(tm
     assert unequal(whole.state_dict()["codec"], again.state_dict()["codec"]) == []
     assert unequal(whole.state_dict()["optimizers"], again.state_dict()["optimizers"]) == []
     assert everything(again)["step"] == 6
+
+
+@pytest.mark.parametrize("name", ["combo_kernels", "a_setting_of_another_version", "max_autotune"])
+def test_a_setting_that_this_torch_does_not_know_is_left_out(monkeypatch, name):
+    """And what it knows reaches the compiler, which refuses anything else."""
+    monkeypatch.setattr(compiling, "ON_GPU", {name: True})
+    found = compiling.settings("cuda")
+    assert found == ({name: True} if name in torch._inductor.list_options() else {})
+    assert compiling.settings("cpu") is None
+    torch.compile(lambda x: x + 1, options=found)
+
+
+@pytest.mark.parametrize("how", [True, "graphs", "blocks"])
+def test_settings_are_for_torchs_own_compiler_on_a_gpu(monkeypatch, how):
+    """Another's is given none, and a CPU's graphs stay as they are."""
+    given = []
+    monkeypatch.setattr(torch, "compile", lambda what, **options: given.append(options))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: given.append(options))
+    monkeypatch.setattr(compiling, "settings", lambda device: {"asked for": device})
+    codec = lic_exp.create_model("dhic_tiny")
+    for backend in ("inductor", Compiler()):
+        given.clear()
+        compile_objective(Objective(codec, variable_rate(), {}), how, backend=backend)
+        assert given
+        assert {str(one["options"]) for one in given} == {"{'asked for': 'cpu'}" if backend == "inductor" else "None"}
