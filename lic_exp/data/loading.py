@@ -24,7 +24,7 @@ from lic_exp.data.sampling import Sampler
 from lic_exp.data.sources import ImageSource
 from lic_exp.data.workers import end_with_parent, job_signals_blocked, worker_context, workers_for
 from lic_exp.option_types import NonNegativeInt, PositiveInt
-from lic_exp.private_interfaces import shut_down_workers
+from lic_exp.private_torch import shut_down_workers
 
 
 class TrainLoader:

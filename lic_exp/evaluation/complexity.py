@@ -23,7 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lic_exp.models.base import Codec, CodingPart
-from lic_exp.private_interfaces import mode_of, without_values
+from lic_exp.private_torch import mode_of, without_values
 
 COUNTED = (
     "MACs of convolutions, linear layers, matrix products and attention in one forward pass in eval mode; element-wise "

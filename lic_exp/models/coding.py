@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lic_exp.models.dtypes import check_image, check_weight_dtypes
 from lic_exp.ops.precision import one_arithmetic, uncompiled
-from lic_exp.private_interfaces import times_written
+from lic_exp.private_torch import times_written
 
 CodingMethod = Callable[..., Any]
 

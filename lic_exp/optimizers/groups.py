@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lic_exp.optimizers.factories import adam
 from lic_exp.option_types import PositiveFloat
-from lic_exp.private_interfaces import can_skip_on_device, step_unless
+from lic_exp.private_torch import can_skip_on_device, step_unless
 
 NET, REGULARIZER, AUX = "net", "regularizer", "aux"
 

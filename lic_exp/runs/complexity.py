@@ -8,7 +8,7 @@ from lic_exp.config.instantiation import instantiate
 from lic_exp.config.schema import RunConfig
 from lic_exp.evaluation.complexity import Complexity, complexity
 from lic_exp.models.base import Codec
-from lic_exp.private_interfaces import without_values
+from lic_exp.private_torch import without_values
 from lic_exp.tracking.run_folder import RunFolder
 
 log = logging.getLogger("lic_exp.runs")

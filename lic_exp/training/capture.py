@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lic_exp.optimizers.groups import Optimizers
-from lic_exp.private_interfaces import abandon_capture
+from lic_exp.private_torch import abandon_capture
 from lic_exp.training.objective import Objective
 from lic_exp.training.rng import rng_state, set_rng_state
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.models.base import CodecOutput
-from lic_exp.private_interfaces import copy_all, watched, weights_by_module
+from lic_exp.private_torch import copy_all, watched, weights_by_module
 
 
 class Casts:

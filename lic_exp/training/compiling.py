@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from lic_exp.private_interfaces import allow_graphs, known_settings
+from lic_exp.private_torch import allow_graphs, known_settings
 from lic_exp.training.objective import Objective
 
 INDUCTOR = "inductor"

@@ -12,7 +12,7 @@ from torch import Tensor
 from lic_exp.data.batches import Batch
 from lic_exp.divergence import DivergedError
 from lic_exp.optimizers.groups import NET, REGULARIZER, Optimizers, clip_gradients
-from lic_exp.private_interfaces import is_compiled
+from lic_exp.private_torch import is_compiled
 from lic_exp.progress import Progress
 from lic_exp.training.capture import CaptureError, Captures, Parts, Scalars, cuda_graph
 from lic_exp.training.casting import Casts

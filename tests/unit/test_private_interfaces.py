@@ -1,4 +1,4 @@
-"""What other packages do not promise is used in one module, which does what its users need of it."""
+"""What other packages do not promise is used in two modules, which do what its users need of it."""
 
 import ast
 import importlib
@@ -14,9 +14,9 @@ from packaging.requirements import Requirement
 from torch import nn
 
 import lic_exp
-from lic_exp import private_interfaces
+from lic_exp import private_interfaces, private_torch
 
-HOME = "lic_exp/private_interfaces.py"
+HOMES = ("lic_exp/private_interfaces.py", "lic_exp/private_torch.py")
 PUBLIC = {"_fields", "_replace", "_asdict", "_make", "_exit", "_generate_next_value_"}
 """Documented, for all their underscore: those of named tuples and of enumerations, and os._exit."""
 
@@ -65,7 +65,8 @@ def sources():
 
 def test_no_other_module_uses_what_is_private():
     found = {str(path.relative_to(ROOT)): foreign(path.read_text(encoding="utf-8")) for path in sources()}
-    assert found.pop(HOME), "it is there for these"
+    for home in HOMES:
+        assert found.pop(home), "it is there for these"
     assert {path: names for path, names in found.items() if names} == {}
 
 
@@ -115,10 +116,13 @@ def test_a_planted_replacement_is_found():
     assert found.endswith("Planted._load_from_state_dict")
 
 
-def test_every_use_says_why():
-    functions = [value for name, value in vars(private_interfaces).items() if inspect.isfunction(value)]
-    own = [function for function in functions if function.__module__ == private_interfaces.__name__]
-    assert len(own) >= 10
+@pytest.mark.parametrize("home", [private_interfaces, private_torch])
+def test_every_use_says_why(home):
+    functions = [value for value in vars(home).values() if inspect.isfunction(value)]
+    own = [
+        function for function in functions if function.__module__ == home.__name__ and not private(function.__name__)
+    ]
+    assert len(own) >= 7
     assert [function.__name__ for function in own if "\n\nWhy: " not in inspect.getdoc(function)] == []
 
 
@@ -131,10 +135,10 @@ def test_their_packages_are_bounded_both_ways():
 
 
 def test_tensors_without_values_know_their_mode():
-    with private_interfaces.without_values() as mode:
+    with private_torch.without_values() as mode:
         tensor = torch.empty(2, 3)
-    assert private_interfaces.mode_of(tensor) is mode
-    assert private_interfaces.mode_of(torch.empty(1)) is None
+    assert private_torch.mode_of(tensor) is mode
+    assert private_torch.mode_of(torch.empty(1)) is None
 
 
 def test_submitits_job_starts_our_command(tmp_path):
@@ -154,12 +158,12 @@ def test_momenta_begin_with_the_first_step_that_is_made(nesterov):
     weights[0].grad = torch.full((1000,), torch.nan)
     former = [torch.full((1000,), 7.0) for _ in range(5)]
     del former  # memory that is likely to be found again
-    private_interfaces.step_unless(skipping, torch.tensor(True))
+    private_torch.step_unless(skipping, torch.tensor(True))
     assert not skipping.state[weights[0]]["momentum_buffer"].any()
     for gradient in gradients:
         for weight in weights:
             weight.grad = gradient.clone()
-        private_interfaces.step_unless(skipping, torch.tensor(False))
+        private_torch.step_unless(skipping, torch.tensor(False))
         plain.step()
     assert torch.equal(*weights)
     momenta = [next(iter(one.state.values()))["momentum_buffer"] for one in (skipping, plain)]
@@ -173,7 +177,7 @@ def test_other_steps_of_sgd_begin_as_torch_has_them(options):
     for _ in range(2):
         for weight in weights:
             weight.grad = torch.full((10,), 0.5)
-        private_interfaces.step_unless(told, torch.tensor(False))
+        private_torch.step_unless(told, torch.tensor(False))
         plain.step()
     assert torch.equal(*weights)
 
@@ -181,9 +185,9 @@ def test_other_steps_of_sgd_begin_as_torch_has_them(options):
 def test_what_lies_elsewise_is_copied_all_the_same():
     values = [torch.rand(3, 4), torch.rand(4, 3).t(), torch.rand(()), torch.rand(2, 5)[:, ::2]]
     places = [torch.zeros(value.shape, dtype=torch.float64) for value in values]
-    private_interfaces.copy_all(places, values)
+    private_torch.copy_all(places, values)
     assert [bool((place == value).all()) for place, value in zip(places, values, strict=True)] == [True] * 4
-    private_interfaces.copy_all([], [])
+    private_torch.copy_all([], [])
 
 
 def test_operations_are_told_before_they_are_made():
@@ -192,7 +196,7 @@ def test_operations_are_told_before_they_are_made():
     def see(given, cast_to, view):
         told.append((view, cast_to, len(given)))
 
-    with private_interfaces.watched(see), torch.autocast("cpu", torch.bfloat16):
+    with private_torch.watched(see), torch.autocast("cpu", torch.bfloat16):
         torch.stack([weight.t()[0], weight.t()[1]])
         torch.mm(torch.rand(2, 4), weight)
     assert told.count((True, None, 1)) == 4, "transposed twice, and a row taken of each"

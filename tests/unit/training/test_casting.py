@@ -12,7 +12,7 @@ import lic_exp
 from lic_exp.config.options import options
 from lic_exp.data.batches import Batch
 from lic_exp.models.base import CodecOutput
-from lic_exp.private_interfaces import watched
+from lic_exp.private_torch import watched
 from lic_exp.progress import Progress
 from lic_exp.training.casting import Casts
 from lic_exp.training.compiling import compile_objective

@@ -12,7 +12,7 @@ from training_parts import variable_rate
 
 import lic_exp
 from lic_exp.config.options import options
-from lic_exp.private_interfaces import without_values
+from lic_exp.private_torch import without_values
 from lic_exp.progress import Progress
 from lic_exp.training.criterion import MSE, MSSSIM
 from lic_exp.training.objective import Objective

@@ -8,7 +8,7 @@ import pytest
 import torch
 from training_parts import objective, optimizers
 
-from lic_exp.private_interfaces import times_written
+from lic_exp.private_torch import times_written
 from lic_exp.training import capture
 from lic_exp.training.capture import Captures
 

@@ -1,0 +1,187 @@
+"""What torch does not promise to keep, each use once, with the reason for it; `lic_exp.private_interfaces` likewise.
+
+torch is imported where it is used, so that nothing pays for it at start-up.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def shut_down_workers(iterator: object) -> None:
+    """End the worker processes of a DataLoader's iterator, if it has any, and wait for them.
+
+    Why: it is what the iterator's `__del__` does, and there is no public way; but a traceback may keep the iterator,
+    and so its workers, alive.
+    """
+    shut_down = getattr(iterator, "_shutdown_workers", None)
+    if shut_down is not None:
+        shut_down()
+
+
+def without_values() -> AbstractContextManager[Any]:
+    """A mode in which tensors are made that have shapes but no values, and pass for tensors on their device.
+
+    Why: the public meta device, which has no values either, is seen by the code that is counted, and takes no tensors
+    of the CPU beside it.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def mode_of(tensor: "Tensor") -> AbstractContextManager[Any] | None:
+    """The `without_values` that a tensor was made in, None for any other tensor.
+
+    Why: tensors of two such modes do not mix.
+    """
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    return tensor.fake_mode if isinstance(tensor, FakeTensor) else None
+
+
+def times_written(tensor: "Tensor") -> int:
+    """A number that grows whenever a tensor is written to; 0 where torch does not count.
+
+    Why: comparing values would take longer than what is saved by it, and nothing public tells.
+    """
+    return 0 if tensor.is_inference() else int(tensor._version)
+
+
+def is_compiled(module: "torch.nn.Module") -> bool:
+    """Whether `Module.compile` was called on it.
+
+    Why: nothing public tells.
+    """
+    return module._compiled_call_impl is not None
+
+
+def watched(see: "Callable[[list[Tensor], torch.dtype | None, bool], None]") -> AbstractContextManager[Any]:
+    """Inside, `see` is told of each operation of torch's before it is made, below autograd and autocast.
+
+    Told are the tensors among its arguments; the numbers that it copies the only one in, None for other operations;
+    and whether it only looks at memory in another way.
+
+    Why: hooks of modules do not see what is done with weights, and the public ways to override functions are above
+    autocast.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+            options = options or {}
+            given = [one for one in tree_leaves((arguments, options)) if isinstance(one, torch.Tensor)]
+            cast_to = options.get("dtype") if function is torch.ops.aten._to_copy.default else None
+            kinds = [one.alias_info for one in function._schema.returns]
+            see(given, cast_to, any(kind is not None and not kind.is_write for kind in kinds))
+            return function(*arguments, **options)
+
+    return Watch()
+
+
+def weights_by_module(module: "torch.nn.Module") -> "list[dict[str, torch.nn.Parameter | None]]":
+    """Where each module inside looks for its own weights, by name; shared ones stand in several.
+
+    Why: setting an attribute checks and registers, and `torch.func.functional_call` finds each module by its name,
+    which takes longer than what is computed with the weights.
+    """
+    return [one._parameters for one in module.modules()]
+
+
+def copy_all(places: "Sequence[Tensor]", values: "Sequence[Tensor]") -> None:
+    """Write values into places: by one kernel for all that lie in memory as their places do.
+
+    Why: the public way is a kernel each.
+    """
+    import torch
+
+    pairs = list(zip(places, values, strict=True))
+    alike = [pair for pair in pairs if pair[0].stride() == pair[1].stride()]
+    if alike:
+        torch._foreach_copy_([place for place, _ in alike], [value for _, value in alike])
+    for place, value in pairs:
+        if place.stride() != value.stride():
+            place.copy_(value)
+
+
+def known_settings(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings for torch's compiler that it has; the others cost speed and nothing else.
+
+    Why: their names come and go with versions, and `torch.compile` refuses one that it does not know.
+    """
+    import torch._inductor
+
+    known = torch._inductor.list_options()
+    return {name: value for name, value in wanted.items() if name in known}
+
+
+def allow_graphs(count: int) -> None:
+    """Let one function be compiled so many times, for blocks of other sizes, before the compiler gives it up.
+
+    Why: it does at eight, silently, and the setting stands among those that may change.
+    """
+    import torch._dynamo.config as settings
+
+    # torch 2.6 has no other name for it, and later ones keep this one.
+    settings.cache_size_limit = max(settings.cache_size_limit, count)
+
+
+def abandon_capture(pool: Any) -> None:
+    """Undo what a capture on the current CUDA device leaves behind when it fails. pool: where its memory came from.
+
+    Why: the allocator goes on as if in the capture, so that what several streams have used is never given back, and
+    the generators refuse to draw; no documentation says how to get out.
+    """
+    import torch
+
+    with suppress(RuntimeError):  # it got so far as to leave the pool, and only its end failed
+        torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
+        torch._C._cuda_releasePool(torch.cuda.current_device(), pool)
+    for generator in torch.cuda.default_generators:
+        generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
+
+
+def can_skip_on_device(optimizer: "torch.optim.Optimizer") -> bool:
+    """Whether `step_unless` works.
+
+    Why: only fused kernels do, and nothing public says which optimizers have them.
+    """
+    return bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+
+
+def step_unless(optimizer: Any, skip: "Tensor") -> None:
+    """A step that the kernel drops where `skip`, a bool scalar on the device, is true.
+
+    Why: only GradScaler may ask for it, by attributes that no documentation has; the public way stops the device's
+    queue to look at the value.
+    """
+    _begin_momenta(optimizer)
+    optimizer.grad_scale, optimizer.found_inf = None, skip.float()
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.grad_scale, optimizer.found_inf
+
+
+def _begin_momenta(optimizer: Any) -> None:
+    """Zeros for SGD's momenta that are not there yet, which without dampening begin as the first gradient either way.
+
+    Why: where its kernel drops the first step, torch keeps what memory held before as momenta; nothing public makes
+    them.
+    """
+    import torch
+
+    if not isinstance(optimizer, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        if group["momentum"] == 0 or group["dampening"] != 0:
+            continue
+        for weight in group["params"]:
+            if weight.grad is not None and optimizer.state[weight].get("momentum_buffer") is None:
+                optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
