@@ -12,7 +12,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.options import groups
 from lic_exp.config.overrides import Overrides, RefusedOverridesError, parse
 from lic_exp.config.schema import RunConfig
-from lic_exp.config.validation import validate
+from lic_exp.config.validation import faults, validate
 
 
 def texts(given: Sequence[str], what: str = "overrides") -> list[str]:
@@ -78,6 +78,14 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     for key, value in values.items():
         _set(plain, key.split("."), value)
     return validate(plain, rules_too=False)
+
+
+def faults_with(config: RunConfig, values: Mapping[str, Any]) -> list[str]:
+    """What would be wrong with the config if these keys had these values."""
+    plain = deepcopy(config.plain())
+    for key, value in values.items():
+        _set(plain, key.split("."), value)
+    return faults(plain)[0]
 
 
 def overridden(config: RunConfig, overrides: Sequence[str]) -> RunConfig:

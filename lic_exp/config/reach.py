@@ -3,12 +3,17 @@
 import json
 import math
 
-from lic_exp.config.schema import RunConfig
+from lic_exp.config.schema import RunConfig, StageConfig
 from lic_exp.config.signing import steps_per_epoch
 from lic_exp.progress import Progress
 from lic_exp.reach import unreached, what_is_done
 
 REGULARIZER = "spectral_reg"
+
+
+def last_step(stage: StageConfig, per_epoch: int) -> int:
+    """A stage's length in steps, from the one of its two forms that is given. per_epoch: steps of one."""
+    return stage.max_steps or (stage.max_epochs or 0) * per_epoch
 
 
 def end_of(config: RunConfig) -> Progress:
@@ -19,7 +24,7 @@ def end_of(config: RunConfig) -> Progress:
     steps = epochs = 0
     for stage in config.stage_configs:
         per_epoch = steps_per_epoch(stage.data)
-        made = stage.max_steps or (stage.max_epochs or 0) * per_epoch
+        made = last_step(stage, per_epoch)
         steps, epochs = steps + made, epochs + math.ceil(made / per_epoch)
     return Progress(steps, epochs, 1.0)
 

@@ -9,6 +9,7 @@ import torch
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.instantiation import instantiate, with_message
+from lic_exp.config.reach import last_step
 from lic_exp.config.schema import DataConfig, RunConfig, StageConfig, TrainerConfig
 from lic_exp.data.loading import FolderImages, TrainLoader, validation_images
 from lic_exp.data.sources import ImageSource
@@ -104,18 +105,17 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def last_step(stage: StageConfig, steps_per_epoch: int) -> int:
-    """A stage's length in steps, from the one of its two forms that is given."""
-    return stage.max_steps or (stage.max_epochs or 0) * steps_per_epoch
+def build_objective(config: RunConfig, device: torch.device, compiled: bool | str | None = None) -> Objective:
+    """Codec, criterion and regularizers on the device. The order is fixed: it decides which draws initialise what.
 
-
-def build_objective(config: RunConfig, device: torch.device) -> Objective:
-    """Codec, criterion and regularizers on the device. The order is fixed: it decides which draws initialise what."""
+    compiled: how, where another run's record says it; None as the config says.
+    """
     codec = build_codec(config)
     objective = Objective(codec, build_criterion(config), build_regularizers(config, codec)).to(device)
     if config.trainer.channels_last:
         objective.codec.to(memory_format=torch.channels_last)
-    with_message("trainer.compile", compile_objective, objective, compiled_as(config, device))
+    how = compiled_as(config, device) if compiled is None else compiled
+    with_message("trainer.compile", compile_objective, objective, how)
     return objective
 
 

@@ -1,15 +1,72 @@
 """What `trainer.compile` becomes on a device: `auto` by what was measured there; what it cannot do is refused."""
 
+import os
+import platform
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
 import torch
 
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.loading import faults_with
+from lic_exp.config.reach import last_step
 from lic_exp.config.schema import RunConfig
+from lic_exp.config.signing import steps_per_epoch
 
-MEASURED: dict[tuple[str, str], bool | str] = {}
-"""{(beginning of the device's name, the model's name in signatures): what was fastest there, by benchmarks/gpu.py}.
+CPU_FACTS = Path("/proc/cpuinfo")
+COMPILERS = ("g++", "clang++")
 
-What nobody has measured is not compiled, and the step as it is now has run on no GPU yet; LOG.md of 2026-11-27 has
-figures of a prototype on an H200. No CPU belongs here: compiling takes longer than what short runs there save.
+PAYS = 3
+"""How many times the seconds of starting a run must save for `auto` to take a way: machines differ, and so do steps."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A way of training that was measured to pay, by the scripts of benchmarks/.
+
+    device: beginning of the device's name. model: its name in signatures. options: those of its options that tell its
+    size, as they were. precision: as `trainer.precision`. way, memory_format: what was fastest. start_s: seconds until
+    its first step was made, beyond those without. saved_ms: of every step over `pixels` pixels.
+    """
+
+    device: str
+    model: str
+    options: Mapping[str, Any]
+    precision: str
+    way: bool | str
+    memory_format: Literal["contiguous", "channels_last"]
+    start_s: float
+    saved_ms: float
+    pixels: int
+
+    def fits(self, config: RunConfig, device: torch.device) -> bool:
+        """Whether this is what the run trains, and where."""
+        model = config.model.component
+        return (
+            model is not None
+            and model.schema.code_name == self.model
+            and config.trainer.precision == self.precision
+            and all(model.options[name] == value for name, value in self.options.items())
+            and device_name(device).startswith(self.device)
+        )
+
+    def pays(self, config: RunConfig) -> bool:
+        """Whether the run is long enough. Steps over fewer pixels save less, and of larger ones no more is known."""
+        saved_ms = 0.0
+        for stage in config.stage_configs:
+            share = stage.data.batch_size * stage.data.crop_size**2 / self.pixels
+            saved_ms += last_step(stage, steps_per_epoch(stage.data)) * min(1.0, share) * self.saved_ms
+        return saved_ms >= 1e3 * PAYS * self.start_s
+
+
+MEASURED: tuple[Measured, ...] = ()
+"""What pays, the best first; what nobody has measured is trained as it is written.
+
+The step as it is now has run on no GPU yet; LOG.md of 2026-11-27 has figures of a prototype on an H200.
 """
 
 
@@ -17,7 +74,8 @@ def compiled_as(config: RunConfig, device: torch.device) -> bool | str:
     """False (off), True (full), "blocks" or "graphs". Raises ConfigError for what this device cannot do."""
     how = config.trainer.compile
     if how == "auto":
-        return _measured(config, device)
+        found = measured(config, device)
+        return found.way if found else False
     if how == "graphs" and device.type != "cuda":
         raise ConfigError(
             [
@@ -28,10 +86,23 @@ def compiled_as(config: RunConfig, device: torch.device) -> bool | str:
     return how
 
 
-def _measured(config: RunConfig, device: torch.device) -> bool | str:
-    model = config.model.component
-    if device.type != "cuda" or model is None:
-        return False
-    name = torch.cuda.get_device_name(device)
-    fits = (how for (kind, code), how in MEASURED.items() if name.startswith(kind) and code == model.schema.code_name)
-    return next(fits, False)
+def measured(config: RunConfig, device: torch.device) -> Measured | None:
+    """What pays for this run on this device; None where nothing is known to, or nothing that its parts allow."""
+    fitting = (one for one in MEASURED if one.fits(config, device) and has_compiler())
+    # Refused is what the run could not be asked for: a regularizer may have to see what a graph hides.
+    allowed = (one for one in fitting if one.pays(config) and not faults_with(config, {"trainer.compile": one.way}))
+    return next(allowed, None)
+
+
+def has_compiler() -> bool:
+    """Whether there is what torch compiles with: a C++ compiler. What a GPU needs beside it, torch brings."""
+    return any(name and shutil.which(name) for name in (os.environ.get("CXX"), *COMPILERS))
+
+
+def device_name(device: torch.device) -> str:
+    """As the system calls it; of a CPU that it does not name, the kind of machine."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    facts = CPU_FACTS.read_text(errors="replace") if CPU_FACTS.exists() else ""
+    named = re.search(r"^model name\s*: *(\S.*)$", facts, re.MULTILINE)
+    return named[1].strip() if named else platform.machine()

@@ -14,6 +14,7 @@ from lic_exp.config.signing import data_source
 from lic_exp.data.loading import FolderImages
 from lic_exp.models.files import CheckpointError
 from lic_exp.runs import build as building
+from lic_exp.runs.numerics import compiled_on_record
 from lic_exp.runs.preflight import Findings, check_disk, check_place, looked_at
 from lic_exp.tracking.base import Tracker
 from lic_exp.tracking.run_folder import RunFolder
@@ -62,7 +63,8 @@ def check_parts(
     weights_too: also those of the run that `init_from` names, which must be there.
     """
     device = device or torch.device("cpu")
-    objective = building.build_objective(with_first_weights(config, run) if weights_too else config, device)
+    begun = with_first_weights(config, run) if weights_too else config
+    objective = building.build_objective(begun, device, compiled_on_record(config, run, device))
     building.evaluation_rates(objective.criterion, objective.codec, config.evaluation.qualities)
     for stage in building.build_stages(config, objective, data_source, device):
         stage.build()

@@ -6,10 +6,7 @@ threads is set again; any other difference is refused, unless it is asked for.
 
 import logging
 import math
-import platform
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -18,7 +15,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.ops.precision import switches
 from lic_exp.random_streams import RANDOM_STREAMS
-from lic_exp.runs.compiling import compiled_as
+from lic_exp.runs.compiling import compiled_as, device_name
 from lic_exp.runs.recovery import goes_on
 from lic_exp.tracking.kinds import Numerics
 from lic_exp.tracking.numerics import changes, different, gone_on, in_force
@@ -26,15 +23,13 @@ from lic_exp.tracking.run_folder import RunFolder, step_checkpoints, step_of
 
 log = logging.getLogger("lic_exp.runs")
 
-CPU_FACTS = Path("/proc/cpuinfo")
-
 
 def numerics(config: RunConfig, device: torch.device, step: int = 0) -> Numerics:
     """The record of a training that begins, or goes on after so many steps, in this process as it is now."""
     found: Numerics = {
         "from_step": step,
         "device": device.type,
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
+        "device_name": device_name(device),
         "threads": torch.get_num_threads(),
         "precision": config.trainer.precision,
         "memory_format": "channels_last" if config.trainer.channels_last else "contiguous",
@@ -64,16 +59,19 @@ def keep_to_record(config: RunConfig, run: RunFolder, device: torch.device) -> N
     if (threads := before.get("threads", own)) != own:
         torch.set_num_threads(threads)
         log.info("%d CPU threads, as on record, where this process would have %d: sums depend on it", threads, own)
-    found = different(before, _going_on(before, numerics(config, device)))
+    found = different(before, _going_on(config, before, numerics(config, device)))
     if found and not config.trainer.resume_elsewhere:
         raise ConfigError([_refusal(run, "it was" if origin is run else "its parent was", found)])
 
 
 def compiled_on_record(config: RunConfig, run: RunFolder, device: torch.device) -> bool | str:
-    """`compiled_as`, but full where steps that were to be recorded could not be before: then they are not now."""
+    """`compiled_as`, but as on record where a training goes on and the config leaves it open.
+
+    Full where steps that were to be recorded could not be before: then they are not now.
+    """
     origin = gone_on_from(config, run)
     before = _in_force(run, origin) if origin else None
-    return _going_on(before, numerics(config, device))["compile"]
+    return _going_on(config, before, numerics(config, device))["compile"]
 
 
 def without_graphs(history: Sequence[Numerics], step: int) -> list[Numerics]:
@@ -81,9 +79,13 @@ def without_graphs(history: Sequence[Numerics], step: int) -> list[Numerics]:
     return gone_on(history, step, {**history[-1], "compile": True})
 
 
-def _going_on(before: Numerics | None, now: Numerics) -> Numerics:
-    failed = before is not None and before.get("compile") is True and now["compile"] == "graphs"
-    return {**now, "compile": True} if failed else now
+def _going_on(config: RunConfig, before: Numerics | None, now: Numerics) -> Numerics:
+    """The record `now`, compiled as `before` where that is open: an extension is longer, and measurements change."""
+    if before is None or "compile" not in before:
+        return now
+    left_open = config.trainer.compile == "auto" and before.get("device_name") == now["device_name"]
+    failed = before["compile"] is True and now["compile"] == "graphs"
+    return {**now, "compile": before["compile"]} if left_open or failed else now
 
 
 def _in_force(run: RunFolder, origin: RunFolder) -> Numerics | None:
@@ -119,19 +121,12 @@ def history_of(
     Says it where this attempt makes them more than one, or those of the steps before are not known.
     """
     before: list[Numerics] = origin.status_if_whole().get("numerics", []) if origin else []
-    history = gone_on(before, step, _going_on(in_force(before, step), numerics(config, device, step)))
+    history = gone_on(before, step, _going_on(config, in_force(before, step), numerics(config, device, step)))
     if history[-1]["from_step"] == step > 0:
         (said,) = changes(history)[-1:]
         log.warning(said)
         console.print(f"warning: {said}", markup=False, highlight=False, soft_wrap=True)
     return history
-
-
-def _cpu_name() -> str:
-    """As the system calls it, or the kind of machine where it does not."""
-    facts = CPU_FACTS.read_text(errors="replace") if CPU_FACTS.exists() else ""
-    named = re.search(r"^model name\s*: *(\S.*)$", facts, re.MULTILINE)
-    return named[1].strip() if named else platform.machine()
 
 
 def _is_distributed() -> bool:

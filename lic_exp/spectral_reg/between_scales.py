@@ -32,7 +32,7 @@ Pairs = dict[int, tuple[Tensor, Tensor]]
         {"gradient_every_steps": Not(None)},
         "{here}gradient_every_steps={gradient_every_steps}: a compiled codec hides the gradient at its latents; set "
         "{here}gradient_every_steps=null, or trainer.compile=false",
-        beside={"trainer.compile": (True, "graphs", "auto")},
+        beside={"trainer.compile": (True, "graphs")},
     ),
     Forbids(
         {"start": None},

@@ -8,6 +8,7 @@ import torch
 from lic_exp.config.compose import compose
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import parse
+from lic_exp.config.reach import last_step
 from lic_exp.config.schema import StageConfig
 from lic_exp.config.signing import data_source
 from lic_exp.config.validation import validate
@@ -139,4 +140,4 @@ def test_a_stages_loader_problem_is_met_before_the_first_stage_trains():
     with pytest.raises(ValueError, match="no image in this stage"):
         build.build_stages(config, objective, lambda data: next(sources), CPU)
     stage, *_ = config.stage_configs
-    assert build.last_step(replace(stage, max_steps=None, max_epochs=3), 10) == 30
+    assert last_step(replace(stage, max_steps=None, max_epochs=3), 10) == 30

@@ -9,7 +9,8 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import load_config
 from lic_exp.random_streams import RANDOM_STREAMS
 from lic_exp.records import checked_value
-from lic_exp.runs.numerics import keep_to_record, numerics
+from lic_exp.runs import numerics as runs_numerics
+from lic_exp.runs.numerics import compiled_on_record, keep_to_record, numerics
 from lic_exp.tracking.kinds import Numerics
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -98,6 +99,23 @@ def test_an_extension_goes_on_as_its_parent_was_trained(stopped):
     parent.update_status(numerics=[parent.status()["numerics"][0] | {"torch": "1.99.0"}])
     with pytest.raises(ConfigError, match=r"run bbbb would go on otherwise than its parent was trained.*torch "):
         keep_to_record(child, folder, CPU)
+
+
+@pytest.mark.parametrize("before", [False, True, "blocks"])
+@pytest.mark.parametrize("now", [False, True])
+def test_auto_goes_on_as_the_training_began(config, stopped, monkeypatch, before, now):
+    """An extension is longer, and another version has measured more: neither makes it another training."""
+    monkeypatch.setattr(runs_numerics, "compiled_as", lambda config, device: now)
+    run, auto = stopped(compile=before), load_config([*SMALL, "trainer.compile=auto"])
+    keep_to_record(auto, run, CPU)
+    assert compiled_on_record(auto, run, CPU) == before
+    child = load_config([*SMALL, "trainer.compile=auto", "parent='cccc'", "trainer.max_steps=8"])
+    stopped("cccc", "done", compile=before)
+    assert compiled_on_record(child, RunFolder(run.root.parent / "bbbb"), CPU) == before
+    anew = load_config([*SMALL, "trainer.compile=auto", "trainer.resume=never"])
+    assert compiled_on_record(anew, run, CPU) == now
+    elsewhere = stopped("dddd", compile=before, device_name="Analytical Engine")
+    assert compiled_on_record(auto, elsewhere, CPU) == now
 
 
 def test_a_run_that_is_at_its_last_step_makes_none_elsewhere(config, stopped):
