@@ -170,6 +170,7 @@ class TrainerConfig(Node):
     resume: Annotated[Literal["auto", "never", "must"], Unsigned()]
     resume_elsewhere: Annotated[bool, Unsigned(), Neutral(False)]
     stale: Annotated[Literal["keep", "again", "refuse"], Neutral("keep"), Unsigned()]
+    profile: Annotated[bool, Unsigned(), Neutral(False)]
     log_every_steps: Annotated[PositiveInt, Unsigned()]
     validate_every_steps: PositiveInt
     checkpoint_every_steps: Annotated[PositiveInt, Unsigned()]

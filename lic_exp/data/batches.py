@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lic_exp.data.crops import Cut
 from lic_exp.data.images import ImageError
+from lic_exp.sections import TRANSFER, Section
 
 T = TypeVar("T")
 
@@ -33,16 +34,19 @@ def on_device(cuts: Iterable[Cut], device: torch.device) -> Generator[Batch, Non
     """The batches, on the device. Raises a cut's error in its turn."""
     if device.type != "cuda":
         for cut in cuts:
-            yield Batch(to_float(_pixels(cut).to(device)), cut.names)
+            with Section(TRANSFER):
+                x = to_float(_pixels(cut).to(device))
+            yield Batch(x, cut.names)
         return
     side = torch.cuda.Stream(device)
     for sent in one_ahead(_send(cut, device, side) for cut in cuts):
         if isinstance(sent, ImageError):
             raise sent
         x, names, made = sent
-        training = torch.cuda.current_stream(device)
-        training.wait_event(made)
-        x.record_stream(training)  # or its memory would be given away as soon as the side stream is done with it
+        with Section(TRANSFER):
+            training = torch.cuda.current_stream(device)
+            training.wait_event(made)
+            x.record_stream(training)  # or its memory would be given away as soon as the side stream is done with it
         yield Batch(x, names)
 
 
@@ -52,6 +56,7 @@ def _pixels(cut: Cut) -> Tensor:
     return cut.pixels
 
 
+@Section(TRANSFER)
 def _send(
     cut: Cut, device: torch.device, side: torch.cuda.Stream
 ) -> tuple[Tensor, list[str], torch.cuda.Event] | ImageError:

@@ -27,8 +27,16 @@ def exact_float32() -> Iterator[None]:
     with ExitStack() as stack:
         for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
             stack.enter_context(torch.autocast(device, enabled=False))
-        stack.enter_context(_highest_matmul_precision())
+        stack.enter_context(_matmul_precision_of("highest", "ieee"))
         stack.enter_context(_exact_convolutions())
+        yield
+
+
+@contextmanager
+def products_as_convolutions(device: torch.device) -> Iterator[None]:
+    """Inside, float32 matrix products of a GPU may use TF32 where its convolutions do, which are a codec's work."""
+    tf32 = device.type == "cuda" and _convolution_precision() == "tf32"
+    with _matmul_precision_of("high", "tf32") if tf32 else nullcontext():
         yield
 
 
@@ -128,7 +136,8 @@ def _exact_convolutions() -> Iterator[None]:
 
 
 @contextmanager
-def _highest_matmul_precision() -> Iterator[None]:
+def _matmul_precision_of(all_kinds: str, each: str) -> Iterator[None]:
+    """Inside, float32 matrix products have this precision: by the name of the common setting, and of those by kind."""
     kinds = _kinds((torch.backends.mkldnn, "matmul"), (torch.backends.cuda, "matmul"))
     before = [kind.fp32_precision for kind in kinds]
     try:
@@ -137,10 +146,10 @@ def _highest_matmul_precision() -> Iterator[None]:
         common = None
     try:
         if common:
-            torch.set_float32_matmul_precision("highest")  # writes the kinds too
+            torch.set_float32_matmul_precision(all_kinds)  # writes the kinds too
         else:
             for kind in kinds:
-                kind.fp32_precision = "ieee"
+                kind.fp32_precision = each
         yield
     finally:
         if common:

@@ -42,6 +42,9 @@ QUIET = frozenset(
         # Which decoded files are kept, never what is in them; whether a file is whole: an error or nothing.
         *(f"data.{file}" for file in ("digest_store", "unchanged", "store_room")),
         *("models.file_digest", "runs.preflight.check_disk", "runs.preflight.check_place", "training.display"),
+        # What measures a training that goes on as it would without.
+        *("sections", "runs.profiling", "runs.profile_report"),
+        *(f"training.{part}" for part in ("profiling", "step_times", "launches", "arithmetic")),
         *(f"evaluation.{part}" for part in ("report.watch", "pictures", "curve_picture")),
         *(f"spectral_reg.{part}" for part in ("pictures",)),
     )

@@ -27,11 +27,12 @@ def complexity_of(config: RunConfig, size: tuple[int, int] | None = None) -> Com
         raise ConfigError([str(error)]) from error
 
 
-def record_complexity(codec: Codec, run: RunFolder) -> None:
+def record_complexity(codec: Codec, run: RunFolder) -> Complexity | None:
     """Write the run's complexity.json. A codec that cannot be counted trains all the same: run.log says why."""
     try:
-        found = complexity(codec).to_dict()
+        found = complexity(codec)
     except Exception as error:
         log.warning("no complexity.json, since counting failed: %s: %s", type(error).__name__, error, exc_info=True)
-        return
-    write_json(run.complexity, found)
+        return None
+    write_json(run.complexity, found.to_dict())
+    return found

@@ -16,6 +16,7 @@ from lic_exp.models.files import CheckpointError
 from lic_exp.runs import build as building
 from lic_exp.runs.numerics import compiled_on_record
 from lic_exp.runs.preflight import Findings, check_disk, check_place, looked_at
+from lic_exp.runs.profiling import check_profile
 from lic_exp.tracking.base import Tracker
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints
@@ -49,6 +50,7 @@ def judged(config: RunConfig, run: RunFolder, device: torch.device) -> Judged:
     _check_parent(config, run)
     findings = Findings()
     stages = building.build_stages(config, objective, lambda data: looked_at(config, data, run, findings), device)
+    check_profile(config, sum(stage.steps for stage in stages))
     images = building.build_validation_images(config.data, looked_at(config, config.data, run, findings))
     for text in never_reached(config):
         log.warning(text)

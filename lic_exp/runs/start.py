@@ -76,6 +76,9 @@ def _trained(
 
 
 def _evaluate_missing(config: RunConfig, run: Run, console: Console, wanted: str | None) -> None:
+    if config.trainer.profile:
+        text = f"run {run.signature} is trained already, and only steps that are made can be measured"
+        say(console, f"trainer.profile=true: {text}; another length (trainer.max_steps) or seed makes another run")
     if wanted is None or run.is_evaluated(wanted):
         console.print(f"run {run.signature} is done already; nothing was started.", highlight=False, soft_wrap=True)
         return

@@ -17,6 +17,7 @@ from lic_exp.runs.complexity import record_complexity
 from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.judging import Judged
 from lic_exp.runs.numerics import compiled_on_record, history_of, without_graphs
+from lic_exp.runs.profiling import profiled
 from lic_exp.tracking import names
 from lic_exp.tracking.base import MetricsWriter, Tracker
 from lic_exp.tracking.kinds import Numerics
@@ -25,6 +26,7 @@ from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.display import Display
 from lic_exp.training.objective import Objective
 from lic_exp.training.options import TrainerOptions
+from lic_exp.training.profiling import Profiler
 from lic_exp.training.stepper import StepOptions
 from lic_exp.training.trainer import Trainer
 from lic_exp.training.validation import Validation
@@ -51,6 +53,7 @@ class RunReporter:
         self.display = display
         self.heart = heart
         self.history: list[Numerics] = []
+        self.profiler: Profiler | None = None
 
     def log(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
         self.writer.write(metrics, step=step, epoch=epoch)
@@ -61,6 +64,8 @@ class RunReporter:
     def advance(self, step: int) -> None:
         self.heart.pulse["step"] = step
         self.display.advance(step)
+        if self.profiler:
+            self.profiler.advance(step)
 
     def uncaptured(self, step: int) -> None:
         self.history = without_graphs(self.history, step)
@@ -88,7 +93,7 @@ def train(
     objective, stages, images = judged.objective, judged.stages, judged.images
     judged.findings.keep(run)
     record_rates(run, objective)
-    record_complexity(objective.codec, run)
+    cost = record_complexity(objective.codec, run)
     max_steps = sum(stage.steps for stage in stages)
     heart.hold.update_status(device=_device_name(device), max_steps=max_steps)
     for regularizer in objective.spectral_regularizers():
@@ -121,7 +126,8 @@ def train(
                 interval_speeds_from=speeds_from(run, trainer.step, goes_on=origin is run),
             )
         try:
-            trainer.fit()
+            with profiled(config, trainer, cost, run, console) as reporter.profiler:
+                trainer.fit()
         finally:
             heart.hold.update_status(step=trainer.step, best=trainer.best, skipped=sorted(trainer.skipped))
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lic_exp.models.base import CodecOutput
 from lic_exp.private_torch import copy_all, watched, weights_by_module
+from lic_exp.sections import FORWARD, Section
 
 
 class Casts:
@@ -115,6 +116,7 @@ class _Cast(torch.autograd.Function):
         return (None, *(wide.get(place) for place in range(len(gradients))))
 
 
+@Section(FORWARD)
 def _cast(weights: dict[int, nn.Parameter], dtype: torch.dtype) -> dict[int, Tensor]:
     """By the same keys. Those that are not trained have no part in the backward pass."""
     trained = {key: weight for key, weight in weights.items() if weight.requires_grad}

@@ -8,6 +8,7 @@ from typing import Any
 from lic_exp.fault_points import reached
 from lic_exp.models.file_digest import is_as_written
 from lic_exp.models.files import CheckpointError, load_safely, save_whole
+from lic_exp.sections import CHECKPOINT, Section
 from lic_exp.tracking.run_folder import step_checkpoints
 
 log = logging.getLogger("lic_exp.training")
@@ -45,6 +46,7 @@ class Checkpoints:
         for old in self.steps()[: -self.keep]:
             old.unlink()
 
+    @Section(CHECKPOINT)
     def save_best(self, state: dict[str, Any]) -> None:
         self._write(self.best, state)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.models.base import Codec
+from lic_exp.sections import OPTIMIZER, Section
 
 
 class EMA(nn.Module):
@@ -28,6 +29,7 @@ class EMA(nn.Module):
     def codec(self) -> Codec:
         return self.module
 
+    @Section(OPTIMIZER)
     @torch.no_grad()
     def update(self, codec: Codec, updated: Tensor) -> None:
         """Take in the codec's weights, unless `updated`, a bool scalar on their device, is false: they did not change.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lic_exp.models.base import Codec, CodecOutput
 from lic_exp.progress import Progress
+from lic_exp.sections import FORWARD, REGULARIZER, Section
 from lic_exp.spectral_reg.base import SpectralRegularizer
 from lic_exp.training.criterion import RateDistortion
 from lic_exp.training.variable_rate import VariableRate, variable
@@ -45,6 +46,7 @@ class Objective(nn.Module):
             return ()
         return self.criterion.drawn(shares, variable(self.codec).max_quality)
 
+    @Section(REGULARIZER)
     def transformed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the codec is given for the batch x, and what its result is compared with."""
         target = x
@@ -62,7 +64,12 @@ class Objective(nn.Module):
             drawn = tuple(values.to(x.device) for values in self.draw(torch.rand(len(x), dtype=torch.float64)))
         if target is None:
             x, target = self.transformed(x)
-        output, terms = self.judged(x, target, *drawn)
+        with Section(FORWARD):
+            output, terms = self.judged(x, target, *drawn)
+        return self._with_penalties(output, terms)
+
+    @Section(REGULARIZER)
+    def _with_penalties(self, output: CodecOutput, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, regularizer in zip(self.regularizers, self.spectral_regularizers(), strict=True):
             penalty = regularizer.penalty(output)
             if penalty is not None:

@@ -10,6 +10,10 @@ log = logging.getLogger("lic_exp.training")
 Policy = Literal["fail", "skip", "rollback"]
 
 
+class RolledBack(Exception):  # noqa: N818 (control flow)
+    """The state is an earlier checkpoint's."""
+
+
 class SkippedSteps:
     """The steps whose updates were left out, `budget` of them at most; none where the policy is "fail"."""
 

@@ -14,6 +14,7 @@ from lic_exp.divergence import DivergedError
 from lic_exp.optimizers.groups import NET, REGULARIZER, Optimizers, clip_gradients
 from lic_exp.private_torch import is_compiled
 from lic_exp.progress import Progress
+from lic_exp.sections import BACKWARD, DRAWS, OPTIMIZER, REPLAY, TRANSFER, Section
 from lic_exp.training.capture import CaptureError, Captures, Parts, Scalars, cuda_graph
 from lic_exp.training.casting import Casts
 from lic_exp.training.draws import Draws
@@ -121,13 +122,15 @@ class Stepper:
         key = self.objective.capture_key() if self.captures else None
         if self.captures and key is not None:
             try:
-                return self.captures.step(key, parts, self._body)
+                with Section(REPLAY):
+                    return self.captures.step(key, parts, self._body)
             except CaptureError as error:
                 log.warning("trainer.compile=graphs: steps cannot be recorded (%s); training goes on without", error)
                 self.captures = None
                 self.uncaptured(step)
         return self._body(parts)
 
+    @Section(OPTIMIZER)
     def _body(self, parts: Parts) -> Scalars:
         """A step: its terms, norms by group, whether it was "finite" and "updated". A gated one looks at no value."""
         self.optimizers.zero_grad()
@@ -184,9 +187,10 @@ class Stepper:
 
     def _parts(self, images: Tensor, step: int) -> Parts:
         """The parts of a batch. They are made before the step, since a recorded one can neither transform nor draw."""
-        x = images.to(self.device, non_blocking=True)
-        if self.options.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
+        with Section(TRANSFER):
+            x = images.to(self.device, non_blocking=True)
+            if self.options.channels_last:
+                x = x.contiguous(memory_format=torch.channels_last)
         size = math.ceil(len(x) / self.options.accumulate)  # as `Tensor.chunk` has it
         parts = [slice(first, min(first + size, len(x))) for first in range(0, len(x), size)]
         drawn = self._drawn(x, parts[0], step)
@@ -201,7 +205,8 @@ class Stepper:
             weight, first = len(x) / images, rows.stop
             with self._autocast(), self.draws.given(rows), self.casts.in_force():
                 terms = self.objective(x, *drawn, target=target)
-            self.scaler.scale(weight * terms["loss"]).backward()
+            with Section(BACKWARD):
+                self.scaler.scale(weight * terms["loss"]).backward()
             for name, term in terms.items():
                 totals[name] = totals[name] + weight * term.detach() if name in totals else weight * term.detach()
         if self.optimizers.aux is not None:
@@ -210,6 +215,7 @@ class Stepper:
             totals["aux_loss"] = aux_loss.detach()
         return totals
 
+    @Section(DRAWS)
     def _drawn(self, x: Tensor, first: slice, step: int) -> tuple[Tensor, ...]:
         """Draw for the images x of a step; what the objective takes beside them. first: the rows of the first part."""
         if self.captures and self.draws.images not in (0, len(x)):

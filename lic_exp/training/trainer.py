@@ -12,6 +12,7 @@ from lic_exp.data.batches import Batch
 from lic_exp.divergence import DivergedError
 from lic_exp.models.base import Codec
 from lic_exp.progress import Progress
+from lic_exp.sections import CHECKPOINT, DATA, LOG, VALIDATION, Section
 from lic_exp.tracking import names
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.clock import Clock
@@ -21,7 +22,7 @@ from lic_exp.training.objective import Objective
 from lic_exp.training.options import TrainerOptions
 from lic_exp.training.reporter import Reporter
 from lic_exp.training.rng import rng_state, set_rng_state
-from lic_exp.training.skipping import SkippedSteps
+from lic_exp.training.skipping import RolledBack, SkippedSteps
 from lic_exp.training.stages import Course, Setup, Stage
 from lic_exp.training.stepper import Done, NonFiniteError, StepOptions, Stepper
 
@@ -56,13 +57,11 @@ class Trainer:
         self.objective, self.device, self.seed = objective, device, seed
         self.validate, self.monitor = validate, monitor
         self.checkpoints, self.reporter = checkpoints, reporter
-        self.step_options, self.options = step_options, options
-        self.should_stop = should_stop
-        self.step, self.best = 0, float("inf")
+        self.step_options, self.options, self.should_stop = step_options, options, should_stop
+        self.step, self.dropped_before, self.best = 0, 0, float("inf")
         self.skips = SkippedSteps(options.on_nonfinite, options.nonfinite_budget)
         self.ema = EMA(objective.codec, options.ema_decay) if options.ema_decay is not None else None
         self.weights = FiniteWeights({"objective": objective, "average": self.ema})
-        self.dropped_before = 0
         self.course = Course(stages)
         self.max_steps = self.course.max_steps
         self.stepper = self._new_stepper(self.setup)
@@ -124,7 +123,7 @@ class Trainer:
                 self.course.advance()
                 self.stepper = self._new_stepper(self.setup)
             # Ends before the stage does only after a rollback, which starts the batches anew.
-            with contextlib.suppress(_RolledBack), self._marking_divergence():
+            with contextlib.suppress(RolledBack), self._marking_divergence():
                 self._run_stage()
         self.checkpoints.check_best()
 
@@ -162,6 +161,7 @@ class Trainer:
                 self.reporter.advance(self.step)
             self._check_pending()
 
+    @Section(DATA)
     def _next(self, batches: Iterator[Batch]) -> Batch:
         """The next batch. A cluster's SIGTERM ends the loader's workers too, which is then no failure of theirs."""
         try:
@@ -184,6 +184,7 @@ class Trainer:
             self.ema.update(self.objective.codec, done.updated)
         return done
 
+    @Section(LOG)
     def _check_pending(self) -> None:
         for error in self.stepper.take_pending():
             self._skip(error)
@@ -197,7 +198,7 @@ class Trainer:
             skipped = self.skipped
             self.resume()
             self.skips.steps |= skipped
-            raise _RolledBack
+            raise RolledBack
 
     def _stop_if_asked(self) -> None:
         if reason := self.should_stop():
@@ -205,6 +206,7 @@ class Trainer:
             self.save()
             raise Preempted(f"{reason}: stopped after step {self.step} of {self.max_steps}; its checkpoint is written")
 
+    @Section(LOG)
     def _log(self, done: Done | None, epoch: int, images_per_s: float) -> None:
         metrics: dict[str, float] = {}
         if done is not None:
@@ -217,6 +219,7 @@ class Trainer:
         metrics[names.TRAIN_SKIPPED_STEPS] = float(len(self.skipped) + self.dropped)
         self.reporter.log(metrics | self.objective.scalars(), step=self.step, epoch=epoch)
 
+    @Section(VALIDATION)
     def _validate(self, epoch: int) -> None:
         metrics = self.validate(self._judged())
         self.reporter.log(metrics, step=self.step, epoch=epoch)
@@ -237,6 +240,7 @@ class Trainer:
     def _judged(self) -> Codec:
         return self.ema.codec if self.ema is not None and self.options.eval_weights == "ema" else self.objective.codec
 
+    @Section(CHECKPOINT)
     def save(self) -> None:
         """Write a checkpoint of this step boundary. Raises DivergedError, and writes none, where weights are spoilt."""
         self.weights.check(self.step)
@@ -294,7 +298,3 @@ class Trainer:
         self.stepper = self._new_stepper(self.setup)
         self.stepper.scaler.load_state_dict(state["scaler"])
         set_rng_state(state["rng"])
-
-
-class _RolledBack(Exception):  # noqa: N818 (control flow)
-    """The state is an earlier checkpoint's."""

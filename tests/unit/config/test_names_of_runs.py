@@ -70,6 +70,7 @@ ONE_NAME = [
     (["trainer.log_every_steps=1"], ["trainer.checkpoint_every_steps=1"]),
     (["trainer.try_step=false"], ["trainer.resume=never"]),
     (["trainer.resume_elsewhere=false"], ["trainer.resume_elsewhere=true"]),
+    (["trainer.profile=false"], ["trainer.profile=true"]),
     (["evaluation.enabled=false"], ["evaluation.enabled=true"]),
     (["evaluation.limit=1"], ["evaluation.limit=null"]),
     (["evaluation.pictures=0"], ["evaluation.pictures=9"]),

@@ -68,6 +68,7 @@ def test_a_signature_is_a_short_name_for_a_folder(base):
         "trainer.try_step=false",
         "trainer.resume=must",
         "trainer.resume_elsewhere=true",
+        "trainer.profile=true",
         "tracker=none",
         "tracker.mlflow.uri=sqlite:///other.db",
         "tracker=[mlflow]",
