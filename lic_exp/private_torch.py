@@ -95,19 +95,32 @@ def weights_by_module(module: "torch.nn.Module") -> "list[dict[str, torch.nn.Par
 
 
 def copy_all(places: "Sequence[Tensor]", values: "Sequence[Tensor]") -> None:
-    """Write values into places: by one kernel for all that lie in memory as their places do.
+    """Write values into places: by one kernel for all of the same numbers that lie in memory as their places do.
 
     Why: the public way is a kernel each.
     """
     import torch
 
-    pairs = list(zip(places, values, strict=True))
-    alike = [pair for pair in pairs if pair[0].stride() == pair[1].stride()]
-    if alike:
-        torch._foreach_copy_([place for place, _ in alike], [value for _, value in alike])
-    for place, value in pairs:
-        if place.stride() != value.stride():
+    alike: dict[Any, list[tuple[Tensor, Tensor]]] = {}
+    for place, value in zip(places, values, strict=True):
+        sides = zip(place.shape, place.stride(), value.stride(), strict=True)
+        if place.shape == value.shape and all(own == other for side, own, other in sides if side != 1):
+            # A stride along a side of 1 says nothing, but the kernel is not chosen where two differ.
+            same = value if place.stride() == value.stride() else value.as_strided(place.shape, place.stride())
+            alike.setdefault((place.dtype, value.dtype), []).append((place, same))
+        else:
             place.copy_(value)
+    for pairs in alike.values():
+        torch._foreach_copy_([place for place, _ in pairs], [value for _, value in pairs])
+
+
+def pass_for_parameters(tensors: "Sequence[Tensor]") -> None:
+    """Make `isinstance(tensor, torch.nn.Parameter)` true, and with it `Module.get_parameter`.
+
+    Why: a parameter proper is a leaf, which what it was made of gets no gradient through.
+    """
+    for tensor in tensors:
+        tensor._is_param = True  # type: ignore[attr-defined]
 
 
 def known_settings(wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The codec contract: what the objective, the regularizers and the evaluator may rely on."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -167,6 +168,14 @@ class Codec(nn.Module):
     def aux_loss(self) -> Tensor:
         """Loss of the quantile parameters (names ending in `quantiles`), a scalar; 0 where there are none."""
         return next(self.parameters()).new_zeros(())
+
+    def prepared(self) -> AbstractContextManager[None]:
+        """Entered around a forward pass in training, outside of what is compiled and under its autocast.
+
+        For what can be made of the weights alone: for many modules at once, where each would launch its own kernels.
+        Nothing of it may be left behind.
+        """
+        return nullcontext()
 
     def check_weights(self, weights: Mapping[str, Any]) -> None:
         """Raise ValueError for weights {key: tensor} that would fit but mean something else here."""

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from lic_exp.ops.precision import autocast_dtype
+
 AUTOCAST = {torch.float32, torch.bfloat16, torch.float16}
 """What torch's autocast converts by itself."""
 
@@ -25,15 +27,15 @@ def check_image(codec: Dtyped, x: Tensor) -> None:
     """Raise ValueError where x has other numbers than the codec's weights, or both have such as it does not take.
 
     Looks at one of the weights, which costs nothing beside a forward pass; `check_weight_dtypes` at all. Under autocast
-    it may be one that was cast beforehand (`lic_exp.training.casting`), a tensor that no optimizer knows.
+    it may be one that was cast beforehand (`lic_exp.training.casting`).
     """
     weight = next(codec.parameters(), None)
     if not codec.facts.dtypes or weight is None:
         return
-    converts = torch.is_autocast_enabled(x.device.type)
-    if not converts or isinstance(weight, nn.Parameter):
+    converted = autocast_dtype(x.device)
+    if converted != weight.dtype:
         _check_allowed(codec, [weight.dtype])
-    if x.dtype == weight.dtype or (converts and {x.dtype, weight.dtype} <= AUTOCAST):
+    if x.dtype == weight.dtype or (converted is not None and {x.dtype, weight.dtype} <= AUTOCAST):
         return
     given, own = _name(x.dtype), _name(weight.dtype)
     if not x.is_floating_point():

@@ -16,6 +16,13 @@ ATTENTION = [
 """All that torch chooses from unless told otherwise."""
 
 
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """What autocast converts to on this device; None where it does not."""
+    kind = device.type
+    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if on else None
+
+
 def widened(x: Tensor) -> Tensor:
     """The same in float32, where autocast made less of it; float64 stays."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lic_exp.optimizers.groups import Optimizers
-from lic_exp.private_torch import abandon_capture
+from lic_exp.private_torch import abandon_capture, copy_all
 from lic_exp.training.objective import Objective
 from lic_exp.training.rng import rng_state, set_rng_state
 
@@ -116,7 +116,9 @@ class Captures:
             torch.autograd.graph.increment_version(weight)  # a replay does not say that it has written
         for regularizer, seen in zip(self.objective.all_regularizers(), one.seen, strict=True):
             regularizer.seen = seen
-        return {name: value.clone() for name, value in one.outputs.items()}
+        found = {name: torch.empty_like(value) for name, value in one.outputs.items()}
+        copy_all(list(found.values()), list(one.outputs.values()))
+        return found
 
     def forget(self) -> None:
         """Record anew: tensors that nobody copies stand elsewhere now."""
@@ -150,6 +152,7 @@ class Rates:
     def __init__(self, optimizers: Optimizers) -> None:
         self.optimizers = optimizers
         self.tensors = [torch.zeros((), device=group["params"][0].device) for group in self.groups]
+        self.told = [0.0 for _ in self.tensors]
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -158,8 +161,11 @@ class Rates:
 
     def follow(self) -> None:
         """Take over the numbers that the schedule has set."""
-        for group, tensor in zip(self.groups, self.tensors, strict=True):
-            tensor.fill_(group["lr"])
+        rates = [float(group["lr"]) for group in self.groups]
+        for rate, told, tensor in zip(rates, self.told, self.tensors, strict=True):
+            if rate != told:
+                tensor.fill_(rate)
+        self.told = rates
 
     @contextmanager
     def in_force(self) -> Iterator[None]:

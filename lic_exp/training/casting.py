@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.models.base import CodecOutput
-from lic_exp.private_torch import copy_all, watched, weights_by_module
+from lic_exp.private_torch import copy_all, pass_for_parameters, watched, weights_by_module
 from lic_exp.sections import FORWARD, Section
 
 
@@ -123,6 +123,7 @@ def _cast(weights: dict[int, nn.Parameter], dtype: torch.dtype) -> dict[int, Ten
     frozen = {key: weight for key, weight in weights.items() if not weight.requires_grad}
     fixed = _copies(list(frozen.values()), like=list(frozen.values()), dtype=dtype)
     moving = _Cast.apply(dtype, *trained.values())
+    pass_for_parameters([*fixed, *moving])
     return dict(zip(frozen, fixed, strict=True)) | dict(zip(trained, moving, strict=True))
 
 

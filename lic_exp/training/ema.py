@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.models.base import Codec
+from lic_exp.private_torch import copy_all
 from lic_exp.sections import OPTIMIZER, Section
 
 
@@ -37,8 +38,9 @@ class EMA(nn.Module):
         Whether it is, the host need not know.
         """
         share = (1 - self.decay * (self.n_averaged > 0).double()) * updated
-        for average, weight in zip(self.module.parameters(), codec.parameters(), strict=True):
-            average.lerp_(weight, share.to(average.dtype))
-        for former, buffer in zip(self.module.buffers(), codec.buffers(), strict=True):
-            former.copy_(buffer)
+        averages = list(self.module.parameters())
+        shares = {dtype: share.to(dtype) for dtype in {average.dtype for average in averages}}
+        for average, weight in zip(averages, codec.parameters(), strict=True):
+            average.lerp_(weight, shares[average.dtype])
+        copy_all(list(self.module.buffers()), list(codec.buffers()))
         self.n_averaged += updated

@@ -15,6 +15,7 @@ from lic_exp.optimizers.groups import NET, REGULARIZER, Optimizers, clip_gradien
 from lic_exp.private_torch import is_compiled
 from lic_exp.progress import Progress
 from lic_exp.sections import BACKWARD, DRAWS, OPTIMIZER, REPLAY, TRANSFER, Section
+from lic_exp.training.buffers import FormerBuffers
 from lic_exp.training.capture import CaptureError, Captures, Parts, Scalars, cuda_graph
 from lic_exp.training.casting import Casts
 from lic_exp.training.draws import Draws
@@ -134,20 +135,20 @@ class Stepper:
     def _body(self, parts: Parts) -> Scalars:
         """A step: its terms, norms by group, whether it was "finite" and "updated". A gated one looks at no value."""
         self.optimizers.zero_grad()
-        former = self._buffers()
+        former = FormerBuffers(self.objective)
         terms = self._backward(parts)
         norms = self._clip()
-        finite = _all_finite(self._checked(terms, norms))
-        updated = finite & _all_finite(norms)
+        finite = updated = _all_finite({"loss": terms["loss"], **norms})
         if self.scaler.is_enabled():
+            finite = _all_finite(self._checked(terms, norms))
             finite = finite & self._count_dropped(finite & ~updated)
         if self.gated:
-            self._restore(former, unless=finite)
+            former.restore(unless=finite)
             self.optimizers.step(skip=~updated)
         elif updated:
             self.optimizers.step()
         elif not finite:
-            self._restore(former)
+            former.restore()
         self.scaler.update()
         return {
             **terms,
@@ -170,20 +171,12 @@ class Stepper:
 
     def try_out(self, batch: Batch) -> Tensor:
         """Forward and backward of a batch, leaving nothing behind; its loss."""
-        former = self._buffers()
+        former = FormerBuffers(self.objective)
         self.objective.set_progress(Progress(0, 0, 0.0))
         loss = self._backward(self._parts(batch.x, 0))["loss"]
-        self._restore(former)
+        former.restore()
         self.optimizers.zero_grad()
         return loss
-
-    def _buffers(self) -> list[Tensor]:
-        """Copies of the running averages and the like, which a forward pass may change."""
-        return [buffer.clone() for buffer in self.objective.buffers()]
-
-    def _restore(self, former: list[Tensor], unless: Tensor | None = None) -> None:
-        for buffer, value in zip(self.objective.buffers(), former, strict=True):
-            buffer.copy_(value if unless is None else torch.where(unless, buffer, value))
 
     def _parts(self, images: Tensor, step: int) -> Parts:
         """The parts of a batch. They are made before the step, since a recorded one can neither transform nor draw."""
@@ -203,12 +196,13 @@ class Stepper:
         for x, target, *drawn in parts:
             rows = slice(first, first + len(x))
             weight, first = len(x) / images, rows.stop
-            with self._autocast(), self.draws.given(rows), self.casts.in_force():
+            with self._autocast(), self.draws.given(rows), self.casts.in_force(), self.objective.codec.prepared():
                 terms = self.objective(x, *drawn, target=target)
             with Section(BACKWARD):
-                self.scaler.scale(weight * terms["loss"]).backward()
+                self.scaler.scale(_weighted(terms["loss"], weight)).backward()
             for name, term in terms.items():
-                totals[name] = totals[name] + weight * term.detach() if name in totals else weight * term.detach()
+                own = _weighted(term.detach(), weight)
+                totals[name] = totals[name] + own if name in totals else own
         if self.optimizers.aux is not None:
             aux_loss = self.objective.aux_loss()
             aux_loss.backward()
@@ -246,7 +240,12 @@ NORM = "norm of "
 
 
 def _all_finite(values: dict[str, Tensor]) -> Tensor:
-    return torch.stack([torch.isfinite(value) for value in values.values()]).all()
+    return torch.isfinite(torch.stack(list(values.values()))).all()
+
+
+def _weighted(value: Tensor, weight: float) -> Tensor:
+    """The product. Where a batch is one part, nothing is launched for it."""
+    return value if weight == 1 else weight * value
 
 
 def _where(batch: Batch, progress: Progress) -> str:

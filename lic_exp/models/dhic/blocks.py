@@ -1,13 +1,17 @@
 """The residual block that everything in DHIC is made of, and its parts."""
 
-from typing import Self
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from lic_exp.models.convolution import depthwise
 from lic_exp.models.dhic.convolution import Conv1x1
+from lic_exp.ops.precision import autocast_dtype
 
 
 def wsilu(x: Tensor) -> Tensor:
@@ -33,10 +37,14 @@ class FFN(nn.Module):
 
 
 class RepDW(nn.Module):
-    """y = DW3x3(x) + DW1x1(x) + x, depthwise: three branches that are one convolution in training and after `fuse`."""
+    """y = DW3x3(x) + DW1x1(x) + x, depthwise: three branches that are one convolution in training and after `fuse`.
+
+    summed: its kernel and bias in training, where they are made for many at once (`summed_together`).
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.summed: tuple[Tensor, Tensor] | None = None
         self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.conv1: nn.Conv2d | None = nn.Conv2d(width, width, 1, groups=width)
 
@@ -45,7 +53,7 @@ class RepDW(nn.Module):
             y: Tensor = self.conv(x)
             return y if self.conv1 is None else y + self.conv1(x) + x
         # One pass over the features instead of four; the sum of kernels is small.
-        return depthwise(x, *self._sum(self.conv1))
+        return depthwise(x, *(self.summed or self._sum(self.conv1)))
 
     @torch.no_grad()
     def fuse(self) -> None:
@@ -60,6 +68,63 @@ class RepDW(nn.Module):
         """Kernel (C, 1, 3, 3) and bias (C,) of all three branches."""
         kernel = self.conv.weight + F.pad(conv1.weight + 1, (1, 1, 1, 1))
         return kernel, self.conv.get_parameter("bias") + conv1.get_parameter("bias")
+
+
+def mixers(codec: nn.Module) -> list[RepDW]:
+    return [module for module in codec.modules() if isinstance(module, RepDW)]
+
+
+@contextmanager
+def summed_together(codec: nn.Module) -> Iterator[None]:
+    """Inside, each `RepDW` finds its sums made for a forward pass in training: by a few operations for all.
+
+    They have the numbers of autocast, where it would convert them.
+    """
+    apart = [(mixer, mixer.conv, mixer.conv1) for mixer in mixers(codec) if mixer.conv1 is not None]
+    if not apart:
+        yield
+        return
+    branches = [branch for _, *both in apart for branch in both]
+    weights = [*(branch.weight for branch in branches), *(branch.get_parameter("bias") for branch in branches)]
+    made = _Sums.apply(*weights)
+    try:
+        for (mixer, *_), kernel, bias in zip(apart, made[: len(apart)], made[len(apart) :], strict=True):
+            mixer.summed = kernel, bias
+        yield
+    finally:
+        for mixer, *_ in apart:
+            mixer.summed = None
+
+
+class _Sums(torch.autograd.Function):
+    """Of n mixers 2 n weights, (C, 1, 3, 3) and (C, 1, 1, 1) in turn, and 2 n biases; to n kernels, then n biases."""
+
+    @staticmethod
+    def forward(context: Any, *weights: Tensor) -> tuple[Tensor, ...]:
+        count = len(weights) // 4
+        sizes = [len(bias) for bias in weights[2 * count :: 2]]
+        kernel = torch.cat(weights[: 2 * count : 2])
+        kernel[:, :, 1:2, 1:2] += torch.cat(weights[1 : 2 * count : 2]) + 1
+        bias = torch.cat(weights[2 * count :: 2]) + torch.cat(weights[2 * count + 1 :: 2])
+        converted = autocast_dtype(kernel.device)
+        if kernel.dtype == torch.float32 and converted is not None:
+            kernel, bias = kernel.to(converted), bias.to(converted)
+        context.sizes, context.dtype = sizes, weights[0].dtype
+        return (*kernel.split(sizes), *bias.split(sizes))
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        count = len(context.sizes)
+        kernel = torch.cat([gradient.contiguous() for gradient in gradients[:count]]).to(context.dtype)
+        bias = torch.cat(gradients[count:]).to(context.dtype)
+        centre = kernel[:, :, 1:2, 1:2].clone(memory_format=torch.contiguous_format)
+        return (*_in_turn(kernel, centre, context.sizes), *_in_turn(bias, bias.clone(), context.sizes))
+
+
+def _in_turn(one: Tensor, other: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    """The parts of both, of these sizes."""
+    return [part for parts in zip(one.split(sizes), other.split(sizes), strict=True) for part in parts]
 
 
 class BaseBlock(nn.Module):

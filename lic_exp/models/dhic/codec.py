@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lic_exp.capabilities import CodecFacts, signed_as
 from lic_exp.conditions import Below, MultipleOf, Not
 from lic_exp.models.base import CodecOutput, CodingPart, Compressed, VariableRateCodec
-from lic_exp.models.dhic.blocks import FFN, BaseBlock, RepDW
+from lic_exp.models.dhic.blocks import FFN, BaseBlock, mixers, summed_together
 from lic_exp.models.dhic.conditioning import LOOK_UP, PARTS, Gains, as_quality, gains_at, starting_values
 from lic_exp.models.dhic.config import DHICConfig
 from lic_exp.models.dhic.convolution import memory_format
@@ -81,6 +81,7 @@ class DHIC(VariableRateCodec):
 
     facts = CodecFacts(downsampling_factor=64, latents=4, variable_rate=True, dtypes=("float32", "float64"))
     repeated = (BaseBlock, FFN)
+    prepared = summed_together
     coding_parts = (
         CodingPart("encoder", ("encoder",), encode=True, decode=False),
         CodingPart("posterior", ("em_blocks.*.posterior", "em_blocks.*.enc_resblock"), encode=True, decode=False),
@@ -222,9 +223,8 @@ class DHIC(VariableRateCodec):
         The state dict has other keys afterwards; neither train nor save a fused codec. Encode and decode with codecs
         that are both fused or both not: rounding differs.
         """
-        for module in self.modules():
-            if isinstance(module, RepDW):
-                module.fuse()
+        for mixer in mixers(self):
+            mixer.fuse()
         return self
 
     def check_weights(self, weights: Mapping[str, Any]) -> None:

@@ -138,6 +138,8 @@ class Uses(SmallCodec):
             y = self.mix(y) * weight.square().sum()
         elif self.use == "given away":
             y, bias = self.mix(y), self.mix.bias.view(1, -1, 1, 1)
+        elif self.use == "by name":
+            y = nn.functional.conv2d(y, self.get_parameter("mix.weight"), self.mix.get_parameter("bias"))
         elif self.use == "detached":
             y = nn.functional.conv2d(y, weight.detach(), self.mix.bias)
         elif self.use == "never":
@@ -154,6 +156,7 @@ CAST = {
     "shared": {"mix.weight", "mix.bias"},
     "frozen": {"mix.weight", "mix.bias"},
     "matrix": {"mix.weight", "mix.bias"},
+    "by name": {"mix.weight", "mix.bias"},
     "two views": {"mix.weight"},
     "detached": {"mix.weight", "mix.bias"},
     "masked": {"mix.bias"},
