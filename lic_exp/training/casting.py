@@ -4,6 +4,7 @@ Autocast itself casts each weight where it is used: a kernel per weight, forward
 to be told as to compute with it. Which weights may be given in its numbers, a first forward pass tells.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from lic_exp.models.base import CodecOutput
 from lic_exp.private_torch import copy_all, pass_for_parameters, watched, weights_by_module
 from lic_exp.sections import FORWARD, Section
+
+log = logging.getLogger("lic_exp.training")
 
 
 class Casts:
@@ -33,7 +36,10 @@ class Casts:
         self.places: list[tuple[dict[str, nn.Parameter | None], str]] = []
 
     def learn(self, forward: Callable[[], CodecOutput]) -> None:
-        """Find them by a forward pass of the codec under autocast that is not compiled."""
+        """Find them by a forward pass of the codec under autocast that is not compiled and leaves nothing behind.
+
+        Another shows whether the codec takes them so: where it raises, all is left to autocast.
+        """
         if self.dtype is None:
             forward()
             return
@@ -49,6 +55,12 @@ class Casts:
             if weight is not None and uses.only_cast(weight)
         ]
         self.learnt = True
+        try:
+            with self.in_force():
+                forward()
+        except Exception as error:  # noqa: BLE001 (of a codec that anybody may have written)
+            log.info("weights are cast one by one: given otherwise, %s", " ".join(f"{error!r}".split())[:200])
+            self.places = []
 
     @contextmanager
     def in_force(self) -> Iterator[None]:

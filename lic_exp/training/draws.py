@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lic_exp.models.base import CodecOutput
 from lic_exp.models.noise import Noise
 from lic_exp.random_streams import Purpose, centred, raw_words, uniform
+from lic_exp.training.buffers import FormerBuffers
 from lic_exp.training.rng import rng_state, set_rng_state
 
 CALLS = 2**32
@@ -73,12 +74,13 @@ class Draws:
 
         Returns what it gives.
         """
-        before, former = rng_state(), [buffer.clone() for buffer in self.codec.buffers()]
-        with torch.no_grad(), self.given(slice(0, len(x))), torch.compiler.set_stance("force_eager"):
-            output: CodecOutput = self.codec.forward(x)
-        for buffer, value in zip(self.codec.buffers(), former, strict=True):
-            buffer.copy_(value)
-        set_rng_state(before)
+        before, former = rng_state(), FormerBuffers(self.codec)
+        try:
+            with torch.no_grad(), self.given(slice(0, len(x))), torch.compiler.set_stance("force_eager"):
+                output: CodecOutput = self.codec.forward(x)
+        finally:
+            former.restore()
+            set_rng_state(before)
         self.learnt = True
         return output
 

@@ -18,7 +18,7 @@ from lic_exp.training.casting import Casts
 from lic_exp.training.compiling import compile_objective
 from lic_exp.training.criterion import MSE
 from lic_exp.training.objective import Objective
-from lic_exp.training.rng import seed_everything
+from lic_exp.training.rng import rng_state, seed_everything
 from lic_exp.training.stepper import AUTOCAST, Stepper
 
 TINY = [name for name in options("model") if name.endswith("_tiny")]
@@ -183,6 +183,40 @@ def test_only_weights_that_are_cast_and_nothing_else_are_given_so(use):
     assert {name for name in found if name.startswith("mix")} == CAST[use]
     assert {"g_a.weight", "g_a.bias", "g_s.weight", "g_s.bias"} <= found
     assert unequal(ours.objective.state_dict(), autocasts.objective.state_dict()) == []
+
+
+class Particular(SmallCodec):
+    """Refuses weights that are not what it expects, in the middle of a forward pass. how: by what."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        y = self.g_a(x)
+        self.seen += 1
+        torch.rand(3)
+        if self.how == "dtype" and self.g_s.weight.dtype != torch.float32:
+            raise TypeError("weights of\nfloat32 alone")
+        if self.how == "kind" and type(self.g_s.weight) is not nn.Parameter:
+            raise AttributeError("no parameter")
+        return CodecOutput(self.g_s(y).float(), {"y": 1 + y.float().square()}, (y,))
+
+
+@pytest.mark.parametrize("how", ["dtype", "kind"])
+def test_where_a_codec_refuses_them_all_is_left_to_autocast(caplog, how):
+    caplog.set_level("INFO", "lic_exp.training")
+    found = []
+    for leave in (False, True):
+        seed_everything(0)
+        stepper = stepper_of(Objective(Particular(how), MSE(lmbda=0.01), {}).train())
+        found.append((trained(by_autocast(stepper) if leave else stepper, batch(), 2), rng_state()))
+        assert stepper.casts.places == []
+        assert int(stepper.objective.codec.seen) == 2
+    assert unequal(*found) == []
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("weights are cast one by one: given otherwise, ")
+    assert "\n" not in line
 
 
 @pytest.mark.parametrize("fails", [False, True])
