@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from lic_exp.models.convolution import depthwise
 from lic_exp.models.dhic.convolution import Conv1x1
 from lic_exp.ops.precision import autocast_dtype
+from lic_exp.sections import FORWARD, Section
 
 
 def wsilu(x: Tensor) -> Tensor:
@@ -86,7 +87,8 @@ def summed_together(codec: nn.Module) -> Iterator[None]:
         return
     branches = [branch for _, *both in apart for branch in both]
     weights = [*(branch.weight for branch in branches), *(branch.get_parameter("bias") for branch in branches)]
-    made = _Sums.apply(*weights)
+    with Section(FORWARD):
+        made = _Sums.apply(*weights)
     try:
         for (mixer, *_), kernel, bias in zip(apart, made[: len(apart)], made[len(apart) :], strict=True):
             mixer.summed = kernel, bias
