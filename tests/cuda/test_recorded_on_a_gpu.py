@@ -34,13 +34,18 @@ def test_of_every_kind_of_term(term):
     assert replayed.uncaptured == []
 
 
-@pytest.mark.parametrize(
-    "how",
-    [{"accumulate": 2}, {"new_stage_at": 5}, {"clip_max_norm": None}, {"channels_last": True}, {"factory": sgd}],
-    ids=str,
-)
+HOW = {
+    "in parts": {"accumulate": 2},
+    "in stages": {"new_stage_at": 5},
+    "unclipped": {"clip_max_norm": None},
+    "channels last": {"channels_last": True},
+    "by momentum": {"factory": sgd},
+}
+
+
+@pytest.mark.parametrize("how", HOW)
 def test_with_parts_stages_and_others(how):
-    eager, replayed = (made(shipped("hyperprior_tiny"), one, **how) for one in (False, "graphs"))
+    eager, replayed = (made(shipped("hyperprior_tiny"), one, **HOW[how]) for one in (False, "graphs"))
     assert_alike(eager, replayed)
     assert (replayed.uncaptured, set(replayed.recorded)) == ([], {1})
 
