@@ -1,9 +1,10 @@
 """Attention of the current context to the previous one, window by window."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lic_exp.models.convolution import Pointwise, pointwise
+from lic_exp.models.convolution import Pointwise, compiles_for_gpu, pointwise
 
 
 class WindowAttention(nn.Module):
@@ -24,11 +25,15 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor, previous: Tensor) -> Tensor:
         """The next context, from x and previous (B, width, h, w), h and w multiples of P; of their shape."""
-        q, v = self.conv_q(x), self.conv_v(previous)
         # What is added to all keys alike, a softmax does not see: rounding errors alone would train it.
-        k = pointwise(previous, self.conv_k.weight, 0 * self.conv_k.get_parameter("bias"))
+        key_bias = 0 * self.conv_k.get_parameter("bias")
+        if compiles_for_gpu(x):
+            q, y = _both(x, self.conv_q, self.conv_out.weight, self.conv_out.get_parameter("bias"))
+            v, k = _both(previous, self.conv_v, self.conv_k.weight, key_bias)
+        else:
+            q, v = self.conv_q(x), self.conv_v(previous)
+            k, y = pointwise(previous, self.conv_k.weight, key_bias), self.conv_out(x)
         found = F.scaled_dot_product_attention(self._windows(q), self._windows(k), self._windows(v))
-        y: Tensor = self.conv_out(x)
         return y + self._joined(found, y)
 
     def _windows(self, x: Tensor) -> Tensor:
@@ -44,3 +49,10 @@ class WindowAttention(nn.Module):
         down, across, P = height // self.window, width // self.window, self.window
         rows = tiles.reshape(batch, down, across, self.heads, P, P, -1).permute(0, 1, 4, 2, 5, 3, 6)
         return rows.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _both(x: Tensor, one: Pointwise, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Two 1x1 convolutions of x as one product, so that it is read once; the second is given by its parameters."""
+    weights, biases = torch.cat((one.weight, weight)), torch.cat((one.get_parameter("bias"), bias))
+    first, second = pointwise(x, weights, biases).chunk(2, 1)
+    return first, second

@@ -16,7 +16,7 @@ from lic_exp.models.dhic import conditioning
 from lic_exp.models.dhic import convolution as dhic_convolution
 from lic_exp.models.dhic.blocks import BaseBlock, RepDW
 from lic_exp.models.dhic.conditioning import LOOK_UP, Quality, gains_at, parameter_names, starting_values
-from lic_exp.models.hpcm import layers
+from lic_exp.models.hpcm import attention, layers
 from lic_exp.models.hpcm.attention import WindowAttention
 from lic_exp.models.hpcm.layers import depthwise_block
 from lic_exp.training.draws import Draws
@@ -32,7 +32,7 @@ SIZES = [(1, 1), (1, 5), (4, 4), (7, 3), (16, 24), (2, 200)]
 @pytest.fixture
 def compiled_for_gpu(monkeypatch):
     """All features are taken for a GPU's, in a graph that is being compiled."""
-    for module in (convolution, dhic_convolution):
+    for module in (convolution, dhic_convolution, attention):
         monkeypatch.setattr(module, "compiles_for_gpu", lambda x: True)
     monkeypatch.setattr(dhic_convolution.Conv1x1, "forward", Pointwise.forward)
     monkeypatch.setattr(layers, "fusing_pays", lambda x: False)
@@ -221,3 +221,22 @@ def test_gains_of_no_quality_are_no_numbers_there_either(monkeypatch, kind):
     quality = Quality(torch.tensor([5.0, math.nan]).reshape(-1, 1, 1, 1), 63.0)
     (gains,) = gains_at(quality, LOOK_UP[kind], lambda name: starting_values(kind, 64, 0.5, 2.0), 1)
     assert gains.step.flatten().isnan().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("window", [1, 2, 4])
+def test_attention_by_two_products_is_that_by_four(window, request):
+    torch.manual_seed(0)
+    layer = WindowAttention(6, 3, window).double()
+    inputs = torch.randn(2, 2, 6, 4, 8, dtype=torch.float64)
+
+    def both():
+        layer.zero_grad()
+        y, *gradients = with_gradients(layer, *inputs)
+        layer(*inputs).square().sum().backward()
+        return y, *gradients, *(weight.grad.clone() for weight in layer.parameters())
+
+    before = both()
+    request.getfixturevalue("compiled_for_gpu")
+    for ours, theirs in zip(both(), before, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+    assert not layer.conv_k.bias.grad.any()
