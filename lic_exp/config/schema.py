@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from lic_exp.component_schema import ComponentSchema
 from lic_exp.config.read_only import ReadOnly
-from lic_exp.config.texts import CompileMode, DeviceName, HomePath
+from lic_exp.config.texts import ChannelsLast, CompileMode, DeviceName, HomePath
 from lic_exp.option_types import (
     Decay,
     Neutral,
@@ -160,7 +160,7 @@ class TrainerConfig(Node):
     clip_max_norm: PositiveFloat | None
     precision: Literal["float32", "bf16", "fp16"]
     compile: CompileMode
-    channels_last: bool
+    channels_last: ChannelsLast
     accumulate: PositiveInt
     ema_decay: Decay | None
     eval_weights: Literal["raw", "ema"]

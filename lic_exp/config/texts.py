@@ -29,5 +29,15 @@ def compile_mode(value: Any) -> Any:
 
 CompileMode = Annotated[bool | str, BeforeValidator(compile_mode)]
 
+
+def channels_last(value: Any) -> Any:
+    """Whether channels come last in memory."""
+    if isinstance(value, bool) or value == "auto":
+        return value
+    raise PydanticCustomError("channels_last", "should be true, false or auto")
+
+
+ChannelsLast = Annotated[bool | str, BeforeValidator(channels_last)]
+
 HomePath = Annotated[str, AfterValidator(os.path.expanduser)]
 """A path, in which ~ at the beginning is the home folder."""

@@ -18,7 +18,7 @@ from lic_exp.models.base import Codec
 from lic_exp.models.weights import freeze, load_weights
 from lic_exp.optimizers.groups import ParameterSplit, build_optimizers, split_parameters
 from lic_exp.optimizers.schedules import Schedule
-from lic_exp.runs.compiling import compiled_as
+from lic_exp.runs.compiling import channels_last_as, compiled_as
 from lic_exp.spectral_reg.base import SpectralRegularizer
 from lic_exp.tracking.background_sync import BackgroundSync, Trackers
 from lic_exp.tracking.base import Tracker
@@ -105,16 +105,18 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def build_objective(config: RunConfig, device: torch.device, compiled: bool | str | None = None) -> Objective:
+def build_objective(
+    config: RunConfig, device: torch.device, compiled: bool | str | None = None, channels_last: bool | None = None
+) -> Objective:
     """Codec, criterion and regularizers on the device. The order is fixed: it decides which draws initialise what.
 
-    compiled: how, where another run's record says it; None as the config says.
+    compiled, channels_last: how, where another run's record says it; None as the config says.
     """
     codec = build_codec(config)
     objective = Objective(codec, build_criterion(config), build_regularizers(config, codec)).to(device)
-    if config.trainer.channels_last:
-        objective.codec.to(memory_format=torch.channels_last)
     how = compiled_as(config, device) if compiled is None else compiled
+    if channels_last_as(config, device, how) if channels_last is None else channels_last:
+        objective.codec.to(memory_format=torch.channels_last)
     with_message("trainer.compile", compile_objective, objective, how)
     return objective
 

@@ -1,4 +1,4 @@
-"""What `trainer.compile` becomes on a device: `auto` by what was measured there; what it cannot do is refused."""
+"""What `trainer.compile` and `channels_last` become on a device: `auto` by what was measured there."""
 
 import os
 import platform
@@ -84,6 +84,16 @@ def compiled_as(config: RunConfig, device: torch.device) -> bool | str:
             ]
         )
     return how
+
+
+def channels_last_as(config: RunConfig, device: torch.device, how: bool | str) -> bool:
+    """Whether channels come last in memory in a run that is compiled so; `auto`: where that was measured to pay."""
+    asked = config.trainer.channels_last
+    if isinstance(asked, bool):
+        return asked
+    fitting = (one for one in MEASURED if one.fits(config, device) and one.way == how)
+    found = next(fitting, None)
+    return found is not None and found.memory_format == "channels_last"
 
 
 def measured(config: RunConfig, device: torch.device) -> Measured | None:

@@ -14,7 +14,7 @@ from lic_exp.config.signing import data_source
 from lic_exp.data.loading import FolderImages
 from lic_exp.models.files import CheckpointError
 from lic_exp.runs import build as building
-from lic_exp.runs.numerics import compiled_on_record
+from lic_exp.runs.numerics import channels_last_on_record, compiled_on_record
 from lic_exp.runs.preflight import Findings, check_disk, check_place, looked_at
 from lic_exp.runs.profiling import check_profile
 from lic_exp.tracking.base import Tracker
@@ -66,7 +66,9 @@ def check_parts(
     """
     device = device or torch.device("cpu")
     begun = with_first_weights(config, run) if weights_too else config
-    objective = building.build_objective(begun, device, compiled_on_record(config, run, device))
+    objective = building.build_objective(
+        begun, device, compiled_on_record(config, run, device), channels_last_on_record(config, run, device)
+    )
     building.evaluation_rates(objective.criterion, objective.codec, config.evaluation.qualities)
     for stage in building.build_stages(config, objective, data_source, device):
         stage.build()

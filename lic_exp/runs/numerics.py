@@ -15,7 +15,7 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.ops.precision import switches
 from lic_exp.random_streams import RANDOM_STREAMS
-from lic_exp.runs.compiling import compiled_as, device_name
+from lic_exp.runs.compiling import channels_last_as, compiled_as, device_name
 from lic_exp.runs.recovery import goes_on
 from lic_exp.tracking.kinds import Numerics
 from lic_exp.tracking.numerics import changes, different, gone_on, in_force
@@ -23,17 +23,21 @@ from lic_exp.tracking.run_folder import RunFolder, step_checkpoints, step_of
 
 log = logging.getLogger("lic_exp.runs")
 
+LAST = "channels_last"
+"""A memory format, and the key of `trainer` that chooses it."""
+
 
 def numerics(config: RunConfig, device: torch.device, step: int = 0) -> Numerics:
     """The record of a training that begins, or goes on after so many steps, in this process as it is now."""
+    how = compiled_as(config, device)
     found: Numerics = {
         "from_step": step,
         "device": device.type,
         "device_name": device_name(device),
         "threads": torch.get_num_threads(),
         "precision": config.trainer.precision,
-        "memory_format": "channels_last" if config.trainer.channels_last else "contiguous",
-        "compile": compiled_as(config, device),
+        "memory_format": LAST if channels_last_as(config, device, how) else "contiguous",
+        "compile": how,
         "torch": str(torch.__version__),
         "world_size": torch.distributed.get_world_size() if _is_distributed() else 1,
         "random_streams": RANDOM_STREAMS,
@@ -69,9 +73,19 @@ def compiled_on_record(config: RunConfig, run: RunFolder, device: torch.device) 
 
     Full where steps that were to be recorded could not be before: then they are not now.
     """
+    return _to_come(config, run, device)["compile"]
+
+
+def channels_last_on_record(config: RunConfig, run: RunFolder, device: torch.device) -> bool:
+    """`channels_last_as`, but as on record where a training goes on and the config leaves it open."""
+    return _to_come(config, run, device)["memory_format"] == LAST
+
+
+def _to_come(config: RunConfig, run: RunFolder, device: torch.device) -> Numerics:
+    """The record of the steps that a run makes next."""
     origin = gone_on_from(config, run)
     before = _in_force(run, origin) if origin else None
-    return _going_on(config, before, numerics(config, device))["compile"]
+    return _going_on(config, before, numerics(config, device))
 
 
 def without_graphs(history: Sequence[Numerics], step: int) -> list[Numerics]:
@@ -80,12 +94,17 @@ def without_graphs(history: Sequence[Numerics], step: int) -> list[Numerics]:
 
 
 def _going_on(config: RunConfig, before: Numerics | None, now: Numerics) -> Numerics:
-    """The record `now`, compiled as `before` where that is open: an extension is longer, and measurements change."""
-    if before is None or "compile" not in before:
+    """The record `now`, as `before` in what the config leaves open: an extension is longer, and measurements change."""
+    if before is None:
         return now
-    left_open = config.trainer.compile == "auto" and before.get("device_name") == now["device_name"]
-    failed = before["compile"] is True and now["compile"] == "graphs"
-    return {**now, "compile": before["compile"]} if left_open or failed else now
+    here = before.get("device_name") == now["device_name"]
+    if "compile" in before:
+        failed = before["compile"] is True and now["compile"] == "graphs"
+        if failed or (here and config.trainer.compile == "auto"):
+            now = {**now, "compile": before["compile"]}
+    if "memory_format" in before and here and config.trainer.channels_last == "auto":
+        now = {**now, "memory_format": before["memory_format"]}
+    return now
 
 
 def _in_force(run: RunFolder, origin: RunFolder) -> Numerics | None:

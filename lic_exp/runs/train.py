@@ -16,7 +16,7 @@ from lic_exp.runs import build as building
 from lic_exp.runs.complexity import record_complexity
 from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.judging import Judged
-from lic_exp.runs.numerics import compiled_on_record, history_of, without_graphs
+from lic_exp.runs.numerics import channels_last_on_record, compiled_on_record, history_of, without_graphs
 from lic_exp.runs.profiling import profiled
 from lic_exp.tracking import names
 from lic_exp.tracking.base import MetricsWriter, Tracker
@@ -110,7 +110,11 @@ def train(
             names.VAL_RD_LOSS,
             Checkpoints(run.checkpoints, run.signature, before_writing=heart.hold.check),
             reporter,
-            replace(building.options_of(StepOptions, config.trainer), compile=compiled_on_record(config, run, device)),
+            replace(
+                building.options_of(StepOptions, config.trainer),
+                compile=compiled_on_record(config, run, device),
+                channels_last=channels_last_on_record(config, run, device),
+            ),
             building.options_of(TrainerOptions, config.trainer),
             device,
             config.seed,
