@@ -42,6 +42,7 @@ from lic_exp.sections import (
 from lic_exp.spectral_reg.inter_scale import InterScale
 from lic_exp.training import profiling
 from lic_exp.training.capture import Captures
+from lic_exp.training.compiling import compile_objective
 from lic_exp.training.launches import OperatorCount
 from lic_exp.training.profiling import LEAST_STEPS, WARM_UP, Profiler, Work
 from lic_exp.training.trainer import Preempted
@@ -152,6 +153,24 @@ def test_a_step_that_is_replayed_is_one_part(tmp_path, monkeypatch):
     assert not {FORWARD, BACKWARD, OPTIMIZER} & found.times.host.keys()
     assert found.times.begun[DRAWS] == found.steps
     assert found.missing == {"launches": "what is compiled for a CPU calls no operators"}
+
+
+def test_what_is_compiled_stays_one_graph(tmp_path):
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    of = objective(regularizer=Gain())
+    of.codec = Noisy()
+    compile_objective(of, True, backend)
+    run = made(tmp_path, of)
+    with measured(run, compiled=True) as profiler:
+        run.fit()
+    assert len(graphs) == 1
+    found = profiler.end()
+    assert found.times.begun[FORWARD] == found.steps == STEPS - WARM_UP
 
 
 @pytest.mark.parametrize(("steps", "timed"), [(1, 0), (WARM_UP, 0), (WARM_UP + 1, 0), (LEAST_STEPS, 1), (12, 6)])
