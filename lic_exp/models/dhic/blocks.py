@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lic_exp.models.convolution import depthwise
 from lic_exp.models.dhic.convolution import Conv1x1
 from lic_exp.ops.precision import autocast_dtype
 from lic_exp.sections import FORWARD, Section
@@ -54,7 +53,7 @@ class RepDW(nn.Module):
             y: Tensor = self.conv(x)
             return y if self.conv1 is None else y + self.conv1(x) + x
         # One pass over the features instead of four; the sum of kernels is small.
-        return depthwise(x, *(self.summed or self._sum(self.conv1)))
+        return F.conv2d(x, *(self.summed or self._sum(self.conv1)), padding=1, groups=len(self.conv.weight))
 
     @torch.no_grad()
     def fuse(self) -> None:

@@ -1,6 +1,7 @@
 """DHIC, a hierarchical codec of four scales, as released and in sizes and variants of our own."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
 import torch
@@ -242,7 +243,7 @@ class DHIC(VariableRateCodec):
 
     def _gains(self, x: Tensor, quality: float | Tensor | None) -> list[Gains]:
         q = as_quality(quality, len(x), self.max_quality, x.device)
-        return gains_at(q, self.look_up, self.get_parameter, SCALES)
+        return gains_at(q, self.look_up, partial(getattr, self), SCALES)
 
     def _descend(
         self, x: Tensor, visit: Callable[[int, LatentBlock, Tensor], tuple[Tensor, T]]

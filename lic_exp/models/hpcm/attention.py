@@ -26,9 +26,9 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor, previous: Tensor) -> Tensor:
         """The next context, from x and previous (B, width, h, w), h and w multiples of P; of their shape."""
         # What is added to all keys alike, a softmax does not see: rounding errors alone would train it.
-        key_bias = 0 * self.conv_k.get_parameter("bias")
+        key_bias = 0 * self.conv_k.bias
         if compiles_for_gpu(x):
-            q, y = _both(x, self.conv_q, self.conv_out.weight, self.conv_out.get_parameter("bias"))
+            q, y = _both(x, self.conv_q, self.conv_out.weight, self.conv_out.bias)
             v, k = _both(previous, self.conv_v, self.conv_k.weight, key_bias)
         else:
             q, v = self.conv_q(x), self.conv_v(previous)
@@ -53,6 +53,6 @@ class WindowAttention(nn.Module):
 
 def _both(x: Tensor, one: Pointwise, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Two 1x1 convolutions of x as one product, so that it is read once; the second is given by its parameters."""
-    weights, biases = torch.cat((one.weight, weight)), torch.cat((one.get_parameter("bias"), bias))
+    weights, biases = torch.cat((one.weight, weight)), torch.cat((one.bias, bias))
     first, second = pointwise(x, weights, biases).chunk(2, 1)
     return first, second

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lic_exp.models.convolution import Depthwise, Pointwise
+from lic_exp.models.convolution import Pointwise
 from lic_exp.models.hpcm.fused_pointwise import fused_pointwise, fusing_pays
 
 
@@ -49,7 +49,7 @@ def partial_block(width: int, ratio: int) -> Residual:
 
 def depthwise_block(width: int) -> Residual:
     """The block of the context model: a depthwise 3x3 convolution, twice the width inside."""
-    return Residual(Depthwise(width), width, 2 * width)
+    return Residual(nn.Conv2d(width, width, 3, padding=1, groups=width), width, 2 * width)
 
 
 def down(in_width: int, width: int, kernel: int = 2) -> nn.Conv2d:
