@@ -123,6 +123,19 @@ def pass_for_parameters(tensors: "Sequence[Tensor]") -> None:
         tensor._is_param = True  # type: ignore[attr-defined]
 
 
+def approach_all(places: "Sequence[Tensor]", values: "Sequence[Tensor]", share: "Tensor") -> None:
+    """Bring places so far towards values, a share in [0, 1] that is a scalar beside them; 0 leaves every bit.
+
+    Why: the public way is a kernel each, and the one for all takes no tensor for a share.
+    """
+    import torch
+
+    own = list(places)
+    moves = torch._foreach_sub(list(values), own)
+    torch._foreach_mul_(moves, share)
+    torch._foreach_add_(own, list(moves))
+
+
 def known_settings(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the settings for torch's compiler that it has; the others cost speed and nothing else.
 

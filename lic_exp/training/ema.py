@@ -6,14 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.models.base import Codec
-from lic_exp.private_torch import copy_all
+from lic_exp.private_torch import approach_all, copy_all
 from lic_exp.sections import OPTIMIZER, Section
 
 
 class EMA(nn.Module):
     """w_ema <- decay w_ema + (1 - decay) w after every step; starts at the first step's weights. Buffers are copied.
 
-    torch's AveragedModel computes the same bits, but cannot leave a step out without the host looking at a value.
+    torch's AveragedModel computes the same bits, on a GPU within rounding, but cannot leave a step out without the
+    host looking at a value.
     """
 
     n_averaged: Tensor
@@ -38,9 +39,11 @@ class EMA(nn.Module):
         Whether it is, the host need not know.
         """
         share = (1 - self.decay * (self.n_averaged > 0).double()) * updated
-        averages = list(self.module.parameters())
-        shares = {dtype: share.to(dtype) for dtype in {average.dtype for average in averages}}
-        for average, weight in zip(averages, codec.parameters(), strict=True):
-            average.lerp_(weight, shares[average.dtype])
+        averages, weights = list(self.module.parameters()), list(codec.parameters())
+        if self.n_averaged.is_cuda:  # where a kernel each takes longer than the recorded step leaves
+            approach_all(averages, weights, share.float())
+        else:
+            for average, weight in zip(averages, weights, strict=True):
+                average.lerp_(weight, share.to(average.dtype))
         copy_all(list(self.module.buffers()), list(codec.buffers()))
         self.n_averaged += updated

@@ -10,6 +10,7 @@ from courses import LR, adam
 from training_parts import Noisy, everything, loader, objective, stage, step_options, trainer, unequal
 
 from lic_exp.training.compiling import compile_objective
+from lic_exp.training.ema import EMA
 from lic_exp.training.trainer import Preempted
 
 STEPS = 12
@@ -71,3 +72,18 @@ def test_all_ways_go_the_same_way(tmp_path):
     start = torch.cat([weight.detach().flatten() for weight in ready(tmp_path / "new", "off").objective.parameters()])
     for way in WAYS:
         assert (ends[way] - ends["off"]).norm() <= 0.01 * (ends["off"] - start).norm()
+
+
+def test_averages_are_those_of_the_cpu(gpu):
+    average = {}
+    for device in ("cpu", gpu):
+        torch.manual_seed(0)
+        codec = Noisy().to(device)
+        average[str(device)] = kept = EMA(codec, 0.9)
+        for step in range(5):
+            with torch.no_grad():
+                codec.g_a.weight.add_(torch.rand(codec.g_a.weight.shape).to(device))
+                codec.seen.add_(1)
+            kept.update(codec, torch.tensor(step != 2, device=device))
+    here, there = (kept.state_dict() for kept in average.values())
+    torch.testing.assert_close({name: value.cpu() for name, value in there.items()}, dict(here))

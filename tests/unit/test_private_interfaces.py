@@ -190,6 +190,17 @@ def test_what_lies_elsewise_is_copied_all_the_same():
     private_torch.copy_all([], [])
 
 
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 1.0])
+def test_all_are_brought_as_far_as_each_would_be(share):
+    values = [torch.randn(3, 4), torch.randn(5, 2).t(), torch.randn(())]
+    places = [torch.randn(value.shape) for value in values]
+    before, share = [place.clone() for place in places], torch.tensor(share)
+    private_torch.approach_all(places, values, share)
+    for place, former, value in zip(places, before, values, strict=True):
+        torch.testing.assert_close(place, former.lerp(value, share))
+    assert share > 0 or all(map(torch.equal, places, before))
+
+
 def test_operations_are_told_before_they_are_made():
     weight, told = torch.rand(4, 3), []
 
