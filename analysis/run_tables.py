@@ -13,6 +13,7 @@ from analysis.run_records import COMPLEXITY, RunRecord
 from lic_exp.flat import component_label, leaves
 from lic_exp.tracking.numerics import changes_text
 from lic_exp.tracking.run_folder import RunFolder, is_silent
+from lic_exp.tracking.tables import PIXELS
 
 NUMBERS = ("step", "max_steps", "attempt", "started", "finished", "interval_speeds_from")
 """What of the status is a number, NaN where the run has not said it."""
@@ -120,9 +121,9 @@ def evaluation_table(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def _typed(name: str, texts: Iterable[str]) -> Any:
-    """Text as numbers or booleans where all of it is; an image called 0001 keeps its name."""
+    """Text as numbers or booleans where all of it is; an image called 0001 keeps its name, a digest its digits."""
     texts = list(texts)
-    if name in ("signature", "set", "image"):
+    if name in ("signature", "set", "image", PIXELS):
         return np.array(texts, dtype=object)
     if set(texts) <= {"True", "False"}:
         return np.array(texts) == "True"

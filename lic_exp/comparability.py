@@ -18,6 +18,14 @@ TRAINING_DATA = frozenset(
 ABSENT = "(no such option)"
 
 
+CRITERIA = {"mse": "mse", "variable_rate": "mse", "ms_ssim": "ms-ssim"}
+
+
+def optimized_for(criterion: str) -> str:
+    """For what a criterion trains, by the name that signatures have for it: "mse", "ms-ssim", or that name itself."""
+    return CRITERIA.get(criterion, criterion)
+
+
 def kind_of(key: str) -> str:
     """What is another where runs differ in this config key, in words; "" where they still can be compared."""
     if "." in key and "lmbda" in key.rpartition(".")[2]:

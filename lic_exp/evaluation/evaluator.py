@@ -19,6 +19,7 @@ from lic_exp.evaluation.pictures import unless_it_fails, write_picture
 from lic_exp.evaluation.rates import Rate
 from lic_exp.evaluation.report import Evaluation, watch
 from lic_exp.evaluation.unfinished import EvaluationError, KeptRows, complain
+from lic_exp.image_identity import pixels_digest
 from lic_exp.metrics import MIN_MS_SSIM_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr, to_8bit
 from lic_exp.models.base import Codec, Compressed
 from lic_exp.models.coding import coding_device
@@ -186,6 +187,7 @@ def _measure(codec: Codec, image: str, x: Tensor, coded: Coded, rate: Rate | Non
         "image": image,
         "height": height,
         "width": width,
+        "pixels": pixels_digest(height, width, _rgb(x)),
         **({} if rate is None else {"rate": rate.quality, "lmbda": rate.lmbda}),
         "bpp": bpp,
         "bpp_estimated": bpp_estimated,
@@ -198,6 +200,11 @@ def _measure(codec: Codec, image: str, x: Tensor, coded: Coded, rate: Rate | Non
         "exact": coded.exact,
         "max_abs_difference": coded.max_abs_difference,
     }
+
+
+def _rgb(x: Tensor) -> bytes:
+    """X (1, 3, H, W) in [0, 1] as the 8-bit pixels of a file, row by row."""
+    return (to_8bit(x[0]) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().contiguous().numpy().tobytes()
 
 
 def _similarity(x_hat: Tensor, x: Tensor) -> tuple[float, float]:

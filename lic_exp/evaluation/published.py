@@ -50,7 +50,7 @@ MOST_POINTS = 10_000
 NOT_A_NUMBER: dict[Any, float] = {None: math.nan, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 """How JSON files, which have no such numbers, write them."""
 
-KNOWN = ("dataset", "optimized_for", "conventions", "note", "caution", "origin", "source")
+KNOWN = ("dataset", "images", "optimized_for", "conventions", "note", "caution", "origin", "source")
 """What else a file may say of its points."""
 
 

@@ -21,6 +21,7 @@ from rich.table import Table
 from lic_exp.atomic import write_atomically
 from lic_exp.console import styled
 from lic_exp.csv_text import frame_text
+from lic_exp.evaluation.conventions import measured_as
 from lic_exp.evaluation.curve_picture import write_curve
 from lic_exp.evaluation.pictures import unless_it_fails
 from lic_exp.json_text import json_text
@@ -52,6 +53,7 @@ class Evaluation:
     rows: one row per image, and per rate in order of quality, with the columns
 
         image, height, width  name and original size [pixels]
+        pixels                digest of what was coded (`lic_exp.image_identity`)
         rate, lmbda           quality and what it stands for; of variable-rate codecs only
         bpp                   transmitted bits over original pixels
         bpp_estimated         the same from the codec's likelihoods
@@ -134,9 +136,11 @@ class Evaluation:
         """Write `images.csv`, `rd_point.json` (CompressAI's results format) and `evaluation.json` into `folder`.
 
         about: what else evaluation.json shall say. It comes last: where it is, the others are whole. Of several rates
-        it has the means of each as `points`, and `rd_curve.png` shows them.
+        it has the means of each as `points`, and `rd_curve.png` shows them. Which images they are of, and how rate
+        and quality were taken, `rd_point.json` says too (`lic_exp.evaluation.conventions`).
         JSON knows no infinity and no NaN: they are written as "inf" and null (not measured).
         """
+        measured = measured_as(self.points[0].rows, about)
         summary = {
             "name": self.name,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -144,6 +148,7 @@ class Evaluation:
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             **about,
+            **measured,
             "sizes": self.sizes,
             "exact": not self.mismatches,
             "mismatches": self.mismatches,
@@ -152,7 +157,7 @@ class Evaluation:
             "rows": self.rows.to_dict("records"),
         }
         write_atomically(folder / "images.csv", frame_text(self.rows))
-        write_atomically(folder / "rd_point.json", _json(rd_curve(self.points)))
+        write_atomically(folder / "rd_point.json", _json(rd_curve(self.points) | measured))
         (folder / "rd_curve.png").unlink(missing_ok=True)
         if len(self.points) > 1:
             with unless_it_fails("rd_curve.png"):

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from lic_exp.atomic import write_json
+from lic_exp.comparability import optimized_for
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.evaluated import separate_fingerprint, separate_images
 from lic_exp.config.loading import with_values
@@ -20,6 +21,7 @@ from lic_exp.config.signing import asked_evaluation_name, data_source, evaluatio
 from lic_exp.data.images import ImageError
 from lic_exp.data.loading import FolderImages, folder_images
 from lic_exp.data.preflight import cache_for, which_are_among
+from lic_exp.evaluation.conventions import DATA_SET, OPTIMIZED_FOR, WEIGHTS
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.evaluation.unfinished import ReadableImages
@@ -146,11 +148,22 @@ def asked_folder(
 
 
 def _described(config: RunConfig, data: str | None) -> dict[str, Any]:
-    """Which images these are: their folder, null for the data's own; what is in it, null for those that validate."""
+    """Which images these are: their folder, null for the data's own; what is in it, null for those that validate.
+
+    And what else tells this evaluation from others of the same images: the weights, and what they were trained for.
+    """
+    criterion, source = config.criterion.component, config.data.component
+    trained = {
+        WEIGHTS: config.trainer.eval_weights,
+        OPTIMIZED_FOR: criterion and optimized_for(criterion.schema.code_name),
+    }
     chosen = data or config.evaluation.data
     if chosen is None:
-        return {"data": None, "fingerprint": separate_fingerprint(config)}
-    return {"data": os.path.abspath(os.path.expanduser(chosen)), "fingerprint": folder_fingerprint(chosen)}
+        named = {DATA_SET: source and source.schema.code_name}
+        return {"data": None, "fingerprint": separate_fingerprint(config)} | named | trained
+    folder = os.path.abspath(os.path.expanduser(chosen))
+    named = {DATA_SET: Path(folder).name}
+    return {"data": folder, "fingerprint": folder_fingerprint(chosen)} | named | trained
 
 
 def evaluation_images(config: RunConfig, data: str | None, run: Run) -> FolderImages:

@@ -11,6 +11,7 @@ from lic_exp.config.loading import load_part
 from lic_exp.config.signing import digest, file_hash, folder_fingerprint
 from lic_exp.data.images import ImageError
 from lic_exp.data.loading import folder_images
+from lic_exp.evaluation.conventions import DATA_SET
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.evaluation.unfinished import DamagedImagesError, ReadableImages
@@ -56,7 +57,8 @@ def measure_released(
                 device=resolve_device(device),
                 progress=console,
                 name=checkpoint.name,
-                about={"data": os.path.abspath(os.path.expanduser(data)), "fingerprint": content},
+                about={"data": (place := os.path.abspath(os.path.expanduser(data))), "fingerprint": content}
+                | {DATA_SET: Path(place).name},
             )
         return found, folder
     except DamagedImagesError:

@@ -26,7 +26,7 @@ from lic_exp.tracking.run_folder import (
     is_run_folder,
     is_silent,
 )
-from lic_exp.tracking.tables import NUMBERS, number, parse_table
+from lic_exp.tracking.tables import NUMBERS, PIXELS, number, parse_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +125,7 @@ class Run:
         except ValueError as error:
             said = error if isinstance(error, RecordError) else RecordError(path, str(error))
             raise ConfigError([f"{said}; `python -m lic_exp eval {self.folder}` measures anew"]) from error
-        kinds: dict[str, Callable[[str], Any]] = {"image": field_text, **dict.fromkeys(NUMBERS, number)}
+        kinds: dict[str, Callable[[str], Any]] = {"image": field_text, PIXELS: str, **dict.fromkeys(NUMBERS, number)}
         return pd.read_csv(io.StringIO(text), converters=kinds)
 
     def evaluation_folder(self, name: str) -> Path:

@@ -10,6 +10,9 @@ SIDES = ("height", "width")
 NUMBERS = ("rate", "lmbda", "bpp", "psnr", "ms_ssim", "ms_ssim_db")
 """Columns of numbers; an empty field was not measured."""
 
+PIXELS = "pixels"
+"""The column with the digest of an image's pixels, which may read like a number and is none."""
+
 VALIDATES = "validates"
 """The column that says of an image whether its run validates on it too: it has then chosen the weights."""
 
