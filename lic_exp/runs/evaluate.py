@@ -65,6 +65,7 @@ def evaluate_run(
     console: Console | None = None,
     stop: Callable[[], str | None] | None = None,
     just_trained: bool = False,
+    of: str | None = None,
 ) -> Evaluation:
     """Real bitstreams of the run's best weights.
 
@@ -75,6 +76,7 @@ def evaluate_run(
         `eval/<name>` for another evaluation than the one that is there (`lic_exp.config.signing.evaluation_name`).
     qualities: of a variable-rate codec; None takes the config's choice. Raises ConfigError where it has no such.
     stop: asked before every image, at each rate; raises Preempted where it has a reason.
+    of: what the results shall say whose they are, where they are asked for beside the run's own.
     just_trained: whether this process trained it; then it is evaluated by the same code, whatever lies there by now.
     """
     config = config or run.config
@@ -102,7 +104,7 @@ def evaluate_run(
             building.build_criterion(config), codec, config.evaluation.qualities if qualities is None else qualities
         ),
         before_each=partial(_check_stop, stop),
-        about=_described(config, data) | {"code": made_by},
+        about=_described(config, data) | {"code": made_by, "of": of},
         beside=_validates(config, data, images, run),
     )
     reached("evaluation.written")

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.signing import evaluation_name
+from lic_exp.config.signing import asked_evaluation_name, evaluation_name
 from lic_exp.data.images import ImageError
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.evaluation.search import Measure, Target
@@ -41,12 +41,14 @@ def reevaluate(
         if folder is None and (data is not None or qualities is not None or targets or run.state != "done"):
             folder = asked_folder(run, config, data, qualities, targets)
         place = folder or run.evaluation_folder(evaluation_name(config))
-        with place_for_results(place, chosen=chosen, within=run.folder):
+        so_far = "" if run.state == "done" else " so far"
+        of = f"run {run.signature}{so_far}, evaluation {asked_evaluation_name(config, data, qualities, targets)}"
+        with place_for_results(place, of, chosen=chosen, within=run.folder):
             if targets:
                 wanted = [Target(measure, value) for measure, value in targets]
                 found = find_targets(run, wanted, data=data, console=console)
                 qualities = sorted({target.quality for target in found})
-            evaluation = evaluate_run(run, data=data, folder=folder, qualities=qualities, console=console)
+            evaluation = evaluate_run(run, data=data, folder=folder, qualities=qualities, console=console, of=of)
     except DamagedImagesError:  # of the others there are results
         raise
     except (CheckpointError, ImageError) as error:

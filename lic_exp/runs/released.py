@@ -47,8 +47,9 @@ def measure_released(
         images = folder_images(data)
         content = folder_fingerprint(data, "--data")
         chosen = folder is not None
-        folder = folder or _folder(checkpoint, model, weights_key, compat, content)
-        with place_for_results(folder, chosen=chosen):
+        own = _folder(checkpoint, model, weights_key, compat, content)
+        folder, of = folder or own, f"weights {own.name}"
+        with place_for_results(folder, of, chosen=chosen):
             found = evaluate(
                 codec,
                 ReadableImages(images),
@@ -57,7 +58,7 @@ def measure_released(
                 device=resolve_device(device),
                 progress=console,
                 name=checkpoint.name,
-                about={"data": (place := os.path.abspath(os.path.expanduser(data))), "fingerprint": content}
+                about={"data": (place := os.path.abspath(os.path.expanduser(data))), "fingerprint": content, "of": of}
                 | {DATA_SET: Path(place).name},
             )
         return found, folder

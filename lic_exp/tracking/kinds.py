@@ -94,6 +94,9 @@ class Status(TypedDict, total=False):
 class EvaluationResults(TypedDict, total=False):
     """evaluation.json. evaluation: its name; those of schema 1 have none. images_changed: while they were evaluated.
 
+    of: the run or weights, and the digits of what was asked for, which no other evaluation has; earlier versions did
+    not say.
+
     code: the hash of the code that evaluated, null where nobody knows it; earlier versions did not say.
     """
 
@@ -103,6 +106,7 @@ class EvaluationResults(TypedDict, total=False):
     mismatches: list[Any]
     images_changed: list[str]
     evaluation: str | None
+    of: str | None
     code: str | None
 
 

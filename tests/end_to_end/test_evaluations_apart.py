@@ -156,3 +156,41 @@ def test_a_training_ends_well_whatever_its_images_are_called(tmp_path, name, mon
     run = next(Run(path) for path in tmp_path.glob("runs/*/"))
     assert len(run.evaluation) == len(list(run.files.eval.glob("*.png"))) == 2
     assert "no pictures of the regularizer: OSError: no room for a picture" in run.files.log.read_text()
+
+
+@pytest.mark.parametrize("other", ["images", "run", "unknown", "damaged", "its own"])
+def test_a_folder_that_was_named_holds_one_evaluation(run, tmp_path, other, capfd):
+    first = images(tmp_path / "kodak", "red")
+    command = ["eval", run.signature, "--data", str(first), "--out", "results"]
+    assert main(command) == exit_codes.DONE
+    assert main(command) == exit_codes.DONE, "the same once more"
+    before = {path: path.read_bytes() for path in Path("results").iterdir()}
+    file = Path("results/evaluation.json")
+    if other == "images":
+        command[3] = str(images(tmp_path / "others", "blue"))
+    elif other == "run":
+        run.files.update_status(state="preempted")
+    elif other == "its own":
+        command[5], file = str(run.files.eval), run.files.eval / "evaluation.json"
+        before = {path: path.read_bytes() for path in run.files.eval.iterdir() if path.is_file()}
+    else:
+        file.write_text("{" if other == "damaged" else json.dumps({"mean": {}}))
+        before[file] = file.read_bytes()
+    capfd.readouterr()
+    assert main(command) == exit_codes.CONFIG
+    assert f"--out={command[5]} holds " in (said := capfd.readouterr().err)
+    assert "name another folder, or remove it" in said
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_an_evaluation_says_which_images_it_is_of(run, tmp_path, capfd):
+    folder = images(tmp_path / "kodak", "red", "blue")
+    place = evaluated(run, "--data", str(folder), capfd=capfd)
+    said = json.loads((place / "rd_point.json").read_text())
+    assert (said["images"]["name"], said["images"]["number"]) == ("kodak", 2)
+    assert said["images"]["sizes"] == {"64 x 48": 1, "72 x 48": 1}
+    assert said["optimized_for"] == "mse"
+    assert said["conventions"]["weights"] == "raw"
+    own = json.loads((run.files.eval / "rd_point.json").read_text())
+    assert own["images"]["name"] == "synthetic"
+    assert own["images"]["fingerprint"] != said["images"]["fingerprint"]
