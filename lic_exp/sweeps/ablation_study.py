@@ -23,13 +23,11 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.config.validation import validate
 from lic_exp.json_text import json_text
+from lic_exp.labels import SEED, VARIANT
 from lic_exp.manifests import read_table_record
 from lic_exp.records import NewerError, RecordError
 from lic_exp.runs.lock import writable
 from lic_exp.saying import say
-from lic_exp.sweeps.spec import SEED
-
-VARIANT = "variant"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lic_exp.console import styled
+from lic_exp.labels import label_width
 from lic_exp.sweeps.folder import SweepFolder
 from lic_exp.sweeps.launcher import find_launcher, queue_of
 from lic_exp.sweeps.states import ACTIVE, FINISHED, INTERRUPTED, TROUBLE, CellState, count_text, eta_s, pool_lives
@@ -30,7 +31,10 @@ def status_table(sweep: SweepFolder, found: Sequence[CellState], width: int) -> 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for title in titles:
         right = title in ("step", "rd_loss", "ETA", "tries")
-        table.add_column(title, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+        if title == "cell":  # which goes on below where it is long, and is never cut
+            table.add_column(title, min_width=label_width(row[title] for row in rows), overflow="fold")
+        else:
+            table.add_column(title, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
     for one, row in zip(found, rows, strict=True):
         table.add_row(*[styled(row[title], _style(one.state) if title == "state" else "") for title in titles])
     return table
@@ -40,7 +44,7 @@ def _row(sweep: SweepFolder, one: CellState, *, wide: bool) -> dict[str, str]:
     eta = eta_s(sweep, one)
     step = "" if one.step is None else f"{one.step}/{one.max_steps}" if one.max_steps else str(one.step)
     return {
-        "cell": shortened(visible(one.cell.label), 60 if wide else 36),
+        "cell": visible(one.cell.label),
         "run": one.cell.signature if wide else one.cell.signature[:8],
         "state": one.state,
         "step": step,

@@ -15,6 +15,7 @@ from lic_exp.config.overrides import parsed, quoted, values_of
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.config.validation import validate
+from lic_exp.labels import labels
 from lic_exp.runs.beginnings import Beginnings
 from lic_exp.runs.code_hash import code_hash
 from lic_exp.runs.run import Run
@@ -78,8 +79,8 @@ def freeze(
     errors: dict[str, str] = {}
     merged = []
     places: set[str] = set()
-    for training in asked:
-        label = str(training) or "the run"
+    for training, called in zip(asked, labels(training.role for training in asked), strict=True):
+        label = called or str(training) or "the run"
         parent = signed[training.after] if training.after is not None else None
         try:
             plain = composer(training.overrides)

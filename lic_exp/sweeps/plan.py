@@ -18,12 +18,13 @@ from lic_exp.sweeps.create import SweepRequest
 from lic_exp.sweeps.estimates import known_paces, length, measured_pace
 from lic_exp.sweeps.folder import Cell, SweepFolder
 from lic_exp.sweeps.states import FINISHED, CellState, is_outdated, states
-from lic_exp.text import shortened, visible
+from lic_exp.text import visible
 
 Pace = tuple[float, str]
 """Seconds per step, and how they are known."""
 
 MOST_TWINS = 8
+MOST_NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ def _marks(planned: Sequence[Planned]) -> list[str]:
 
 
 def _named(labels: Sequence[str]) -> str:
-    return shortened(visible("; ".join(labels)), 200)
+    """Labels in a line, whole ones, and how many more there are."""
+    named = list(map(visible, labels[:MOST_NAMED]))
+    return "; ".join([*named, *([f"and {len(labels) - MOST_NAMED} more"] if labels[MOST_NAMED:] else [])])
 
 
 def _table(planned: Sequence[Planned]) -> Table:
@@ -96,7 +99,7 @@ def _table(planned: Sequence[Planned]) -> Table:
         table.add_column(title, justify="right" if title == "minutes" else "left", overflow="fold")
     for one in planned:
         minutes = "?" if one.minutes is None else f"{one.minutes:.1f}"
-        label = shortened(visible(one.label), 60)
+        label = visible(one.label)
         table.add_row(*map(styled, (label, one.now.cell.signature, one.now.state, minutes, one.differs)))
     return table
 

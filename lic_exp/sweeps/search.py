@@ -22,6 +22,7 @@ from lic_exp.config.composer import Composer
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import MOST_RUNS, is_sweep, parse, parse_each, quoted
 from lic_exp.config.request import LaunchRequest
+from lic_exp.labels import label
 from lic_exp.option_types import PositiveInt, Seed
 from lic_exp.runs.lock import writable
 from lic_exp.saying import say
@@ -31,7 +32,7 @@ from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, kept_manifest, swee
 from lic_exp.sweeps.freezing import Frozen, check_beginnings, freeze
 from lic_exp.sweeps.launcher import LauncherOptions, launcher_of, launcher_options
 from lic_exp.sweeps.samplers import OptunaSampler, RandomSampler, SearchSampler
-from lic_exp.sweeps.spec import Values, label
+from lic_exp.sweeps.spec import Values
 from lic_exp.sweeps.states import FINISHED, TROUBLE, states
 from lic_exp.sweeps.trainings import Training, check_experiments
 

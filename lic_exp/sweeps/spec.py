@@ -15,8 +15,8 @@ from pydantic_core import ErrorDetails
 from lic_exp.ablation_spec import Plain
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.config.overrides import MOST_RUNS
+from lic_exp.labels import SEED, label, value_text
 
-SEED = "seed"
 MOST_NAMED = 8
 
 Values = dict[str, Any]
@@ -86,7 +86,7 @@ class Spec(Plain):
                 raise ValueError(f"{key}: has no values")
         for key, values in [*self.product.items(), (SEED, self.seeds)]:
             if again := [value for place, value in enumerate(values) if _has(values[:place], value)]:
-                raise ValueError(f"{key}: {_text(again[0])} stands there twice")
+                raise ValueError(f"{key}: {value_text(again[0])} stands there twice")
         self._check_mentions()
         return self
 
@@ -106,7 +106,7 @@ class Spec(Plain):
                 assert part is not None
                 _check_some(name, {part.key: value}, left)
                 if _has(values[:place], value):
-                    raise ValueError(f"{name}: {_text(value)} stands there twice")
+                    raise ValueError(f"{name}: {value_text(value)} stands there twice")
 
     @property
     def keys(self) -> list[str]:
@@ -235,14 +235,3 @@ def _check_some(where: str, entry: Values, rows: Sequence[Values]) -> None:
 
 def _label(values: Values, without: Sequence[str]) -> str:
     return label({key: value for key, value in values.items() if key not in without})
-
-
-def label(values: Mapping[str, Any]) -> str:
-    """What to call a cell with these values."""
-    return ", ".join(f"{key}={_text(value)}" for key, value in values.items())
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_text, value))}]"
-    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))

@@ -10,8 +10,9 @@ from lic_exp.config.loading import everything_said
 from lic_exp.config.options import options
 from lic_exp.config.overrides import Overrides, cells, is_sweep, parse, parse_each, parsed, quoted, values_of
 from lic_exp.config.request import LaunchRequest, compose_request
-from lic_exp.sweeps.ablation_study import VARIANT, AblationStudy
-from lic_exp.sweeps.spec import SEED, Spec, label, parse_spec, points
+from lic_exp.labels import SEED, VARIANT, label
+from lic_exp.sweeps.ablation_study import AblationStudy
+from lic_exp.sweeps.spec import Spec, parse_spec, points
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,7 @@ class Training:
     first: bool = False
 
     def __str__(self) -> str:
-        if self.cell is None:
-            return label(self.role)
-        rate = {SEED: self.cell.seed, **self.cell.rate}
-        return ", ".join([self.cell.variant, label(rate)])
+        return label(self.role)
 
 
 def trainings(given: Sequence[str], *, several: bool, request: LaunchRequest | None = None) -> list[Training]:

@@ -20,6 +20,7 @@ from lic_exp.option_types import PositiveFloat
 from lic_exp.text import shortened, visible
 from lic_exp.tracking.background_sync import BackgroundSync
 from lic_exp.tracking.base import artifact_files, metrics_of, without_password
+from lic_exp.tracking.evaluated import evaluation_metrics
 from lic_exp.tracking.jsonl_reader import JsonlReader
 from lic_exp.tracking.mlflow_store import (
     ELSEWHERE_TAG,
@@ -45,7 +46,7 @@ END_STATUS = {"done": "FINISHED", "failed": "FAILED", "diverged": "FAILED", "pre
 class MlflowTracker(BackgroundSync):
     """Sends the run to MLflow.
 
-    run, name: the run folder, and the MLflow run's name (None: its signature).
+    run, name: the run folder, and the MLflow run's name (None: what its sweep calls it, or its signature).
     uri: the store; null is `mlflow.db` beside the run folder, one for all runs.
     """
 
@@ -98,8 +99,18 @@ class MlflowProjection:
         for file in artifact_files(self._run):
             folder = file.parent.relative_to(self._run.root).as_posix()
             self._client.log_artifact(self.run_id, str(file), None if folder == "." else folder)
+        self._send_evaluation()
         ended_s = self._run.status().get("finished") or time.time()
         self._client.set_terminated(self.run_id, END_STATUS[state], round(ended_s * 1000))
+
+    def _send_evaluation(self) -> None:
+        """Rate and quality of the finished codec, as metrics of the last step, once."""
+        status = self._run.status()
+        time_s = status.get("finished") or time.time()
+        step = status.get("step") or max(self._reached.values(), default=0)
+        entry = {"step": step, "time": time_s} | evaluation_metrics(self._run)
+        if points := list(self._unsent(entry)):
+            self._client.log_batch(self.run_id, metrics=points)
 
     def close(self) -> None:
         """Nothing is held: everything was sent when `send_metrics` returned."""

@@ -23,6 +23,7 @@ from lic_exp.text import visible
 from lic_exp.tracking.base import tracking_folder, without_password
 from lic_exp.tracking.kinds import Environment, MlflowRecord
 from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.tracking.sweep_labels import label_of_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -210,7 +211,8 @@ def _create(
     first = next(run.metrics(), {"time": time.time()})
     tags = run_tags(run) | {KEY_TAG: key} | ({PARENT_TAG: parent} if parent else {})
     started_ms = round(first.get("time", time.time()) * 1000)
-    return client.create_run(experiment_id, start_time=started_ms, tags=tags, run_name=visible(name or run.signature))
+    called = visible(name or label_of_run(run) or run.signature)
+    return client.create_run(experiment_id, start_time=started_ms, tags=tags, run_name=called)
 
 
 def _log_missing_params(client: "MlflowClient", mlflow_run: "Run", run: RunFolder) -> None:

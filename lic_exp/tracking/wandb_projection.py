@@ -21,13 +21,14 @@ from lic_exp.tracking.base import FINAL_STATES, metrics_of, tracking_folder
 from lic_exp.tracking.jsonl_reader import JsonlReader
 from lic_exp.tracking.kinds import WandbRecord
 from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.tracking.sweep_labels import label_of_run
 
 
 @signed_as("wandb")
 class WandbTracker(BackgroundSync):
     """Sends the run to Weights & Biases.
 
-    run, name: the run folder, and the wandb run's name (None: its signature).
+    run, name: the run folder, and the wandb run's name (None: what its sweep calls it, or its signature).
     entity: the team or user; null is the default one of the login.
     mode: "offline" needs neither network nor login; "online" needs `wandb login`, or WANDB_API_KEY.
     """
@@ -48,7 +49,7 @@ class WandbTracker(BackgroundSync):
         # Where wandb still waits for its server when the process ends, it may do so for half of the time once more.
         wait_s = finish_timeout_s / 2
         open_projection = partial(
-            WandbProjection, run, name or run.signature, mode=mode, project=project, entity=entity, timeout_s=wait_s
+            WandbProjection, run, name, mode=mode, project=project, entity=entity, timeout_s=wait_s
         )
         super().__init__(run, open_projection, f"wandb ({mode}, project {project})", flush_s, finish_timeout_s)
 
@@ -63,11 +64,16 @@ class WandbProjection:
     """One wandb run, opened. A `base.Projection`."""
 
     def __init__(
-        self, run: RunFolder, name: str, *, mode: str, project: str, entity: str | None, timeout_s: float
+        self, run: RunFolder, name: str | None, *, mode: str, project: str, entity: str | None, timeout_s: float
     ) -> None:
         self._run = run
         self._offline = mode == "offline"
-        self._options: dict[str, Any] = {"name": name, "mode": mode, "project": project, "entity": entity}
+        self._options: dict[str, Any] = {
+            "name": name or label_of_run(run) or run.signature,
+            "mode": mode,
+            "project": project,
+            "entity": entity,
+        }
         self._timeout_s = timeout_s
         self._reader = JsonlReader(run.metrics_file)
         self._exit_code: int | None = None

@@ -1,5 +1,6 @@
 """`ls`."""
 
+import json
 import time
 
 import pytest
@@ -86,3 +87,29 @@ def test_ls_says_which_runs_other_code_has_made(make_run, capsys, code, said_of_
     row = next(line for line in out.splitlines() if line.startswith("aaaa")).split()
     assert row[2] == run.code
     assert run.code in set(list_runs("runs")["code"])
+
+
+LABELS = {
+    "a" * 16: "spectral_reg=none, spectral_reg.truncation_length=0.25, criterion.lmbda=0.0018, seed=0",
+    "b" * 16: "spectral_reg=intra, criterion.lmbda=0.0483, seed=11",
+}
+
+
+@pytest.mark.parametrize("command", ["ls", "status"])
+@pytest.mark.parametrize("width", [100, 160])
+def test_labels_are_the_same_and_never_cut(make_run, capsys, monkeypatch, command, width):
+    cells = [{"signature": name, "label": label, "role": {}} for name, label in LABELS.items()]
+    for name in LABELS:
+        folder = make_run(name, "preempted", step=1, max_steps=1500000)
+    for sweep, made in (("later-2", "2026-11-02"), ("older-1", "2026-11-01")):
+        place = folder.parent / ".sweeps" / sweep
+        place.mkdir(parents=True)
+        older = [cell | {"label": "another"} for cell in cells]
+        kept = {"made": made, "cells": cells if sweep == "later-2" else older}
+        (place / "manifest.json").write_text(json.dumps(kept))
+    out = said(capsys, command, width=width, monkeypatch=monkeypatch)
+    assert max(map(len, out.splitlines())) <= width
+    for label in LABELS.values():
+        for part in label.split(" "):
+            assert any(part in line.split() for line in out.splitlines()), part
+    assert "another" not in out
