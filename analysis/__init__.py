@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analysis.bd import bd_quality, bd_rate
     from analysis.budgets import budget_speed_up
-    from analysis.curves import load_curve
+    from analysis.curves import load_curve, load_curves
     from analysis.lagrangian import rd_change
     from analysis.published import anchors
     from analysis.runs import Runs, load_runs
@@ -29,6 +29,7 @@ _MODULE_OF = {
     "bd_rate": "analysis.bd",
     "budget_speed_up": "analysis.budgets",
     "load_curve": "analysis.curves",
+    "load_curves": "analysis.curves",
     "load_runs": "analysis.runs",
     "load_sweep": "analysis.sweeps",
     "rd_change": "analysis.lagrangian",
@@ -47,6 +48,7 @@ __all__ = [
     "bd_rate",
     "budget_speed_up",
     "load_curve",
+    "load_curves",
     "load_runs",
     "load_sweep",
     "rd_change",

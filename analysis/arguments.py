@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from analysis.curve_files import Curve
     from lic_exp.console import PlainConsole
 
-RUN_HELP = "run folder, signature, or the beginning of one"
+RUN_HELP = (
+    "run folder, signature or its beginning; or a folder of runs, a sweep (name, its beginning, or folder), a table or "
+    "a label: all of its runs"
+)
 
 CURVE_HELP = (
-    "a published curve (kodak/vtm_18.0), a results file (.json), a run folder, a folder of runs, or several of these "
-    "joined by commas to one curve"
+    "a published curve (kodak/vtm_18.0), a results file (.json), a run (folder, signature or its beginning); a folder "
+    "of runs, a sweep, a table or a label, which give a curve for each set of runs that differ in seed and rate alone; "
+    "or several of these joined by commas to one curve"
 )
 
 
@@ -49,17 +53,51 @@ def named(flag: str) -> Iterator[None]:
         raise AnalysisError(f"{flag}: {error}") from error
 
 
-def load_curves(names: Sequence[str]) -> "list[Curve]":
+def add_curve_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say which curves are meant: `--runs` and `--trust`."""
+    add_runs(parser)
+    parser.add_argument(
+        "--trust", nargs="+", default=[], metavar="KEY", help="config keys in which runs of one curve may differ"
+    )
+
+
+def load_named_curves(name: str, runs: str = "runs", trusted: Collection[str] = ()) -> "list[Curve]":
+    """The curves of one word of a command line. Raises AnalysisError."""
+    from analysis.curves import load_curves
+
+    return load_curves(name, runs=runs, trusted=trusted)
+
+
+def load_curves(names: Sequence[str], runs: str = "runs", trusted: Collection[str] = ()) -> "list[Curve]":
     """The curves of a command line; of those with one name it is said how they are told apart. Raises AnalysisError."""
     from analysis.curve_files import told_apart
-    from analysis.curves import load_curve
 
-    loaded = [load_curve(name) for name in names]
+    found = [(name, curve) for name in names for curve in load_named_curves(name, runs, trusted)]
+    loaded = [curve for _, curve in found]
     curves = told_apart(loaded)
-    for what, before, now in zip(names, loaded, curves, strict=True):
+    for what, before, now in zip((name for name, _ in found), loaded, curves, strict=True):
         if now.name != before.name:
-            say(f"{what}: a curve called {before.name} is there already; this one is {now.name}")
+            say(f"same-label: {what}: a curve called {before.name} is there already; this one is {now.name}")
     return curves
+
+
+def one_of_curves(
+    name: str, curves: "Sequence[Curve]", runs: str, trusted: Collection[str]
+) -> "tuple[Curve, list[Curve]]":
+    """The curve that `--baseline` names, and the others: it is one of these, by its label, or any other curve."""
+    chosen = [curve for curve in curves if curve.name == name]
+    if chosen:
+        anchor = chosen[0]
+    else:
+        try:
+            (anchor,) = load_named_curves(name, runs, trusted)
+        except (AnalysisError, ValueError) as error:
+            known = " | ".join(curve.name for curve in curves)
+            raise AnalysisError(f"--baseline={name} is none of these curves: {known}; nor another one") from error
+    others = [curve for curve in curves if curve.name != anchor.name]
+    if not others:
+        raise AnalysisError(f"--baseline={name}: there is nothing else to compare with it")
+    return anchor, others
 
 
 def value_text(value: Any) -> str:

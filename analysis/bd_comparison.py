@@ -9,6 +9,7 @@ from analysis.curve_files import Curve
 from analysis.errors import CurveError
 from analysis.lagrangian import rd_change_of_curves
 from analysis.made_by import flags as code_flags
+from analysis.measured_alike import unlike
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class BDComparison:
     anchor: Curve
     test: Curve
     metric: str
-    method: str
+    method: Method
     rate: BD | None
     quality: BD | None
     rd_change: float | None
@@ -85,10 +86,5 @@ def _flags(anchor: Curve, test: Curve, metric: str) -> Iterator[str]:
         yield f"caution: {test.name}: {caution}"
     runs = {made.signature: made for curve in (anchor, test) for made in curve.made_by}
     yield from (f"other-code: {text}" for text in code_flags(list(runs.values())))
-    datasets = [curve.about.get("dataset") for curve in (anchor, test)]
-    if None not in datasets and datasets[0] != datasets[1]:
-        yield f"other-data-set: anchor {datasets[0]}, test {datasets[1]}"
-    goals = [curve.about.get("optimized_for") for curve in (anchor, test)]
-    if metric == "psnr" and "ms-ssim" in goals:
-        names = [curve.name for curve in (anchor, test) if curve.about.get("optimized_for") == "ms-ssim"]
-        yield f"other-objective: {' and '.join(names)} was optimised for MS-SSIM and is compared in PSNR"
+    yield from dict.fromkeys(curve.said(note) for curve in (anchor, test) for note in curve.notes)
+    yield from map(str, unlike(anchor, test, metric))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
-from analysis.run_places import Place, find_runs, given_path, is_store, no_store
+from analysis.named_runs import begun, several_named
+from analysis.run_places import Place, given_path, is_store, no_store
 from analysis.run_records import COMPLEXITY
 from lic_exp.evaluation.published import FOLDER
 
@@ -123,15 +124,15 @@ def find_costs(names: Sequence[str], runs_folder: str | None = None) -> list[Cod
 
 
 def _named_costs(name: str, runs_folder: str | None) -> list[CodecCost]:
-    if is_store(name) or Path(name).is_dir():
+    if is_store(name) or (Path(name).is_dir() and not (Path(name) / "manifest.json").is_file()):
         return _costs_of(name)
     no_store(runs_folder or "runs", "complexities")
     try:
-        found = find_runs([name], runs_folder or "runs")
+        found = several_named(name, runs_folder or "runs")
     except AnalysisError as error:
         known = ", ".join(dict.fromkeys(cost.codec for cost in published_costs()))
         raise AnalysisError(f"{error}; nor is {name} one of the published: {known}") from error
-    return _costs_of(found)
+    return _costs_of(dict.fromkeys(run.folder for one in found for run in begun(one)))
 
 
 def _costs_of(places: Place | Iterable[Place]) -> list[CodecCost]:

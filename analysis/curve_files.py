@@ -6,6 +6,7 @@ published ones say more (data set, conventions, source), which a file may leave 
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from analysis.errors import AnalysisError, CurveError
 from analysis.interpolation import Floats
 from analysis.made_by import Maker, flags
+from analysis.measured_alike import images_of, unlike
 from analysis.out_places import write_out
 from lic_exp.csv_text import csv_text
 from lic_exp.evaluation.published import Points, PointsError, read_points
@@ -24,8 +26,8 @@ METRICS = {"psnr": "PSNR [dB]", "ms-ssim-db": "MS-SSIM [dB]", "ms-ssim": "MS-SSI
 """Qualities by name, with their axis labels."""
 
 
-MADE_BY = "made_by"
-"""The key of `Curve.about` for what `Curve.made_by` says."""
+MADE_BY, NOTES, SEEDS, OF_RUNS = "made_by", "notes", "by_seed", "of_runs"
+"""Keys of `Curve.about` for what `Curve.made_by`, `notes`, `by_seed` and `of_runs` say: of runs, not of files."""
 
 
 class Curve(Points):
@@ -40,6 +42,25 @@ class Curve(Points):
     def made_by(self) -> list[Maker]:
         """Which code made the runs that its points are of; [] of points from a file."""
         return list(self.about.get(MADE_BY, ()))
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of the curve alone, "name: text": runs that are missing, decoders that disagree."""
+        return list(self.about.get(NOTES, ()))
+
+    def said(self, note: str) -> str:
+        """A note beside other curves: it says of which it is."""
+        return note if self.name in note else f"{note} ({self.name})"
+
+    @property
+    def by_seed(self) -> "dict[int, Curve]":
+        """{seed: its curve} of a curve that is the mean over seeds; {} of any other."""
+        return dict(self.about.get(SEEDS, {}))
+
+    @property
+    def of_runs(self) -> "list[Path]":
+        """The folders of evaluations that its points are of, one per training and seed; [] of points from a file."""
+        return list(self.about.get(OF_RUNS, ()))
 
     @property
     def metrics(self) -> list[str]:
@@ -67,8 +88,8 @@ class Curve(Points):
     def to_compressai(self) -> dict[str, Any]:
         """CompressAI's results format, with what else is known beside its three keys."""
         lists = {key: [_json_number(value) for value in values] for key, values in self.results.items()}
-        about = {key: value for key, value in self.about.items() if key != MADE_BY}
-        told = [f"when this was written, {text}" for text in flags(self.made_by)]
+        about = {key: value for key, value in self.about.items() if key not in (MADE_BY, NOTES, SEEDS, OF_RUNS)}
+        told = [f"when this was written, {text}" for text in [*flags(self.made_by), *self.notes]]
         if told:
             about["caution"] = "; ".join([about["caution"], *told] if "caution" in about else told)
         return {"name": self.name, "description": self.description, **about, "results": lists}
@@ -84,19 +105,36 @@ def read_curve(path: Path, name: str | None = None) -> Curve:
 
 
 def join(curves: Sequence[Curve]) -> Curve:
-    """One curve with the points of all, in order of rate, and the lists that all have."""
+    """One curve with the points of all, in order of rate, and the lists that all have.
+
+    Raises AnalysisError where they are of different images or conventions: that is no curve.
+    """
     if not curves:
         raise AnalysisError("no curve to join")
-    shared = [key for key in curves[0].results if all(key in curve.results for curve in curves)]
+    first = curves[0]
+    notes = [note for curve in curves for note in curve.notes]
+    for one, other in combinations(curves, 2):
+        for found in unlike(one, other):
+            if found.name != "unknown-images":
+                raise AnalysisError(f"{one.name} and {other.name} are not of one curve: {found}")
+            if (images_of(one) or images_of(other)) and not any(note.startswith(found.name) for note in notes):
+                notes.append(str(found))
+    shared = [key for key in first.results if all(key in curve.results for curve in curves)]
+    left = [metric for metric in METRICS if any(metric in curve.metrics for curve in curves) and metric not in shared]
+    notes += [f"left-out: {', '.join(left)}, which not all of its points have"] if "ms-ssim" in left else []
     rows = [row for curve in curves for row in zip(*(curve.results[key] for key in shared), strict=True)]
     rows.sort(key=lambda row: row[shared.index("bpp")])
-    about = {
-        key: value for key, value in curves[0].about.items() if all(curve.about.get(key) == value for curve in curves)
-    }
+    about = {key: value for key, value in first.about.items() if all(curve.about.get(key) == value for curve in curves)}
+    about = {key: value for key, value in about.items() if key not in (MADE_BY, NOTES, SEEDS, OF_RUNS)}
+    if all("images" in curve.about for curve in curves):  # the same ones, whatever each calls them
+        about["images"] = first.about["images"]
     made_by = {made.signature: made for curve in curves for made in curve.made_by}
     about |= {MADE_BY: tuple(made_by.values())} if made_by else {}
+    about |= {NOTES: tuple(dict.fromkeys(notes))} if notes else {}
+    if all(curve.of_runs for curve in curves):
+        about |= {OF_RUNS: tuple(folder for curve in curves for folder in curve.of_runs)}
     results = dict(zip(shared, zip(*rows, strict=True), strict=True))
-    return Curve(curves[0].name, results, curves[0].description, about)
+    return Curve(first.name, results, first.description, about)
 
 
 def told_apart(curves: Sequence[Curve]) -> list[Curve]:
@@ -131,7 +169,7 @@ def _rows(curves: Iterable[Curve]) -> list[list[Any]]:
         stated = curve.about.get("source")
         source = stated if isinstance(stated, dict) else {}
         place = " ".join(str(source[key]) for key in ("repo", "file", "commit") if source.get(key))
-        place = "; ".join(filter(None, [place, *flags(curve.made_by)]))
+        place = "; ".join(filter(None, [place, *flags(curve.made_by), *curve.notes]))
         qualities = [curve.quality(m).tolist() if m in curve.metrics else [""] * len(curve) for m in METRICS]
         points = zip(curve.bpp.tolist(), *qualities, strict=True)
         rows += [[curve.name, curve.about.get("dataset", ""), *values, place] for values in points]

@@ -1,6 +1,5 @@
 """How sure a BD-rate between trainings is, as far as it hangs on the images: over them alone, by bootstrap."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,11 +7,11 @@ from numpy.typing import NDArray
 
 from analysis.bd import Method, bd_rate
 from analysis.crossed import FEWEST_IMAGES
+from analysis.curve_files import Curve
 from analysis.errors import AnalysisError
 from analysis.image_points import ImagePoints, points_by_image
 from analysis.runs import load_runs
 from analysis.statistics import Interval, bca_interval
-from lic_exp.tracking.run_folder import is_run_folder
 
 
 class OverImages(NamedTuple):
@@ -51,22 +50,21 @@ def bd_rate_over_images(ours: ImagePoints, theirs: ImagePoints | None, method: M
         return None
 
 
-def curve_by_image(curve: str) -> ImagePoints | None:
-    """The points of a run folder, or of several by commas.
+def curve_by_image(curve: Curve) -> ImagePoints | None:
+    """The points of a curve of runs, image by image.
 
-    None where one is no run, or was evaluated on other images than the first.
+    None where it is none, or a mean over seeds, and where its runs were evaluated on other images than the first.
     """
-    names = [curve] if is_run_folder(Path(curve)) else curve.split(",")
     found: list[ImagePoints] = []
-    for name in names:
-        if not is_run_folder(Path(name.strip())):
-            return None
-        runs = load_runs(name.strip(), metrics=(), cache=False)
+    for folder in curve.of_runs:
+        own = folder.name == "eval"
+        run = folder.parent if own else folder.parents[1]
+        runs = load_runs(run, metrics=(), cache=False).with_evaluations({run.name: None if own else folder.name})
         rows = runs.evaluation[runs.evaluation["set"] == ""]
         rates = rows["rate"].nunique(dropna=False) if "rate" in rows else 1
         found += points_by_image(
             runs, {str(key): np.full((rates, 4), np.nan) for key in rows["signature"].unique()}
         ).values()
-    if len(found) < len(names) or len({one.images for one in found}) > 1:
+    if not found or len(found) < len(curve.of_runs) or len({one.images for one in found}) > 1:
         return None
     return ImagePoints(found[0].images, np.concatenate([one.points for one in found], -1))

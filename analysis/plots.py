@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
+import numpy as np
+
 from analysis.curve_files import METRICS, Curve, told_apart
 from analysis.errors import AnalysisError
+from analysis.interpolation import Floats
 from analysis.out_places import write_out
 from lic_exp.text import visible
 
@@ -14,7 +17,10 @@ SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
-    """Quality over rate, one line per curve through its points in order of rate, into a .png, .pdf or .svg file."""
+    """Quality over rate, one line per curve through its points in order of rate, into a .png, .pdf or .svg file.
+
+    Around a mean over seeds a band from the lowest to the highest of them, where all have points on both sides.
+    """
     if path.suffix not in SUFFIXES:
         raise AnalysisError(f"{path}: a plot is one of {', '.join(SUFFIXES)}")
     from matplotlib.figure import Figure
@@ -26,9 +32,11 @@ def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
     for curve, marker, style in zip(told_apart(curves), markers, styles, strict=False):
         points = sorted(zip(curve.bpp, curve.quality(metric), strict=True))
         rates, qualities = zip(*points, strict=True)
-        axes.plot(
+        (line,) = axes.plot(
             rates, qualities, linestyle=style, marker=marker, markersize=4, linewidth=1.2, label=_label(curve.name)
         )
+        if (band := seed_band(list(curve.by_seed.values()), metric)) is not None:
+            axes.fill_between(*band, color=line.get_color(), alpha=0.25, linewidth=0)
     axes.set_xlabel("rate [bpp]")
     axes.set_ylabel(METRICS[metric])
     axes.set_xlim(left=0)
@@ -40,6 +48,25 @@ def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, format=path.suffix.removeprefix("."), dpi=150)
     write_out(path, drawn.getvalue())
+
+
+def seed_band(seeds: Sequence[Curve], metric: str) -> tuple[Floats, Floats, Floats] | None:
+    """Rates (n,), and the lowest and highest quality (n,) of several seeds there, on straight lines between points.
+
+    Over the rates that all seeds reach; None of fewer than two seeds, and where there are none such.
+    """
+    points = [
+        (curve.bpp[order], curve.quality(metric)[order]) for curve in seeds if len(order := np.argsort(curve.bpp))
+    ]
+    if len(points) < 2:
+        return None
+    low, high = max(rates[0] for rates, _ in points), min(rates[-1] for rates, _ in points)
+    if low >= high:
+        return None
+    inner = [rate for rates, _ in points for rate in rates if low < rate < high]
+    rates = np.unique([low, *inner, high])
+    qualities = np.array([np.interp(rates, *one) for one in points])
+    return rates, qualities.min(0), qualities.max(0)
 
 
 def _label(name: str) -> str:

@@ -1,6 +1,7 @@
 """Sweeps by the manifests that they left beside the run folders. Imports nothing heavy, as `analysis.run_places`."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +28,15 @@ class SweepManifest:
 
 
 def find_sweep(name: str | None = None, runs: Place = "runs") -> SweepManifest:
-    """The sweep of this name, or unique beginning of one, in a folder of runs; the one made last for None.
+    """The sweep of this folder, name, or unique beginning of one, in a folder of runs; the one made last for None.
 
     Raises AnalysisError where there is no such sweep, or several.
     """
     no_store(runs, "sweeps")
     if is_blank(name):
         raise AnalysisError(blank_message("the name of a sweep", "None is the latest"))
+    if name is not None and (Path(name) / "manifest.json").is_file():
+        return sweep_at(Path(name))
     known = {path.parent.name: path for path in sorted((given_path(runs) / SWEEPS).glob("*/manifest.json"))}
     if name is None:
         made = dict(_made(known))
@@ -44,6 +47,27 @@ def find_sweep(name: str | None = None, runs: Place = "runs") -> SweepManifest:
         named = f"{runs} has no sweep {name or 'that can be read'}; it has {', '.join(known)}"
         raise AnalysisError(named if known else f"there are no sweeps in {runs}")
     return SweepManifest(found, Path(runs), _cells(known[found]))
+
+
+def sweep_at(folder: Path) -> SweepManifest:
+    """The sweep in this folder. Raises AnalysisError."""
+    place = Path(os.path.abspath(folder))
+    return SweepManifest(place.name, place.parents[1], _cells(place / "manifest.json"))
+
+
+def all_sweeps(runs: Path) -> list[SweepManifest]:
+    """The sweeps beside these runs whose manifest can be read, the latest made last; of the others a warning."""
+    found: list[tuple[str, SweepManifest]] = []
+    for path in sorted((runs / SWEEPS).glob("*/manifest.json")):
+        try:
+            record = read_sweep(path)
+        except FileNotFoundError:
+            continue
+        except RecordError as error:
+            _log.warning("passed over: %s", error)
+            continue
+        found.append((record.get("made", ""), SweepManifest(path.parent.name, runs, record["cells"])))
+    return [sweep for _, sweep in sorted(found, key=lambda one: one[0])]
 
 
 def _named(name: str, known: Mapping[str, Path]) -> str | None:

@@ -3,10 +3,12 @@
 import argparse
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from analysis.arguments import RUN_HELP, add_runs_or_store, console, value_text
 from analysis.named_runs import load_named
+from lic_exp.tracking.sweep_labels import labels_of_runs
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,7 +59,15 @@ def _differences(runs: "Runs") -> dict[str, list[Any]]:
     table = runs.runs
     columns = [str(column) for column in table if column not in NO_DIFFERENCE and column not in FACTS]
     different = [column for column in columns if len({value_text(value) for value in table[column]}) > 1]
-    return {column: list(table[column]) for column in (*FACTS, *different)}
+    return _labels(runs) | {column: list(table[column]) for column in (*FACTS, *different)}
+
+
+def _labels(runs: "Runs") -> dict[str, list[Any]]:
+    """What their sweeps call them, in a row of its own; no row where they are of none."""
+    folders = [Path(str(folder)) for folder in runs.runs["folder"]]
+    known = {place: labels_of_runs(place) for place in dict.fromkeys(folder.parent for folder in folders)}
+    found = [known[folder.parent].get(folder.name, "") for folder in folders]
+    return {"label": found} if any(found) else {}
 
 
 def _last_values(runs: "Runs", start: str) -> dict[str, list[Any]]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.arguments import console
+from analysis.arguments import RUN_HELP, console
 from analysis.errors import AnalysisError
 from analysis.grid import markdown_text
 from analysis.out_places import write_out
@@ -27,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="RUN|NAME",
-        help="run folder, signature or its beginning, folder of runs, or beginning of a published codec's name (dhic); "
-        "default: all runs and all published",
+        help=f"{RUN_HELP}; or the beginning of a published codec's name (dhic); default: all runs and all published",
     )
     parser.add_argument("--runs", metavar="FOLDER", help="where run folders are (default: runs)")
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"{', '.join(SUFFIXES)}")

@@ -1,12 +1,13 @@
 """Rate-distortion curves: table, plot, CSV, CompressAI's results format."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.arguments import CURVE_HELP, console, load_curves, named
+from analysis.arguments import CURVE_HELP, add_curve_options, console, load_curves, named, one_of_curves
 from analysis.errors import AnalysisError
+from lic_exp.saying import say
 
 if TYPE_CHECKING:
     from analysis.curve_files import Curve
@@ -18,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help=".png, .pdf, .svg, .csv, .json (one curve), or a folder"
     )
+    parser.add_argument(
+        "--baseline",
+        metavar="CURVE",
+        help="what BD-rates compare with: a label, or any other curve (default: of a sweep, its first and all anchors)",
+    )
+    add_curve_options(parser)
     parser.add_argument("--list", action="store_true", help="list the published curves and where they come from")
 
 
@@ -28,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
         return _list_published()
     if not options.curves:
         raise AnalysisError("rd needs a curve; `python -m analysis rd --list` shows the published ones")
-    curves = load_curves(options.curves)
+    curves = load_curves(options.curves, options.runs, options.trust)
+    compared = list(_compared(options, curves))
     with named("--metric"):
         for curve in curves:
             curve.quality(options.metric)
@@ -40,7 +48,36 @@ def run(options: argparse.Namespace) -> int:
         else:
             write_curves(options.out, curves)
     _print_points(curves)
+    _print_unlike(curves, options.metric)
+    told = {curve.said(note) for curve in curves for note in curve.notes}
+    for anchor, tests in compared:
+        from analysis.bd_comparison import compare_curves
+        from analysis.bd_report import print_comparisons
+
+        rows = [compare_curves(anchor, test, options.metric) for test in tests]
+        print_comparisons(rows, told=told)
+        for row in rows:
+            if row.error:
+                say(f"{row.test.name}: {row.error}")
     return 0
+
+
+def _compared(options: argparse.Namespace, curves: "Sequence[Curve]") -> "Iterator[tuple[Curve, list[Curve]]]":
+    """(curve, those that are compared with it). Arms of a sweep are compared unasked: with its first, and with others.
+
+    Raises AnalysisError where the baseline is no curve.
+    """
+    if options.baseline is not None:
+        yield one_of_curves(options.baseline, curves, options.runs, options.trust)
+        return
+    if len(options.curves) == len(curves):
+        return
+    arms = [curve for curve in curves if curve.of_runs or curve.by_seed]
+    anchors = [curve for curve in curves if curve not in arms]
+    if len(arms) > 1:
+        yield arms[0], arms[1:]
+    for anchor in anchors:
+        yield anchor, arms
 
 
 def _print_points(curves: Sequence["Curve"]) -> None:
@@ -65,8 +102,18 @@ def _print_points(curves: Sequence["Curve"]) -> None:
     for curve in curves:
         if caution := curve.about.get("caution"):
             out.print(f"{curve.name}: caution: {caution}")
-        for flag in flags(curve.made_by):
-            out.print(f"{curve.name}: {flag}", markup=False, highlight=False)
+        for flag in [*flags(curve.made_by), *curve.notes]:
+            out.print(f"{curve.name}: {flag}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_unlike(curves: Sequence["Curve"], metric: str) -> None:
+    """In what the curves that are drawn together are unlike, each thing once."""
+    from analysis.measured_alike import unlike
+
+    first, *others = curves
+    told = dict.fromkeys(str(found) for other in others for found in unlike(first, other, metric))
+    for text in told:
+        console(150).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _list_published() -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.arguments import RUN_HELP, add_runs_or_store, console, named, value_text
 from analysis.errors import AnalysisError
 from analysis.named_runs import load_named
+from analysis.run_places import is_store
 from lic_exp.command_parser import whole_number
 from lic_exp.saying import show
 
@@ -32,10 +33,15 @@ def run(options: argparse.Namespace) -> int:
     if options.budgets and options.target is not None:
         raise AnalysisError("--budgets compares final levels and takes no --target")
     arms = (options.baseline, options.test)
-    baseline, test = (load_named(names.split(","), options.runs) for names in arms)
+    baseline, test = (load_named(_names(arm, options.runs), options.runs) for arm in arms)
     for found in _measured(baseline, test, options):
         _print_speed_up(found)
     return 0
+
+
+def _names(text: str, runs: str) -> list[str]:
+    """What an arm is called: a store has signatures alone, without commas in them."""
+    return text.split(",") if is_store(runs) else [text]
 
 
 def _measured(baseline: "Runs", test: "Runs", options: argparse.Namespace) -> "Iterator[SpeedUp]":

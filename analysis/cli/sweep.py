@@ -13,7 +13,9 @@ from lic_exp.saying import say, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sweep", metavar="SWEEP", nargs="?", help="name, or its beginning (default: the latest)")
+    parser.add_argument(
+        "sweep", metavar="SWEEP", nargs="?", help="name, its beginning, or folder (default: the latest)"
+    )
     parser.add_argument("--metric", default="val/rd_loss", help="default: %(default)s")
     parser.add_argument("--over", nargs="*", default=["seed"], metavar="KEY", help="repetitions (default: seed)")
     parser.add_argument("--csv", action="store_true", help="CSV instead of a table for people")

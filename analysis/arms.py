@@ -1,0 +1,110 @@
+"""Runs in groups that differ from one another in seed and rate alone, and what to call each."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.config_roles import config_roles
+from analysis.errors import AnalysisError
+from analysis.named_runs import Meaning, NamedRun, arm_role
+from analysis.run_records import parse_config
+from analysis.sweep_manifests import all_sweeps
+from lic_exp.labels import BETWEEN, is_rate, labels
+from lic_exp.text import shortened, visible
+from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.tracking.sweep_labels import labels_of_runs
+
+LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs of one curve. cells: each with its role, begun or not."""
+
+    label: str
+    cells: tuple[NamedRun, ...]
+
+
+def arms_of(found: Meaning, trusted: Collection[str] = ()) -> list[Arm]:
+    """Runs in groups that differ in seed and rate alone, in order of their first."""
+    cells = list(_with_roles(found.runs, trusted))
+    if len(cells) == 1:
+        return [Arm(name_of_run(cells[0]), tuple(cells))]
+    sizes = _sizes_of_rates([cell.role or {} for cell in cells])
+    roles = [{key: value for key, value in arm_role(cell.role or {}).items() if key not in sizes} for cell in cells]
+    grouped: dict[str, list[NamedRun]] = {}
+    of: dict[str, Mapping[str, Any]] = {}
+    for cell, role in zip(cells, roles, strict=True):
+        grouped.setdefault(repr(sorted(role.items())), []).append(cell)
+        of.setdefault(repr(sorted(role.items())), role)
+    names = labels(of.values())
+    return [Arm(name or found.title, tuple(members)) for name, members in zip(names, grouped.values(), strict=True)]
+
+
+def _with_roles(runs: Sequence[NamedRun], trusted: Collection[str]) -> Iterator[NamedRun]:
+    """The runs with the roles that their sweep gave them, or what their configs differ in."""
+    if all(run.role is not None for run in runs):
+        cells = list(runs)
+    elif (found := _as_of_one_sweep(runs)) is not None:
+        cells = found
+    else:
+        configs = [config_of(run) for run in runs]
+        roles = config_roles(configs)
+        cells = [NamedRun(run.folder, run.evaluation, role, run.label) for run, role in zip(runs, roles, strict=True)]
+    for cell in cells:
+        role = {key: value for key, value in (cell.role or {}).items() if key not in trusted}
+        yield NamedRun(cell.folder, cell.evaluation, role, cell.label)
+
+
+def _as_of_one_sweep(runs: Sequence[NamedRun]) -> list[NamedRun] | None:
+    """The runs as the latest sweep has them that has all of them; None where none has."""
+    wanted = {run.signature: run for run in runs}
+    for sweep in reversed(all_sweeps(runs[0].folder.parent)):
+        cells = {cell["signature"]: cell for cell in sweep.cells}
+        if wanted.keys() <= cells.keys():
+            return [
+                NamedRun(run.folder, run.evaluation, dict(cells[name].get("role") or {}), cells[name]["label"])
+                for name, run in wanted.items()
+            ]
+    return None
+
+
+def common_title(runs: Sequence[NamedRun]) -> str:
+    """What several runs have in common in what they are called, or else the first and how many more there are."""
+    names = [name_of_run(run).split(BETWEEN) for run in runs]
+    shared = [part for part in names[0] if all(part in name for name in names)]
+    more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+    return BETWEEN.join(shared) or f"{BETWEEN.join(names[0])}{more}"
+
+
+def config_of(run: NamedRun) -> dict[str, Any]:
+    """The run's config as its folder has it, {} where there is none yet. Raises AnalysisError where it is damaged."""
+    try:
+        return parse_config(RunFolder(run.folder).config.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise AnalysisError(f"{run.folder}: config.yaml cannot be read: {error}".replace("\n", " ")) from error
+
+
+def _sizes_of_rates(roles: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Sizes of the model that go with the rate, as where the higher rates have more channels: they make no arms."""
+    rates = [repr(sorted((k, repr(v)) for k, v in role.items() if is_rate(k))) for role in roles]
+    if len(set(rates)) < 2:
+        return []
+    keys = dict.fromkeys(key for role in roles for key in role if key.startswith("model."))
+    found = []
+    for key in keys:
+        pairs = {(rate, repr(role.get(key))) for rate, role in zip(rates, roles, strict=True)}
+        sized = all(isinstance(role.get(key), int) for role in roles)
+        if sized and len(pairs) == len(set(rates)):
+            found.append(key)
+    return found
+
+
+def name_of_run(run: NamedRun) -> str:
+    """What to call one run: as its sweep does, by the name that it was given, or by its signature."""
+    if found := run.label or labels_of_runs(run.folder.parent).get(run.signature):
+        return found
+    name = RunFolder(run.folder).status_if_whole().get("name")
+    return shortened(visible(name), 100) if isinstance(name, str) and name.strip() else run.signature

@@ -1,0 +1,98 @@
+"""BD-rates against an anchor, as tables for people, with what to know of each number."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from rich.table import Table
+
+from analysis.arguments import console
+from analysis.bd import Method, bd_rate
+from analysis.bd_comparison import BDComparison
+from analysis.curve_files import Curve
+from analysis.errors import CurveError
+from analysis.image_interval import bd_rate_over_images, curve_by_image
+from analysis.statistics import t_interval
+from lic_exp.console import styled
+
+
+def print_comparisons(rows: Sequence[BDComparison], *, told: Collection[str] = ()) -> None:
+    """Print the table of comparisons with one anchor, their flags and intervals.
+
+    told: flags that have been printed already, and are named in the table alone.
+    """
+    _print_table(rows, told)
+    _print_intervals(rows)
+
+
+def _print_table(rows: Sequence[BDComparison], told: Collection[str]) -> None:
+    first = rows[0]
+    others = [name for name in ("pchip", "akima", "cubic") if name != first.method]
+    table = Table(title=styled(f"against {first.anchor.name}, {first.metric}; negative % is a saving"))
+    table.add_column("test", overflow="fold")
+    # No column may be cut to make room: a shortened number reads like another number.
+    for title in (f"BD-rate % {first.method}", *others, "BD dB", "R+lmbda D %", "overlap", "range", "points"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("flags")
+    for row in rows:
+        table.add_row(styled(row.test.name), *_cells(row, others))
+    out = console(150)
+    out.print(table)
+    for row in rows:
+        for flag in (flag for flag in row.flags if _needs_telling(flag) and flag not in told):
+            out.print(f"{row.test.name}: {flag}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _print_intervals(rows: Sequence[BDComparison]) -> None:
+    """Over seeds where there are several; of single trainings that were evaluated on the same images over these."""
+    anchor, measured = rows[0].anchor, [row for row in rows if row.rate is not None]
+    by_image = curve_by_image(anchor) if any(row.metric == "psnr" for row in measured) else None
+    for row in measured:
+        found = over_seeds(anchor, row.test, row.metric, row.method)
+        if not found and by_image is not None:
+            found = str(bd_rate_over_images(by_image, curve_by_image(row.test), row.method) or "")
+        if found:
+            console(150).print(f"{row.test.name}: {found}", soft_wrap=True, markup=False, highlight=False)
+
+
+def over_seeds(anchor: Curve, test: Curve, metric: str, method: Method) -> str:
+    """The BD-rates seed by seed in words, each against the anchor's same seed where it has several; "" of one seed."""
+    anchors, tests = anchor.by_seed, test.by_seed
+    if not tests:
+        return ""
+    pairs = {seed: (anchors.get(seed) if anchors else anchor, curve) for seed, curve in tests.items()}
+    values, left = {}, []
+    for seed, (base, curve) in pairs.items():
+        try:
+            if base is None:
+                raise CurveError("the anchor has no such seed")
+            values[seed] = float(bd_rate(base.bpp, base.quality(metric), curve.bpp, curve.quality(metric), method))
+        except CurveError:
+            left.append(str(seed))
+    out = f"; no BD-rate of seed {', '.join(left)}" if left else ""
+    if len(values) < 2:
+        return f"no interval over seeds{out}"
+    low, high = t_interval(np.array(list(values.values())))
+    single = ", ".join(f"{seed}: {value:+.2f}" for seed, value in values.items())
+    mean = np.mean(list(values.values()))
+    return (
+        f"BD-rate over {len(values)} seeds {mean:+.2f} [{low:+.2f}, {high:+.2f}] at 95 % (Student t over seeds alone, "
+        f"not over images); by seed {single}{out}"
+    )
+
+
+def _needs_telling(flag: str) -> bool:
+    """Whether a flag says more than the column `points` does."""
+    return not flag.startswith("unequal-points:")
+
+
+def _cells(row: BDComparison, others: list[str]) -> list[str]:
+    points = f"{len(row.anchor)}/{len(row.test)}"
+    flags = ", ".join(dict.fromkeys(flag.split(":")[0] for flag in row.flags if _needs_telling(flag)))
+    rate = row.rate
+    quality = "" if row.quality is None else f"{row.quality:+.3f}"
+    change = "" if row.rd_change is None else f"{row.rd_change:+.2f}"
+    if rate is None:
+        return ["none", *[""] * len(others), quality, change, "", "", points, ", ".join(filter(None, ["error", flags]))]
+    methods = [f"{rate.methods[name]:+.2f}" if name in rate.methods else "" for name in others]
+    shared = f"{rate.shared[0]:.2f} to {rate.shared[1]:.2f}"
+    return [f"{rate:+.2f}", *methods, quality, change, f"{rate.overlap:.2f}", shared, points, flags]
