@@ -49,10 +49,32 @@ def test_a_published_curve_is_whole_and_says_where_it_is_from(name: str) -> None
 def test_the_listing_counts() -> None:
     counts = {dataset: len(analysis.anchors(dataset)) for dataset in DATA_SETS}
 
-    assert counts == {"kodak": 47, "clic_pro_valid": 26, "tecnick": 18, "clic2022_test": 3}
-    assert len(analysis.anchors()) == 94
+    assert counts == {"kodak": 49, "clic_pro_valid": 28, "tecnick": 20, "clic2022_test": 3}
+    assert len(analysis.anchors()) == 100
     with pytest.raises(AnalysisError, match="no data set 'kodac': published are kodak"):
         analysis.anchors("kodac")
+
+
+@pytest.mark.parametrize(
+    ("name", "against_hpcm_large"),
+    [
+        ("kodak/glic", 0.51),
+        ("clic_pro_valid/glic", 0.34),
+        ("tecnick/glic", -0.86),
+        ("kodak/cmic", 2.14),
+        ("clic_pro_valid/cmic", 0.17),
+        ("tecnick/cmic", -2.38),
+    ],
+)
+def test_the_latest_curves_give_the_bd_rates_that_their_points_were_taken_with(
+    name: str, against_hpcm_large: float
+) -> None:
+    dataset, _ = name.split("/")
+    anchor, test = analysis.load_curve(f"{dataset}/hpcm_large"), analysis.load_curve(name)
+
+    found = analysis.bd_rate(anchor.bpp, anchor.quality(), test.bpp, test.quality())
+
+    assert float(found) == pytest.approx(against_hpcm_large, abs=0.006)
 
 
 def test_a_users_results_file(tmp_path: Path) -> None:
