@@ -1,11 +1,12 @@
 """What a rate-distortion point must say of itself to be compared: of which images it is, and how it was measured."""
 
 from collections.abc import Mapping
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lic_exp.image_identity import Pictured, identity
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONVENTIONS = {
     "rate": "real bits",
@@ -23,7 +24,7 @@ DATA_SET, WEIGHTS, OPTIMIZED_FOR = "data_set", "weights", "optimized_for"
 "ema", and for what they were trained."""
 
 
-def measured_as(rows: pd.DataFrame, about: Mapping[str, Any]) -> dict[str, Any]:
+def measured_as(rows: "pd.DataFrame", about: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of results files that tell two curves of unlike things apart: `images`, `conventions`, `optimized_for`.
 
     rows: of one rate, one per image. about: what the evaluation was told about itself.
