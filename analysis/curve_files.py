@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.curve_metrics import METRICS, OF_A_FUNCTION, RAW_OF, USUAL, qualities_in
 from analysis.errors import AnalysisError, CurveError
 from analysis.interpolation import Floats
 from analysis.made_by import Maker, flags
@@ -21,10 +22,6 @@ from lic_exp.csv_text import csv_text
 from lic_exp.evaluation.published import Points, PointsError, read_points
 from lic_exp.json_text import json_text
 from lic_exp.naming import UniqueNames, file_name
-
-METRICS = {"psnr": "PSNR [dB]", "ms-ssim-db": "MS-SSIM [dB]", "ms-ssim": "MS-SSIM"}
-"""Qualities by name, with their axis labels."""
-
 
 MADE_BY, NOTES, SEEDS, OF_RUNS = "made_by", "notes", "by_seed", "of_runs"
 """Keys of `Curve.about` for what `Curve.made_by`, `notes`, `by_seed` and `of_runs` say: of runs, not of files."""
@@ -65,22 +62,20 @@ class Curve(Points):
     @property
     def metrics(self) -> list[str]:
         """The qualities that the curve has."""
-        return [
-            name for name in METRICS if name in self.results or (name == "ms-ssim-db" and "ms-ssim" in self.results)
-        ]
+        return qualities_in(self.results)
 
     def quality(self, metric: str = "psnr") -> Floats:
-        """Quality (n,). MS-SSIM in dB is the file's, or -10 log10(1 - MS-SSIM) of its means over images.
+        """Quality (n,). MS-SSIM in dB, of RGB or Y, is the file's, or -10 log10(1 - MS-SSIM) of its means over images.
 
         Raises CurveError where the curve has no such quality.
         """
-        if metric not in METRICS:
-            raise CurveError(f"no metric {metric!r}: it is one of {', '.join(METRICS)}")
+        if metric not in METRICS and OF_A_FUNCTION not in metric:
+            raise CurveError(f"no metric {metric!r}: it is one of {', '.join(METRICS)}, or package.module:function")
         if metric not in self.metrics:
             raise CurveError(f"{self.name} has no {metric}; it has {', '.join(self.metrics) or 'no quality at all'}")
         if metric in self.results:
             return np.array(self.results[metric])
-        raw = np.array(self.results["ms-ssim"])
+        raw = np.array(self.results[RAW_OF[metric]])
         with np.errstate(divide="ignore"):
             decibels: Floats = -10 * np.log10(1 - raw)
         return decibels
@@ -163,14 +158,21 @@ def write_curves(path: Path, curves: Sequence[Curve]) -> None:
         )
 
 
+def columns_of(curves: Sequence[Curve]) -> list[str]:
+    """The qualities that a table of these curves has columns for: the usual ones, and what else one of them has."""
+    return list(dict.fromkeys([*USUAL, *(metric for curve in curves for metric in curve.metrics)]))
+
+
 def _rows(curves: Iterable[Curve]) -> list[list[Any]]:
-    rows: list[list[Any]] = [["curve", "dataset", "bpp", *METRICS, "source"]]
+    curves = list(curves)
+    metrics = columns_of(curves)
+    rows: list[list[Any]] = [["curve", "dataset", "bpp", *metrics, "source"]]
     for curve in curves:
         stated = curve.about.get("source")
         source = stated if isinstance(stated, dict) else {}
         place = " ".join(str(source[key]) for key in ("repo", "file", "commit") if source.get(key))
         place = "; ".join(filter(None, [place, *flags(curve.made_by), *curve.notes]))
-        qualities = [curve.quality(m).tolist() if m in curve.metrics else [""] * len(curve) for m in METRICS]
+        qualities = [curve.quality(m).tolist() if m in curve.metrics else [""] * len(curve) for m in metrics]
         points = zip(curve.bpp.tolist(), *qualities, strict=True)
         rows += [[curve.name, curve.about.get("dataset", ""), *values, place] for values in points]
     return rows

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.curve_files import METRICS, Curve, told_apart
+from analysis.curve_files import Curve, told_apart
+from analysis.curve_metrics import label_of
 from analysis.errors import AnalysisError
 from analysis.interpolation import Floats
 from analysis.out_places import write_out
@@ -38,7 +39,7 @@ def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
         if (band := seed_band(list(curve.by_seed.values()), metric)) is not None:
             axes.fill_between(*band, color=line.get_color(), alpha=0.25, linewidth=0)
     axes.set_xlabel("rate [bpp]")
-    axes.set_ylabel(METRICS[metric])
+    axes.set_ylabel(label_of(metric))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     outside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0.0, "ncols": 1 + len(curves) // 26}

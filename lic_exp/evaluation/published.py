@@ -31,6 +31,10 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "psnr": ("psnr", "psnr-db", "psnr-rgb", "psnr-rgb-db"),
     "ms-ssim": ("ms-ssim", "ms-ssim-rgb"),
     "ms-ssim-db": ("ms-ssim-db", "ms-ssim-rgb-db"),
+    "psnr-y": ("psnr-y", "psnr-y-db"),
+    "ms-ssim-y": ("ms-ssim-y",),
+    "ms-ssim-y-db": ("ms-ssim-y-db",),
+    "psnr-hvs-m": ("psnr-hvs-m", "psnr-hvsm", "psnr-hvs-m-db"),
 }
 """What is measured, and the keys that results files of the field have for it, in either case, with _ or -."""
 
@@ -119,8 +123,9 @@ def read_points(path: Path, name: str | None = None) -> Points:
     for key, values in results.items():
         if odd := [v for v in values if v and math.isfinite(v) and not SENSIBLE[0] <= abs(v) <= SENSIBLE[1]]:
             raise PointsError(f"{path}: {key} has the value {odd[0]:g}, which is none that was measured")
-    if any(value > 1 for value in results.get("ms-ssim", ())):
-        raise PointsError(f'{path}: "ms-ssim" has values above 1: decibels belong under "ms-ssim-db"')
+    for raw in ("ms-ssim", "ms-ssim-y"):
+        if any(value > 1 for value in results.get(raw, ())):
+            raise PointsError(f'{path}: "{raw}" has values above 1: decibels belong under "{raw}-db"')
     results |= dict(_other_numbers(others, counts["bpp"]))
     about = {key: content[key] for key in KNOWN if key in content}
     given = content.get("name")
