@@ -17,7 +17,7 @@ from lic_exp.image_identity import Pictured, identity, pixels_digest
 from lic_exp.json_text import json_text
 from lic_exp.records import RecordError, plain_json, read_record
 from lic_exp.tracking.kinds import EvaluationResults
-from lic_exp.tracking.run_folder import EVALUATION_FILE, RunFolder
+from lic_exp.tracking.run_folder import EVALUATION_FILE, is_run_folder
 from lic_exp.tracking.tables import PIXELS, parse_table
 
 KEPT_IN = "anchors_1.sqlite"
@@ -74,11 +74,13 @@ def photos_of_folder(place: str | Path, limit: int | None = None) -> PhotoSet:
 def photos_of_run(folder: str | Path) -> PhotoSet:
     """Those that a run was evaluated on, whole or cut as it saw them.
 
-    Raises AnalysisError where it was not, where they are not here, or are others by now.
+    folder: the run's, or that of one of its evaluations (`eval`, or a folder in it).
+    Raises AnalysisError where it was not evaluated, where they are not here, or are others by now.
     """
-    files = RunFolder(folder)
-    told = _told(files)
-    sources = _sources(files, told[1])
+    folder = Path(folder)
+    results = folder / "eval" if is_run_folder(folder) else folder
+    told = _told(folder, results)
+    sources = _sources(next((one for one in results.parents if is_run_folder(one)), folder), told[1])
     if len(sources) < len(told[0]):
         raise AnalysisError(f"{folder} was evaluated on {len(told[0])} images, and {len(sources)} are there now")
     photos = [Photo(source, one.name, (one.height, one.width)) for source, one in zip(sources, told[0], strict=False)]
@@ -128,14 +130,14 @@ def _key(photo: Photo) -> bytes:
     return hashlib.blake2b(repr(("pixels", content, decoded_as(), photo.cut)).encode(), digest_size=16).digest()
 
 
-def _told(files: RunFolder) -> tuple[list[Pictured], str | None, str | None]:
-    """What a run's own evaluation says: its images in their order, the folder they came from, and their name."""
-    results, table = files.eval / EVALUATION_FILE, files.eval / "images.csv"
+def _told(folder: Path, results: Path) -> tuple[list[Pictured], str | None, str | None]:
+    """What an evaluation says: its images in their order, the folder they came from, and their name."""
+    table = results / "images.csv"
     try:
-        about: Any = read_record(results, EvaluationResults)
+        about: Any = read_record(results / EVALUATION_FILE, EvaluationResults)
         header, *rows = parse_table(str(table), table.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise AnalysisError(f"{files.root} was not evaluated: there is no {error.filename}") from error
+        raise AnalysisError(f"{folder} was not evaluated: there is no {error.filename}") from error
     except (RecordError, ValueError) as error:
         raise AnalysisError(str(error)) from error
     entries = [dict(zip(header, row, strict=True)) for row in rows]
@@ -147,8 +149,8 @@ def _told(files: RunFolder) -> tuple[list[Pictured], str | None, str | None]:
     return list(images.values()), about.get("data"), named.get("name") if isinstance(named, dict) else None
 
 
-def _sources(files: RunFolder, place: str | None) -> Sequence[SourceImage]:
-    """All images of the place that a run's evaluation took its own from, in order."""
+def _sources(run: Path, place: str | None) -> Sequence[SourceImage]:
+    """All images of the place that an evaluation of a run took its own from, in order."""
     from lic_exp.config.errors import ConfigError
     from lic_exp.config.evaluated import separate_images
     from lic_exp.config.signing import data_source
@@ -157,7 +159,7 @@ def _sources(files: RunFolder, place: str | None) -> Sequence[SourceImage]:
     try:
         if place is not None:
             return list_images(place)
-        config = Run(files.root).config
+        config = Run(run).config
         return separate_images(config) or data_source(config.data).val()
     except (ConfigError, ImageError) as error:
-        raise AnalysisError(f"the images that {files.root} was evaluated on cannot be had: {error}") from error
+        raise AnalysisError(f"the images that {run} was evaluated on cannot be had: {error}") from error
