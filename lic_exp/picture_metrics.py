@@ -34,6 +34,10 @@ MIN_MS_SSIM_SIDE = 161
 """Smallest image side of MS-SSIM [pixels]: four halvings must leave more than a window's 10."""
 
 
+ALWAYS_MEASURED = ("psnr", "ms-ssim")
+"""Those that evaluations have whatever else is asked for."""
+
+
 class PictureMetricError(ValueError):
     """There is no such metric, or it cannot be had; the message says what would help."""
 

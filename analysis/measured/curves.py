@@ -14,13 +14,10 @@ from analysis.measured.measuring import Measurement, measure
 from analysis.measured.own import SUFFIXES, own_codec
 from analysis.measured.photos import PhotoSet
 from lic_exp.evaluation.conventions import CONVENTIONS
-from lic_exp.picture_metrics import PictureMetric, PictureMetricError, picture_metric
+from lic_exp.picture_metrics import ALWAYS_MEASURED, PictureMetric, PictureMetricError, picture_metric
 
 Container = Literal["out", "in"]
 """Whether the bytes of a file format around a codec's bitstream count. Those of runs never do: they have none."""
-
-METRICS = ("psnr", "ms-ssim")
-"""What is measured whatever else is asked for: what evaluations of runs have."""
 
 
 class Chosen(NamedTuple):
@@ -70,10 +67,10 @@ def measured_curves(
 ) -> list[Curve]:
     """A curve per codec that can be had, measured now or known from before.
 
-    metrics: beside `METRICS`. Raises AnalysisError, also for a codec that failed on a photo, which it names.
+    metrics: beside those of every evaluation. Raises AnalysisError, which names codec and photo where one failed.
     """
     try:
-        wanted = [picture_metric(name) for name in dict.fromkeys((*METRICS, *metrics))]
+        wanted = [picture_metric(name) for name in dict.fromkeys((*ALWAYS_MEASURED, *metrics))]
     except PictureMetricError as error:
         raise AnalysisError(f"--metrics: {error}") from error
     found = measure(chosen.codecs, photos, wanted, workers=workers, progress=progress)

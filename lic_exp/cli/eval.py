@@ -36,6 +36,10 @@ def _numbers(text: str) -> list[float]:
 _numbers.__name__ = "list of numbers"  # argparse says: invalid list of numbers value
 
 
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--data", metavar="FOLDER", help="images; default: what the run evaluates on")
@@ -45,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_numbers,
         metavar="Q[,...]",
         help="of a variable-rate model; default: what the run evaluates at",
+    )
+    parser.add_argument(
+        "--metrics",
+        type=_listed,
+        metavar="NAME[,...]",
+        help="beside bpp, PSNR and MS-SSIM: psnr-y, ms-ssim-y, psnr-hvs-m, or package.module:function of your own",
     )
     for measure, meaning in (("bpp", "bits per pixel"), ("psnr", "a PSNR [dB]")):
         parser.add_argument(
@@ -56,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
-FLAGS = {"evaluation.qualities": "--qualities"}
+FLAGS = {"evaluation.qualities": "--qualities", "evaluation.metrics": "--metrics"}
 """What it calls a key of the run's config that the user gives anew."""
 
 
@@ -72,13 +82,15 @@ def run(options: argparse.Namespace) -> int:
     from lic_exp.runs.reevaluation import reevaluate
 
     try:
-        with flags_named(FLAGS if options.qualities is not None else {}):
+        given = {"evaluation.qualities": options.qualities, "evaluation.metrics": options.metrics}
+        with flags_named({key: flag for key, flag in FLAGS.items() if given[key] is not None}):
             evaluation, folder = reevaluate(
                 found,
                 data=options.data,
                 folder=None if options.out is None else Path(options.out),
                 qualities=options.qualities,
                 targets=targets,
+                metrics=options.metrics,
                 console=console_for(sys.stderr),
             )
     except (DamagedImagesError, EvaluationError) as error:

@@ -150,6 +150,7 @@ class EvaluationConfig(Node):
     limit: PositiveInt | None
     pictures: NonNegativeInt
     qualities: list[NonNegativeFloat] | None
+    metrics: Annotated[list[str], Neutral([])]
 
 
 class TrainerConfig(Node):

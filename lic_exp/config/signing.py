@@ -67,12 +67,13 @@ def image_sets(config: RunConfig) -> dict[str, DataConfig]:
 def evaluation_name(config: RunConfig) -> str:
     """The name of a config's evaluation beside others of the same training: 8 hexadecimal digits.
 
-    Covers the images, by content, and the rates that they are coded at. Raises ConfigError as `signature`.
+    Covers the images, by content, the rates, and further metrics. Raises ConfigError as `signature`.
     """
     chosen = config.evaluation
     separate = held_out_fingerprint(config.data) if chosen.data is None else folder_fingerprint(chosen.data)
     rates = None if chosen.qualities is None else [_form(rate) for rate in sorted(set(chosen.qualities))]
-    name = digest({"images": separate, "limit": chosen.limit, "qualities": rates})
+    metrics = {"metrics": sorted(set(chosen.metrics))} if chosen.metrics else {}
+    name = digest({"images": separate, "limit": chosen.limit, "qualities": rates} | metrics)
     key = "data" if chosen.data is None else "evaluation.data"
     images_of[name] = {} if separate is None else {key: separate}
     return name
@@ -83,15 +84,17 @@ def asked_evaluation_name(
     data: str | None,
     qualities: Sequence[float] | None,
     targets: Sequence[tuple[str, float]] = (),
+    metrics: Sequence[str] | None = None,
 ) -> str:
     """The digits of an evaluation that is asked for beside a config's own: 8 hexadecimal ones.
 
-    data: a folder of images, taken by content; None: the images of the config's own evaluation. qualities, targets: as
-    asked for, in any order. Raises ConfigError as `signature`.
+    data: a folder of images, taken by content; None: the images of the config's own evaluation. qualities, targets,
+    metrics: as asked for, in any order. Raises ConfigError as `signature`.
     """
     images = evaluation_name(config) if data is None else folder_fingerprint(data, "--data")
     rates = None if qualities is None else sorted(_form(float(rate)) for rate in qualities)
-    return digest({"images": images, "qualities": rates, "targets": sorted(map(list, targets))})
+    further = {} if metrics is None else {"metrics": sorted(set(metrics))}
+    return digest({"images": images, "qualities": rates, "targets": sorted(map(list, targets))} | further)
 
 
 def wanted_evaluation(config: RunConfig) -> str | None:

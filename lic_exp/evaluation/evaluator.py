@@ -9,22 +9,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
 from lic_exp.data.images import ImageError
 from lic_exp.evaluation.pictures import unless_it_fails, write_picture
 from lic_exp.evaluation.rates import Rate
-from lic_exp.evaluation.report import Evaluation, watch
+from lic_exp.evaluation.report import Evaluation
 from lic_exp.evaluation.unfinished import EvaluationError, KeptRows, complain
+from lic_exp.evaluation.watching import watch
 from lic_exp.image_identity import pixels_digest
 from lic_exp.metrics import MIN_MS_SSIM_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr, to_8bit
 from lic_exp.models.base import Codec, Compressed
 from lic_exp.models.coding import coding_device
 from lic_exp.naming import UniqueNames, file_name
 from lic_exp.ops.precision import exact_float32, repeatable_kernels
+from lic_exp.picture_metrics import PictureMetric
 from lic_exp.text import visible
 from lic_exp.tracking import names
 
@@ -61,6 +65,7 @@ def evaluate(
     progress: Console | None = None,
     name: str | None = None,
     rates: Sequence[Rate] | None = None,
+    metrics: Sequence[PictureMetric] = (),
     before_each: Callable[[], None] = lambda: None,
     about: Mapping[str, Any] = MappingProxyType({}),
     beside: Sequence[Mapping[str, Any]] = (),
@@ -75,6 +80,7 @@ def evaluate(
     progress: where to say how far it is; None says nothing.
     name: of the results; the codec's class name where None.
     rates: of a variable-rate codec, one or more; None for any other.
+    metrics: what else is measured of the 8-bit pictures.
     before_each: called before an image is coded, at each rate; may raise to end it there.
     about: what else the results shall say of themselves, e.g. where the images are.
     beside: of each image what else its rows shall say, by column; nothing where there is no entry.
@@ -101,7 +107,8 @@ def evaluate(
                 for rate in todo:
                     before_each()
                     warm = not rows and not found
-                    row = _row(codec, (index, image), original, rate, device, folder, drawn, warm=warm)
+                    row, coded = _row(codec, (index, image), original, rate, device, folder, drawn, warm=warm)
+                    row |= _measured_further(image, metrics, original, coded)
                     found.append({**row, **(beside[index] if index < len(beside) else {})})
             except (ImageError, EvaluationError) as error:
                 log.warning("%s is left out: %s", image, error)
@@ -118,7 +125,8 @@ def evaluate(
     table = pd.DataFrame(rows)
     if rates:
         table = table.sort_values("rate", kind="stable", ignore_index=True)
-    evaluation = Evaluation(name or type(codec).__name__, table, coding_device(codec))
+    further = [metric.name for metric in metrics]
+    evaluation = Evaluation(name or type(codec).__name__, table, coding_device(codec), further)
     evaluation.write(folder, about)
     kept.drop()
     return evaluation
@@ -134,8 +142,8 @@ def _row(
     drawn: Collection[Rate | None],
     *,
     warm: bool,
-) -> dict[str, Any]:
-    """The row of one image at one rate, and its picture where this is of the rates to be drawn.
+) -> tuple[dict[str, Any], Tensor]:
+    """The row of one image at one rate, what was decoded, and its picture where this is of the rates to be drawn.
 
     named: the image's place and name. warm: code it once more beforehand. Raises EvaluationError.
     """
@@ -150,7 +158,21 @@ def _row(
         path = folder / _picture_name(index, image, rate)
         with unless_it_fails(f"picture {path.name}"):
             write_picture(path, x, coded.x_hat, row)
-    return row
+    return row, coded.x_hat
+
+
+def _measured_further(image: str, metrics: Sequence[PictureMetric], x: Tensor, x_hat: Tensor) -> dict[str, float]:
+    """{metric: value} of original and decoded picture (1, 3, H, W). Raises EvaluationError: it may be anybody's."""
+    if not metrics:
+        return {}
+    original, decoded = _rgb(x), _rgb(x_hat)
+    found = {}
+    for metric in metrics:
+        try:
+            found[metric.name] = metric.of(original, decoded)
+        except Exception as error:  # whatever a function of the user's raises
+            raise EvaluationError(f"image {image!r}: {metric.name}: {type(error).__name__}: {error}") from error
+    return found
 
 
 def code(codec: Codec, x: Tensor, rate: Rate | None = None) -> Coded:
@@ -187,7 +209,7 @@ def _measure(codec: Codec, image: str, x: Tensor, coded: Coded, rate: Rate | Non
         "image": image,
         "height": height,
         "width": width,
-        "pixels": pixels_digest(height, width, _rgb(x)),
+        "pixels": pixels_digest(height, width, _rgb(x).tobytes()),
         **({} if rate is None else {"rate": rate.quality, "lmbda": rate.lmbda}),
         "bpp": bpp,
         "bpp_estimated": bpp_estimated,
@@ -202,9 +224,10 @@ def _measure(codec: Codec, image: str, x: Tensor, coded: Coded, rate: Rate | Non
     }
 
 
-def _rgb(x: Tensor) -> bytes:
-    """X (1, 3, H, W) in [0, 1] as the 8-bit pixels of a file, row by row."""
-    return (to_8bit(x[0]) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().contiguous().numpy().tobytes()
+def _rgb(x: Tensor) -> NDArray[np.uint8]:
+    """X (1, 3, H, W) in [0, 1] as the 8-bit pixels of a file (H, W, 3)."""
+    pixels: NDArray[np.uint8] = (to_8bit(x[0]) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return np.ascontiguousarray(pixels)
 
 
 def _similarity(x_hat: Tensor, x: Tensor) -> tuple[float, float]:

@@ -2,20 +2,16 @@
 
 import logging
 import math
-import operator
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 import torch
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from lic_exp.atomic import write_atomically
@@ -28,7 +24,6 @@ from lic_exp.json_text import json_text
 from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import EVALUATION_FILE
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 MEASURES = ("bpp", "bpp_estimated", "bpp_gap_percent", "psnr", "ms_ssim", "ms_ssim_db", "encode_s", "decode_s")
@@ -42,8 +37,6 @@ COMPRESSAI_KEYS = {
     "decoding_time": "decode_s",
 }
 """The lists in CompressAI's results files and the measure that each holds."""
-
-SECONDS_BETWEEN_LINES = 5.0
 
 
 @dataclass(frozen=True)
@@ -65,12 +58,14 @@ class Evaluation:
         max_abs_difference    between those two, on the scale [0, 1]
         validates             whether the run validates on this image too, so that it has chosen the weights; of runs
 
+    further: columns of metrics beside these (`lic_exp.picture_metrics`), by their names; NaN as with MS-SSIM.
     images_changed: files that changed while they were evaluated; its numbers are then of nobody knows what.
     """
 
     name: str
     rows: pd.DataFrame
     device: torch.device
+    further: Sequence[str] = ()
     images_changed: Sequence[str] = ()
 
     @property
@@ -92,7 +87,7 @@ class Evaluation:
 
         Of several rates the mean over rates and images.
         """
-        means = {measure: float(self.rows[measure].mean()) for measure in MEASURES}
+        means = {measure: float(self.rows[measure].mean()) for measure in (*MEASURES, *self.further)}
         rates = self.rows["rate"].nunique() if "rate" in self.rows else 1
         counts = {"images": len(self.rows), "ms_ssim_images": int(self.rows["ms_ssim"].count())}
         return means | {name: count // rates for name, count in counts.items()}
@@ -128,6 +123,7 @@ class Evaluation:
             names.EVAL_PSNR: "psnr",
             names.EVAL_MS_SSIM: "ms_ssim",
             names.EVAL_MS_SSIM_DB: "ms_ssim_db",
+            **{names.eval_metric(name): name for name in self.further},
         }
         mean = self.mean
         return {name: mean[measure] for name, measure in by_name.items() if not math.isnan(mean[measure])}
@@ -170,11 +166,11 @@ class Evaluation:
 def rd_curve(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     """CompressAI's results format: under `results` one list per measure with one entry per evaluation, in order.
 
-    MS-SSIM is left out unless every image of every evaluation has it: its mean would be of other images than the
-    rate's. Points of variable-rate codecs have the lists `rate` (quality) and `lmbda` too.
+    MS-SSIM, or a further metric, is left out unless every image of every evaluation has it: its mean would be of other
+    images than the rate's. Points of variable-rate codecs have the lists `rate` (quality) and `lmbda` too.
     """
-    complete = all(evaluation.rows["ms_ssim"].notna().all() for evaluation in evaluations)
-    keys = {key: measure for key, measure in COMPRESSAI_KEYS.items() if complete or measure != "ms_ssim"}
+    wanted = COMPRESSAI_KEYS | {name: name for name in evaluations[0].further}
+    keys = {key: measure for key, measure in wanted.items() if all(_has_all(one.rows[measure]) for one in evaluations)}
     means = [evaluation.mean for evaluation in evaluations]
     labels = {label: [evaluation.at[label] for evaluation in evaluations] for label in evaluations[0].at}
     return {
@@ -182,6 +178,10 @@ def rd_curve(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         "description": f"Real bitstreams, mean of {len(evaluations[0].rows)} images",
         "results": {key: [mean[measure] for mean in means] for key, measure in keys.items()} | labels,
     }
+
+
+def _has_all(values: "pd.Series[Any]") -> bool:
+    return bool(values.notna().all())
 
 
 def evaluation_table(evaluation: Evaluation, *, max_rows: int = 30) -> Table:
@@ -206,7 +206,8 @@ def _images_table(evaluation: Evaluation, max_rows: int) -> Table:
     title = styled(f"{evaluation.name}, {len(evaluation.rows)} images{at and f', {at}'}")
     table = Table(title=title, show_footer=True)
     mean = evaluation.mean
-    for heading, measure, style in _COLUMNS:
+    columns = _columns(evaluation)
+    for heading, measure, style in columns:
         text = "mean" if measure == "image" else style.format(mean[measure]) if measure in mean else ""
         table.add_column(
             heading, _blank_nan(text), justify="left" if measure == "image" else "right", footer_style="bold"
@@ -214,7 +215,7 @@ def _images_table(evaluation: Evaluation, max_rows: int) -> Table:
     few = len(evaluation.rows) <= max_rows
     for row in evaluation.rows.to_dict("records"):
         if few or not row["exact"]:
-            cells = [styled(_blank_nan(style.format(row[measure]))) for _, measure, style in _COLUMNS]
+            cells = [styled(_blank_nan(style.format(row[measure]))) for _, measure, style in columns]
             table.add_row(*cells, style=None if row["exact"] else "bold red")
     return table
 
@@ -222,7 +223,7 @@ def _images_table(evaluation: Evaluation, max_rows: int) -> Table:
 def _rates_table(points: Sequence[Evaluation]) -> Table:
     images = len(points[0].rows)
     table = Table(title=styled(f"{points[0].name}, means of {images} images at {len(points)} rates"))
-    columns = [("quality", "rate", "{:g}"), ("lmbda", "lmbda", "{:.4g}"), *_COLUMNS[1:]]
+    columns = [("quality", "rate", "{:g}"), ("lmbda", "lmbda", "{:.4g}"), *_columns(points[0])[1:]]
     for title, *_ in columns:
         table.add_column(title, justify="right")
     for point in points:
@@ -248,36 +249,10 @@ _COLUMNS = (
 """Title, measure, format."""
 
 
-def watch(images: Iterable[T], console: Console | None, failures: Sized = ()) -> Iterator[T]:
-    """Yield `images`, saying on `console` how far it is: a bar on a terminal, now and then a line elsewhere.
-
-    failures: grows by one for each of them that could not be evaluated, and is no part of what was.
-    """
-    total = operator.length_hint(images) or None
-    if console is None:
-        yield from images
-    elif console.is_terminal:
-        yield from track(images, "evaluating", total=total, console=console, transient=True)
-    else:
-        yield from _watch_in_lines(images, total, console, failures)
-
-
-def _watch_in_lines(images: Iterable[T], total: int | None, console: Console, failures: Sized) -> Iterator[T]:
-    start = said = time.monotonic()
-    done = 0
-    for done, image in enumerate(images, start=1):
-        yield image
-        now = time.monotonic()
-        if now - said >= SECONDS_BETWEEN_LINES and done != total:
-            console.print(_so_far(done, failures, f" of {total or '?'} images", f"{now - start:.0f} s"))
-            said = now
-    of = f" of {done} images" if failures else " image" if done == 1 else " images"
-    console.print(_so_far(done, failures, of, f"{time.monotonic() - start:.1f} s"))
-
-
-def _so_far(done: int, failures: Sized, of: str, after: str) -> str:
-    failed = f"; {len(failures)} could not be" if failures else ""
-    return f"evaluated {done - len(failures)}{of} in {after}{failed}"
+def _columns(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """Those, and further metrics after the first ones of quality."""
+    place = [measure for _, measure, _ in _COLUMNS].index("encode_s")
+    return [*_COLUMNS[:place], *((name, name, "{:.4f}") for name in evaluation.further), *_COLUMNS[place:]]
 
 
 def _blank_nan(text: str) -> str:

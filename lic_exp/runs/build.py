@@ -18,6 +18,7 @@ from lic_exp.models.base import Codec
 from lic_exp.models.weights import freeze, load_weights
 from lic_exp.optimizers.groups import ParameterSplit, build_optimizers, split_parameters
 from lic_exp.optimizers.schedules import Schedule
+from lic_exp.picture_metrics import ALWAYS_MEASURED, PictureMetric, picture_metric
 from lic_exp.runs.compiling import channels_last_as, compiled_as
 from lic_exp.spectral_reg.base import SpectralRegularizer
 from lic_exp.tracking.background_sync import BackgroundSync, Trackers
@@ -140,6 +141,15 @@ def evaluation_rates(criterion: Criterion, codec: Codec, qualities: Sequence[flo
     if qualities is None:
         return rates.spaced(criterion.validation_rates)
     return [with_message("evaluation.qualities", rates.at, quality) for quality in qualities]
+
+
+def evaluation_metrics(names: Sequence[str]) -> list[PictureMetric]:
+    """The metrics of these names, each once, but for those that every evaluation has.
+
+    Raises ConfigError where there is no such, or its package is missing.
+    """
+    further = [name for name in dict.fromkeys(names) if name not in ALWAYS_MEASURED]
+    return [with_message("evaluation.metrics", picture_metric, name) for name in further]
 
 
 def build_stages(

@@ -62,6 +62,7 @@ def evaluate_run(
     data: str | None = None,
     folder: Path | None = None,
     qualities: Sequence[float] | None = None,
+    metrics: Sequence[str] | None = None,
     console: Console | None = None,
     stop: Callable[[], str | None] | None = None,
     just_trained: bool = False,
@@ -72,23 +73,26 @@ def evaluate_run(
     config: one of the same training, whose evaluation is meant; None: the run's own.
     data: folder of images; None takes the config's choice: `evaluation.data`, else the test images of its data, else
         those that validate. The results say of each image whether it validates, and so has chosen the weights.
-    folder: where the results go; None is `asked_folder` where data or qualities are given. Else it is `eval`, or
-        `eval/<name>` for another evaluation than the one that is there (`lic_exp.config.signing.evaluation_name`).
+    metrics: beside bpp, PSNR and MS-SSIM; None takes the config's choice. Raises ConfigError where there is no such.
+    folder: where the results go; None is `asked_folder` where data, qualities or metrics are given. Else it is
+        `eval`, or `eval/<name>` for another evaluation than the one that is there
+        (`lic_exp.config.signing.evaluation_name`).
     qualities: of a variable-rate codec; None takes the config's choice. Raises ConfigError where it has no such.
     stop: asked before every image, at each rate; raises Preempted where it has a reason.
     of: what the results shall say whose they are, where they are asked for beside the run's own.
     just_trained: whether this process trained it; then it is evaluated by the same code, whatever lies there by now.
     """
     config = config or run.config
+    further = building.evaluation_metrics(config.evaluation.metrics if metrics is None else metrics)
     made_by = _code(run, just_trained=just_trained)
     device = building.resolve_device(config.trainer.device)
     codec = load_codec(run, device)
     images = evaluation_images(config, data, run)
     before = seen_before(images.sources)
-    asked = data is not None or qualities is not None
+    asked = data is not None or qualities is not None or metrics is not None
     name = evaluation_name(config) if folder is None and not asked else None
     if folder is None:
-        folder = run.evaluation_folder(name) if name else asked_folder(run, config, data, qualities)
+        folder = run.evaluation_folder(name) if name else asked_folder(run, config, data, qualities, (), metrics)
     if folder.is_relative_to(run.folder):
         run.files.make(folder)  # or an error, where the run folder is gone
     readable = ReadableImages(images)
@@ -103,6 +107,7 @@ def evaluate_run(
         rates=building.evaluation_rates(
             building.build_criterion(config), codec, config.evaluation.qualities if qualities is None else qualities
         ),
+        metrics=further,
         before_each=partial(_check_stop, stop),
         about=_described(config, data) | {"code": made_by, "of": of},
         beside=_validates(config, data, images, run),
@@ -134,6 +139,7 @@ def asked_folder(
     data: str | None,
     qualities: Sequence[float] | None,
     targets: Sequence[tuple[str, float]] = (),
+    metrics: Sequence[str] | None = None,
 ) -> Path:
     """Where an evaluation goes that is asked for beside the run's own: `eval/kodak-1a2b3c4d` and the like.
 
@@ -142,11 +148,12 @@ def asked_folder(
     """
     words = [file_name(Path(os.path.abspath(os.path.expanduser(data))).name, otherwise="images")] if data else []
     words += ["targets"] if targets else [] if qualities is None else ["chosen_rates"]
+    words += [] if metrics is None else ["chosen_metrics"]
     if run.state != "done":
         words.insert(0, "so_far")
     if words == ["so_far"]:
         return run.files.eval / "so_far"
-    return run.files.eval / f"{'_'.join(words)}-{asked_evaluation_name(config, data, qualities, targets)}"
+    return run.files.eval / f"{'_'.join(words)}-{asked_evaluation_name(config, data, qualities, targets, metrics)}"
 
 
 def _described(config: RunConfig, data: str | None) -> dict[str, Any]:

@@ -70,6 +70,7 @@ def check_parts(
         begun, device, compiled_on_record(config, run, device), channels_last_on_record(config, run, device)
     )
     building.evaluation_rates(objective.criterion, objective.codec, config.evaluation.qualities)
+    building.evaluation_metrics(config.evaluation.metrics)
     for stage in building.build_stages(config, objective, data_source, device):
         stage.build()
     return objective

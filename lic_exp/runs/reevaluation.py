@@ -25,11 +25,12 @@ def reevaluate(
     folder: Path | None,
     qualities: Sequence[float] | None,
     targets: Sequence[tuple[Measure, float]],
+    metrics: Sequence[str] | None = None,
     console: Console,
 ) -> tuple[Evaluation, Path]:
     """Real bitstreams of the run's best weights, and where the results are.
 
-    data, qualities: as `evaluate_run` takes them.
+    data, qualities, metrics: as `evaluate_run` takes them.
     folder: None is the run's own evaluation where nothing else is asked for, and `asked_folder` where there is.
 
     targets: the qualities are searched that meet these, and targets.json beside the results says which they are.
@@ -38,17 +39,21 @@ def reevaluate(
     """
     config, found, chosen = run.config, [], folder is not None
     try:
-        if folder is None and (data is not None or qualities is not None or targets or run.state != "done"):
-            folder = asked_folder(run, config, data, qualities, targets)
+        asked = (data, qualities, metrics) != (None, None, None) or targets
+        if folder is None and (asked or run.state != "done"):
+            folder = asked_folder(run, config, data, qualities, targets, metrics)
         place = folder or run.evaluation_folder(evaluation_name(config))
         so_far = "" if run.state == "done" else " so far"
-        of = f"run {run.signature}{so_far}, evaluation {asked_evaluation_name(config, data, qualities, targets)}"
+        name = asked_evaluation_name(config, data, qualities, targets, metrics)
+        of = f"run {run.signature}{so_far}, evaluation {name}"
         with place_for_results(place, of, chosen=chosen, within=run.folder):
             if targets:
                 wanted = [Target(measure, value) for measure, value in targets]
                 found = find_targets(run, wanted, data=data, console=console)
                 qualities = sorted({target.quality for target in found})
-            evaluation = evaluate_run(run, data=data, folder=folder, qualities=qualities, console=console, of=of)
+            evaluation = evaluate_run(
+                run, data=data, folder=folder, qualities=qualities, metrics=metrics, console=console, of=of
+            )
     except DamagedImagesError:  # of the others there are results
         raise
     except (CheckpointError, ImageError) as error:

@@ -101,3 +101,9 @@ EVAL_BPP_ESTIMATED = "eval/bpp_estimated"
 EVAL_PSNR = "eval/psnr"
 EVAL_MS_SSIM = "eval/ms_ssim"
 EVAL_MS_SSIM_DB = "eval/ms_ssim_db"
+
+
+def eval_metric(name: str) -> str:
+    """Of a metric of `lic_exp.picture_metrics`: eval/psnr_y, eval/my_package.my_module.my_function."""
+    plain = name.replace("-", "_")
+    return "eval/" + "".join(char if char in "_." or (char.isascii() and char.isalnum()) else "." for char in plain)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from lic_exp.capabilities import CodecFacts
-from lic_exp.evaluation import report
+from lic_exp.evaluation import watching
 from lic_exp.evaluation.evaluator import EvaluationError, evaluate
 from lic_exp.evaluation.pictures import amplification
 from lic_exp.evaluation.report import Evaluation, evaluation_table, rd_curve
@@ -286,13 +286,13 @@ def test_the_table_shows_images_and_their_mean(evaluation: Evaluation) -> None:
 
 def test_progress_is_few_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(0, 100, 2))
-    monkeypatch.setattr("lic_exp.evaluation.report.time.monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("lic_exp.evaluation.watching.time.monotonic", lambda: float(next(now)))
     console = Console(file=io.StringIO())
 
     def endless() -> Iterator[int]:
         yield from range(8)
 
-    assert list(report.watch(endless(), console)) == list(range(8))
+    assert list(watching.watch(endless(), console)) == list(range(8))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert lines == [
         "evaluated 3 of ? images in 6 s",
@@ -315,9 +315,9 @@ def test_progress_is_few_plain_lines_where_there_is_no_terminal(monkeypatch: pyt
 )
 def test_what_could_not_be_evaluated_is_not_counted_as_evaluated(failing, said, monkeypatch) -> None:
     now = iter(range(0, 100, 2))
-    monkeypatch.setattr("lic_exp.evaluation.report.time.monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("lic_exp.evaluation.watching.time.monotonic", lambda: float(next(now)))
     console, failures = Console(file=io.StringIO(), width=200), []
-    for image in report.watch(range(4), console, failures):
+    for image in watching.watch(range(4), console, failures):
         if image in failing:
             failures.append(image)  # noqa: PERF401 (while it is watched)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -326,5 +326,5 @@ def test_what_could_not_be_evaluated_is_not_counted_as_evaluated(failing, said, 
 
 def test_progress_is_a_bar_on_a_terminal() -> None:
     console = Console(file=io.StringIO(), force_terminal=True)
-    assert list(report.watch(range(3), console)) == [0, 1, 2]
+    assert list(watching.watch(range(3), console)) == [0, 1, 2]
     assert "evaluating" in console.file.getvalue()  # type: ignore[attr-defined]
