@@ -43,7 +43,8 @@ class EMA(nn.Module):
         if self.n_averaged.is_cuda:  # where a kernel each takes longer than the recorded step leaves
             approach_all(averages, weights, share.float())
         else:
+            shares = {dtype: share.to(dtype) for dtype in {average.dtype for average in averages}}
             for average, weight in zip(averages, weights, strict=True):
-                average.lerp_(weight, share.to(average.dtype))
+                average.lerp_(weight, shares[average.dtype])
         copy_all(list(self.module.buffers()), list(codec.buffers()))
         self.n_averaged += updated
