@@ -4,9 +4,14 @@ pyproject.toml bounds the versions of these packages both ways: a new one is let
 Packages are imported where they are used, so that nothing pays for them at start-up.
 """
 
+import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,14 +36,40 @@ def ssim_of_scale(x: "Tensor", y: "Tensor", window: "Tensor") -> "tuple[Tensor, 
 # CompressAI
 
 
+def entropy_coder() -> Any:
+    """Its rANS coder, without the rest of it.
+
+    Why: `import compressai` brings all of its models, data sets and what they need, for seconds, and with numpy 2 it
+    is not promised to work; the compiled coder needs none of that.
+    """
+    return _compiled("ans")
+
+
+@cache
+def _compiled(name: str) -> Any:
+    """One of its compiled modules, whether or not the package is imported, now or later."""
+    package = find_spec("compressai")
+    if package is None:
+        raise ModuleNotFoundError("compressai is not installed, whose entropy coder codes all strings")
+    full = f"compressai.{name}"
+    if "compressai" in sys.modules:
+        return import_module(full)
+    spec = PathFinder.find_spec(full, package.submodule_search_locations)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    # What is imported before its package is no attribute of it afterwards. Imported again, its classes are the same.
+    sys.modules.pop(full, None)
+    return module
+
+
 def quantized_cdf(masses: Sequence[float], precision: int) -> list[int]:
     """Cumulative frequencies (n + 1) of `precision` bits, none of them empty, of n masses.
 
     Why: its public callers are modules that hold a whole entropy model, and its coder needs just these numbers.
     """
-    from compressai import _CXX
-
-    cdf: list[int] = _CXX.pmf_to_quantized_cdf(list(masses), precision)
+    cdf: list[int] = _compiled("_CXX").pmf_to_quantized_cdf(list(masses), precision)
     return cdf
 
 

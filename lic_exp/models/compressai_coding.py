@@ -1,13 +1,12 @@
-"""CompressAI's rANS coder for symbols of discretised distributions, without its modules.
+"""CompressAI's rANS coder for symbols of discretised distributions, without the rest of CompressAI.
 
-Importing compressai takes seconds, so it is imported where tables are made or bytes are coded, not before.
+Importing compressai takes seconds, and much that only its own codecs need. So its coder alone is loaded, where tables
+are made or bytes are coded, and not before.
 """
 
 import logging
-import warnings
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,30 +46,28 @@ class Tables(NamedTuple):
     offsets: Tensor
 
 
-@cache
-def _compressai() -> tuple[Any, Any]:
-    """Its coder and its Gaussian."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.*")
-        from compressai import ans
-        from compressai.entropy_models import GaussianConditional
-
-    return ans, GaussianConditional
-
-
 def gaussian_tables(scales: Sequence[float], tail_mass: float) -> Tables:
-    """The tables of Gaussians with these standard deviations, on the CPU; a row leaves out `tail_mass` at most."""
-    _, gaussian = _compressai()
-    with torch.device("cpu"):
-        model = gaussian(list(scales), tail_mass=tail_mass)
-        model.update()
-    return Tables(*private_interfaces.coding_tables(model))
+    """The tables of Gaussians with these standard deviations, on the CPU; a row leaves out `tail_mass` at most.
+
+    Those that CompressAI's `GaussianConditional` makes, number by number, so that one reads the other's strings.
+    """
+    from scipy.special import ndtri
+
+    table = torch.tensor(scales, dtype=torch.float32, device="cpu")
+    centers = (table * -float(ndtri(tail_mass / 2))).ceil().int()
+    lengths = 2 * centers + 1
+    inner = (torch.arange(int(lengths.max()), device="cpu") - centers[:, None]).abs().float()
+    upper, lower = (0.5 * torch.erfc(-(2**-0.5) * ((edge - inner) / table[:, None])) for edge in (0.5, -0.5))
+    return quantized_tables(upper - lower, lengths, 2 * lower[:, 0], -centers)
 
 
-def quantized_cdf(masses: Sequence[float]) -> list[int]:
-    """Cumulative frequencies (n + 1) of 16 bits, none of them empty, of n masses; the last is that of escapes."""
-    _compressai()
-    return private_interfaces.quantized_cdf(masses, PRECISION)
+def quantized_tables(masses: Tensor, lengths: Tensor, tails: Tensor, offsets: Tensor) -> Tables:
+    """The tables of n distributions: masses (n, longest), of whose rows `lengths` (n,) count, and of escapes (n,)."""
+    cdf = torch.zeros(len(masses), masses.shape[1] + 2, dtype=torch.int32, device="cpu")
+    for row, mass, length, tail in zip(cdf, masses, lengths.tolist(), tails.tolist(), strict=True):
+        frequencies = private_interfaces.quantized_cdf([*mass[:length].tolist(), tail], PRECISION)
+        row[: length + 2] = torch.tensor(frequencies, dtype=torch.int32)
+    return Tables(cdf, (lengths + 2).int(), offsets.int())
 
 
 def check_ranges(symbols: Tensor, what: str) -> None:
@@ -100,14 +97,14 @@ def encode(symbols: Tensor, indexes: Tensor, tables: Tables) -> bytes:
     Raises CodingError for symbols that are not finite or beyond 2^26.
     """
     check_symbols(symbols)
-    coder = _compressai()[0].RansEncoder()
+    coder = private_interfaces.entropy_coder().RansEncoder()
     string: bytes = coder.encode_with_indexes(_listed(symbols), _listed(indexes), *_rows(tables))
     return string
 
 
 def decode(string: bytes, indexes: Tensor, tables: Tables) -> Tensor:
     """The symbols that `encode` coded with the same indexes and tables: int32, of their shape and on their device."""
-    coder = _compressai()[0].RansDecoder()
+    coder = private_interfaces.entropy_coder().RansDecoder()
     padded = with_margin(string, indexes.numel())
     symbols = coder.decode_with_indexes(padded, _listed(indexes), *_rows(tables))
     return torch.tensor(symbols, dtype=torch.int32, device=indexes.device).reshape(indexes.shape)
@@ -134,7 +131,7 @@ class StepwiseDecoder:
         self._cdf = [row[:length] for row, length in zip(rows, lengths, strict=True)]
         self._symbols: list[int] = []
         self._indexes: list[int] = []
-        self._decoder = _compressai()[0].RansDecoder()
+        self._decoder = private_interfaces.entropy_coder().RansDecoder()
         self._decoder.set_stream(with_margin(string, symbols))
 
     def decode(self, indexes: Tensor) -> Tensor:
@@ -160,7 +157,7 @@ class StepwiseDecoder:
     def _comes_back(self) -> bool:
         if not all(abs(symbol) <= LARGEST_SYMBOL for symbol in self._symbols):
             return False
-        coder = _compressai()[0].RansEncoder()
+        coder = private_interfaces.entropy_coder().RansEncoder()
         string: bytes = coder.encode_with_indexes(self._symbols, self._indexes, *_rows(self._tables))
         return string == self._string
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from lic_exp.models.compressai_coding import Tables, check_ranges, quantized_cdf
+from lic_exp.models.compressai_coding import Tables, check_ranges, quantized_tables
 from lic_exp.models.hpcm.likelihood import SCALE_FLOOR, distribution, survival
 
 LEVELS, LARGEST_SCALE = 60, 64.0
@@ -48,7 +48,4 @@ def coding_tables(scales: Tensor, compat: bool) -> Tables:
         inner = symbols.abs()
         masses = survival((inner - 0.5) / scales[:, None]) - survival((inner + 0.5) / scales[:, None])
         tails = 2 * survival((centers + 0.5) / scales)[:, None]
-    cdf = torch.zeros(len(scales), int(lengths.max()) + 2, dtype=torch.int32)
-    for row, mass, length, tail in zip(cdf, masses, lengths.tolist(), tails, strict=True):
-        row[: length + 2] = torch.tensor(quantized_cdf([*mass[:length].tolist(), tail.item()]), dtype=torch.int32)
-    return Tables(cdf, lengths + 2, -centers.int())
+    return quantized_tables(masses, lengths, tails[:, 0], -centers)
