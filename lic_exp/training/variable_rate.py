@@ -91,9 +91,9 @@ class VariableRate(nn.Module):
             # Rates weigh alike, so the mean over images may come before the sum.
             loss = bpp_loss + (weights * 255**2 * errors).mean()
             mse_loss = errors.mean()
-        return {"loss": loss, "bpp_loss": bpp_loss, "mse_loss": mse_loss, "psnr": psnr_from_mse(mse_loss.detach())} | (
-            rates
-        )
+        psnr = psnr_from_mse(mse_loss.detach())
+        # The compiler of torch 2.6 breaks a graph at a union of dictionaries.
+        return {"loss": loss, "bpp_loss": bpp_loss, "mse_loss": mse_loss, "psnr": psnr, **rates}
 
 
 def variable(codec: Codec) -> VariableRateCodec:

@@ -1,16 +1,23 @@
-"""What every small model does on the torch that is here: capture, forward and backward, exact coding, exact resume.
+"""What every small model does on the torch that is here: graphs, forward and backward, exact coding, exact resume.
 
     python tests/torch_matrix/probe.py [MODEL ...]
 
-Prints one line for each model, and ends with 1 where anything did not work.
+Prints a table in Markdown, a row for each model, below what of lic_exp and analysis can be imported at all; and ends
+with 1 where anything did not work. Tracebacks go to stderr.
 """
 
 import argparse
+import importlib
+import logging
+import pkgutil
 import signal
 import sys
 import tempfile
+import time
 import traceback
+import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -19,42 +26,100 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "end_to_end"))
 import killing
+from forked import Forked
 
+import analysis
 import lic_exp
 from lic_exp.config.options import options
-from lic_exp.models.base import Codec
+from lic_exp.fault_points import VARIABLE
+from lic_exp.training.compiling import compile_objective
+from lic_exp.training.criterion import MSE
+from lic_exp.training.draws import Draws
+from lic_exp.training.objective import Objective
+from lic_exp.training.variable_rate import VariableRate
+
+STEPS = 8
+SHORT = (
+    f"trainer.max_steps={STEPS}",
+    "trainer.validate_every_steps=4",
+    "trainer.checkpoint_every_steps=2",
+    "data.num_workers=0",
+    "data.height=128",
+    "data.width=128",
+    "spectral_reg.truncation_length=6",
+)
+Gradients = dict[str, Tensor]
 
 
-def loss(codec: Codec, x: Tensor) -> Tensor:
-    output = codec(x)
-    bits = sum(amounts.sum() for amounts in output.bits.values())
-    return bits / x.shape[0] + (output.x_hat - x).square().mean()
+def imported() -> None:
+    """Every module of both packages."""
+    for package in (lic_exp, analysis):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
 
 
-def gradients(codec: Codec, compute: Callable[[Codec, Tensor], Tensor]) -> list[Tensor]:
-    """Of a fixed batch, with fixed noise."""
+def objective(name: str) -> Objective:
     torch.manual_seed(0)
-    side = codec.facts.downsampling_factor
-    x = torch.rand(2, 3, 2 * side, side, generator=torch.Generator().manual_seed(1))
-    codec.train().zero_grad()
-    compute(codec, x).backward()  # type: ignore[no-untyped-call]
-    found = [parameter.grad.clone() for parameter in codec.parameters() if parameter.grad is not None]
+    codec = lic_exp.create_model(name)
+    rates = VariableRate(lmbda_min=0.001, lmbda_max=0.064, drawn_qualities="continuous", validation_rates=4)
+    return Objective(codec, rates if codec.facts.variable_rate else MSE(lmbda=0.01), {}).train()
+
+
+def step(of: Objective, side: int = 1) -> Gradients:
+    """Of a fixed batch with fixed noise, forward and backward: the gradients, and the loss beside them."""
+    pixels = side * of.codec.facts.downsampling_factor
+    x = torch.rand(2, 3, 2 * pixels, pixels, generator=torch.Generator().manual_seed(1))
+    draws = Draws(of.codec, seed=0)
+    draws.draw(0, len(x))
+    draws.learn(x)
+    of.zero_grad()
+    with draws.given(slice(0, len(x))):
+        loss = of(x, *of.draw(draws.shares()))["loss"]
+        loss.backward()  # type: ignore[no-untyped-call]
+    found = {key: weight.grad.clone() for key, weight in of.named_parameters() if weight.grad is not None}
     assert found, "no parameter has a gradient"
-    assert all(gradient.isfinite().all() for gradient in found), "a gradient is not finite"
-    return found
+    assert all(gradient.isfinite().all() for gradient in found.values()), "a gradient is not finite"
+    return {"loss": loss.detach(), **found}
 
 
 def eager(name: str) -> None:
-    gradients(lic_exp.create_model(name), loss)
+    step(objective(name))
 
 
-def captured(name: str) -> None:
-    """Forward, loss and backward as one graph each, whose gradients are those of eager mode."""
-    codec = lic_exp.create_model(name)
-    torch.compiler.reset()
-    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
-    for here, there in zip(gradients(codec, loss), gradients(codec, compiled), strict=True):
-        torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-5)
+def graph(name: str) -> None:
+    """As a compiler is given it: one graph without a break, forward and backward, of the model's own arithmetic."""
+    as_compiled(name, True, "aot_eager")
+
+
+def full(name: str) -> None:
+    """By the compiler that trainings take; of the models that are written here, since it takes a minute or more."""
+    if not name.startswith(("dhic", "hpcm")):
+        raise Untried
+    as_compiled(name, True, "inductor")
+
+
+def blocks(name: str) -> None:
+    if not objective(name).codec.repeated:
+        raise Untried
+    as_compiled(name, "blocks", "inductor")
+
+
+def as_compiled(name: str, how: bool | str, backend: str) -> None:
+    """Compiled code gives eager code's loss and gradients, within rounding."""
+    plain = step(objective(name))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    of = objective(name)
+    compile_objective(of, how, backend)
+    own = step(of)
+    counted = torch._dynamo.utils.counters
+    assert not counted["graph_break"], f"breaks: {list(counted['graph_break'])}"
+    assert how == "blocks" or counted["stats"]["unique_graphs"] == 1, f"{counted['stats']['unique_graphs']} graphs"
+    assert own.keys() == plain.keys()
+    for key, expected in plain.items():
+        apart = float((own[key] - expected).norm() / expected.norm().clamp(min=1e-3))
+        assert apart < 0.02, f"{key} is {apart:.1%} off"
 
 
 def coded(name: str) -> None:
@@ -66,38 +131,74 @@ def coded(name: str) -> None:
         compressed = codec.compress(x)
         again = codec.decompress(compressed)
         assert codec.compress(x).strings == compressed.strings, "other strings the second time"
-    assert torch.equal(again, codec.decompress(compressed)), "another picture the second time"
+        assert torch.equal(again, codec.reconstruct(compressed)), "not the encoder's picture"
 
 
 def resumed(name: str) -> None:
-    overrides = [f"model={name}", *killing.ONE_STAGE]
+    """A run that is killed after its second checkpoint and resumed ends, bit by bit, as one that is not."""
+    criterion = "variable_rate" if name.startswith("dhic") else "mse"
+    factor = lic_exp.create_model(name).facts.downsampling_factor
+    changed = [f"model={name}", f"criterion={criterion}", f"data.crop_size={max(64, factor)}", *SHORT]
     with tempfile.TemporaryDirectory() as place:
-        reference = killing.finish(Path(place) / "reference", overrides)
-        killing.trial(Path(place) / "stopped", reference, overrides, signal.SIGUSR2, 0)
+        whole, killed = Path(place) / "whole", Path(place) / "killed"
+        reference = killing.finish(whole, changed)
+        log = killed.parent / f"{killed.name}.log"
+        environment = {**killing.ENVIRONMENT, VARIABLE: "checkpoint.written:2"}
+        code = Forked([*killing.OVERRIDES, *changed, f"paths.runs={killed}"], log, environment).wait()
+        assert code == -signal.SIGKILL, f"exit code {code} where it was to be killed: {log.read_text()[-3000:]}"
+        found = killing.differences(reference, killing.finish(killed, changed), STEPS)
+        assert not found, f"differs in {found[:5]}"
 
 
-TRIED = {"eager": eager, "captured": captured, "coded": coded, "resumed": resumed}
+class Untried(Exception):  # noqa: N818 (no error)
+    """Of this model."""
+
+
+TRIED: dict[str, Callable[[str], None]] = {
+    "forward, backward": eager,
+    "one graph": graph,
+    "compile=full": full,
+    "compile=blocks": blocks,
+    "coding": coded,
+    "resume": resumed,
+}
+
+
+def outcome(attempt: Callable[[], None]) -> str:
+    """What stands in the table: "ok" with its seconds, "-" for what is not tried, or what was raised."""
+    began = time.monotonic()
+    try:
+        attempt()
+    except Untried:
+        return "-"
+    except Exception as error:  # noqa: BLE001 (whatever a version of torch may raise is its row's result)
+        traceback.print_exc()
+        return f"FAILED: {type(error).__name__}"
+    return f"ok, {time.monotonic() - began:.0f} s"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="all that end in _tiny, if none is named")
-    names = parser.parse_args().models or [name for name in options("model") if name.endswith("_tiny")]
-    print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, numpy {np.__version__}")
-    failed = 0
+    parser.add_argument("--attempts", nargs="+", choices=TRIED, default=list(TRIED), metavar="ATTEMPT", help="of these")
+    arguments = parser.parse_args()
+    names = arguments.models or [name for name in options("model") if name.endswith("_tiny")]
+    tried = {what: TRIED[what] for what in arguments.attempts}
+    warnings.simplefilter("ignore")  # of versions that the rest of the tests do not run on
+    logging.disable(logging.WARNING)
+    packages = ", ".join(
+        f"{package} {version(package)}" for package in ("torchvision", "compressai", "scipy", "pandas")
+    )
+    print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, numpy {np.__version__}, {packages}.")
+    told = [outcome(imported)]
+    print(
+        f"Imports of all modules: {told[0]}.\n\n| model | {' | '.join(tried)} |\n|---|{'---|' * len(tried)}", flush=True
+    )
     for name in names:
-        told = []
-        for what, attempt in TRIED.items():
-            try:
-                attempt(name)
-            except Exception as error:  # noqa: BLE001 (whatever a version of torch may raise is its row's result)
-                failed += 1
-                traceback.print_exc()
-                told.append(f"{what} FAILED ({type(error).__name__})")
-            else:
-                told.append(f"{what} ok")
-        print(f"{name:32} {'  '.join(told)}", flush=True)
-    return min(failed, 1)
+        row = [outcome(lambda: attempt(name)) for attempt in tried.values()]  # noqa: B023 (called at once)
+        print(f"| {name} | {' | '.join(row)} |", flush=True)
+        told += row
+    return int(any(text.startswith("FAILED") for text in told))
 
 
 if __name__ == "__main__":

@@ -3,51 +3,79 @@
     python tests/torch_matrix/versions.py [--versions 2.6.0 2.8.0 ...] [--folder FOLDER]
 
 Needs about 6 GB of disk and several minutes for each. The last has numpy 2, where compressai asks for an older one.
+What was found goes into RESULTS.md beside this file, where it takes the place of what was found before of the same
+version.
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
 PROBE = Path(__file__).with_name("probe.py")
+RESULTS = Path(__file__).with_name("RESULTS.md")
 VERSIONS = ("2.6.0", "2.8.0", "2.11.0", "newest", "newest, numpy 2")
-OF_TORCH = ("nvidia-", "torch", "triton", "cuda-")
-"""How the names of what comes with a torch begin; pip finds those that go with another one."""
 
 
-def pinned(folder: Path) -> Path:
-    """constraints.txt without what comes with torch."""
-    lines = (CHECKOUT / "constraints.txt").read_text().splitlines()
-    kept = [line for line in lines if not line.startswith(OF_TORCH) or line.startswith("torch-geometric")]
-    path = folder / "constraints.txt"
-    path.write_text("\n".join(kept) + "\n")
-    return path
+def name_of(requirement: str) -> str:
+    """As pip compares it."""
+    return re.sub(r"[-_.]+", "-", requirement.partition("==")[0]).lower()
 
 
-def tried(version: str, folder: Path) -> bool:
-    """Whether everything worked with it; what happened goes to stdout."""
+def pinned(installed: Sequence[str], pins: Sequence[str]) -> list[str]:
+    """Both lists of NAME==VERSION as one: what is installed stays, and torchvision is the one that belongs to torch."""
+    settled = {*map(name_of, installed), "torchvision"}
+    return [*installed, *(pin for pin in pins if name_of(pin) not in settled)]
+
+
+def exact(lines: str) -> list[str]:
+    return [line for line in lines.splitlines() if re.match(r"[\w.-]+==", line)]
+
+
+def install(python: str, number: str, numpy: str, folder: Path) -> None:
+    """The platform on this torch, with the pins of constraints.txt for all that torch does not bring itself."""
+    pip = [python, "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "-q", "torch" if number == "newest" else f"torch=={number}"], check=True)
+    installed = subprocess.run([*pip, "freeze"], check=True, capture_output=True, text=True).stdout
+    constraints = folder / "constraints.txt"
+    constraints.write_text(
+        "\n".join(pinned(exact(installed), exact((CHECKOUT / "constraints.txt").read_text()))) + "\n"
+    )
+    subprocess.run([*pip, "install", "-q", "-c", str(constraints), "torchvision", "-e", str(CHECKOUT)], check=True)
+    if numpy:
+        # Against compressai's metadata, which is the question.
+        subprocess.run([*pip, "install", "-q", "--no-deps", "numpy>=2"], check=True)
+
+
+def tried(version: str, folder: Path) -> tuple[bool, str]:
+    """Whether everything worked with it, and what happened, in Markdown; tracebacks go to stderr."""
     number, _, numpy = version.partition(", ")
     place = folder / "venv"
     venv.EnvBuilder(with_pip=True, clear=True).create(place)
     python = str(place / "bin/python")
-    torch = ["torch", "torchvision"] if number == "newest" else [f"torch=={number}", "torchvision"]
-    install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     try:
-        subprocess.run([*install, "-c", str(pinned(folder)), *torch, "-e", str(CHECKOUT)], check=True)
-        if numpy:
-            # Against compressai's metadata, which is the question.
-            subprocess.run([*install, "--no-deps", "numpy>=2"], check=True)
-        return subprocess.run([python, str(PROBE)], check=False, cwd=folder).returncode == 0
+        install(python, number, numpy, folder)
+        done = subprocess.run([python, str(PROBE)], check=False, cwd=folder, stdout=subprocess.PIPE, text=True)
+        return done.returncode == 0, done.stdout
     except subprocess.CalledProcessError as error:
-        print(f"cannot be installed: exit code {error.returncode}")
-        return False
+        return False, f"Cannot be installed: exit code {error.returncode}.\n"
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def with_section(text: str, title: str, body: str) -> str:
+    """A page in Markdown in which the section of this title says this; it comes last where it is new."""
+    head, *sections = (part.rstrip() for part in re.split(r"^## ", text, flags=re.MULTILINE))
+    new = f"{title}\n\n{body.strip()}"
+    kept = [new if section.partition("\n")[0] == title else section for section in sections]
+    return "\n\n## ".join([head, *kept] if new in kept else [head, *kept, new]) + "\n"
 
 
 def main() -> int:
@@ -61,7 +89,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for version in options.versions:
             print(f"== torch {version}", flush=True)
-            if not tried(version, Path(folder)):
+            worked, told = tried(version, Path(folder))
+            print(told, flush=True)
+            dated = f"{datetime.now(UTC):%Y-%m-%d}. {told}"
+            RESULTS.write_text(with_section(RESULTS.read_text(), f"torch {version}", dated))
+            if not worked:
                 failed.append(version)
     print(f"failed: {'; '.join(failed)}" if failed else f"all {len(options.versions)} passed")
     return min(len(failed), 1)

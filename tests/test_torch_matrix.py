@@ -1,0 +1,72 @@
+"""How `make torch-matrix` chooses packages and keeps what it found."""
+
+import ast
+import re
+
+import pytest
+from checkout import ROOT, program
+
+versions = program("tests/torch_matrix/versions.py")
+
+
+@pytest.mark.parametrize(
+    ("installed", "pins", "expected"),
+    [
+        (["torch==2.6.0", "sympy==1.13.1"], ["sympy==1.14.0", "numpy==1.26.4"], {"sympy==1.13.1", "numpy==1.26.4"}),
+        (
+            ["torch==2.6.0"],
+            ["torch==2.15.0", "torchvision==0.29.2", "torch-geometric==2.8.1"],
+            {"torch-geometric==2.8.1"},
+        ),
+        (["typing_extensions==4.10"], ["typing-extensions==4.16.0"], {"typing_extensions==4.10"}),
+    ],
+)
+def test_what_torch_brings_stays_and_the_rest_is_pinned(installed, pins, expected):
+    found = set(versions.pinned(installed, pins))
+    assert found == expected | set(installed)
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("# Title\n", "# Title\n\n## b\n\nnew\n"),
+        ("# Title\n\n## b\n\nold\n\n## c\n\nkept\n", "# Title\n\n## b\n\nnew\n\n## c\n\nkept\n"),
+        ("# Title\n\n## a\n\nkept\n\n## b\n\nold\n", "# Title\n\n## a\n\nkept\n\n## b\n\nnew\n"),
+    ],
+)
+def test_a_version_tried_again_takes_its_own_place(page, expected):
+    assert versions.with_section(page, "b", "new\n") == expected
+
+
+def test_results_are_of_versions_that_are_tried_and_of_no_failure():
+    text = versions.RESULTS.read_text()
+    titles = re.findall(r"^## torch (.+)$", text, flags=re.MULTILINE)
+    assert titles
+    assert [version for version in versions.VERSIONS if version in titles] == titles
+    assert "FAILED" not in text
+
+
+def unions(source):
+    """Lines of a `forward` in which dictionaries are united by an operator."""
+    methods = (node for node in ast.walk(ast.parse(source)) if getattr(node, "name", None) == "forward")
+    operations = (
+        node for method in methods for node in ast.walk(method) if isinstance(node, ast.BinOp | ast.AugAssign)
+    )
+    return [
+        node.lineno
+        for node in operations
+        if isinstance(node.op, ast.BitOr)
+        and any(isinstance(part, ast.Dict | ast.DictComp) for part in ast.iter_child_nodes(node))
+    ]
+
+
+@pytest.mark.parametrize("folder", ["lic_exp/models", "lic_exp/training", "lic_exp/ops"])
+def test_no_forward_pass_unites_dictionaries_by_an_operator(folder):
+    """What torch 2.6 cannot trace, beside the objective's own, which is not compiled."""
+    found = {path.name: unions(path.read_text()) for path in (ROOT / folder).rglob("*.py")}
+    assert {name: lines for name, lines in found.items() if lines and name != "objective.py"} == {}
+
+
+@pytest.mark.parametrize("line", ["return {'a': x} | more", "found |= {'a': x}", "x = more | {k: v for k, v in x}"])
+def test_a_planted_union_is_found(line):
+    assert unions(f"class Codec:\n    def forward(self, x):\n        {line}\n") == [3]
