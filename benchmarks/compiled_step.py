@@ -10,7 +10,6 @@ seconds are formed within a block, and their median is reported with a bootstrap
 
 import argparse
 import os
-import resource
 import tempfile
 import time
 import warnings
@@ -36,6 +35,7 @@ from lic_exp.training.objective import Objective
 from lic_exp.training.variable_rate import VariableRate
 
 MODELS = ("dhic_tiny", "hpcm_tiny")
+WAYS = ("plain", "as shipped", "compiled")
 
 
 class Way(NamedTuple):
@@ -61,7 +61,7 @@ def ways(name: str) -> dict[str, Way]:
     surroundings = nullcontext if isinstance(first, HPCM) else plain
     return dict(
         zip(
-            ("plain", "as shipped", "compiled"),
+            WAYS,
             (Way(made[0], surroundings), Way(made[1], nullcontext), Way(made[2], nullcontext)),
             strict=True,
         )
@@ -100,12 +100,6 @@ def step(way: Way, x: Tensor) -> float:
     return loss.item()
 
 
-def cpu_s() -> float:
-    """Of this process and the ones that it waited for, which the compiler's are."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
 def measure(of: Mapping[str, Way], x: Tensor, blocks: int) -> np.ndarray:
     """CPU seconds (blocks, ways), after an unmeasured block in which all must give one loss."""
     seconds, losses = np.empty((blocks + 1, len(of))), np.empty(len(of))
@@ -129,6 +123,7 @@ def empty_cache() -> Iterator[None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all")
     parser.add_argument("--blocks", type=int, default=20, help="interleaved blocks (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default: %(default)s)")
     parser.add_argument("--shape", type=int, nargs=2, default=(8, 128), metavar=("BATCH", "CROP"))
@@ -138,20 +133,20 @@ def main() -> None:
     x = torch.rand(batch, 3, crop, crop, generator=torch.Generator().manual_seed(0))
     print(f"{machine()}, {options.threads} threads, torch {torch.__version__}; x {tuple(x.shape)},")
     print(f"{options.blocks} blocks\n")
-    print("| model | way | first step [s] | of CPU [s] | step [CPU ms] | plain / way, CPU | 95 % interval |")
-    print("|---|---|---|---|---|---|---|")
+    print("| model | way | first step, wall [s] | step [CPU ms] | plain / way, CPU | 95 % interval |")
+    print("|---|---|---|---|---|---|")
     for name in options.models:
         with empty_cache(), patch.object(Noise, "forward", given_noise):
-            of, firsts = ways(name), []
+            of, firsts = {way: made for way, made in ways(name).items() if way in options.ways}, []
             for way in of.values():
-                begun, wall = cpu_s(), time.perf_counter()
+                begun = time.perf_counter()
                 step(way, x)
-                firsts.append((time.perf_counter() - wall, cpu_s() - begun))
+                firsts.append(time.perf_counter() - begun)
             seconds = measure(of, x, options.blocks)
-        for way, (wall_s, first_s), taken in zip(of, firsts, seconds.T, strict=True):
+        for way, first_s, taken in zip(of, firsts, seconds.T, strict=True):
             ratio, low, high = median_interval(seconds[:, 0] / taken)
             interval = "" if way == "plain" else f"{low:.2f} to {high:.2f}"
-            numbers = f"{wall_s:.1f} | {first_s:.1f} | {1e3 * np.median(taken):.1f} | {ratio:.2f}x | {interval}"
+            numbers = f"{first_s:.1f} | {1e3 * np.median(taken):.1f} | {ratio:.2f}x | {interval}"
             print(f"| {name} | {way} | {numbers} |", flush=True)
 
 
