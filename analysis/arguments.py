@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -59,20 +59,23 @@ def add_curve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust", nargs="+", default=[], metavar="KEY", help="config keys in which runs of one curve may differ"
     )
+    parser.add_argument(
+        "--images", metavar="NAME", help="of runs the evaluation on these: kodak of eval/kodak-1a2b3c4d"
+    )
 
 
-def load_named_curves(name: str, runs: str = "runs", trusted: Collection[str] = ()) -> "list[Curve]":
-    """The curves of one word of a command line. Raises AnalysisError."""
+def load_named_curves(name: str, options: argparse.Namespace) -> "list[Curve]":
+    """The curves of one word of a command line with the options of `add_curve_options`. Raises AnalysisError."""
     from analysis.curves import load_curves
 
-    return load_curves(name, runs=runs, trusted=trusted)
+    return load_curves(name, runs=options.runs, trusted=options.trust, images=options.images or "")
 
 
-def load_curves(names: Sequence[str], runs: str = "runs", trusted: Collection[str] = ()) -> "list[Curve]":
+def load_curves(names: Sequence[str], options: argparse.Namespace) -> "list[Curve]":
     """The curves of a command line; of those with one name it is said how they are told apart. Raises AnalysisError."""
     from analysis.curve_files import told_apart
 
-    found = [(name, curve) for name in names for curve in load_named_curves(name, runs, trusted)]
+    found = [(name, curve) for name in names for curve in load_named_curves(name, options)]
     loaded = [curve for _, curve in found]
     curves = told_apart(loaded)
     for what, before, now in zip((name for name, _ in found), loaded, curves, strict=True):
@@ -81,16 +84,14 @@ def load_curves(names: Sequence[str], runs: str = "runs", trusted: Collection[st
     return curves
 
 
-def one_of_curves(
-    name: str, curves: "Sequence[Curve]", runs: str, trusted: Collection[str]
-) -> "tuple[Curve, list[Curve]]":
+def one_of_curves(name: str, curves: "Sequence[Curve]", options: argparse.Namespace) -> "tuple[Curve, list[Curve]]":
     """The curve that `--baseline` names, and the others: it is one of these, by its label, or any other curve."""
     chosen = [curve for curve in curves if curve.name == name]
     if chosen:
         anchor = chosen[0]
     else:
         try:
-            (anchor,) = load_named_curves(name, runs, trusted)
+            (anchor,) = load_named_curves(name, options)
         except (AnalysisError, ValueError) as error:
             known = " | ".join(curve.name for curve in curves)
             raise AnalysisError(f"--baseline={name} is none of these curves: {known}; nor another one") from error

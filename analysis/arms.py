@@ -1,7 +1,7 @@
 """Runs in groups that differ from one another in seed and rate alone, and what to call each."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.config_roles import config_roles
@@ -50,10 +50,10 @@ def _with_roles(runs: Sequence[NamedRun], trusted: Collection[str]) -> Iterator[
     else:
         configs = [config_of(run) for run in runs]
         roles = config_roles(configs)
-        cells = [NamedRun(run.folder, run.evaluation, role, run.label) for run, role in zip(runs, roles, strict=True)]
+        cells = [replace(run, role=role) for run, role in zip(runs, roles, strict=True)]
     for cell in cells:
         role = {key: value for key, value in (cell.role or {}).items() if key not in trusted}
-        yield NamedRun(cell.folder, cell.evaluation, role, cell.label)
+        yield replace(cell, role=role)
 
 
 def _as_of_one_sweep(runs: Sequence[NamedRun]) -> list[NamedRun] | None:
@@ -63,7 +63,7 @@ def _as_of_one_sweep(runs: Sequence[NamedRun]) -> list[NamedRun] | None:
         cells = {cell["signature"]: cell for cell in sweep.cells}
         if wanted.keys() <= cells.keys():
             return [
-                NamedRun(run.folder, run.evaluation, dict(cells[name].get("role") or {}), cells[name]["label"])
+                replace(run, role=dict(cells[name].get("role") or {}), label=cells[name]["label"])
                 for name, run in wanted.items()
             ]
     return None

@@ -10,6 +10,7 @@ from analysis.errors import CurveError
 from analysis.lagrangian import rd_change_of_curves
 from analysis.made_by import flags as code_flags
 from analysis.measured_alike import unlike
+from analysis.unlike_runs import unlike_runs
 
 
 @dataclass(frozen=True)
@@ -88,3 +89,4 @@ def _flags(anchor: Curve, test: Curve, metric: str) -> Iterator[str]:
     yield from (f"other-code: {text}" for text in code_flags(list(runs.values())))
     yield from dict.fromkeys(curve.said(note) for curve in (anchor, test) for note in curve.notes)
     yield from map(str, unlike(anchor, test, metric))
+    yield from map(str, unlike_runs(anchor, test))

@@ -16,7 +16,7 @@ from analysis.curve_metrics import METRICS, OF_A_FUNCTION, RAW_OF, USUAL, qualit
 from analysis.errors import AnalysisError, CurveError
 from analysis.interpolation import Floats
 from analysis.made_by import Maker, flags
-from analysis.measured_alike import images_of, unlike
+from analysis.measured_alike import SAID, images_of, unlike
 from analysis.out_places import write_out
 from lic_exp.csv_text import csv_text
 from lic_exp.evaluation.published import Points, PointsError, read_points
@@ -25,6 +25,11 @@ from lic_exp.naming import UniqueNames, file_name
 
 MADE_BY, NOTES, SEEDS, OF_RUNS = "made_by", "notes", "by_seed", "of_runs"
 """Keys of `Curve.about` for what `Curve.made_by`, `notes`, `by_seed` and `of_runs` say: of runs, not of files."""
+
+STEPS, CHOSEN, SEEDED = "steps", "chosen", "seeds"
+"""Of runs too: how many steps each had, (n, ...) in rising order; how many of the images validated; of which seeds."""
+
+OF_A_RUN = (MADE_BY, NOTES, SEEDS, OF_RUNS, STEPS, CHOSEN, SEEDED)
 
 
 class Curve(Points):
@@ -83,7 +88,7 @@ class Curve(Points):
     def to_compressai(self) -> dict[str, Any]:
         """CompressAI's results format, with what else is known beside its three keys."""
         lists = {key: [_json_number(value) for value in values] for key, values in self.results.items()}
-        about = {key: value for key, value in self.about.items() if key not in (MADE_BY, NOTES, SEEDS, OF_RUNS)}
+        about = {key: value for key, value in self.about.items() if key not in OF_A_RUN}
         told = [f"when this was written, {text}" for text in [*flags(self.made_by), *self.notes]]
         if told:
             about["caution"] = "; ".join([about["caution"], *told] if "caution" in about else told)
@@ -108,7 +113,8 @@ def join(curves: Sequence[Curve]) -> Curve:
         raise AnalysisError("no curve to join")
     first = curves[0]
     notes = [note for curve in curves for note in curve.notes]
-    for one, other in combinations(curves, 2):
+    kinds = {repr([curve.about.get(key) for key in SAID] + list(curve.results)): curve for curve in curves}
+    for one, other in combinations(kinds.values(), 2):
         for found in unlike(one, other):
             if found.name != "unknown-images":
                 raise AnalysisError(f"{one.name} and {other.name} are not of one curve: {found}")
@@ -120,7 +126,7 @@ def join(curves: Sequence[Curve]) -> Curve:
     rows = [row for curve in curves for row in zip(*(curve.results[key] for key in shared), strict=True)]
     rows.sort(key=lambda row: row[shared.index("bpp")])
     about = {key: value for key, value in first.about.items() if all(curve.about.get(key) == value for curve in curves)}
-    about = {key: value for key, value in about.items() if key not in (MADE_BY, NOTES, SEEDS, OF_RUNS)}
+    about = {key: value for key, value in about.items() if key not in OF_A_RUN}
     if all("images" in curve.about for curve in curves):  # the same ones, whatever each calls them
         about["images"] = first.about["images"]
     made_by = {made.signature: made for curve in curves for made in curve.made_by}
@@ -128,8 +134,15 @@ def join(curves: Sequence[Curve]) -> Curve:
     about |= {NOTES: tuple(dict.fromkeys(notes))} if notes else {}
     if all(curve.of_runs for curve in curves):
         about |= {OF_RUNS: tuple(folder for curve in curves for folder in curve.of_runs)}
+    about |= {key: told for key in (STEPS, CHOSEN, SEEDED) if (told := _of_all(key, curves))}
     results = dict(zip(shared, zip(*rows, strict=True), strict=True))
     return Curve(first.name, results, first.description, about)
+
+
+def _of_all(key: str, curves: Sequence[Curve]) -> Any:
+    """What several runs say under one of these keys, together."""
+    said = [curve.about[key] for curve in curves if curve.about.get(key)]
+    return max(said, default=0) if key == CHOSEN else tuple(sorted({one for some in said for one in some}, key=repr))
 
 
 def told_apart(curves: Sequence[Curve]) -> list[Curve]:

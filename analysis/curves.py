@@ -1,6 +1,7 @@
 """What a person may mean by a curve: published points, a results file, or evaluations of runs, sweeps and tables."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.arms import common_title
@@ -15,7 +16,11 @@ from lic_exp.tracking.run_folder import is_run_folder
 
 
 def load_curve(
-    what: str | Path | Sequence[str | Path], *, runs: Place = "runs", trusted: Collection[str] = ()
+    what: str | Path | Sequence[str | Path],
+    *,
+    runs: Place = "runs",
+    trusted: Collection[str] = (),
+    images: str = "",
 ) -> Curve:
     """A published curve by name ("kodak/vtm_18.0"), a results file, or the curve of runs, as `load_curves` finds them.
 
@@ -23,21 +28,24 @@ def load_curve(
     AnalysisError with the nearest names, and where it would be several curves, or runs or points that are unlike.
     """
     if not isinstance(what, str | Path):
-        return _joined([str(given_path(part, "the name of a curve")) for part in what], runs, trusted)
-    curves = load_curves(what, runs=runs, trusted=trusted)
+        return _joined([str(given_path(part, "the name of a curve")) for part in what], runs, trusted, images)
+    curves = load_curves(what, runs=runs, trusted=trusted, images=images)
     if len(curves) > 1:
         names = " | ".join(curve.name for curve in curves)
         raise AnalysisError(f"{what} holds unlike runs, which are of {len(curves)} curves and not of one: {names}")
     return curves[0]
 
 
-def load_curves(what: str | Path, *, runs: Place = "runs", trusted: Collection[str] = ()) -> list[Curve]:
+def load_curves(
+    what: str | Path, *, runs: Place = "runs", trusted: Collection[str] = (), images: str = ""
+) -> list[Curve]:
     """The curves of a name: one of a published name, a results file or a run; of a folder of runs, a sweep, a table
     or a label (`analysis.named_runs.named`, in the folder `runs`) one for each set of runs that differ in seed and
     rate alone, the mean over seeds.
 
     A run has the points of its `eval/rd_point.json`, a variable-rate one several. trusted: config keys in which runs
-    of one curve may differ. Raises AnalysisError.
+    of one curve may differ. images: what the images are called whose evaluation is meant of each run, where that is not
+    its own: "kodak" of `eval/kodak-1a2b3c4d`. Raises AnalysisError.
     """
     if isinstance(what, str) and has(what):
         return [read_curve(path_of(what), name=what)]
@@ -47,10 +55,10 @@ def load_curves(what: str | Path, *, runs: Place = "runs", trusted: Collection[s
     if path.is_dir() and (found := _of_results(path)) is not None:
         return [found]
     try:
-        return curves_of(named(str(what), runs), trusted)
+        return curves_of(_on(named(str(what), runs), images), trusted)
     except UnknownNameError as error:
         if "," in str(what):
-            return [_joined(name_parts(str(what), lambda part: bool(_runs_of(part, runs))), runs, trusted)]
+            return [_joined(name_parts(str(what), lambda part: bool(_runs_of(part, runs))), runs, trusted, images)]
         near = nearest(str(what))
         hint = (
             f"; did you mean {', '.join(near)}?"
@@ -76,13 +84,18 @@ def _of_results(folder: Path) -> Curve | None:
     return Curve(folder.name, joined.results, joined.description, joined.about)
 
 
-def _joined(parts: Sequence[str], runs: Place, trusted: Collection[str]) -> Curve:
+def _joined(parts: Sequence[str], runs: Place, trusted: Collection[str], images: str) -> Curve:
     """One curve of several names. Of runs it is looked at whether they differ in more than seed and rate."""
     meant = [_runs_of(part, runs) for part in parts]
     if all(meant):
         together = tuple(run for some in meant for run in some)
-        return load_one(Meaning(common_title(together), "runs", together), trusted)
-    return join([load_curve(part, runs=runs, trusted=trusted) for part in parts])
+        return load_one(_on(Meaning(common_title(together), "runs", together), images), trusted)
+    return join([load_curve(part, runs=runs, trusted=trusted, images=images) for part in parts])
+
+
+def _on(found: Meaning, images: str) -> Meaning:
+    """The same runs, evaluated on images of this name."""
+    return replace(found, runs=tuple(replace(run, images=images) for run in found.runs))
 
 
 def load_one(found: Meaning, trusted: Collection[str] = ()) -> Curve:

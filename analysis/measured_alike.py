@@ -19,8 +19,12 @@ COMPARED = {
     "rounding": ("other-rounding", "to what pictures were rounded"),
     "averaging": ("other-averaging", "how images were averaged"),
     "weights": ("other-weights", "which weights were evaluated"),
+    "pixels": ("other-pixels", "over which pixels the rate is taken"),
 }
 """Conventions of any quality: the name of their difference, and what they say."""
+
+SAID = ("images", "dataset", "optimized_for", "conventions")
+"""What a curve says of itself by which it is told from others."""
 
 UNKNOWN = (None, "", "not stated", "unknown")
 

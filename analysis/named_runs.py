@@ -40,6 +40,7 @@ class UnknownNameError(AnalysisError):
 class NamedRun:
     """A run that a name means, begun or not. evaluation: the name of the one that is meant; None: the run's own.
 
+    images: what the images are called whose evaluation is meant in place of that; "": none are named.
     role: the values that tell it from the others of its sweep or table; None where it was named alone. label: what its
     sweep calls it; "" where it is of none.
     """
@@ -48,6 +49,7 @@ class NamedRun:
     evaluation: str | None = None
     role: Mapping[str, Any] | None = None
     label: str = ""
+    images: str = ""
 
     @property
     def signature(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from analysis.arms import Arm, arms_of
-from analysis.curve_files import MADE_BY, NOTES, OF_RUNS, SEEDS, Curve, join
+from analysis.curve_files import MADE_BY, NOTES, OF_RUNS, SEEDED, SEEDS, STEPS, Curve, join
 from analysis.errors import AnalysisError
 from analysis.measured_alike import unlike
 from analysis.named_runs import Meaning
@@ -97,6 +97,7 @@ def _mean(seeds: Mapping[Any, Mapping[str, Curve]]) -> Curve:
     makers = {maker.signature: maker for curve in every for maker in curve.made_by}
     notes += [note for curve in every for note in curve.notes]
     about = {key: value for key, value in whole.about.items() if key != OF_RUNS}
+    about |= {SEEDED: tuple(seeds), STEPS: tuple(sorted({step for c in every for step in c.about.get(STEPS, ())}))}
     return Curve(
         whole.name, whole.results, whole.description, about | {MADE_BY: tuple(makers.values()), NOTES: tuple(notes)}
     )

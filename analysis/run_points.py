@@ -1,22 +1,26 @@
 """The rate-distortion points of one run's evaluation, with what is to be known of them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from analysis.arms import config_of
-from analysis.curve_files import MADE_BY, NOTES, OF_RUNS, Curve, read_curve
+from analysis.curve_files import CHOSEN, MADE_BY, NOTES, OF_RUNS, SEEDED, STEPS, Curve, read_curve
+from analysis.errors import AnalysisError
 from analysis.made_by import made_in
+from analysis.measured_alike import images_of
 from analysis.named_runs import NamedRun
 from lic_exp.comparability import optimized_for
 from lic_exp.component_schema import ComponentError, describe
 from lic_exp.flat import flatten
+from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.records import RecordError, read_record
 from lic_exp.text import shortened, visible
 from lic_exp.tracking.kinds import EvaluationResults
 from lic_exp.tracking.run_folder import EVALUATION_FILE, RunFolder
-from lic_exp.tracking.tables import parse_table
+from lic_exp.tracking.tables import VALIDATES, parse_table
 
 POINT = "rd_point.json"
 """The file of an evaluation that has its points."""
@@ -26,12 +30,32 @@ EVALUATED = f"eval/{POINT}"
 
 
 def evaluation_of(run: NamedRun) -> Path | None:
-    """The folder of the evaluation that is meant; None where there is none yet."""
+    """The folder of the evaluation that is meant; None where there is none yet. Raises AnalysisError for several."""
     own = run.folder / "eval"
+    if run.images:
+        return _evaluation_on(run.images, own)
     if run.evaluation is None or _evaluation_name(own) in (run.evaluation, None):
         return own if (own / POINT).is_file() else None
     other = own / run.evaluation
     return other if (other / POINT).is_file() else None
+
+
+def _evaluation_on(images: str, own: Path) -> Path | None:
+    """The evaluation on images of this name, or beginning of one: the run's own, or one that `eval` was asked for."""
+    folders = {"": own} | {path.parent.name: path.parent for path in sorted(own.glob(f"*/{POINT}"))}
+    there = {name: folder for name, folder in folders.items() if (folder / POINT).is_file()}
+    called = {_images_name(folder) if folder == own else name: folder for name, folder in there.items()}
+    try:
+        found = unique_match(images, called)
+    except AmbiguousNameError as error:
+        raise AnalysisError(f"{own}: {error}: give more of the name") from error
+    return None if found is None else called[found]
+
+
+def _images_name(folder: Path) -> str:
+    """What an evaluation calls its images; "" where it does not say."""
+    found = images_of(read_curve(folder / POINT))
+    return found.name if found is not None else ""
 
 
 def _evaluation_name(folder: Path) -> str | None:
@@ -55,6 +79,8 @@ def curve_of_run(run: NamedRun) -> Curve | None:
         about |= {OF_RUNS: (folder,)}
     if files.status_file.is_file():
         about |= {MADE_BY: (made_in(files),)}
+    if files.config.is_file():
+        about |= _made_how(run, folder)
     notes = list(_run_notes(run, folder))
     return Curve(curve.name, curve.results, curve.description, about | ({NOTES: tuple(notes)} if notes else {}))
 
@@ -67,17 +93,26 @@ def _former(run: NamedRun, folder: Path) -> dict[str, Any]:
         found["optimized_for"] = optimized_for(describe(config.get("criterion._target_", "")).code_name)
     if weights := config.get("trainer.eval_weights", config.get("trainer.judged_weights")):
         found["conventions"] = {"weights": weights}
+    images = {(row["image"], f"{row['width']} x {row['height']}") for row in _images(folder) if "height" in row}
+    sizes = Counter(size for _, size in images)
+    return found | ({"images": {"number": len(images), "sizes": dict(sizes)}} if images else {})
+
+
+def _made_how(run: NamedRun, folder: Path) -> dict[str, Any]:
+    """For how many steps, on which seed, and how many of the images validated too, where that is known."""
+    step, seed = RunFolder(run.folder).status_if_whole().get("step"), config_of(run).get("seed")
+    chosen = {row["image"] for row in _images(folder) if row.get(VALIDATES) == "True"}
+    found = {STEPS: (step,) if step else (), SEEDED: () if seed is None else (seed,), CHOSEN: len(chosen)}
+    return {key: value for key, value in found.items() if value}
+
+
+def _images(folder: Path) -> list[dict[str, str]]:
+    """The rows of an evaluation's table by column; none where it cannot be read."""
     try:
         header, *rows = parse_table("images.csv", (folder / "images.csv").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return found
-    if not {"height", "width"} <= set(header):
-        return found
-    images = {tuple(row[header.index(key)] for key in ("image", "width", "height")) for row in rows}
-    sizes: dict[str, int] = {}
-    for _, width, height in images:
-        sizes[f"{width} x {height}"] = sizes.get(f"{width} x {height}", 0) + 1
-    return found | {"images": {"number": len(images), "sizes": sizes}}
+        return []
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def _run_notes(run: NamedRun, folder: Path) -> Iterator[str]:
@@ -91,6 +126,8 @@ def _run_notes(run: NamedRun, folder: Path) -> Iterator[str]:
         results = read_record(folder / EVALUATION_FILE, EvaluationResults)
     except (FileNotFoundError, RecordError):
         return
+    if folder.name == "eval" and status.get("schema_version", 0) >= 2 and not results.get("evaluation"):
+        yield f"former-weights: {name}: its evaluation is of an earlier training of it, or did not come to its end"
     if results.get("exact") is False:
         yield f"not-exact: {name}: on {len(results.get('mismatches', ()))} images decoder and encoder disagree"
     if changed := results.get("images_changed"):

@@ -70,6 +70,18 @@ def all_sweeps(runs: Path) -> list[SweepManifest]:
     return [sweep for _, sweep in sorted(found, key=lambda one: one[0])]
 
 
+def table_of(name: str, runs: Path) -> str | None:
+    """The table that a sweep of this folder, name, or beginning of one has cells of; None where it is no such sweep."""
+    folders = {path.parent.name: path.parent for path in (runs / SWEEPS).glob("*/manifest.json")}
+    try:
+        found = unique_match(name, folders)
+        place = Path(name) if found is None else folders[found]
+        record = read_sweep(place / "manifest.json")
+    except (AmbiguousNameError, FileNotFoundError, NotADirectoryError, RecordError):
+        return None
+    return record.get("experiment") if record.get("table") else None
+
+
 def _named(name: str, known: Mapping[str, Path]) -> str | None:
     try:
         return unique_match(name, known)

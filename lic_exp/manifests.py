@@ -38,6 +38,8 @@ class SweepRecord(TypedDict, total=False):
     """manifest.json of a sweep."""
 
     cells: Required[list[SweepCell]]
+    experiment: str | None
+    table: dict[str, Any] | None
     made: str
     folder: str
     path: list[str]

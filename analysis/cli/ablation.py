@@ -9,13 +9,16 @@ from pathlib import Path
 
 from analysis.arguments import add_runs, console
 from analysis.errors import AnalysisError
+from analysis.run_places import is_store
 from lic_exp.command_parser import whole_number
 from lic_exp.saying import show
 from lic_exp.text import blank_message, is_blank
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("table", metavar="TABLE", nargs="?", help="e.g. table2; without it: which tables there are")
+    parser.add_argument(
+        "table", metavar="TABLE", nargs="?", help="e.g. table2, or a sweep of it; without it: which there are"
+    )
     parser.add_argument(
         "choices", nargs="*", metavar="KEY=VALUE", help="scale=paper|gpu|mini, study=DIGITS; default: the newest study"
     )
@@ -31,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     if options.table is None:
         show(*tables())
         return 0
-    study = load_study(options.table, runs=options.runs, **_choices(options))
+    study = load_study(_table(options), runs=options.runs, **_choices(options))
     from analysis.ablation import ablation
     from analysis.ablation_files import trace, write
     from analysis.ablation_text import bits_grid, grid
@@ -46,6 +49,14 @@ def run(options: argparse.Namespace) -> int:
     paths = write(found, Path(options.out))
     out.print(f"written: {', '.join(map(str, paths))}", soft_wrap=True)
     return 0
+
+
+def _table(options: argparse.Namespace) -> str:
+    """The table's name; of a sweep that is one of a table, of that."""
+    from analysis.sweep_manifests import table_of
+
+    name: str = options.table
+    return (not is_store(options.runs) and table_of(name, Path(options.runs))) or name
 
 
 def _choices(options: argparse.Namespace) -> dict[str, str]:

@@ -57,15 +57,15 @@ def run(options: argparse.Namespace) -> int:
 def _anchor_and_tests(options: argparse.Namespace) -> "tuple[Curve, list[Curve]]":
     """The curve to compare with and those compared. Raises AnalysisError where it is not said which is the former."""
     if options.baseline is not None:
-        curves = load_curves([options.anchor, *options.tests], options.runs, options.trust)
-        return one_of_curves(options.baseline, curves, options.runs, options.trust)
-    first = load_named_curves(options.anchor, options.runs, options.trust)
+        curves = load_curves([options.anchor, *options.tests], options)
+        return one_of_curves(options.baseline, curves, options)
+    first = load_named_curves(options.anchor, options)
     if len(first) == 1 and not options.tests:
         options.usage_error("the following arguments are required: TEST, or --baseline")
     if len(first) > 1:
         names = " | ".join(curve.name for curve in first)
         raise AnalysisError(f"{options.anchor} has {len(first)} curves: name the anchor with --baseline: {names}")
-    return first[0], load_curves(options.tests, options.runs, options.trust)
+    return first[0], load_curves(options.tests, options)
 
 
 def _write(path: Path, comparisons: "Sequence[BDComparison]") -> None:

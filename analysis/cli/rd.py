@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         return _list_published()
     if not options.curves:
         raise AnalysisError("rd needs a curve; `python -m analysis rd --list` shows the published ones")
-    curves = load_curves(options.curves, options.runs, options.trust)
+    curves = load_curves(options.curves, options)
     compared = list(_compared(options, curves))
     with named("--metric"):
         for curve in curves:
@@ -68,7 +68,7 @@ def _compared(options: argparse.Namespace, curves: "Sequence[Curve]") -> "Iterat
     Raises AnalysisError where the baseline is no curve.
     """
     if options.baseline is not None:
-        yield one_of_curves(options.baseline, curves, options.runs, options.trust)
+        yield one_of_curves(options.baseline, curves, options)
         return
     if len(options.curves) == len(curves):
         return

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 CONVENTIONS = {
     "rate": "real bits",
     "container": "out",
+    "pixels": "original",
     "psnr": "RGB, dB",
     "ms-ssim": "raw; in dB it is -10 log10(1 - mean)",
     "rounding": "8 bits",

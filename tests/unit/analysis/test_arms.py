@@ -193,3 +193,26 @@ def test_two_sweeps_with_one_label_are_told_apart_and_it_is_said(
     shown = capsys.readouterr()
     assert f"same-label: more: a curve called {NONE} is there already; this one is {NONE} (2)" in shown.err
     assert f"{INTRA} (2)" in shown.out
+
+
+@pytest.mark.parametrize("images", ["kodak", "kodak-1a2b", "kodak-1a2b3c4d"])
+def test_other_images_than_its_own_are_named(tmp_path: Path, images: str, capsys: pytest.CaptureFixture[str]) -> None:
+    signatures = write_sweep(tmp_path)
+    for name in signatures[:7]:
+        evaluate(tmp_path / name, {"bpp": [1.0], "psnr": [30.0]}, name="kodak-1a2b3c4d")
+    none, intra = load_curves("grid", runs=tmp_path, images=images)
+    assert list(none.bpp) == [1.0] * 4
+    assert intra.notes[0].startswith(f"unfinished: 1 of 4 runs of {INTRA} have no points (not evaluated: ")
+    assert main(["rd", INTRA, "--runs", str(tmp_path), "--images", images]) == 0
+    assert "1.0000" in capsys.readouterr().out
+    assert list(load_curves("grid", runs=tmp_path, images="holiday")[0].bpp) != [1.0] * 4, "what its own are called"
+
+
+def test_images_that_several_evaluations_have_the_name_of(tmp_path: Path) -> None:
+    signatures = write_sweep(tmp_path)
+    for name in ("kodak-11", "kodak-22"):
+        evaluate(tmp_path / signatures[0], point(0.0018), name=name)
+    with pytest.raises(AnalysisError, match="kodak could be any of kodak-11, kodak-22: give more of the name"):
+        load_curves("grid", runs=tmp_path, images="kodak")
+    with pytest.raises(AnalysisError, match="sweep grid-1a2b3c4d: none of its runs is evaluated yet"):
+        load_curves("grid", runs=tmp_path, images="tecnick")

@@ -14,6 +14,7 @@ from analysis.bd_comparison import compare_curves
 from analysis.curve_files import Curve, join
 from analysis.errors import AnalysisError
 from analysis.measured_alike import images_of, unlike
+from analysis.unlike_runs import unlike_runs
 from lic_exp.image_identity import Pictured
 
 OTHERS = (Pictured("x.png", 64, 96, "cccc"), Pictured("y.png", 64, 96, "dddd"))
@@ -36,6 +37,7 @@ TRAPS: list[tuple[str, dict[str, Any]]] = [
     ("other-averaging", {"averaging": "PSNR of the mean MSE"}),
     ("other-averaging", {"averaging": "BD-rate of every image, then their mean"}),
     ("other-rounding", {"rounding": "none"}),
+    ("other-pixels", {"pixels": "padded"}),
     ("other-ms-ssim", {"ms-ssim": "of Y"}),
 ]
 
@@ -216,3 +218,52 @@ def test_decibels_of_means_are_not_means_of_decibels() -> None:
     means = file("a", dataset="m")
     decibels = Curve("b", {"bpp": (0.1, 0.3), "ms-ssim-db": (10.0, 13.0)}, "", {"dataset": "m"})
     assert [one.name for one in unlike(means, decibels, "ms-ssim-db")] == ["other-averaging"]
+
+
+def status(run: Path, **values: Any) -> None:
+    file = run / "status.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+@pytest.mark.parametrize("trap", ["chosen-on-these", "other-length", "other-seeds"])
+def test_what_two_curves_of_runs_were_made_with(own: list[Path], tmp_path: Path, trap: str) -> None:
+    others = elsewhere(tmp_path)
+    for run in Path(others).iterdir():
+        if trap == "other-length":
+            status(run, step=500)
+        elif trap == "other-seeds":
+            (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("seed: 0", "seed: 1"))
+        else:
+            header, *rows = (run / "eval/images.csv").read_text().splitlines()
+            rows = [f"{row},{row.startswith('a')}" for row in rows]
+            (run / "eval/images.csv").write_text("\n".join([f"{header},validates", *rows]) + "\n")
+    for run in own:
+        status(run, step=400)
+    for run in Path(others).iterdir() if trap != "other-length" else ():
+        status(run, step=400)
+    anchor, test = load_curve(own), load_curve(others)
+    assert [found.name for found in unlike_runs(anchor, test)] == [trap]
+    assert trap in str(compare_curves(anchor, test).flags)
+    assert not list(unlike_runs(test, test))
+    published = load_curve("kodak/vtm_18.0")
+    assert [found.name for found in unlike_runs(published, test)] == ([trap] if trap == "chosen-on-these" else [])
+
+
+@pytest.mark.parametrize(("version", "said"), [(2, ["former-weights"]), (1, [])])
+def test_an_evaluation_of_weights_that_are_gone(own: list[Path], version: int, said: list[str]) -> None:
+    for run in own:
+        status(run, schema_version=version)
+    file = own[1] / "eval/evaluation.json"
+    file.write_text(
+        json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "evaluation"})
+    )
+    assert [note.split(":")[0] for note in load_curve(own).notes] == said
+
+
+def test_a_thousand_points_of_one_kind_are_joined_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("analysis.curve_files.unlike", lambda *both: asked.append(both) or ())
+    join([file(str(i), dataset="mine") for i in range(1000)])
+    assert not asked
+    join([file("a", dataset="mine"), file("b", dataset="yours")] * 500)
+    assert len(asked) == 1

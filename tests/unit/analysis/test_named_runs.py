@@ -11,6 +11,7 @@ from analysis import load_curve
 from analysis.__main__ import main
 from analysis.errors import AnalysisError
 from analysis.named_runs import load_named, named, several_named
+from analysis.sweep_manifests import table_of
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +142,16 @@ def test_what_has_not_begun_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_the_beginning_of_a_signature_is_a_curve(runs: Path) -> None:
     assert load_curve("3", runs=runs).name == "spectral_reg=intra, criterion.lmbda=0.0067"
+
+
+@pytest.mark.parametrize("name", ["table2-99aa88bb", "table2-99", "{runs}/.sweeps/table2-99aa88bb"])
+def test_a_sweep_of_a_table_is_that_table(tmp_path: Path, name: str) -> None:
+    write_study(tmp_path)
+    folder = tmp_path / ".sweeps/table2-99aa88bb"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"cells": [], "experiment": "table2", "table": {"title": "t"}}))
+    assert table_of(name.format(runs=tmp_path), tmp_path) == "table2"
+    assert table_of("table2", tmp_path) == "table2"
+    assert table_of("grid", tmp_path) is None
+    write_sweep(tmp_path, lmbdas=LMBDAS[:1])
+    assert table_of("grid", tmp_path) is None
