@@ -19,6 +19,8 @@ RUN_HELP = (
     "a label: all of its runs"
 )
 
+METRIC_HELP = "psnr, ms-ssim-db, psnr-y, ms-ssim-y-db, psnr-hvs-m, or package.module:function (default: psnr)"
+
 CURVE_HELP = (
     "a published curve (kodak/vtm_18.0), a results file (.json), a run (folder, signature or its beginning); a folder "
     "of runs, a sweep, a table or a label, which give a curve for each set of runs that differ in seed and rate alone; "

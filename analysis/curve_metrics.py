@@ -23,6 +23,9 @@ OF_A_FUNCTION = ":"
 """In the name of a metric of the user's own, `package.module:function`."""
 
 
+RAW = frozenset(RAW_OF.values())
+
+
 def qualities_in(results: Collection[str]) -> list[str]:
     """The qualities that a file with these lists has, or that follow from them."""
     built_in = [name for name in METRICS if name in results or RAW_OF.get(name) in results]

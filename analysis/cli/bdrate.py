@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.arguments import CURVE_HELP, add_curve_options, load_curves, load_named_curves, named, one_of_curves
+from analysis.arguments import (
+    CURVE_HELP,
+    METRIC_HELP,
+    add_curve_options,
+    load_curves,
+    load_named_curves,
+    named,
+    one_of_curves,
+)
 from analysis.errors import AnalysisError
 from analysis.out_places import write_out
 from lic_exp.csv_text import records_text
@@ -24,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--baseline", metavar="CURVE", help="the anchor, where it is one of a sweep's curves: its label; or any other"
     )
     parser.add_argument("--method", default="pchip", help="pchip, akima or cubic (default: pchip)")
-    parser.add_argument("--metric", default="psnr", help="psnr, ms-ssim-db or ms-ssim (default: psnr)")
+    parser.add_argument("--metric", default="psnr", help=METRIC_HELP)
     parser.add_argument("--out", type=Path, metavar="FILE", help=".csv or .json")
     add_curve_options(parser)
     parser.set_defaults(usage_error=parser.error)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.arguments import CURVE_HELP, add_curve_options, console, load_curves, named, one_of_curves
+from analysis.arguments import CURVE_HELP, METRIC_HELP, add_curve_options, console, load_curves, named, one_of_curves
 from analysis.errors import AnalysisError
 from lic_exp.saying import say
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("curves", nargs="*", metavar="CURVE", help=CURVE_HELP)
-    parser.add_argument("--metric", default="psnr", help="psnr, ms-ssim-db or ms-ssim, for the plot (default: psnr)")
+    parser.add_argument("--metric", default="psnr", help=f"for the plot and BD-rates: {METRIC_HELP}")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help=".png, .pdf, .svg, .csv, .json (one curve), or a folder"
     )
@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what BD-rates compare with: a label, or any other curve (default: of a sweep, its first and all anchors)",
     )
     add_curve_options(parser)
+    parser.add_argument(
+        "--anchors",
+        metavar="NAMES",
+        help="codecs that are measured on the photos of the runs: jpeg,webp,vvc,... (`anchors --list` has all)",
+    )
     parser.add_argument("--list", action="store_true", help="list the published curves and where they come from")
 
 
@@ -36,6 +41,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.curves:
         raise AnalysisError("rd needs a curve; `python -m analysis rd --list` shows the published ones")
     curves = load_curves(options.curves, options)
+    if options.anchors is not None:
+        curves = _with_anchors(curves, options)
     compared = list(_compared(options, curves))
     with named("--metric"):
         for curve in curves:
@@ -62,6 +69,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _with_anchors(curves: "Sequence[Curve]", options: argparse.Namespace) -> "list[Curve]":
+    """These, and those of the codecs that `--anchors` names."""
+    from analysis.curve_files import told_apart
+    from analysis.measured.beside import anchors_beside
+
+    names = [name.strip() for name in options.anchors.split(",") if name.strip()]
+    evaluations = [folder for curve in curves for folder in curve.of_runs]
+    with named("--anchors"):
+        return told_apart([*curves, *anchors_beside(names, evaluations, options.metric)])
+
+
 def _compared(options: argparse.Namespace, curves: "Sequence[Curve]") -> "Iterator[tuple[Curve, list[Curve]]]":
     """(curve, those that are compared with it). Arms of a sweep are compared unasked: with its first, and with others.
 
@@ -83,12 +101,14 @@ def _compared(options: argparse.Namespace, curves: "Sequence[Curve]") -> "Iterat
 def _print_points(curves: Sequence["Curve"]) -> None:
     from rich.table import Table
 
+    from analysis.curve_files import columns_of
+    from analysis.curve_metrics import RAW, label_of
     from analysis.made_by import flags
     from lic_exp.console import styled
 
-    metrics = {"psnr": "{:.3f}", "ms-ssim-db": "{:.3f}", "ms-ssim": "{:.5f}"}
+    metrics = {metric: "{:.5f}" if metric in RAW else "{:.3f}" for metric in columns_of(curves)}
     table = Table()
-    for title in ("curve", "bpp", "PSNR dB", "MS-SSIM dB", "MS-SSIM"):
+    for title in ("curve", "bpp", *(label_of(metric).replace("[dB]", "dB") for metric in metrics)):
         table.add_column(title, justify="left" if title == "curve" else "right")
     for curve in curves:
         columns = [
