@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from analysis.errors import AnalysisError
+from analysis.image_points import Images, distinct_sets, images_in
 from analysis.made_by import Maker, flags
 from analysis.runs import Runs
 from lic_exp.comparability import ABSENT, kind_of
@@ -22,7 +23,8 @@ class NotComparableError(AnalysisError):
 def check_comparable(baseline: Runs, test: Runs, trusted: Collection[str] = ()) -> None:
     """Raise NotComparableError where the arms differ in lambda sets, criteria or validation sets, and say in which.
 
-    Judged by the configs, and by the names and sizes of the images where the runs evaluated their validation images.
+    Judged by the configs, and where the runs evaluated their validation images by the pixels of these, or else by names
+    and sizes.
     trusted: config keys not to compare, e.g. ["data.val"] for the same images in another place.
     """
     for name, arm in (("baseline", baseline), ("test", test)):
@@ -34,9 +36,10 @@ def check_comparable(baseline: Runs, test: Runs, trusted: Collection[str] = ()) 
         if kind and (ours != theirs or (kind == "validation sets" and len(ours) > 1)):
             said = f"{key} is {_listed(ours)} in the baseline and {_listed(theirs)} in the test"
             raise NotComparableError(f"the runs have different {kind}: {said}")
-    ours, theirs = set(_evaluated(baseline)), set(_evaluated(test))
-    if ours and theirs and len(ours | theirs) > 1:
-        counts = " and ".join(str(len(images)) for images in ours | theirs)
+    evaluated = [list(_evaluated(arm)) for arm in (baseline, test)]
+    sets = distinct_sets(images for arm in evaluated for images in arm)
+    if all(evaluated) and len(sets) > 1:
+        counts = " and ".join(str(len(images)) for images in sets)
         raise NotComparableError(f"the runs have different validation sets: of {counts} images by their evaluations")
 
 
@@ -71,7 +74,7 @@ def _listed(values: set[Any]) -> str:
     return ", ".join(sorted(map(str, values)))
 
 
-def _evaluated(arm: Runs) -> Iterator[frozenset[Any]]:
+def _evaluated(arm: Runs) -> Iterator[Images]:
     """The images of each run that evaluated all of its validation images."""
     runs, rows = arm.runs, arm.evaluation
     if rows.empty or not {"evaluation.data", "evaluation.limit"} <= set(runs):
@@ -81,7 +84,7 @@ def _evaluated(arm: Runs) -> Iterator[frozenset[Any]]:
     if VALIDATES in own:
         own = own[own[VALIDATES] != False]  # noqa: E712 (also those of which it is not known)
     for _, images in own.groupby("signature"):
-        yield frozenset(zip(images["image"], images["height"], images["width"], strict=True))
+        yield images_in(images.sort_values("image", kind="stable").drop_duplicates("image"))
 
 
 def pairs(baseline: Runs, test: Runs) -> tuple[list[dict[str, Any]], list[str]]:

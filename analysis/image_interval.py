@@ -9,7 +9,7 @@ from analysis.bd import Method, bd_rate
 from analysis.crossed import FEWEST_IMAGES
 from analysis.curve_files import Curve
 from analysis.errors import AnalysisError
-from analysis.image_points import ImagePoints, points_by_image
+from analysis.image_points import ImagePoints, distinct_sets, points_by_image
 from analysis.runs import load_runs
 from analysis.statistics import Interval, bca_interval
 
@@ -33,7 +33,7 @@ def bd_rate_over_images(ours: ImagePoints, theirs: ImagePoints | None, method: M
 
     None as well of fewer than `FEWEST_IMAGES`, and where some of the images give no BD-rate.
     """
-    if theirs is None or ours.images != theirs.images or len(ours.images) < FEWEST_IMAGES:
+    if theirs is None or len(distinct_sets([ours.images, theirs.images])) > 1 or len(ours.images) < FEWEST_IMAGES:
         return None
     if ours.points.shape != theirs.points.shape:
         return None
@@ -65,6 +65,6 @@ def curve_by_image(curve: Curve) -> ImagePoints | None:
         found += points_by_image(
             runs, {str(key): np.full((rates, 4), np.nan) for key in rows["signature"].unique()}
         ).values()
-    if not found or len(found) < len(curve.of_runs) or len({one.images for one in found}) > 1:
+    if not found or len(found) < len(curve.of_runs) or len(distinct_sets(one.images for one in found)) > 1:
         return None
     return ImagePoints(found[0].images, np.concatenate([one.points for one in found], -1))

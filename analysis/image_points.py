@@ -1,19 +1,25 @@
 """The rate-distortion points of runs by image, beside their means."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lic_exp.tracking.tables import PIXELS
+
 if TYPE_CHECKING:
     from analysis.runs import Runs
 
 
-class ImagePoints(NamedTuple):
-    """images: name, height and width of each. points: bpp, PSNR [dB], lmbda and MSE on [0, 1], (images, 4, rates)."""
+Images = tuple[tuple[Any, ...], ...]
+"""Name, height, width and digest of the pixels of each; the digest "" where an evaluation did not record it."""
 
-    images: tuple[tuple[Any, ...], ...]
+
+class ImagePoints(NamedTuple):
+    """points: bpp, PSNR [dB], lmbda and MSE on [0, 1], (images, 4, rates)."""
+
+    images: Images
     points: NDArray[np.float64]
 
 
@@ -29,13 +35,26 @@ def points_by_image(runs: "Runs", means: Mapping[str, NDArray[np.float64]]) -> d
             continue
         groups = own.groupby("rate", sort=False, dropna=False) if "rate" in own else [((), own)]
         rates = [_sorted(part) for _, part in groups]
-        images = {tuple(part[["image", "height", "width"]].itertuples(index=False, name=None)) for part in rates}
+        images = {images_in(part) for part in rates}
         if len(images) > 1 or len(rates) != len(means[str(name)]):
             continue
         bpp, psnr = (np.array([part[column] for part in rates], float).T for column in ("bpp", "psnr"))
         lmbda = np.broadcast_to(means[str(name)][:, 2], bpp.shape)
         found[str(name)] = ImagePoints(images.pop(), np.stack([bpp, psnr, lmbda, 10 ** (-psnr / 10)], 1))
     return found
+
+
+def distinct_sets(sets: Iterable[Images]) -> set[Images]:
+    """Sets of images that are told apart, by pixels where all have recorded these, and else by names and sizes."""
+    listed = list(sets)
+    whole = all(image[-1] for images in listed for image in images)
+    return set(listed) if whole else {tuple(image[:-1] for image in images) for images in listed}
+
+
+def images_in(rows: Any) -> Images:
+    """The images of these rows of an evaluation's table, in their order."""
+    pixels = rows[PIXELS].fillna("") if PIXELS in rows else ""
+    return tuple(rows[["image", "height", "width"]].assign(pixels=pixels).itertuples(index=False, name=None))
 
 
 def _sorted(rows: Any) -> Any:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from analysis.bd import Invalid, bd_rate
 from analysis.crossed import FEWEST_IMAGES, ImagePart, image_part, pseudo_values
 from analysis.errors import CurveError
+from analysis.image_points import Images, distinct_sets
 from analysis.lagrangian import rd_change
 from analysis.rows import Estimate, Row
 from analysis.studies import StudyResults
@@ -97,10 +98,10 @@ def _over_images(study: StudyResults, change: Change, complete: SeedPairs) -> tu
     return image_part(table), ""
 
 
-def _image_sets(study: StudyResults, *pairs: tuple[list[str], list[str]]) -> set[tuple[tuple[Any, ...], ...]]:
+def _image_sets(study: StudyResults, *pairs: tuple[list[str], list[str]]) -> set[Images]:
     """The sets of images on which the runs were evaluated, as far as they are known by image."""
     names = [name for pair in pairs for arm in pair for name in arm]
-    return {study.by_image[name].images for name in names if name in study.by_image}
+    return distinct_sets(study.by_image[name].images for name in names if name in study.by_image)
 
 
 def _images_of(study: StudyResults, signatures: Sequence[str]) -> RDPoints:

@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -52,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
     out.print(_side_by_side("last values", ids, _last_values(runs, options.metrics)))
     if not runs.evaluation.empty:
         out.print(_side_by_side("evaluations, mean over images", ids, _evaluations(runs)))
+        for text in _other_images(runs):
+            out.print(text, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -88,6 +90,16 @@ def _evaluations(runs: "Runs") -> dict[str, list[Any]]:
         found[f"{title}: images"] = list(by_run.size().reindex(own.index))
         found |= {f"{title}: {measure}": list(own[measure]) for measure in measures}
     return found
+
+
+def _other_images(runs: "Runs") -> Iterator[str]:
+    """What to say of evaluations that stand side by side and are of other images."""
+    from analysis.image_points import distinct_sets, images_in
+
+    for name, rows in runs.evaluation.groupby("set"):
+        by_run = [part.drop_duplicates("image").sort_values("image") for _, part in rows.groupby("signature")]
+        if len(distinct_sets(map(images_in, by_run))) > 1:
+            yield f"other-data-set: {str(name) or 'its own images'}: these runs were not evaluated on the same images"
 
 
 def _side_by_side(title: str, ids: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> "Table":

@@ -88,9 +88,9 @@ def _compared(options: argparse.Namespace, curves: "Sequence[Curve]") -> "Iterat
     if options.baseline is not None:
         yield one_of_curves(options.baseline, curves, options)
         return
-    if len(options.curves) == len(curves):
-        return
     arms = [curve for curve in curves if curve.of_runs or curve.by_seed]
+    if len(options.curves) == len(curves) and not any(arm.by_seed or len(arm.of_runs) > 1 for arm in arms):
+        return
     anchors = [curve for curve in curves if curve not in arms]
     if len(arms) > 1:
         yield arms[0], arms[1:]
@@ -128,9 +128,10 @@ def _print_points(curves: Sequence["Curve"]) -> None:
 
 def _print_unlike(curves: Sequence["Curve"], metric: str) -> None:
     """In what the curves that are drawn together are unlike, each thing once."""
-    from analysis.measured_alike import unlike
+    from analysis.measured_alike import images_of, unlike
 
-    first, *others = curves
+    first = next((curve for curve in curves if images_of(curve) is not None), curves[0])
+    others = [curve for curve in curves if curve is not first]
     told = dict.fromkeys(str(found) for other in others for found in unlike(first, other, metric))
     for text in told:
         console(150).print(text, markup=False, highlight=False, soft_wrap=True)

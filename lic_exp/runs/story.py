@@ -18,6 +18,7 @@ from lic_exp.text import age_text, size_text
 from lic_exp.tracking.kinds import CodeFacts, Environment, EvaluationResults, Numerics
 from lic_exp.tracking.numerics import changes, record_text
 from lic_exp.tracking.run_folder import Damaged, damage_text
+from lic_exp.tracking.sweep_labels import labels_of_runs
 
 LOG_LINES, LOG_BYTES = 15, 20_000
 TROUBLE = ("failed", "diverged", "dead", "unreadable", "newer")
@@ -61,6 +62,7 @@ def _status(run: Run) -> Iterator[Line]:
     facts = {
         "code": code_text(status) if has_begun(status) else "",
         "name": summary.name,
+        "label": labels_of_runs(run.folder.parent).get(run.signature),
         "attempts": summary.attempts,
     }
     for key, text in (facts | {"device": status.get("device")}).items():

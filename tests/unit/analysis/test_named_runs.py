@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from made_sweeps import LMBDAS, write_manifest, write_sweep
 from recorded_study import write_study
+from run_folders import write_run
 
 from analysis import load_curve
 from analysis.__main__ import main
@@ -155,3 +156,19 @@ def test_a_sweep_of_a_table_is_that_table(tmp_path: Path, name: str) -> None:
     assert table_of("grid", tmp_path) is None
     write_sweep(tmp_path, lmbdas=LMBDAS[:1])
     assert table_of("grid", tmp_path) is None
+
+
+@pytest.mark.parametrize("other", ["pixels", "number", "none", "unknown"])
+def test_compare_says_where_images_differ(tmp_path: Path, other: str, capsys: pytest.CaptureFixture[str]) -> None:
+    header, *rows = "image,height,width,pixels,bpp,psnr\na,8,8,11,1,30\nb,8,8,22,1,30\n".splitlines()
+    for number in range(2):
+        run = write_run(tmp_path / f"{number}0")
+        own = [row.replace("22", "23") for row in rows] if other == "pixels" and number else rows
+        own = own[: 1 if other == "number" and number else None]
+        text = "\n".join([header, *own]) + "\n"
+        if other == "unknown" and number:
+            text = text.replace(",pixels", "").replace(",11", "").replace(",22", "")
+        (run / "eval/images.csv").write_text(text)
+    assert main(["compare", "00", "10", "--runs", str(tmp_path)]) == 0
+    said = "other-data-set: its own images: these runs were not evaluated on the same images"
+    assert (said in capsys.readouterr().out) == (other in ("pixels", "number"))
