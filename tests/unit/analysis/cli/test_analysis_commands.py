@@ -35,7 +35,7 @@ def spied(folder, *arguments: str) -> tuple[int, list[str], list[str], str]:
 def test_help_lists_every_file_with_its_first_line(tmp_path):
     code, heavy, imported, shown = spied(tmp_path, "--help")
     assert (code, heavy, imported) == (0, [], [])
-    assert set(commands()) == {"ablation", "bdrate", "compare", "complexity", "rd", "speedup", "sweep"}
+    assert set(commands()) == {"ablation", "anchors", "bdrate", "compare", "complexity", "rd", "speedup", "sweep"}
     for name in commands():
         assert f"\n  {name}" in shown
     assert "BD-rate of curves against an anchor" in shown
@@ -51,7 +51,10 @@ def test_a_commands_help_imports_only_that_one(name, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["bdrat", "a"], "there is no command bdrat. Did you mean bdrate? Commands: ablation, bdrate, compare"),
+        (
+            ["bdrat", "a"],
+            "there is no command bdrat. Did you mean bdrate? Commands: ablation, anchors, bdrate, compare",
+        ),
         (["_nosuch"], "there is no command _nosuch."),
         (["ablation", "tabel2"], "there is no such table. Did you mean table2?"),
         (["ablation", "table2", "mini"], "mini: choose with scale=... or study=..."),
