@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from analysis.budgets import budget_speed_up
     from analysis.curves import load_curve, load_curves
     from analysis.lagrangian import rd_change
+    from analysis.measured.beside import measure_anchors
     from analysis.published import anchors
     from analysis.runs import Runs, load_runs
     from analysis.speedup import speed_up
@@ -32,6 +33,7 @@ _MODULE_OF = {
     "load_curves": "analysis.curves",
     "load_runs": "analysis.runs",
     "load_sweep": "analysis.sweeps",
+    "measure_anchors": "analysis.measured.beside",
     "rd_change": "analysis.lagrangian",
     "resolvable": "analysis.statistics",
     "speed_up": "analysis.speedup",
@@ -51,6 +53,7 @@ __all__ = [
     "load_curves",
     "load_runs",
     "load_sweep",
+    "measure_anchors",
     "rd_change",
     "resolvable",
     "speed_up",

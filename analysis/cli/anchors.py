@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analysis.curve_files import Curve
-    from analysis.measured.photos import PhotoSet
 
 SUFFIXES = (".csv", ".json", "")
 
@@ -48,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from analysis.curve_files import write_curves
+    from analysis.measured.beside import photos_named
     from analysis.measured.curves import choose, measured_curves
     from analysis.measured.progress import ProgressLines
 
@@ -81,18 +81,6 @@ def run(options: argparse.Namespace) -> int:
     for name, reason in chosen.missing.items():
         say(f"{name} is left out: {reason}")
     return 0
-
-
-def photos_named(place: str, limit: int | None = None) -> "PhotoSet":
-    """Those of a folder, or of a run's evaluation."""
-    from analysis.measured.photos import photos_of_folder, photos_of_run
-    from lic_exp.tracking.run_folder import is_run_folder
-
-    if not is_run_folder(Path(place)):
-        return photos_of_folder(place, limit)
-    if limit is not None:
-        raise AnalysisError("--limit: a run was evaluated on all of its photos")
-    return photos_of_run(place)
 
 
 def _names(text: str | None) -> "list[str] | None":

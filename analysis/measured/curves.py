@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from analysis.curve_files import Curve
 from analysis.errors import AnalysisError
 from analysis.measured.codec import AnchorCodec, shipped, shipped_codec
-from analysis.measured.measuring import Measurement, measure
+from analysis.measured.measuring import Measurement, measure, why_not
 from analysis.measured.own import SUFFIXES, own_codec
 from analysis.measured.photos import PhotoSet
 from lic_exp.evaluation.conventions import CONVENTIONS
@@ -49,7 +49,7 @@ def choose(names: Sequence[str] | None, qualities: Mapping[str, Sequence[float]]
     asked = qualities or {}
     if unknown := sorted(asked.keys() - found.keys()):
         raise AnalysisError(f"--quality: {unknown[0]} is not among the codecs: {', '.join(found)}")
-    reasons = {name: codec.missing() for name, codec in found.items()}
+    reasons = {name: codec.missing() or (why_not(codec) if name in known else None) for name, codec in found.items()}
     return Chosen(
         {name: (codec, asked.get(name, codec.qualities)) for name, codec in found.items() if reasons[name] is None},
         {name: reason for name, reason in reasons.items() if reason is not None},

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from analysis.errors import AnalysisError
 from analysis.measured.codec import AnchorCodec, AnchorError
 from analysis.measured.colours import conversion_error
@@ -89,6 +91,24 @@ def measure(
         done[task.codec.name] += 1
         progress(task.codec.name, done[task.codec.name], totals[task.codec.name])
     return {name: [found[task] for task in tasks if task.codec is codec] for name, (codec, _) in codecs.items()}
+
+
+def why_not(codec: AnchorCodec) -> str | None:
+    """Why a codec that is here cannot code after all, found by coding a small picture once; None where it can.
+
+    Another build of a library may lack what the command asks for.
+    """
+    command = codec.command(codec.qualities[0])
+    key = hashlib.blake2b(repr(("works", FORMAT, command, codec.version())).encode(), digest_size=16).digest()
+    if key in digest_store.read([key], file=kept_file()):
+        return None
+    picture = np.tile(np.arange(0, 256, 4, dtype=np.uint8)[:, None, None], (1, 64, 3))
+    try:
+        codec.code(picture, codec.qualities[0])
+    except AnchorError as error:
+        return str(error)
+    digest_store.write({key: b"yes"}, file=kept_file())
+    return None
 
 
 def _measured(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Measurement]]:

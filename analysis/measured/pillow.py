@@ -1,6 +1,7 @@
 """Codecs that Pillow has, or a plugin of Pillow's. They convert colours by themselves and give files."""
 
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -45,7 +46,10 @@ class PillowCodec:
             return None if find_spec(module) is not None else needed
         from PIL import features
 
-        return None if features.check(self.library) else f"this Pillow was built without {self.library}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an older Pillow does not know of all libraries
+            is_here = features.check(self.library)
+        return None if is_here else f"this Pillow was built without {self.library}"
 
     def version(self) -> str:
         from PIL import __version__, features

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from coarse_codec import Coarse, write_photos
 
+import analysis
 from analysis.errors import AnalysisError
-from analysis.measured import measuring
+from analysis.measured import curves, measuring
 from analysis.measured.codec import AnchorError, CodedPicture
-from analysis.measured.curves import Chosen, measured_curves
-from analysis.measured.measuring import measure
+from analysis.measured.curves import Chosen, choose, measured_curves
+from analysis.measured.measuring import measure, why_not
 from analysis.measured.photos import photos_of_folder
 from lic_exp.json_text import json_text
 from lic_exp.picture_metrics import picture_metric, psnr
@@ -192,6 +193,30 @@ def test_no_more_work_at_a_time_than_is_allowed(
     assert told[0] == ("coarse", 0, 12)
     assert [done for _, done, _ in told[1:]] == list(range(1, 13))
     assert [one.photo for one in found["coarse"][:3]] == ["0.png", "1.png", "2.png"]
+
+
+def test_a_build_that_lacks_what_is_asked_for_is_found_out_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking, good = Coarse(fails_on=64), Coarse(name="good")
+
+    assert why_not(lacking) == "coarse --levels 4: out of luck"
+    assert why_not(good) is None
+    assert why_not(good) is None
+    assert good.coded == [(64, 4)]
+    monkeypatch.setattr(curves, "shipped_codec", lambda name: lacking)
+    monkeypatch.setattr(curves, "shipped", lambda: {"coarse": Path("coarse.py")})
+    assert choose(None).missing == {"coarse": "coarse --levels 4: out of luck"}
+    folder = write_photos(tmp_path / "mine", (20, 24))
+    with pytest.raises(AnalysisError, match="coarse: coarse --levels 4: out of luck"):
+        analysis.measure_anchors(folder, ["coarse"])
+
+
+def test_from_python_curves_come_of_a_folder(tmp_path: Path) -> None:
+    jpeg, webp = analysis.measure_anchors(write_photos(tmp_path / "mine", (20, 24)), ["jpeg", "webp"], ["psnr-y"])
+
+    assert (jpeg.name, webp.name) == ("jpeg", "webp")
+    assert list(jpeg.quality("psnr-y")) == sorted(jpeg.quality("psnr-y"))
 
 
 def test_equal_pictures_have_infinite_psnr_also_from_what_was_kept(tmp_path: Path) -> None:
