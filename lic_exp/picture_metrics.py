@@ -6,7 +6,7 @@ Pictures are RGB (H, W, 3), 8 bits. Those that `lic_exp.metrics` has too give th
 import difflib
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -111,6 +111,21 @@ BUILT_IN = {
     )
 }
 """By the names that results files have them under."""
+
+
+OF_LUMA = "Y of BT.709, full range, not rounded"
+
+CONVENTIONS = {
+    "psnr-y": f"{OF_LUMA}; dB",
+    "ms-ssim-y": f"{OF_LUMA}; raw",
+    "psnr-hvs-m": f"{OF_LUMA}, by psnr-hvsm; dB",
+}
+"""What results files say of those that the field knows in several forms."""
+
+
+def conventions_of(names: Iterable[str]) -> dict[str, str]:
+    """{metric: how it is measured here} of those of these of which that must be said."""
+    return {name: CONVENTIONS[name] for name in names if name in CONVENTIONS}
 
 
 def picture_metric(name: str) -> PictureMetric:

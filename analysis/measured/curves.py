@@ -14,7 +14,13 @@ from analysis.measured.measuring import Measurement, measure, why_not
 from analysis.measured.own import SUFFIXES, own_codec
 from analysis.measured.photos import PhotoSet
 from lic_exp.evaluation.conventions import CONVENTIONS
-from lic_exp.picture_metrics import ALWAYS_MEASURED, PictureMetric, PictureMetricError, picture_metric
+from lic_exp.picture_metrics import (
+    ALWAYS_MEASURED,
+    PictureMetric,
+    PictureMetricError,
+    conventions_of,
+    picture_metric,
+)
 
 Container = Literal["out", "in"]
 """Whether the bytes of a file format around a codec's bitstream count. Those of runs never do: they have none."""
@@ -104,6 +110,7 @@ def _curve(
         **({"optimized_for": codec.optimized_for} if codec.optimized_for else {}),
         "conventions": {
             **CONVENTIONS,
+            **conventions_of(metric.name for metric in metrics),
             "container": container,
             "chroma": codec.conversion.chroma,
             "colour_conversion": codec.conversion.describe(),

@@ -136,7 +136,7 @@ class Evaluation:
         and quality were taken, `rd_point.json` says too (`lic_exp.evaluation.conventions`).
         JSON knows no infinity and no NaN: they are written as "inf" and null (not measured).
         """
-        measured = measured_as(self.points[0].rows, about)
+        measured = measured_as(self.points[0].rows, about, self.further)
         summary = {
             "name": self.name,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -41,6 +41,16 @@ def test_bd_rate_by_any_of_them(tmp_path: Path, metric: str, capsys: pytest.Capt
     assert metric in capsys.readouterr().out
 
 
+def test_another_luma_is_flagged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [results_file(tmp_path, name, rate) for name, rate in (("one", 1.0), ("other", 0.8))]
+    for file, said in zip(files, ("Y of BT.709", "Y of BT.601"), strict=True):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"conventions": {"psnr-y": said}}))
+
+    assert main(["bdrate", *map(str, files), "--metric", "psnr-y"]) == 0
+
+    assert "other-psnr-y: psnr-y: one: Y of BT.709; other: Y of BT.601" in " ".join(capsys.readouterr().out.split())
+
+
 def test_decibels_follow_from_the_raw_value_of_luma_too(tmp_path: Path) -> None:
     curve = analysis.load_curve(results_file(tmp_path, "one"))
 

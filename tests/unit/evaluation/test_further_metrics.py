@@ -52,6 +52,7 @@ def test_they_stand_in_every_file_in_the_table_and_among_the_metrics(tmp_path: P
     assert rd_curve([found])["results"]["psnr-y"] == [mean]
     written = json.loads((tmp_path / "rd_point.json").read_text())
     assert written["results"]["psnr-y"] == [pytest.approx(mean)]
+    assert written["conventions"]["psnr-y"] == "Y of BT.709, full range, not rounded; dB"
     assert json.loads((tmp_path / "evaluation.json").read_text())["mean"]["psnr-y"] == pytest.approx(mean)
     assert pd.read_csv(tmp_path / "images.csv")["psnr-y"].tolist() == pytest.approx(found.rows["psnr-y"].tolist())
     console = Console(width=200, record=True)
