@@ -183,7 +183,7 @@ def _rows(curves: Iterable[Curve]) -> list[list[Any]]:
     for curve in curves:
         stated = curve.about.get("source")
         source = stated if isinstance(stated, dict) else {}
-        place = " ".join(str(source[key]) for key in ("repo", "file", "commit") if source.get(key))
+        place = " ".join(str(source[key]) for key in ("repo", "file", "commit", "version") if source.get(key))
         place = "; ".join(filter(None, [place, *flags(curve.made_by), *curve.notes]))
         qualities = [curve.quality(m).tolist() if m in curve.metrics else [""] * len(curve) for m in metrics]
         points = zip(curve.bpp.tolist(), *qualities, strict=True)

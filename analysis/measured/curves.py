@@ -104,7 +104,7 @@ def _curve(
         # A mean over fewer images than the rate's would be of something else: then there is none.
         if not any(map(math.isnan, values)):
             results[metric.name] = tuple(values)
-    points = [_point(codec, point) for point in by_quality]
+    points = [_point(codec, point, container) for point in by_quality]
     about: dict[str, Any] = {
         "images": photos.identity(),
         **({"optimized_for": codec.optimized_for} if codec.optimized_for else {}),
@@ -132,12 +132,17 @@ def _curve(
     return Curve(codec.name, results, description, about)
 
 
-def _point(codec: AnchorCodec, images: Sequence[Measurement]) -> dict[str, Any]:
+def _point(codec: AnchorCodec, images: Sequence[Measurement], container: Container) -> dict[str, Any]:
     """What a point records. conversion_psnr: of the colours' conversion alone, of the mean error [dB]; or "exact"."""
     error = fmean(one.conversion for one in images)
     return {
+        "codec": codec.name,
+        "version": codec.version(),
         "quality": images[0].quality,
         "command": codec.command(images[0].quality),
+        "colour_conversion": codec.conversion.describe(),
+        "rounding": CONVENTIONS["rounding"],
+        "container": container,
         "bytes": sum(one.data_bytes for one in images),
         "container_bytes": sum(one.container_bytes for one in images),
         "conversion_mse": error,

@@ -44,7 +44,9 @@ def test_a_curve_has_the_means_of_its_images_and_all_its_sizes(tmp_path: Path) -
         assert curve.quality()[i] == pytest.approx(np.mean(found), rel=1e-12)
         point = curve.about["points"][i]
         assert (point["bytes"], point["container_bytes"]) == (sum(len(one.data) for one in coded), 21)
-        assert point["command"] == codec.command(quality)
+        assert (point["codec"], point["version"], point["command"]) == ("coarse", "1.0", codec.command(quality))
+        assert (point["rounding"], point["container"]) == ("8 bits", "out")
+        assert point["colour_conversion"]["chroma"] == "4:4:4"
     assert "ms-ssim" not in curve.results  # the photos are too small for it
     rows = curve.about["rows"]
     assert [(row["photo"], row["quality"]) for row in rows[:4]] == [
