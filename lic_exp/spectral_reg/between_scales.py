@@ -199,6 +199,7 @@ class BetweenScales(SpectralRegularizer):
         if seen.predictor_loss is not None:
             # A value of 0 with a gradient: the loss stays what the codec is trained on.
             penalty = penalty + (seen.predictor_loss - seen.predictor_loss.detach())
+            seen.predictor_loss = None  # or its graph, and the streams that it was made on, would outlive the step
         return penalty
 
     def _ask_guard(self, seen: scaling.LastBatch, loss: Tensor) -> None:

@@ -4,6 +4,7 @@ R is the estimated rate in bits per pixel, the summed bits of all latents over B
 also under autocast: a sum over 10^5 symbols does not survive bfloat16.
 """
 
+from functools import reduce
 from typing import ClassVar
 
 import pytorch_msssim
@@ -132,7 +133,7 @@ class MSSSIM(RateDistortion):
         return {"ms_ssim_loss": 1 - ms_ssim, "mse_loss": F.mse_loss(x_hat.detach(), target)}
 
     def ms_ssim(self, x_hat: Tensor, target: Tensor) -> Tensor:
-        """The mean over images and channels, a scalar, operation by operation as `pytorch_msssim.ms_ssim` has it."""
+        """The mean over images and channels, a scalar, with the values of `pytorch_msssim.ms_ssim`, bit by bit."""
         terms = []
         for scale in range(len(MS_SSIM_WEIGHTS)):
             if scale:
@@ -142,7 +143,8 @@ class MSSSIM(RateDistortion):
             terms.append(contrast)
         terms[-1] = similarity
         powers = torch.stack([term.relu() for term in terms]) ** self.weights.view(-1, 1, 1)
-        return powers.prod(dim=0).mean()
+        # `prod` looks in its backward pass whether there are zeros.
+        return reduce(torch.mul, powers).mean()
 
     def total(self, distortions: dict[str, Tensor]) -> Tensor:
         return distortions["ms_ssim_loss"]

@@ -16,6 +16,7 @@ from lic_exp.private_torch import without_values
 from lic_exp.progress import Progress
 from lic_exp.training.criterion import MSE, MSSSIM
 from lic_exp.training.objective import Objective
+from lic_exp.training.variable_rate import VariableRate
 
 GPU = torch.device("cuda", 7)
 """Of a number that no cache will be asked for again."""
@@ -83,6 +84,18 @@ def test_of_no_term_between_scales(name):
         regularizer.attach(codec)
     assert fetched(codec, suited(codec), terms, max(128, codec.facts.downsampling_factor)) == []
     assert all(regularizer.seen.values for regularizer in terms.values())
+    kept = tree_leaves([vars(regularizer.seen) for regularizer in terms.values()])
+    assert not any(value.requires_grad for value in kept if isinstance(value, Tensor)), "no graph outlives its step"
+
+
+@pytest.mark.parametrize("criterion", [MSE(lmbda=0.01), MSSSIM(lmbda=8.0), variable_rate()])
+def test_nor_does_the_way_back_look_at_values(criterion):
+    name, side = ("dhic_tiny", 64) if isinstance(criterion, VariableRate) else ("hyperprior_tiny", 192)
+    of = Objective(lic_exp.create_model(name), criterion, {}).train()
+    loss = of(torch.rand(1, 3, side, side))["loss"]
+    with FromHost() as seen:
+        loss.backward()
+    assert seen.fetched == []
 
 
 def test_what_does_is_seen():
