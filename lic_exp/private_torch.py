@@ -124,7 +124,7 @@ def pass_for_parameters(tensors: "Sequence[Tensor]") -> None:
 
 
 def approach_all(places: "Sequence[Tensor]", values: "Sequence[Tensor]", share: "Tensor") -> None:
-    """Bring places so far towards values, a share in [0, 1] that is a scalar beside them; 0 leaves every bit.
+    """Bring places so far towards values, a share in [0, 1] that is a scalar beside them; 0 leaves finite ones equal.
 
     Why: the public way is a kernel each, and the one for all takes no tensor for a share.
     """
@@ -132,7 +132,7 @@ def approach_all(places: "Sequence[Tensor]", values: "Sequence[Tensor]", share: 
 
     own = list(places)
     moves = torch._foreach_sub(list(values), own)
-    torch._foreach_mul_(moves, share)
+    torch._foreach_mul_(moves, share.to(moves[0].dtype))
     torch._foreach_add_(own, list(moves))
 
 

@@ -44,6 +44,7 @@ def test_results_are_of_versions_that_are_tried_and_of_no_failure():
     assert titles
     assert [version for version in versions.VERSIONS if version in titles] == titles
     assert "FAILED" not in text
+    assert "Cannot be installed" not in text
 
 
 def unions(source):

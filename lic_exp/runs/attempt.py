@@ -84,14 +84,15 @@ def execute(
                 pass
         check_resume(config, run)
         device = building.resolve_device(config.trainer.device)
-        with held_back(console) as said, files_unchanged():
-            # What is to be set aside is not gone on from.
-            begun = with_values(config, {"trainer.resume": "never"}) if _is_remade(config, run) else config
-            keep_to_record(begun, run, device)
-            parts = judged(begun, run, device)
-        if stop():
-            raise Preempted(f"{stop()}: stopped before its training began")
-        return Attempt(config, run, parts, device, arguments, console, sweep).make(stop, said)
+        with building.made_current(device):
+            with held_back(console) as said, files_unchanged():
+                # What is to be set aside is not gone on from.
+                begun = with_values(config, {"trainer.resume": "never"}) if _is_remade(config, run) else config
+                keep_to_record(begun, run, device)
+                parts = judged(begun, run, device)
+            if stop():
+                raise Preempted(f"{stop()}: stopped before its training began")
+            return Attempt(config, run, parts, device, arguments, console, sweep).make(stop, said)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """From a config to objects: where a component's options become arguments."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -88,10 +89,7 @@ def build_background_sync(config: RunConfig, name: str, run: RunFolder) -> Backg
 
 
 def resolve_device(name: str) -> torch.device:
-    """The configured device; "auto" is CUDA where there is one. Raises ConfigError where it is not there.
-
-    A GPU that is named becomes the process's own: what names none (streams, pinned memory) would go to the first.
-    """
+    """The configured device; "auto" is CUDA where there is one. Raises ConfigError where it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -101,9 +99,12 @@ def resolve_device(name: str) -> torch.device:
         raise ConfigError([f"trainer.device={name}: there is no such device: {right}"]) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError([f"trainer.device={name}: this machine has {torch.cuda.device_count()} CUDA devices"])
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
     return device
+
+
+def made_current(device: torch.device) -> AbstractContextManager[Any]:
+    """Inside, a GPU is meant by what names none, streams and pinned memory too, which would go to the first."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def build_objective(

@@ -96,22 +96,23 @@ def evaluate_run(
     if folder.is_relative_to(run.folder):
         run.files.make(folder)  # or an error, where the run folder is gone
     readable = ReadableImages(images)
-    found = evaluate(
-        codec,
-        _UntilStopped(readable, stop) if stop else readable,
-        folder=folder,
-        pictures=config.evaluation.pictures,
-        device=device,
-        progress=console,
-        name=config.name or run.signature,
-        rates=building.evaluation_rates(
-            building.build_criterion(config), codec, config.evaluation.qualities if qualities is None else qualities
-        ),
-        metrics=further,
-        before_each=partial(_check_stop, stop),
-        about=_described(config, data) | {"code": made_by, "of": of},
-        beside=_validates(config, data, images, run),
-    )
+    with building.made_current(device):
+        found = evaluate(
+            codec,
+            _UntilStopped(readable, stop) if stop else readable,
+            folder=folder,
+            pictures=config.evaluation.pictures,
+            device=device,
+            progress=console,
+            name=config.name or run.signature,
+            rates=building.evaluation_rates(
+                building.build_criterion(config), codec, config.evaluation.qualities if qualities is None else qualities
+            ),
+            metrics=further,
+            before_each=partial(_check_stop, stop),
+            about=_described(config, data) | {"code": made_by, "of": of},
+            beside=_validates(config, data, images, run),
+        )
     reached("evaluation.written")
     if name:
         _name(folder / EVALUATION_FILE, name)

@@ -89,7 +89,9 @@ def _tell(profiler: Profiler, config: RunConfig, trainer: Trainer, run: RunFolde
         say(console, f"trainer.profile=true: there is no profile of this attempt's steps: {made}")
         return
     known = ("device_name", "torch", "threads", "precision", "compile", "memory_format")
-    now = {**numerics(config, trainer.device), "compile": trainer.step_options.compile}
+    chosen = trainer.step_options
+    layout = "channels_last" if chosen.channels_last else "contiguous"
+    now = {**numerics(config, trainer.device), "compile": chosen.compile, "memory_format": layout}
     about = {"run": run.signature, "name": config.name or config.model.label} | {key: now[key] for key in known}
     record = record_of(found, about)
     console.print(table_of(record))

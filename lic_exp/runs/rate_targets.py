@@ -34,7 +34,8 @@ def find_targets(run: Run, targets: Sequence[Target], *, data: str | None, conso
     found, errors = [], []
     for target in targets:
         try:
-            found.append(search(codec, images, target, criterion.range_of(codec), device))
+            with building.made_current(device):
+                found.append(search(codec, images, target, criterion.range_of(codec), device))
             console.print(_sentence(found[-1]), highlight=False, markup=False, soft_wrap=True)
         except OutOfReachError as error:
             errors.append(f"--target-{target.measure}: {error}")

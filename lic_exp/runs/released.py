@@ -17,7 +17,7 @@ from lic_exp.evaluation.report import Evaluation
 from lic_exp.evaluation.unfinished import DamagedImagesError, ReadableImages
 from lic_exp.models.base import Codec
 from lic_exp.naming import file_name
-from lic_exp.runs.build import build_codec, resolve_device
+from lic_exp.runs.build import build_codec, made_current, resolve_device
 from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.results_place import place_for_results
 
@@ -49,13 +49,14 @@ def measure_released(
         chosen = folder is not None
         own = _folder(checkpoint, model, weights_key, compat, content)
         folder, of = folder or own, f"weights {own.name}"
-        with place_for_results(folder, of, chosen=chosen):
+        on = resolve_device(device)
+        with place_for_results(folder, of, chosen=chosen), made_current(on):
             found = evaluate(
                 codec,
                 ReadableImages(images),
                 folder=folder,
                 pictures=0,
-                device=resolve_device(device),
+                device=on,
                 progress=console,
                 name=checkpoint.name,
                 about={"data": (place := os.path.abspath(os.path.expanduser(data))), "fingerprint": content, "of": of}

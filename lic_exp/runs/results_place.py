@@ -53,7 +53,7 @@ def _check_unshared(folder: Path, of: str) -> None:
     except RecordError as error:
         raise ConfigError([f"--out={folder} holds results that cannot be read ({error.reason}): {ADVICE}"]) from error
     if there != of:
-        whose = f"of {there}" if there else "of another evaluation"
+        whose = f"of {there}" if there else "of an evaluation that does not say whose it is"
         raise ConfigError([f"--out={folder} holds the results {whose}, and these are of {of}: {ADVICE}"])
 
 

@@ -144,7 +144,8 @@ class MSSSIM(RateDistortion):
         terms[-1] = similarity
         powers = torch.stack([term.relu() for term in terms]) ** self.weights.view(-1, 1, 1)
         # `prod` looks in its backward pass whether there are zeros.
-        return reduce(torch.mul, powers).mean()
+        product: Tensor = reduce(torch.mul, powers)
+        return product.mean()
 
     def total(self, distortions: dict[str, Tensor]) -> Tensor:
         return distortions["ms_ssim_loss"]

@@ -78,9 +78,11 @@ def mixers(codec: nn.Module) -> list[RepDW]:
 def summed_together(codec: nn.Module) -> Iterator[None]:
     """Inside, each `RepDW` finds its sums made for a forward pass in training: by a few operations for all.
 
-    They have the numbers of autocast, where it would convert them.
+    They have the numbers of autocast, where it would convert them. Those that are frozen add up for themselves, or all
+    that comes before them would get gradients.
     """
-    apart = [(mixer, mixer.conv, mixer.conv1) for mixer in mixers(codec) if mixer.conv1 is not None]
+    trained = (mixer for mixer in mixers(codec) if any(weight.requires_grad for weight in mixer.parameters()))
+    apart = [(mixer, mixer.conv, mixer.conv1) for mixer in trained if mixer.conv1 is not None]
     if not apart:
         yield
         return

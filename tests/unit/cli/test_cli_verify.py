@@ -9,7 +9,7 @@ from lic_exp.__main__ import main
 from lic_exp.cli import verify
 from lic_exp.cli.verify import published_of
 from lic_exp.config.errors import ConfigError
-from lic_exp.runs.build import resolve_device
+from lic_exp.runs.build import made_current, resolve_device
 
 
 def test_the_published_points_are_the_readmes():
@@ -67,10 +67,24 @@ def test_a_device_that_torch_does_not_know_is_refused_by_name(name):
         resolve_device(name)
 
 
-@pytest.mark.parametrize(("name", "own"), [("cuda:1", ["cuda:1"]), ("cuda", []), ("cpu", [])])
-def test_a_device_that_is_named_by_its_number_becomes_the_processs_own(monkeypatch, name, own):
-    set_to = []
+@pytest.mark.parametrize(("name", "own"), [("cuda:1", ["cuda:1"]), ("cuda", ["cuda"]), ("cpu", [])])
+def test_a_gpu_is_the_current_one_while_it_is_used_and_not_longer(monkeypatch, name, own):
+    said = []
+
+    class Current:
+        def __init__(self, device):
+            self.device = str(device)
+
+        def __enter__(self):
+            said.append(self.device)
+
+        def __exit__(self, *_):
+            said.append("as before")
+
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "set_device", lambda device: set_to.append(str(device)))
-    assert str(resolve_device(name)) == name
-    assert set_to == own
+    monkeypatch.setattr(torch.cuda, "device", Current)
+    device = resolve_device(name)
+    assert str(device) == name
+    with made_current(device):
+        assert said == own
+    assert said == [*own, *(["as before"] if own else [])]

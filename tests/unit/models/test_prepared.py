@@ -90,3 +90,14 @@ def test_where_there_is_nothing_to_make_nothing_is_made():
     assert operations(dhic().fuse()) == 0
     with SmallCodec().prepared():
         pass
+
+
+def test_what_is_frozen_gets_no_gradients():
+    codec = dhic().train()
+    for weight in codec.encoder.parameters():
+        weight.requires_grad_(False)
+    with codec.prepared():
+        assert [mixer.summed for mixer in mixers(codec.encoder)] == [None] * len(mixers(codec.encoder))
+        taps = codec.encoder(torch.rand(1, 3, 64, 64))
+        assert not any(tap.requires_grad for tap in taps)
+        assert all(mixer.summed for mixer in mixers(codec.dec_blocks))

@@ -7,6 +7,7 @@ import torch
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import load_config
+from lic_exp.config.options import options
 from lic_exp.runs import compiling
 from lic_exp.runs.build import build_objective
 from lic_exp.runs.compiling import MEASURED, PAYS, Measured, compiled_as, device_name
@@ -134,6 +135,14 @@ def test_what_is_measured_of_this_cpu_is_taken_on_it(known):
 def test_no_short_run_is_compiled(entry):
     """A demonstration of 500 steps, or a study at scale=mini, keeps the bits that it has."""
     assert 1e-3 * 1600 * entry.saved_ms < PAYS * entry.start_s
+
+
+@pytest.mark.parametrize("entry", MEASURED, ids=lambda entry: f"{entry.device}-{entry.model}-{entry.way}")
+def test_an_entry_fits_one_model_of_those_shipped(named, monkeypatch, entry):
+    monkeypatch.setattr(compiling, "device_name", lambda device: entry.device)
+    precision = f"trainer.precision={entry.precision}"
+    fitting = [name for name in options("model") if entry.fits(config_of(name, "auto", precision), CPU)]
+    assert len(fitting) == 1
 
 
 @pytest.mark.parametrize("model", ["factorized_tiny", "joint_autoregressive_tiny"])
