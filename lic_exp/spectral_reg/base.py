@@ -23,7 +23,7 @@ class SpectralRegularizer(nn.Module):
 
     needs: ClassVar[RegularizerNeeds] = RegularizerNeeds()
     seen: Any = None
-    """What `scalars` needs of the last batch, which a replayed step puts back."""
+    """What `scalars` needs of the last batch, detached, which a replayed step puts back."""
 
     def attach(self, codec: Codec) -> None:
         """Called once, before any optimizer is made: what depends on the codec, such as parameters, is made here.

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import clear_frames
 from typing import Any, Protocol
 
 import torch
@@ -133,6 +134,8 @@ class Captures:
 
     def _record(self, parts: Parts, body: Body) -> Recorded:
         places = [tuple(value.clone() for value in part) for part in parts]
+        for regularizer in self.objective.all_regularizers():
+            regularizer.seen = None  # a graph in it would bring gradient nodes of another stream along
         try:
             with leaving_nothing(self.objective, self.optimizers), self.rates.in_force():
                 before = _memory(self.objective)
@@ -141,6 +144,7 @@ class Captures:
                     raise RuntimeError("a weight or buffer is put elsewhere by every step")
         except Exception as error:
             self.optimizers.zero_grad()
+            clear_frames(error.__traceback__)  # or the graph of the step that failed would live as long as the error
             raise CaptureError(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
         seen = [regularizer.seen for regularizer in self.objective.all_regularizers()]
         return Recorded(places, outputs, replay, seen)

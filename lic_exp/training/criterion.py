@@ -144,7 +144,7 @@ class MSSSIM(RateDistortion):
         terms[-1] = similarity
         powers = torch.stack([term.relu() for term in terms]) ** self.weights.view(-1, 1, 1)
         # `prod` looks in its backward pass whether there are zeros.
-        product: Tensor = reduce(torch.mul, powers)
+        product: Tensor = reduce(torch.mul, powers.unbind())
         return product.mean()
 
     def total(self, distortions: dict[str, Tensor]) -> Tensor:

@@ -3,6 +3,7 @@
 On the CPU, by a recorder that replays operations; its fused kernels can be gated as a GPU's are.
 """
 
+import weakref
 from typing import ClassVar
 
 import pytest
@@ -175,6 +176,21 @@ def test_where_recording_fails_training_goes_on_as_if_nobody_had_tried(tmp_path,
     assert tried.reporter.without_graphs == [0]
     assert "steps cannot be recorded (RuntimeError: operation not permitted when stream is capturing" in caplog.text
     assert caplog.text.count("cannot be recorded") == 1
+
+
+def test_what_a_failed_recording_has_computed_is_let_go(tmp_path, monkeypatch, caplog):
+    """Whoever keeps the error, as a log does: with a graph, gradient nodes of another stream would outlive the step."""
+    computed = []
+
+    def fails(body):
+        outputs = body()
+        computed.append(weakref.ref(outputs["loss"]))
+        raise RuntimeError("it fails")
+
+    monkeypatch.setattr(stepper_module, "cuda_graph", fails)
+    assert trained(tmp_path, plain, "graphs").reporter.without_graphs == [0]
+    assert "it fails" in caplog.text
+    assert [value() for value in computed] == [None]
 
 
 @pytest.mark.parametrize("how", [{"stages": 2}, {"changes": {"on_nonfinite": "rollback"}}])
