@@ -133,7 +133,7 @@ def main() -> None:
     x = torch.rand(batch, 3, crop, crop, generator=torch.Generator().manual_seed(0))
     print(f"{machine()}, {options.threads} threads, torch {torch.__version__}; x {tuple(x.shape)},")
     print(f"{options.blocks} blocks\n")
-    print("| model | way | first step, wall [s] | step [CPU ms] | plain / way, CPU | 95 % interval |")
+    print("| model | way | first step, wall [s] | step [CPU ms] | first way / way, CPU | 95 % interval |")
     print("|---|---|---|---|---|---|")
     for name in options.models:
         with empty_cache(), patch.object(Noise, "forward", given_noise):

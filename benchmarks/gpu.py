@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -98,8 +99,9 @@ class Way:
     def measured(self) -> dict[str, Any] | None:
         """Have it measure."""
         assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended, beside others that took the memory
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
         return self.told(time.monotonic() + self.limit_s)
 
     def end(self) -> str:
@@ -112,7 +114,9 @@ class Way:
         self.errors.close()
         if ended and said:
             print(f"-- {self.row.model} {self.row.way}", *said[-30:], sep="\n", file=sys.stderr, flush=True)
-        return said[-1] if said else "took too long" if ended is None else f"ended with {ended}"
+        if ended is None:
+            return "took too long"
+        return said[-1] if said else f"ended with {ended}"
 
 
 def measured(rows: Sequence[Row], chosen: argparse.Namespace) -> Iterator[tuple[Row, dict[str, Any] | str]]:

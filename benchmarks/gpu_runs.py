@@ -61,8 +61,12 @@ def make_photos(folder: Path, count: int, side: int = 512) -> None:
 
 
 def overrides_of(way: str) -> list[str]:
-    """A way of gpu.py as options of a run."""
+    """A way of gpu.py as options of a run. Raises ValueError for one that no run can have."""
     how, *more = way.split("+")
+    if how == "released" or {"tf32", "search"} & set(more) or "=" in way:
+        raise ValueError(
+            f"{way}: a run knows no released code, no tf32 of its own, no search and no compiler's settings"
+        )
     words = {"channels_last": "trainer.channels_last=true"}
     return [f"trainer.compile={how}", *(words.get(word, f"trainer.precision={word}") for word in more)]
 
@@ -129,7 +133,7 @@ class Runs:
         """To all that train in this folder, which is in their commands."""
         for place in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if str(self.folder) in (place / "cmdline").read_text(errors="replace"):
+                if f"{self.folder}/" in (place / "cmdline").read_text(errors="replace"):
                     os.kill(int(place.name), number)
 
 

@@ -166,11 +166,15 @@ def abandon_capture(pool: Any) -> None:
     """
     import torch
 
-    with suppress(RuntimeError):  # it got so far as to leave the pool, and only its end failed
-        torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
-        torch._C._cuda_releasePool(torch.cuda.current_device(), pool)
-    for generator in torch.cuda.default_generators:
-        generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
+    inside: Any = torch._C
+    end = getattr(inside, "_cuda_endAllocateToPool", None) or inside._cuda_endAllocateCurrentStreamToPool  # before 2.8
+    try:
+        with suppress(RuntimeError):  # it got so far as to leave the pool, and only its end failed
+            end(torch.cuda.current_device(), pool)
+            inside._cuda_releasePool(torch.cuda.current_device(), pool)
+    finally:
+        for generator in torch.cuda.default_generators:
+            generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
 
 
 def can_skip_on_device(optimizer: "torch.optim.Optimizer") -> bool:

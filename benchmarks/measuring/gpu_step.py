@@ -7,7 +7,6 @@ Prints a line of JSON when it is warm, waits for a line on stdin, measures, and 
 
 import argparse
 import json
-import statistics
 import sys
 import time
 import warnings
@@ -26,8 +25,10 @@ from lic_exp.evaluation.complexity import complexity
 from lic_exp.optimizers.factories import adam
 from lic_exp.optimizers.groups import build_optimizers, split_parameters
 from lic_exp.progress import Progress
+from lic_exp.training.arithmetic import matmul_peak
 from lic_exp.training.compiling import compile_objective
 from lic_exp.training.criterion import MSE
+from lic_exp.training.launches import covered
 from lic_exp.training.objective import Objective
 from lic_exp.training.stepper import StepOptions, Stepper
 from lic_exp.training.variable_rate import VariableRate
@@ -38,9 +39,6 @@ from measuring import released
 LR = 1e-4
 WARM_UP, BLOCKS, BLOCK_S, LEAST_STEPS = 4, 7, 0.3, 6
 PRECISIONS = ("float32", "tf32", "bf16", "fp16")
-PRODUCT = 8192
-"""Sides of the matrices whose product says what the device can reach."""
-
 Step = Callable[[int], None]
 """Makes the step of this number. It may leave work on the device."""
 
@@ -134,9 +132,7 @@ def kernels(clock: Clock) -> dict[str, Any]:
     for event in events:
         count[event.name] += 1
         total[event.name] += event.time_range.elapsed_us()
-    busy, until = 0.0, 0.0
-    for first, last in sorted((event.time_range.start, event.time_range.end) for event in events):
-        busy, until = busy + max(0.0, last - max(first, until)), max(until, last)
+    busy = covered((event.time_range.start, event.time_range.end) for event in events)
     table = [(name, count[name], us / 1e3) for name, us in total.most_common()]
     return {"nodes": len(events), "busy_ms": busy / 1e3, "kernels": table}
 
@@ -146,24 +142,8 @@ def _is_label(event: Any) -> bool:
 
 
 def product_tflops(device: torch.device, precision: str) -> float:
-    """TFLOP/s of a large product of random matrices in this precision."""
-    side = PRODUCT if device.type == "cuda" else 512
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
-    one, two = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    before = torch.backends.cuda.matmul.allow_tf32
-    # What float32 is in convolutions unless it is switched off.
-    torch.backends.cuda.matmul.allow_tf32 = True
-    try:
-        clock = Clock(lambda number: _multiply(one, two), device)
-        clock.steps(3)
-        seconds = statistics.median(clock.steps(5)[0] / 5 for _ in range(3))
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
-    return 2 * side**3 / seconds / 1e12
-
-
-def _multiply(one: torch.Tensor, two: torch.Tensor) -> None:
-    torch.mm(one, two)
+    """TFLOP/s of a large product of random matrices in this precision; float32 as convolutions round it."""
+    return matmul_peak(device, {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)) / 1e12
 
 
 def step_tflop(name: str, batch: int, side: int) -> float:
@@ -208,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = measured(clock)
     # What is reserved, since recordings keep memory that counts as allocated only while they are made.
     peak = torch.cuda.max_memory_reserved(device) / 2**30 if device.type == "cuda" else float("nan")
-    product = product_tflops(device, chosen["precision"])
+    product = product_tflops(device, "tf32" if chosen["compile"] == "released" else chosen["precision"])
     print(json.dumps(told | found | {"peak_gib": peak, "product_tflops": product}), flush=True)
 
 

@@ -1,5 +1,6 @@
 """How fast a device multiplies at best, and how much memory a training has taken."""
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -54,9 +55,11 @@ def begin_peak_memory(device: torch.device) -> None:
 def peak_memory(device: torch.device) -> tuple[int, str] | None:
     """Bytes, and whose; None where this system does not tell."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device), "in tensors on the device, at most"
+        # What a recorded step works in is not allocated anew, and counts as reserved alone.
+        return torch.cuda.max_memory_reserved(device), "reserved on the device, at most"
     try:
         import resource
     except ImportError:
         return None
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, "resident in this process since it began, at most"
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, "resident in this process since it began, at most"

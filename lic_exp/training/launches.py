@@ -1,5 +1,6 @@
 """How much one training step asks of its device, by the sections (`lic_exp.sections`) that it is in."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -107,8 +108,16 @@ def of_events(events: Iterable[Any]) -> Launches:
     labels = [event for event in host if event.name.startswith(LABEL)]
     launches = (event for event in host if LAUNCH.fullmatch(event.name))
     kernels = [event for event in there if not getattr(event, "is_user_annotation", False)]
-    busy_us = sum(event.time_range.elapsed_us() for event in kernels)
+    busy_us = covered((event.time_range.start, event.time_range.end) for event in kernels)
     return Launches(Counter(_part(event, labels) for event in launches), len(kernels), busy_us / 1e6)
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """How long at least one of them lasts: what runs beside something else counts once."""
+    total, until = 0.0, -math.inf
+    for first, last in sorted(spans):
+        total, until = total + max(0.0, last - max(first, until)), max(until, last)
+    return total
 
 
 def _part(event: Any, labels: list[Any]) -> str:

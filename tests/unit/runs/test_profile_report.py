@@ -47,7 +47,7 @@ ON_GPU = profile(
     flops=80e12,
     peak_flops=100e12,
     launches=Launches(Counter({REPLAY: 1, DATA: 2}), 1500, 0.325),
-    memory=(70_000_000_000, "in tensors on the device, at most"),
+    memory=(70_000_000_000, "reserved on the device, at most"),
 )
 BARE = profile({FORWARD: 2.0, OTHER: 0.0}, flops=None, missing={"peak": "it \x1b failed", "launches": "none"})
 
@@ -72,7 +72,7 @@ def test_arithmetic_is_against_the_peak_and_launches_are_counted():
     said = "\n".join(lines_of(record))
     assert "arithmetic: 8 TFLOP a step, 20 TFLOP/s; that is 20 % of the 100 TFLOP/s of matrix products alone" in said
     assert "launches: 3 a step, of 1500 kernels and copies that keep the device busy for 325 ms" in said
-    assert "memory: 70.0 GB in tensors on the device" in said
+    assert "memory: 70.0 GB reserved on the device" in said
     assert "validation: 2 of 31 s together, apart" in said
 
 
