@@ -161,6 +161,8 @@ def own_codec(path: Path) -> OwnCodec:
             words = shlex.split(given[key])  # type: ignore[literal-required]
             if absent := [mark for mark in needed if not any(mark in word for word in words)]:
                 raise AnalysisError(f"{path}: {key} lacks {' and '.join(absent)}")
+        if len(set(given["qualities"])) < len(given["qualities"]):
+            raise AnalysisError(f"{path}: qualities: one stands there twice")
     except FileNotFoundError as error:
         raise AnalysisError(f"{path}: there is no such file") from error
     except RecordError as error:

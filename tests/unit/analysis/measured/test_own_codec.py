@@ -87,6 +87,7 @@ def test_its_programs_and_files_count_by_content_and_its_command_by_its_words(tm
         ({"decode": "dec '{stream} {output}"}, "a command line that no shell would take"),
         ({"input": "yuv420p"}, "input: Input should be"),
         ({"qualities": []}, "qualities: List should have at least 1"),
+        ({"qualities": [3, 7, 3]}, "qualities: one stands there twice"),
         ({"name": "a/b"}, "name: String should match"),
         ({"qualitys": [1]}, "qualitys: Extra inputs are not permitted"),
         ({"container": -1}, "container: Input should be greater"),
