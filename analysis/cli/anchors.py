@@ -1,10 +1,11 @@
 """Curves of other codecs (JPEG to VVC, or one's own) on one's own photos, for rd and bdrate."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.arguments import console
+from analysis.arguments import add_runs, console
 from analysis.errors import AnalysisError
 from lic_exp.saying import say
 
@@ -18,8 +19,9 @@ SUFFIXES = (".csv", ".json", "")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", metavar="FOLDER|RUN", help="photos, or a run folder: those that it was evaluated on, to the pixel"
+        "--data", metavar="FOLDER|RUN", help="photos, or a run: those that it was evaluated on, to the pixel"
     )
+    add_runs(parser)
     parser.add_argument(
         "--codecs", metavar="NAMES", help="jpeg,webp,...; FILE.yaml for one of your own (default: all that are here)"
     )
@@ -65,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         raise AnalysisError("; ".join(f"{name}: {reason}" for name, reason in chosen.missing.items()))
     if not chosen.codecs:
         raise AnalysisError("no codec is here; --list says what is missing")
-    photos = photos_named(options.data, options.limit)
+    photos = photos_named(options.data, options.limit, options.runs)
     with ProgressLines(sum(len(qualities) for _, qualities in chosen.codecs.values()) * len(photos.photos)) as progress:
         curves = measured_curves(
             chosen,
@@ -96,6 +98,8 @@ def _qualities(given: "Sequence[str]") -> "dict[str, list[float]]":
             numbers = [float(value) for value in values.split(",")]
         except ValueError as error:
             raise AnalysisError(f"--quality={text}: it has the form jpeg=10,30,50") from error
+        if not all(map(math.isfinite, numbers)):
+            raise AnalysisError(f"--quality={text}: it has the form jpeg=10,30,50")
         if len(set(numbers)) < len(numbers):
             raise AnalysisError(f"--quality={text}: a quality stands there twice")
         found[name.strip()] = numbers

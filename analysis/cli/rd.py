@@ -41,6 +41,9 @@ def run(options: argparse.Namespace) -> int:
     if not options.curves:
         raise AnalysisError("rd needs a curve; `python -m analysis rd --list` shows the published ones")
     curves = load_curves(options.curves, options)
+    with named("--metric"):  # before minutes go into measuring
+        for curve in curves:
+            curve.quality(options.metric)
     if options.anchors is not None:
         curves = _with_anchors(curves, options)
     compared = list(_compared(options, curves))
@@ -75,7 +78,8 @@ def _with_anchors(curves: "Sequence[Curve]", options: argparse.Namespace) -> "li
     from analysis.measured.beside import anchors_beside
 
     names = [name.strip() for name in options.anchors.split(",") if name.strip()]
-    evaluations = [folder for curve in curves for folder in curve.of_runs]
+    single = [one for curve in curves for one in (curve, *curve.by_seed.values())]
+    evaluations = [folder for curve in single for folder in curve.of_runs]
     with named("--anchors"):
         return told_apart([*curves, *anchors_beside(names, evaluations, options.metric)])
 

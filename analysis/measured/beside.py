@@ -8,18 +8,26 @@ from analysis.errors import AnalysisError
 from analysis.measured.curves import Chosen, choose, measured_curves
 from analysis.measured.photos import PhotoSet, photos_of_folder, photos_of_run
 from analysis.measured.progress import ProgressLines
-from lic_exp.tracking.run_folder import is_run_folder
+from analysis.named_runs import UnknownNameError, named
+from lic_exp.runs.run import Run
+from lic_exp.tracking.run_folder import EVALUATION_FILE, is_run_folder
 
 
-def measure_anchors(place: str | Path, codecs: Sequence[str] | None = None, metrics: Sequence[str] = ()) -> list[Curve]:
+def measure_anchors(
+    place: str | Path,
+    codecs: Sequence[str] | None = None,
+    metrics: Sequence[str] = (),
+    runs: str | Path = "runs",
+) -> list[Curve]:
     """The curves of these codecs (None: all that are here) on the photos of a folder, or those of a run's evaluation.
 
-    metrics: beside PSNR and MS-SSIM. Raises AnalysisError, also where a codec that is named is not here.
+    place, runs: as `photos_named` takes them. metrics: beside PSNR and MS-SSIM.
+    Raises AnalysisError, also where a codec that is named is not here.
     """
     chosen = choose(codecs)
     if codecs is not None:
         _demand_all(chosen)
-    return measured_curves(chosen, photos_named(place), metrics=metrics)
+    return measured_curves(chosen, photos_named(place, runs=runs), metrics=metrics)
 
 
 def _demand_all(chosen: Chosen) -> None:
@@ -28,13 +36,34 @@ def _demand_all(chosen: Chosen) -> None:
         raise AnalysisError("; ".join(f"{name}: {reason}" for name, reason in chosen.missing.items()))
 
 
-def photos_named(place: str | Path, limit: int | None = None) -> PhotoSet:
-    """Those of a folder, or the first `limit` of them; or those that a run was evaluated on."""
-    if not is_run_folder(Path(place)):
+def photos_named(place: str | Path, limit: int | None = None, runs: str | Path = "runs") -> PhotoSet:
+    """Those of a folder, or the first `limit` of them; or those that a run was evaluated on.
+
+    A run is a run folder, or what names one in the folder `runs` (`analysis.named_runs.named`), where there is nothing
+    else of that path; of several the first that was evaluated.
+    """
+    evaluations = [] if _is_no_run(place) else _evaluations(str(place), runs)
+    if not evaluations:
         return photos_of_folder(place, limit)
     if limit is not None:
         raise AnalysisError("--limit: a run was evaluated on all of its photos")
-    return photos_of_run(place)
+    return photos_of_run(next((one for one in evaluations if (one / EVALUATION_FILE).is_file()), evaluations[0]))
+
+
+def _is_no_run(place: str | Path) -> bool:
+    path = Path(place).expanduser()
+    return path.exists() and not is_run_folder(path)
+
+
+def _evaluations(name: str, runs: str | Path) -> list[Path]:
+    """The folders of the evaluations that are meant of the runs of this name; none where it is no such name."""
+    try:
+        found = named(name, runs).runs
+    except UnknownNameError:
+        return []
+    return [
+        Run(one.folder).evaluation_folder(one.evaluation) if one.evaluation else one.folder / "eval" for one in found
+    ]
 
 
 def anchors_beside(names: Sequence[str], evaluations: Sequence[Path], metric: str = "psnr") -> list[Curve]:

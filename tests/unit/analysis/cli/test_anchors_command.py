@@ -96,6 +96,8 @@ def test_a_codec_that_is_not_here_is_a_gap_that_is_named_and_an_error_where_it_i
         (["--data", ".", "--codecs", "vtm.yaml"], "vtm.yaml: there is no such file"),
         (["--data", ".", "--quality", "jpeg:10"], "--quality=jpeg:10: it has the form jpeg=10,30,50"),
         (["--data", ".", "--quality", "jpeg=10,ten"], "it has the form jpeg=10,30,50"),
+        (["--data", ".", "--quality", "jpeg=nan"], "it has the form jpeg=10,30,50"),
+        (["--data", ".", "--quality", "jpeg=10,inf"], "it has the form jpeg=10,30,50"),
         (["--data", ".", "--quality", "jpeg=10,10"], "a quality stands there twice"),
         (["--data", ".", "--codecs", "webp", "--quality", "jpeg=10"], "--quality: jpeg is not among the codecs: webp"),
         (["--data", ".", "--codecs", "jpeg", "--metrics", "vmaf"], "--metrics: no metric 'vmaf'"),

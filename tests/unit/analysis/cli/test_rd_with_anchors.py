@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from analysis.__main__ import main
@@ -103,6 +104,43 @@ def test_anchors_that_cannot_be_had_are_refused(
 
     assert main(["rd", *names, "--anchors", anchors]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_curves_of_several_seeds_stand_beside_codecs_too(
+    make_run: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    for seed in (0, 1):
+        folder = evaluated(make_run(f"abcd123{seed}"), photos, psnr=(25 + seed, 31 + seed, 36 + seed))
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        (folder / "config.yaml").write_text(yaml.safe_dump(config | {"seed": seed}))
+
+    assert main(["rd", "runs", "--anchors", "jpeg", "--out", str(tmp_path / "all.csv")]) == 0
+
+    with open(tmp_path / "all.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 + 6
+    assert float(rows[0]["psnr"]) == 25.5
+
+
+def test_a_metric_that_the_run_lacks_is_said_before_anything_is_measured(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(pillow.PillowCodec, "code", never)
+
+    assert main(["rd", "abcd", "--anchors", "jpeg", "--metric", "psnr-y"]) == 2
+    assert "--metric: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["abcd", "abcd1234", "runs/abcd1234"])
+def test_the_command_anchors_takes_what_names_a_run(run: Path, tmp_path: Path, name: str) -> None:
+    assert main(["anchors", "--data", name, "--codecs", "jpeg", "--out", str(tmp_path / "jpeg.json")]) == 0
+
+    written = json.loads((tmp_path / "jpeg.json").read_text())
+    assert written["images"] == json.loads((run / "eval" / "rd_point.json").read_text())["images"] | {"name": "mine"}
+    assert main(["anchors", "--data", name, "--codecs", "jpeg", "--limit", "1"]) == 2
 
 
 def test_a_further_metric_is_measured_of_the_codecs_too(
