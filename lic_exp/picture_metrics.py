@@ -146,12 +146,17 @@ def picture_metric(name: str) -> PictureMetric:
 
 def _own(name: str) -> PictureMetric:
     module, _, function = name.partition(":")
+    if not module or not function:
+        raise PictureMetricError(f"metric {name}: it has the form package.module:function")
     try:
-        found = getattr(import_module(module), function)
+        there = import_module(module)
     except ImportError as error:
         raise PictureMetricError(f"metric {name}: {module} cannot be imported: {error}") from error
-    except (AttributeError, ValueError) as error:
-        raise PictureMetricError(f"metric {name}: {module or 'a name before the colon'} has no {function}") from error
+    except Exception as error:  # whatever a module of the user's raises
+        raise PictureMetricError(f"metric {name}: {module} raises {type(error).__name__}: {error}") from error
+    found = getattr(there, function, None)
+    if found is None:
+        raise PictureMetricError(f"metric {name}: {module} has no {function}")
     if not callable(found):
         raise PictureMetricError(f"metric {name}: it is no function of two pictures")
     of: Callable[..., Any] = found

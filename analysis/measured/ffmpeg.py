@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.measured.codec import AnchorError, CodedPicture
 from analysis.measured.colours import Conversion, Picture, Planes, to_picture, to_planes
+from lic_exp.data.fingerprints import file_sha256
 
 LEAST_SIDE, MULTIPLE_OF = 64, 8
 """Of planes that encoders get: smaller ones are continued by their last rows and columns, which are cut off again."""
@@ -65,7 +66,9 @@ class FFmpegCodec:
 
     def version(self) -> str:
         words = _listed("-version").split()
-        return f"{self.encoder} in ffmpeg {words[2] if len(words) > 2 else 'of unknown version'}"
+        program = _program()
+        build = f" ({file_sha256(program)[:12]})" if program else ""
+        return f"{self.encoder} in ffmpeg {words[2] if len(words) > 2 else 'of unknown version'}{build}"
 
     def command(self, quality: float) -> str:
         return " ".join(["ffmpeg", *self._encode(quality, "PIXELS", "WIDTHxHEIGHT")])

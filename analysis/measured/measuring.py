@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.measured.codec import AnchorCodec, AnchorError
-from analysis.measured.colours import conversion_error
+from analysis.measured.colours import Picture, conversion_error
 from analysis.measured.photos import Photo, PhotoSet, kept_file
 from lic_exp.data import digest_store
 from lic_exp.data.fingerprints import file_sha256
@@ -136,14 +136,25 @@ def _measure(task: Task) -> Measurement:
         coded = task.codec.code(picture, task.quality)
         if coded.decoded.shape != picture.shape:
             raise AnchorError(f"{task.codec.command(task.quality)}: it gave a picture of another size")
-        values = {metric.name: metric.of(picture, coded.decoded) for metric in task.metrics}
+        values = {metric.name: _value(metric, picture, coded.decoded) for metric in task.metrics}
         conversion = conversion_error(picture, task.codec.conversion)
-    except (AnalysisError, PictureMetricError) as error:
+    except AnalysisError as error:
         raise AnchorError(f"{task.codec.name}, {task.photo.name}: {error}") from error
     height, width = picture.shape[:2]
     return Measurement(
         task.photo.name, height, width, task.quality, len(coded.data), coded.container, conversion, values
     )
+
+
+def _value(metric: PictureMetric, picture: Picture, decoded: Picture) -> float:
+    """Raises AnchorError for whatever a function of the user's own raises."""
+    try:
+        return metric.of(picture, decoded)
+    except MemoryError:
+        raise
+    except Exception as error:
+        said = str(error) if isinstance(error, PictureMetricError) else f"{type(error).__name__}: {error}"
+        raise AnchorError(f"metric {metric.name}: {said}") from error
 
 
 def _known(tasks: Sequence[Task]) -> dict[Task, Measurement]:

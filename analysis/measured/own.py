@@ -9,6 +9,8 @@ decode: DecoderAppStatic -b {stream} -o {output} -d 10
 """
 
 import io
+import math
+import re
 import shlex
 import shutil
 import subprocess
@@ -102,15 +104,18 @@ class OwnCodec:
     def version(self) -> str:
         contents = {}
         for word in [word for key in NEEDED for word in shlex.split(self.given[key])]:  # type: ignore[literal-required]
-            path = shutil.which(word) or word
-            if "{" not in word and Path(path).is_file():
-                contents[word] = file_sha256(path)[:12]
-        told = ", ".join(f"{Path(word).name} {digest}" for word, digest in contents.items())
+            for part in dict.fromkeys([word, *re.split("[=,:]", word)]):  # also of --config=FILE
+                path = shutil.which(part) or part
+                if part and Path(path).is_file():
+                    contents[part] = file_sha256(path)[:12]
+        told = ", ".join(f"{Path(part).name} {digest}" for part, digest in contents.items())
         return f"{self.given.get('version', 'version not stated')} ({told})"
 
     def command(self, quality: float) -> str:
         words = self.given["encode"].replace("{quality}", f"{quality:g}"), self.given["decode"]
-        return f"{self._input}, {self.conversion.matrix}: {'; '.join(' '.join(word.split()) for word in words)}"
+        lines = "; ".join(" ".join(word.split()) for word in words)
+        container = self.given.get("container", 0)
+        return f"{self._input}, {self.conversion.matrix}{f', container {container}' if container else ''}: {lines}"
 
     def code(self, picture: Picture, quality: float) -> CodedPicture:
         height, width = picture.shape[:2]
@@ -163,6 +168,8 @@ def own_codec(path: Path) -> OwnCodec:
                 raise AnalysisError(f"{path}: {key} lacks {' and '.join(absent)}")
         if len(set(given["qualities"])) < len(given["qualities"]):
             raise AnalysisError(f"{path}: qualities: one stands there twice")
+        if not all(map(math.isfinite, given["qualities"])):
+            raise AnalysisError(f"{path}: qualities: one is no number")
     except FileNotFoundError as error:
         raise AnalysisError(f"{path}: there is no such file") from error
     except RecordError as error:

@@ -15,7 +15,9 @@ from lic_exp.data.fingerprints import file_sha256
 from lic_exp.data.images import ImageError, ImageRef, SourceImage, list_images
 from lic_exp.image_identity import Pictured, identity, pixels_digest
 from lic_exp.json_text import json_text
+from lic_exp.naming import UniqueNames
 from lic_exp.records import RecordError, plain_json, read_record
+from lic_exp.text import visible
 from lic_exp.tracking.kinds import EvaluationResults
 from lic_exp.tracking.run_folder import EVALUATION_FILE, is_run_folder
 from lic_exp.tracking.tables import PIXELS, parse_table
@@ -85,7 +87,11 @@ def photos_of_run(folder: str | Path) -> PhotoSet:
         raise AnalysisError(f"{folder} was evaluated on {len(told[0])} images, and {len(sources)} are there now")
     photos = [Photo(source, one.name, (one.height, one.width)) for source, one in zip(sources, told[0], strict=False)]
     now = seen(photos)
+    shown = UniqueNames(visible)
     for photo, before, after in zip(photos, told[0], now, strict=True):
+        own_name = shown.of(photo.source.name)
+        if not before.pixels and own_name != before.name:  # of a version that told no pixels
+            raise AnalysisError(f"{folder} was evaluated on {before.name}, and in its place is now {photo.source}")
         if before.pixels and before.pixels != after.pixels:
             raise AnalysisError(f"{photo.source} is not what {folder} was evaluated on as {photo.name}: it has changed")
     return PhotoSet(told[2], photos, now)

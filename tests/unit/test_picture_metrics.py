@@ -119,13 +119,26 @@ def test_one_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         picture_metric("my_metrics:number")
 
 
+@pytest.mark.parametrize("error", ["ZeroDivisionError", "AttributeError", "SystemError"])
+def test_a_module_of_the_users_own_that_raises_is_named(
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"raises_{error.lower()}"
+    (tmp_path / f"{name}.py").write_text(f"raise {error}('at import')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(PictureMetricError, match=f"{name} raises {error}: at import"):
+        picture_metric(f"{name}:metric")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("psnr_y", "no metric 'psnr_y': did you mean psnr-y"),
         ("vmaf", "no metric 'vmaf': there are psnr, ms-ssim"),
         ("no_such_package:metric", "no_such_package cannot be imported"),
-        (":metric", "has no metric"),
+        (":metric", "it has the form package.module:function"),
+        ("math:", "it has the form package.module:function"),
     ],
 )
 def test_a_name_that_is_none_is_refused(name: str, message: str) -> None:

@@ -15,7 +15,7 @@ from analysis.measured.curves import Chosen, choose, measured_curves
 from analysis.measured.measuring import measure, why_not
 from analysis.measured.photos import photos_of_folder
 from lic_exp.json_text import json_text
-from lic_exp.picture_metrics import picture_metric, psnr
+from lic_exp.picture_metrics import PictureMetric, picture_metric, psnr
 from lic_exp.processes import usable_cores
 
 SIZES = ((20, 24), (16, 30), (40, 18))
@@ -149,6 +149,18 @@ def test_a_codec_that_fails_is_named_with_the_photo_and_the_rest_is_kept(tmp_pat
 
     assert before > 0
     assert len(codec.coded) == 12
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), KeyError("y"), ValueError("no such")])
+def test_a_metric_of_ones_own_that_raises_is_named_with_the_photo(tmp_path: Path, error: Exception) -> None:
+    def raises(a: np.ndarray, b: np.ndarray) -> float:
+        raise error
+
+    codec, photos = Coarse(), photos_of_folder(write_photos(tmp_path / "mine", (10, 12)))
+    metric = PictureMetric("mine:raises", "raises", raises, raises)
+
+    with pytest.raises(AnchorError, match=rf"coarse, 0\.png: metric mine:raises: {type(error).__name__}"):
+        measure({"coarse": (codec, codec.qualities)}, photos, [metric])
 
 
 def test_a_decoder_that_gives_another_size_is_refused(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def test_its_programs_and_files_count_by_content_and_its_command_by_its_words(tm
         ({"decode": "dec '{stream} {output}"}, "a command line that no shell would take"),
         ({"input": "yuv420p"}, "input: Input should be"),
         ({"qualities": []}, "qualities: List should have at least 1"),
+        ({"qualities": [3, float("nan")]}, "qualities: one is no number"),
+        ({"qualities": [float("inf")]}, "qualities: one is no number"),
         ({"qualities": [3, 7, 3]}, "qualities: one stands there twice"),
         ({"name": "a/b"}, "name: String should match"),
         ({"qualitys": [1]}, "qualitys: Extra inputs are not permitted"),
@@ -98,6 +100,25 @@ def test_a_wrong_file_is_refused_with_its_key(tmp_path: Path, changes: dict[str,
     with pytest.raises(AnalysisError, match=message) as refused:
         own_codec(describe(tmp_path, **changes))
     assert "packer.yaml" in str(refused.value)
+
+
+def test_bytes_of_a_container_are_part_of_the_command(tmp_path: Path) -> None:
+    with_four, with_none = (own_codec(describe(tmp_path, container=count)).command(1) for count in (4, 0))
+
+    assert with_four != with_none
+    assert with_none == own_codec(describe(tmp_path, container=None)).command(1)
+
+
+@pytest.mark.parametrize("word", ["{file}", "--config={file}", "-c:{file}", "--both=a,{file}"])
+def test_a_file_counts_by_content_wherever_it_stands_in_a_word(tmp_path: Path, word: str) -> None:
+    config = tmp_path / "enc.cfg"
+    config.write_text("QP: 1")
+    encode = f"'{sys.executable}' {word.format(file=config)} {{input}} {{stream}} {{quality}}"
+    before = own_codec(describe(tmp_path, encode=encode)).version()
+
+    config.write_text("QP: 9, another one")
+
+    assert own_codec(describe(tmp_path, encode=encode)).version() != before
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -103,6 +103,21 @@ def test_a_run_without_a_folder_has_those_of_its_data(make_run: Callable[..., Pa
     assert [str(photo.source) for photo in photos_of_run(run).photos] == [str(image) for image in images]
 
 
+@pytest.mark.parametrize("pixels", [True, False])
+def test_another_photo_that_now_comes_first_is_not_taken_for_the_first(
+    make_run: Callable[..., Path], tmp_path: Path, pixels: bool
+) -> None:
+    folder = write_photos(tmp_path / "mine", (20, 24), (30, 31))
+    run = evaluated(make_run("abcd"), of_folder(folder), folder, pixels=pixels)
+    Image.open(folder / "0.png").rotate(180).save(folder / "00.png")
+    (folder / "0.png").rename(folder / "2.png")
+
+    with pytest.raises(
+        AnalysisError, match="it has changed" if pixels else r"on 0\.png, and in its place is now .*00\.png"
+    ):
+        photos_of_run(run)
+
+
 @pytest.mark.parametrize("change", ["pixels", "gone", "folder gone", "smaller"])
 def test_photos_that_are_no_longer_those_are_refused(
     make_run: Callable[..., Path], tmp_path: Path, change: str

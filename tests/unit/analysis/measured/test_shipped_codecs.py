@@ -1,6 +1,7 @@
 """Every shipped codec at work: rates and qualities rise, sizes are exact, what is decoded is what was coded."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,6 +113,20 @@ def test_a_picture_that_a_codec_cannot_take_is_its_own_error(name: str) -> None:
 
     with pytest.raises(AnchorError, match=f"Pillow {name.upper()}"):
         coded(name, wide, 50)
+
+
+def test_two_builds_of_one_ffmpeg_are_two_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from analysis.measured import ffmpeg
+
+    versions = set()
+    for name in ("one", "other"):
+        (tmp_path / name).write_text(name)
+        monkeypatch.setattr(ffmpeg, "_program", lambda name=name: str(tmp_path / name))
+        monkeypatch.setattr(ffmpeg, "_listed", lambda what: "ffmpeg version 9.0 Copyright")
+        versions.add(shipped_codec("vvc").version())
+
+    assert len(versions) == 2
+    assert all(version.startswith("libvvenc in ffmpeg 9.0 (") for version in versions)
 
 
 def test_a_missing_program_is_a_reason_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
