@@ -88,16 +88,16 @@ def load_curves(names: Sequence[str], options: argparse.Namespace) -> "list[Curv
 
 def one_of_curves(name: str, curves: "Sequence[Curve]", options: argparse.Namespace) -> "tuple[Curve, list[Curve]]":
     """The curve that `--baseline` names, and the others: it is one of these, by its label, or any other curve."""
-    chosen = [curve for curve in curves if curve.name == name]
-    if chosen:
-        anchor = chosen[0]
-    else:
+    anchor = next((curve for curve in curves if curve.name == name), None)
+    others = [curve for curve in curves if curve is not anchor]
+    if anchor is None:
         try:
             (anchor,) = load_named_curves(name, options)
-        except (AnalysisError, ValueError) as error:
+        except ValueError as error:
             known = " | ".join(curve.name for curve in curves)
-            raise AnalysisError(f"--baseline={name} is none of these curves: {known}; nor another one") from error
-    others = [curve for curve in curves if curve.name != anchor.name]
+            why = f" ({error})" if isinstance(error, AnalysisError) else ", but several"
+            raise AnalysisError(f"--baseline={name} is none of these curves: {known}; nor one other{why}") from error
+        others = [curve for curve in curves if (curve.name, curve.results) != (anchor.name, anchor.results)]
     if not others:
         raise AnalysisError(f"--baseline={name}: there is nothing else to compare with it")
     return anchor, others

@@ -1,6 +1,6 @@
 """Runs in groups that differ from one another in seed and rate alone, and what to call each."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from analysis.named_runs import Meaning, NamedRun, arm_role
 from analysis.run_records import parse_config
 from analysis.sweep_manifests import all_sweeps
 from lic_exp.labels import BETWEEN, is_rate, labels
+from lic_exp.saying import say
 from lic_exp.text import shortened, visible
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.tracking.sweep_labels import labels_of_runs
@@ -27,10 +28,12 @@ class Arm:
 
 def arms_of(found: Meaning, trusted: Collection[str] = ()) -> list[Arm]:
     """Runs in groups that differ in seed and rate alone, in order of their first."""
-    cells = list(_with_roles(found.runs, trusted))
+    known = found.runs if all(run.role is not None for run in found.runs) else _as_of_one_sweep(found.runs)
+    cells = _trusting(known or _by_configs(found.runs), trusted)
     if len(cells) == 1:
         return [Arm(name_of_run(cells[0]), tuple(cells))]
-    sizes = _sizes_of_rates([cell.role or {} for cell in cells])
+    # Of runs that no sweep has set side by side nobody has said that a size goes with the rate.
+    sizes = _sizes_of_rates([cell.role or {} for cell in cells]) if known else []
     roles = [{key: value for key, value in arm_role(cell.role or {}).items() if key not in sizes} for cell in cells]
     grouped: dict[str, list[NamedRun]] = {}
     of: dict[str, Mapping[str, Any]] = {}
@@ -41,19 +44,26 @@ def arms_of(found: Meaning, trusted: Collection[str] = ()) -> list[Arm]:
     return [Arm(name or found.title, tuple(members)) for name, members in zip(names, grouped.values(), strict=True)]
 
 
-def _with_roles(runs: Sequence[NamedRun], trusted: Collection[str]) -> Iterator[NamedRun]:
-    """The runs with the roles that their sweep gave them, or what their configs differ in."""
-    if all(run.role is not None for run in runs):
-        cells = list(runs)
-    elif (found := _as_of_one_sweep(runs)) is not None:
-        cells = found
-    else:
-        configs = [config_of(run) for run in runs]
-        roles = config_roles(configs)
-        cells = [replace(run, role=role) for run, role in zip(runs, roles, strict=True)]
-    for cell in cells:
-        role = {key: value for key, value in (cell.role or {}).items() if key not in trusted}
-        yield replace(cell, role=role)
+def _trusting(cells: Sequence[NamedRun], trusted: Collection[str]) -> list[NamedRun]:
+    """The cells without those of their keys in which runs of one arm may differ."""
+    roles = ({key: value for key, value in (cell.role or {}).items() if key not in trusted} for cell in cells)
+    return [replace(cell, role=role) for cell, role in zip(cells, roles, strict=True)]
+
+
+def _by_configs(runs: Sequence[NamedRun]) -> list[NamedRun]:
+    """The runs with what their configs differ in. Of several, one whose config is damaged is passed over and named."""
+    read, configs, damaged = list[NamedRun](), list[dict[str, Any]](), list[AnalysisError]()
+    for run in runs:
+        try:
+            configs.append(config_of(run))
+            read.append(run)
+        except AnalysisError as error:
+            damaged.append(error)
+    if not read:
+        raise damaged[0]
+    for fault in damaged:
+        say(f"passed over: {fault}")
+    return [replace(run, role=role) for run, role in zip(read, config_roles(configs), strict=True)]
 
 
 def _as_of_one_sweep(runs: Sequence[NamedRun]) -> list[NamedRun] | None:

@@ -16,7 +16,7 @@ from analysis.curve_metrics import METRICS, OF_A_FUNCTION, RAW_OF, USUAL, qualit
 from analysis.errors import AnalysisError, CurveError
 from analysis.interpolation import Floats
 from analysis.made_by import Maker, flags
-from analysis.measured_alike import SAID, images_of, unlike
+from analysis.measured_alike import SAID, UNKNOWN_IMAGES, images_of, unlike
 from analysis.out_places import write_out
 from lic_exp.csv_text import csv_text
 from lic_exp.evaluation.published import Points, PointsError, read_points
@@ -116,7 +116,7 @@ def join(curves: Sequence[Curve]) -> Curve:
     kinds = {repr([curve.about.get(key) for key in SAID] + list(curve.results)): curve for curve in curves}
     for one, other in combinations(kinds.values(), 2):
         for found in unlike(one, other):
-            if found.name != "unknown-images":
+            if found.name != UNKNOWN_IMAGES:
                 raise AnalysisError(f"{one.name} and {other.name} are not of one curve: {found}")
             if (images_of(one) or images_of(other)) and not any(note.startswith(found.name) for note in notes):
                 notes.append(str(found))

@@ -10,7 +10,7 @@ from analysis.errors import AnalysisError
 from analysis.named_runs import Meaning, NamedRun, UnknownNameError, name_parts, named
 from analysis.published import has, nearest, path_of
 from analysis.run_curves import curves_of
-from analysis.run_places import Place, given_path, run_folders
+from analysis.run_places import Place, could_be_path, given_path, run_folders
 from analysis.run_points import EVALUATED, curve_of_run
 from lic_exp.tracking.run_folder import is_run_folder
 
@@ -50,9 +50,10 @@ def load_curves(
     if isinstance(what, str) and has(what):
         return [read_curve(path_of(what), name=what)]
     path = given_path(what, "the name of a curve")
-    if path.is_file():
+    there = could_be_path(path)
+    if there and path.is_file():
         return [read_curve(path)]
-    if path.is_dir() and (found := _of_results(path)) is not None:
+    if there and path.is_dir() and (found := _of_results(path)) is not None:
         return [found]
     try:
         return curves_of(_on(named(str(what), runs), images), trusted)
@@ -112,7 +113,7 @@ def load_one(found: Meaning, trusted: Collection[str] = ()) -> Curve:
 
 def _runs_of(part: str, runs: Place) -> tuple[NamedRun, ...]:
     """The runs that a name means; none where it is no name of runs."""
-    if has(part) or Path(part).is_file():
+    if has(part) or (could_be_path(part) and Path(part).is_file()):
         return ()
     try:
         return named(part, runs).runs

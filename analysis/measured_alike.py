@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from lic_exp.evaluation.published import DATA_SETS, FOLDER, Points
+from lic_exp.text import shortened, visible
 
 COMPARED = {
     "rate": ("other-rate", "how bits were counted"),
@@ -25,6 +26,8 @@ COMPARED = {
 
 SAID = ("images", "dataset", "optimized_for", "conventions")
 """What a curve says of itself by which it is told from others."""
+
+LONGEST = 100
 
 UNKNOWN = (None, "", "not stated", "unknown")
 
@@ -63,7 +66,7 @@ class Unlike:
 def images_of(curve: Points) -> ImageSet | None:
     """Which images a curve is of; None where it says nothing of them."""
     dataset, stated = curve.about.get("dataset"), curve.about.get("images")
-    name = dataset if isinstance(dataset, str) and dataset else None
+    name = _shown(dataset) if isinstance(dataset, str) and dataset else None
     if isinstance(stated, Mapping):
         found = _stated(stated, name)
         return ImageSet(_public_name(found) or found.name, found.number, found.fingerprint, found.sizes, found.pixels)
@@ -77,10 +80,10 @@ def _stated(said: Mapping[str, Any], dataset: str | None) -> ImageSet:
     name, number, digits = said.get("name") or dataset, said.get("number"), said.get("fingerprint")
     sizes, pixels = said.get("sizes"), said.get("pixels")
     return ImageSet(
-        name if isinstance(name, str) and name else "images without a name",
+        _shown(name) if isinstance(name, str) and name else "images without a name",
         number if isinstance(number, int) and number > 0 else None,
         digits if isinstance(digits, str) and digits else None,
-        {str(k): v for k, v in sizes.items() if isinstance(v, int)} if isinstance(sizes, Mapping) else {},
+        {_shown(str(k)): v for k, v in sizes.items() if isinstance(v, int)} if isinstance(sizes, Mapping) else {},
         {str(k): v for k, v in pixels.items() if isinstance(v, str)} if isinstance(pixels, Mapping) else {},
     )
 
@@ -118,7 +121,8 @@ def unlike(anchor: Points, test: Points, metric: str | None = None) -> Iterator[
         yield from _quality(anchor, test, key)
 
 
-OBJECTIVE = "other-objective"
+OBJECTIVE, UNKNOWN_IMAGES = "other-objective", "unknown-images"
+"""Names that others ask for. What is not recorded is no difference, and no likeness either."""
 
 
 def _convention(anchor: Points, test: Points, key: str, name: str, what: str) -> Iterator[Unlike]:
@@ -143,7 +147,12 @@ def _quality(anchor: Points, test: Points, metric: str) -> Iterator[Unlike]:
 
 
 def _sides(anchor: Points, ours: str, test: Points, theirs: str) -> str:
-    return f"{anchor.name}: {ours}; {test.name}: {theirs}"
+    return f"{anchor.name}: {_shown(ours)}; {test.name}: {_shown(theirs)}"
+
+
+def _shown(text: str) -> str:
+    """What a file says of itself, as a message may hold it."""
+    return shortened(visible(text), LONGEST)
 
 
 def _images(anchor: Points, test: Points) -> Iterator[Unlike]:
@@ -151,7 +160,7 @@ def _images(anchor: Points, test: Points) -> Iterator[Unlike]:
     if ours is None or theirs is None:
         silent = [curve.name for curve, images in ((anchor, ours), (test, theirs)) if images is None]
         verb = "does not say" if len(silent) == 1 else "do not say"
-        yield Unlike("unknown-images", f"{' and '.join(silent)} {verb} of which images it is")
+        yield Unlike(UNKNOWN_IMAGES, f"{' and '.join(silent)} {verb} of which images it is")
         return
     if ours.fingerprint and theirs.fingerprint:
         if ours.fingerprint != theirs.fingerprint:
@@ -163,7 +172,7 @@ def _images(anchor: Points, test: Points) -> Iterator[Unlike]:
     elif _are_others(ours, theirs):
         yield Unlike("other-data-set", f"anchor {ours}, test {theirs}")
     elif not published and (_is_measured(ours) or _is_measured(theirs)):
-        yield Unlike("unknown-images", f"anchor {ours}, test {theirs}: whether these are the same is not recorded")
+        yield Unlike(UNKNOWN_IMAGES, f"anchor {ours}, test {theirs}: whether these are the same is not recorded")
 
 
 def _are_others(ours: ImageSet, theirs: ImageSet) -> bool:

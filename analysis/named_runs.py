@@ -4,6 +4,7 @@ Wrong names are told at once, since nothing heavy is imported here. What `python
 is taken as well, by the same matching.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.errors import AnalysisError
-from analysis.run_places import Place, find_runs, given_path, is_store, one_of, run_folders
+from analysis.run_places import Place, could_be_path, find_runs, given_path, is_store, one_of, run_folders
 from analysis.sweep_manifests import SweepManifest, all_sweeps, sweep_at
 from lic_exp.ablation_spec import FOLDER
 from lic_exp.labels import SEED, VARIANT, differing, is_rate, label
@@ -77,13 +78,9 @@ def named(name: str, place: Place = "runs") -> Meaning:
     one another in seed and rate alone (`spectral_reg=none`); `SWEEP:LABEL` is that of one sweep.
     Raises UnknownNameError where it means nothing, AnalysisError where it means several things.
     """
-    path, runs = given_path(name, "the name of a run"), given_path(place)
-    if is_run_folder(path):
-        return Meaning(path.name, "run", (NamedRun(path),))
-    if (path / "manifest.json").is_file() and (path / "cells").is_dir():
-        return _of_sweep(sweep_at(path))
-    if path.is_dir() and (folders := run_folders(path)):
-        return Meaning(path.name or str(path), "runs", tuple(map(NamedRun, folders)))
+    runs = given_path(place)
+    if (found := _by_path(given_path(name, "the name of a run"))) is not None:
+        return found
     for find in (_by_signature_or_sweep, _by_table, _by_label):
         if (found := find(name, runs)) is not None:
             return found
@@ -93,6 +90,18 @@ def named(name: str, place: Place = "runs") -> Meaning:
         others = _others(runs)
         raise UnknownNameError(f"{error}{'; ' if others else ''}{others}") from error
     raise AssertionError("a run of this name is found above")
+
+
+def _by_path(path: Path) -> Meaning | None:
+    if not could_be_path(path):
+        return None
+    path = Path(os.path.abspath(path))  # "." gets its name, symbolic links keep theirs
+    if is_run_folder(path):
+        return Meaning(path.name, "run", (NamedRun(path),))
+    if (path / "manifest.json").is_file() and (path / "cells").is_dir():
+        return _of_sweep(sweep_at(path))
+    folders = run_folders(path) if path.is_dir() else []
+    return Meaning(path.name, "runs", tuple(map(NamedRun, folders))) if folders else None
 
 
 def several_named(text: str, place: Place = "runs") -> list[Meaning]:

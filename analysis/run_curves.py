@@ -8,7 +8,7 @@ import numpy as np
 from analysis.arms import Arm, arms_of
 from analysis.curve_files import MADE_BY, NOTES, OF_RUNS, SEEDED, SEEDS, STEPS, Curve, join
 from analysis.errors import AnalysisError
-from analysis.measured_alike import unlike
+from analysis.measured_alike import UNKNOWN_IMAGES, unlike
 from analysis.named_runs import Meaning
 from analysis.run_points import POINT, curve_of_run, evaluation_of
 from lic_exp.labels import SEED, is_rate, label
@@ -23,7 +23,7 @@ def curves_of(found: Meaning, trusted: Collection[str] = ()) -> list[Curve]:
     A curve over several seeds is their mean, rate by rate. Raises AnalysisError where nothing has been evaluated.
     """
     arms = arms_of(found, trusted)
-    curves = [curve for arm in arms if (curve := _of_arm(arm, found)) is not None]
+    curves = [curve for arm in arms if (curve := _of_arm(arm)) is not None]
     if not curves:
         waiting = "not evaluated yet" if found.kind == "run" else "none of its runs is evaluated yet"
         raise AnalysisError(f"{found.kind} {found.title}: {waiting} ({POINT})")
@@ -35,11 +35,20 @@ def curves_of(found: Meaning, trusted: Collection[str] = ()) -> list[Curve]:
     return curves
 
 
-def _of_arm(arm: Arm, found: Meaning) -> Curve | None:
+def _of_arm(arm: Arm) -> Curve | None:
     """Its curve; None where none of its runs is evaluated."""
     seeds: dict[Any, dict[str, Curve]] = {}
+    damaged: list[str] = []
     for cell in arm.cells:
-        curve = curve_of_run(cell)
+        if evaluation_of(cell) is None:
+            continue
+        try:
+            curve = curve_of_run(cell)
+        except AnalysisError as error:
+            if len(arm.cells) == 1:
+                raise
+            damaged.append(f"damaged: {error}")
+            continue
         if curve is None:
             continue
         role = cell.role or {}
@@ -52,7 +61,7 @@ def _of_arm(arm: Arm, found: Meaning) -> Curve | None:
         own[rate] = curve
     if not seeds:
         return None
-    notes = tuple(_missing(arm)) if len(arm.cells) > 1 else ()
+    notes = (*damaged, *_missing(arm)) if len(arm.cells) > 1 else ()
     seeds = dict(sorted(seeds.items(), key=lambda one: (str(type(one[0])), one[0])))
     by_seed = {seed: join(list(own.values())) for seed, own in seeds.items()}
     whole = next(iter(by_seed.values())) if len(by_seed) == 1 else _mean(seeds)
@@ -75,12 +84,14 @@ def _with(curve: Curve, about: Mapping[str, Any]) -> Curve:
 def _mean(seeds: Mapping[Any, Mapping[str, Curve]]) -> Curve:
     """Points averaged over the seeds that have them, rate by rate."""
     rates = dict.fromkeys(rate for own in seeds.values() for rate in own)
-    means, notes = [], []
+    means, notes = [], list[str]()
     for rate in rates:
         there = [own[rate] for own in seeds.values() if rate in own]
         for other in there[1:]:
             for found in unlike(there[0], other):
-                raise AnalysisError(f"{there[0].name} and {other.name}, of two seeds, have no mean: {found}")
+                if found.name != UNKNOWN_IMAGES:
+                    raise AnalysisError(f"{there[0].name} and {other.name}, of two seeds, have no mean: {found}")
+                notes = notes or [str(found)]
         if len({len(curve) for curve in there}) > 1:
             raise AnalysisError(
                 f"{' and '.join(c.name for c in there)}, of several seeds, have other numbers of points"

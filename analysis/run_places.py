@@ -1,5 +1,7 @@
 """Where run folders are, and which one a name means. Imports nothing heavy, so that a wrong name is told at once."""
 
+import errno
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,6 +35,17 @@ def given_path(place: Place, what: str = "the name of a folder") -> Path:
     return Path(place)
 
 
+def could_be_path(name: str | Path) -> bool:
+    """Whether anything on a disk could be called so: a text of many names with commas between may be too long."""
+    try:
+        os.stat(name)
+    except OSError as error:
+        return error.errno != errno.ENAMETOOLONG
+    except ValueError:  # a zero byte
+        return False
+    return True
+
+
 def is_store(place: Place) -> bool:
     """Whether a place is an MLflow store, and no folder: an address (sqlite:////data/runs/mlflow.db) or a .db file."""
     return "://" in str(place) or str(place).endswith(".db")
@@ -45,7 +58,7 @@ def no_store(place: Place, instead: str) -> None:
 
 
 def _find(name: str, runs: Path) -> Path:
-    if is_run_folder(Path(name)):
+    if could_be_path(name) and is_run_folder(Path(name)):
         return Path(name)
     known = {folder.name: folder for folder in run_folders(runs)}
     return known[one_of(name, known, runs)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError
-from analysis.run_places import Place, given_path, no_store
+from analysis.run_places import Place, could_be_path, given_path, no_store
 from lic_exp.manifests import SweepCell, read_sweep
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.records import RecordError
@@ -35,7 +35,7 @@ def find_sweep(name: str | None = None, runs: Place = "runs") -> SweepManifest:
     no_store(runs, "sweeps")
     if is_blank(name):
         raise AnalysisError(blank_message("the name of a sweep", "None is the latest"))
-    if name is not None and (Path(name) / "manifest.json").is_file():
+    if name is not None and could_be_path(name) and (Path(name) / "manifest.json").is_file():
         return sweep_at(Path(name))
     known = {path.parent.name: path for path in sorted((given_path(runs) / SWEEPS).glob("*/manifest.json"))}
     if name is None:
@@ -77,7 +77,7 @@ def table_of(name: str, runs: Path) -> str | None:
         found = unique_match(name, folders)
         place = Path(name) if found is None else folders[found]
         record = read_sweep(place / "manifest.json")
-    except (AmbiguousNameError, FileNotFoundError, NotADirectoryError, RecordError):
+    except (AmbiguousNameError, OSError, RecordError):  # what is wrong with it is told by who needs it
         return None
     return record.get("experiment") if record.get("table") else None
 

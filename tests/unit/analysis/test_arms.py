@@ -94,6 +94,14 @@ def test_a_models_size_that_goes_with_the_rate_makes_no_arm(tmp_path: Path) -> N
     assert [len(curve) for curve in load_curves("zip", runs=tmp_path)] == [4]
 
 
+def test_a_models_size_makes_an_arm_where_no_sweep_says_otherwise(tmp_path: Path) -> None:
+    for number, lmbda in enumerate(LMBDAS):
+        run = write_run(tmp_path / f"{number}0", criterion__lmbda=lmbda, model__N=32 if number < 2 else 64)
+        evaluate(run, point(lmbda))
+    assert [curve.name for curve in load_curves(tmp_path)] == ["model.N=32", "model.N=64"]
+    assert len(load_curve(tmp_path, trusted=["model.N"])) == 4
+
+
 def test_a_trusted_key_makes_no_arm(tmp_path: Path) -> None:
     for number, lmbda in enumerate(LMBDAS):
         evaluate(write_run(tmp_path / f"{number}0", criterion__lmbda=lmbda, optimizer__lr=0.001 + number), point(lmbda))
@@ -216,3 +224,17 @@ def test_images_that_several_evaluations_have_the_name_of(tmp_path: Path) -> Non
         load_curves("grid", runs=tmp_path, images="kodak")
     with pytest.raises(AnalysisError, match="sweep grid-1a2b3c4d: none of its runs is evaluated yet"):
         load_curves("grid", runs=tmp_path, images="tecnick")
+
+
+def test_what_is_damaged_hides_no_other_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    signatures = write_sweep(tmp_path)
+    (tmp_path / signatures[1] / "eval/rd_point.json").write_text("{")
+    none, intra = load_curves("grid", runs=tmp_path)
+    assert (len(none), len(intra)) == (3, 4)
+    assert any(note.startswith("damaged: ") and signatures[1] in note for note in none.notes)
+    (tmp_path / ".sweeps/grid-1a2b3c4d/manifest.json").unlink()
+    (tmp_path / signatures[0] / "config.yaml").write_text("a: [")
+    assert [len(curve) for curve in load_curves(tmp_path)] == [2, 4]
+    assert f"passed over: {tmp_path / signatures[0]}: config.yaml cannot be read" in capsys.readouterr().err
+    with pytest.raises(AnalysisError, match=r"rd_point\.json"):
+        load_curve(tmp_path / signatures[1])

@@ -8,7 +8,7 @@ import pytest
 from made_sweeps import LMBDAS, PHOTOS, evaluate, point, write_sweep
 from run_folders import write_run
 
-from analysis import load_curve
+from analysis import load_curve, load_curves
 from analysis.__main__ import main
 from analysis.bd_comparison import compare_curves
 from analysis.curve_files import Curve, join
@@ -158,6 +158,15 @@ def test_whether_former_evaluations_are_of_the_same_images_is_unknown(own: list[
     assert [note.split(":")[0] for note in load_curve(own).notes] == ["unknown-images"]
 
 
+def test_seeds_of_former_evaluations_have_a_mean_and_say_that_it_is_unknown(tmp_path: Path) -> None:
+    for signature in write_sweep(tmp_path, seeds=(0, 1, 2)):
+        results = json.loads((tmp_path / signature / "eval/rd_point.json").read_text())["results"]
+        evaluate(tmp_path / signature, results, images=None)
+    for curve in load_curves("grid", runs=tmp_path):
+        assert len(curve.by_seed) == 3
+        assert [note.split(":")[0] for note in curve.notes] == ["unknown-images"]
+
+
 def file(name: str, **said: Any) -> Curve:
     return Curve(name, {"bpp": (0.1, 0.3), "psnr": (30.0, 33.0), "ms-ssim": (0.9, 0.95)}, "", said)
 
@@ -267,3 +276,10 @@ def test_a_thousand_points_of_one_kind_are_joined_at_once(monkeypatch: pytest.Mo
     assert not asked
     join([file("a", dataset="mine"), file("b", dataset="yours")] * 500)
     assert len(asked) == 1
+
+
+def test_what_a_file_calls_things_reaches_no_terminal_as_it_is() -> None:
+    said = {"dataset": "\x1b[31m" + "m" * 500, "conventions": {"rate": "real\nbits"}}
+    texts = [str(found) for found in unlike(file("a", **said), file("b", dataset="n", conventions={"rate": "x"}))]
+    assert len(texts) == 2
+    assert all(text.isprintable() and len(text) < 400 for text in texts)

@@ -172,3 +172,24 @@ def test_compare_says_where_images_differ(tmp_path: Path, other: str, capsys: py
     assert main(["compare", "00", "10", "--runs", str(tmp_path)]) == 0
     said = "other-data-set: its own images: these runs were not evaluated on the same images"
     assert (said in capsys.readouterr().out) == (other in ("pixels", "number"))
+
+
+def test_the_names_of_many_runs_are_no_path(tmp_path: Path) -> None:
+    signatures = write_sweep(tmp_path, lmbdas=[0.001 * i for i in range(1, 21)])
+    assert len(",".join(signatures)) > 512
+    assert len(several_named(",".join(signatures), tmp_path)) == 40
+    with pytest.raises(AnalysisError, match="unlike, and of 2 curves"):
+        load_curve(",".join(signatures), runs=tmp_path)
+    assert len(load_curve(",".join(signatures[:20]), runs=tmp_path)) == 20
+    with pytest.raises(AnalysisError, match="neither a published curve nor a file or folder"):
+        load_curve("x" * 5000, runs=tmp_path)
+    with pytest.raises(AnalysisError, match="neither a published curve nor a file or folder"):
+        load_curve("x\0y", runs=tmp_path)
+
+
+def test_the_working_folder_is_a_run_or_holds_some(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(runs / ALL[2])
+    assert [run.signature for run in named(".").runs] == [ALL[2]]
+    monkeypatch.chdir(runs)
+    assert named(".").title == "runs"
+    assert len(named(".").runs) == 4
