@@ -6,7 +6,7 @@ from typing import Any
 
 from lic_exp.component_schema import ComponentError, describe
 from lic_exp.config.schema import RunConfig
-from lic_exp.flat import component_label
+from lic_exp.flat import component_label, leaves
 from lic_exp.labels import SEED
 from lic_exp.option_types import Unsigned
 
@@ -53,17 +53,9 @@ def _leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if _has_component(value):
             yield name, component_label(value)
         quiet = _unsigned(name) | _unsigned_options(value.get("_target_"))
-        for key, option in _flat(value):
+        for key, option in leaves(value):
             if key != "_target_" and key not in (*quiet, *NEVER) and f"{name}.{key}" not in ONLY_SPEED:
                 yield f"{name}.{key}", option
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in node.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _has_component(node: Mapping[str, Any]) -> bool:
