@@ -45,7 +45,7 @@ QUIET = frozenset(
         # What measures a training that goes on as it would without.
         *("sections", "runs.profiling", "runs.profile_report"),
         *(f"training.{part}" for part in ("profiling", "step_times", "launches", "arithmetic")),
-        *(f"evaluation.{part}" for part in ("report.watch", "pictures", "curve_picture")),
+        *(f"evaluation.{part}" for part in ("watching", "pictures", "curve_picture")),
         *(f"spectral_reg.{part}" for part in ("pictures",)),
     )
 )

@@ -98,7 +98,7 @@ NOTHING = {
     ),
     "what reads configs, makes room and tells people": _all_of(
         _replaced("data/store_room.py", "LEFT_FREE = ", "LEFT_FREE = 1 + "),
-        _replaced("evaluation/report.py", '"evaluating"', '"at work"'),
+        _replaced("evaluation/watching.py", '"evaluating"', '"at work"'),
         _replaced("config/errors.py", "def ", "def _unused() -> None: ...\n\n\ndef "),
         _replaced("tracking/run_folder.py", "DEAD_AFTER_S = ", "DEAD_AFTER_S = 1.0 + "),
     ),
