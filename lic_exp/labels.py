@@ -36,9 +36,11 @@ def differing(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def is_rate(key: str) -> bool:
-    """Whether a key chooses the point on a curve and not the curve: a lambda, or a quality."""
-    last = key.rpartition(".")[2]
-    return "lmbda" in last or last in ("quality", "qualities")
+    """Whether a key chooses the point on a curve and not the curve: a lambda, or a quality.
+
+    The bounds of what a variable-rate codec is trained for make another codec of it, and so another curve.
+    """
+    return key.rpartition(".")[2] in ("lmbda", "quality", "qualities")
 
 
 def label_width(texts: Iterable[str]) -> int:

@@ -28,12 +28,18 @@ def test_of_one_alone_everything_is_said_where_it_is_asked_for() -> None:
     assert differing([{"a": 1}, {}]) == [{"a": 1}, {}]
 
 
-@pytest.mark.parametrize("key", ["criterion.lmbda", "criterion.lmbda_min", "model.quality", "evaluation.qualities"])
+@pytest.mark.parametrize("key", ["criterion.lmbda", "model.quality", "evaluation.qualities"])
 def test_what_chooses_the_point_on_a_curve(key: str) -> None:
     assert is_rate(key)
 
 
-@pytest.mark.parametrize("key", ["optimizer.lr", "seed", "model", "model.quality_head.width", "spectral_reg.delta"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("optimizer.lr", "seed", "model", "model.quality_head.width", "spectral_reg.delta"),
+        *("criterion.lmbda_min", "criterion.lmbda_max", "own.lmbda_schedule"),
+    ],
+)
 def test_what_chooses_the_curve(key: str) -> None:
     assert not is_rate(key)
 

@@ -66,6 +66,23 @@ def test_runs_without_a_sweep_are_told_apart_by_their_configs(tmp_path: Path, ke
     assert all(key.replace("__", ".") in curve.name for curve in curves)
 
 
+@pytest.mark.parametrize("bound", ["lmbda_min", "lmbda_max"])
+@pytest.mark.parametrize("swept", [False, True])
+def test_variable_rates_trained_between_other_bounds_are_two_curves(tmp_path: Path, bound: str, swept: bool) -> None:
+    cells, bounds = [], {"lmbda_min": 0.0018, "lmbda_max": 0.0483}
+    for number, value in enumerate((0.009, 0.013)):
+        criterion = {"_target_": "lic_exp.training.variable_rate.VariableRate", **bounds, bound: value}
+        run = write_run(tmp_path / f"{number}0", criterion=criterion)
+        evaluate(run, {"bpp": [0.2, 0.5, 0.9], "psnr": [28 + number, 31 + number, 34 + number]})
+        role = {f"criterion.{bound}": value}
+        cells.append({"signature": run.name, "label": str(number), "role": role, "evaluation": OWN})
+    if swept:
+        write_manifest(tmp_path, "between-1", cells)
+    curves = load_curves(tmp_path)
+    assert [len(curve) for curve in curves] == [3, 3]
+    assert [curve.name for curve in curves] == [f"criterion.{bound}=0.009", f"criterion.{bound}=0.013"]
+
+
 @pytest.mark.parametrize("key", ["data__num_workers", "name", "tags", "data__cache_mb"])
 def test_what_changes_no_training_makes_no_arm(tmp_path: Path, key: str) -> None:
     for number, lmbda in enumerate(LMBDAS):
