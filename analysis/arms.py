@@ -9,21 +9,21 @@ from analysis.errors import AnalysisError
 from analysis.named_runs import Meaning, NamedRun, arm_role
 from analysis.run_records import parse_config
 from analysis.sweep_manifests import all_sweeps
+from lic_exp.evaluation.published import LONGEST_NAME
 from lic_exp.labels import BETWEEN, is_rate, labels
 from lic_exp.saying import say
 from lic_exp.text import shortened, visible
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.tracking.sweep_labels import labels_of_runs
 
-LONGEST_NAME = 100
-
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs of one curve. cells: each with its role, begun or not."""
+    """Runs of one curve. cells: each with its role, begun or not. sizes: keys of the model that go with its rates."""
 
     label: str
     cells: tuple[NamedRun, ...]
+    sizes: tuple[str, ...] = ()
 
 
 def arms_of(found: Meaning, trusted: Collection[str] = ()) -> list[Arm]:
@@ -41,7 +41,14 @@ def arms_of(found: Meaning, trusted: Collection[str] = ()) -> list[Arm]:
         grouped.setdefault(repr(sorted(role.items())), []).append(cell)
         of.setdefault(repr(sorted(role.items())), role)
     names = labels(of.values())
-    return [Arm(name or found.title, tuple(members)) for name, members in zip(names, grouped.values(), strict=True)]
+    return [
+        Arm(name or found.title, tuple(members), tuple(key for key in sizes if _differ_in(key, members)))
+        for name, members in zip(names, grouped.values(), strict=True)
+    ]
+
+
+def _differ_in(key: str, cells: Sequence[NamedRun]) -> bool:
+    return len({repr((cell.role or {}).get(key)) for cell in cells}) > 1
 
 
 def _trusting(cells: Sequence[NamedRun], trusted: Collection[str]) -> list[NamedRun]:
@@ -53,7 +60,11 @@ def _trusting(cells: Sequence[NamedRun], trusted: Collection[str]) -> list[Named
 def _by_configs(runs: Sequence[NamedRun]) -> list[NamedRun]:
     """The runs with what their configs differ in. Of several, one whose config is damaged is passed over and named."""
     read, configs, damaged = list[NamedRun](), list[dict[str, Any]](), list[AnalysisError]()
-    for run in runs:
+    begun = [run for run in runs if run.has_begun]
+    waiting = [run.label or run.signature for run in runs if not run.has_begun]
+    if begun and waiting:
+        say(f"passed over, as they have not begun: {' | '.join(waiting)}")
+    for run in begun or runs:
         try:
             configs.append(config_of(run))
             read.append(run)
@@ -106,7 +117,7 @@ def _sizes_of_rates(roles: Sequence[Mapping[str, Any]]) -> list[str]:
     found = []
     for key in keys:
         pairs = {(rate, repr(role.get(key))) for rate, role in zip(rates, roles, strict=True)}
-        sized = all(isinstance(role.get(key), int) for role in roles)
+        sized = all(type(role.get(key)) is int for role in roles)  # a switch is no size
         if sized and len(pairs) == len(set(rates)):
             found.append(key)
     return found
@@ -117,4 +128,4 @@ def name_of_run(run: NamedRun) -> str:
     if found := run.label or labels_of_runs(run.folder.parent).get(run.signature):
         return found
     name = RunFolder(run.folder).status_if_whole().get("name")
-    return shortened(visible(name), 100) if isinstance(name, str) and name.strip() else run.signature
+    return shortened(visible(name), LONGEST_NAME) if isinstance(name, str) and name.strip() else run.signature

@@ -90,6 +90,8 @@ def _joined(parts: Sequence[str], runs: Place, trusted: Collection[str], images:
     meant = [_runs_of(part, runs) for part in parts]
     if all(meant):
         together = tuple(run for some in meant for run in some)
+        if len(parts) > 1:  # what tells the cells of one sweep apart says nothing of those of another
+            together = tuple(replace(run, role=None) for run in together)
         return load_one(_on(Meaning(common_title(together), "runs", together), images), trusted)
     return join([load_curve(part, runs=runs, trusted=trusted, images=images) for part in parts])
 

@@ -11,7 +11,7 @@ from analysis.errors import AnalysisError
 from analysis.measured_alike import UNKNOWN_IMAGES, unlike
 from analysis.named_runs import Meaning
 from analysis.run_points import POINT, curve_of_run, evaluation_of
-from lic_exp.labels import SEED, is_rate, label
+from lic_exp.labels import SEED, is_rate, label, value_text
 from lic_exp.tracking.run_folder import RunFolder
 
 MOST_NAMED = 6
@@ -66,7 +66,7 @@ def _of_arm(arm: Arm) -> Curve | None:
     by_seed = {seed: join(list(own.values())) for seed, own in seeds.items()}
     whole = next(iter(by_seed.values())) if len(by_seed) == 1 else _mean(seeds)
     about: dict[str, Any] = {}
-    if told := tuple(dict.fromkeys([*notes, *whole.notes])):
+    if told := tuple(dict.fromkeys([*notes, *_unequal(arm, whole), *whole.notes])):
         about[NOTES] = told
     if len(by_seed) > 1:
         about[SEEDS] = {seed: _named(curve, f"{arm.label}, {label({SEED: seed})}") for seed, curve in by_seed.items()}
@@ -112,6 +112,16 @@ def _mean(seeds: Mapping[Any, Mapping[str, Curve]]) -> Curve:
     return Curve(
         whole.name, whole.results, whole.description, about | {MADE_BY: tuple(makers.values()), NOTES: tuple(notes)}
     )
+
+
+def _unequal(arm: Arm, whole: Curve) -> Iterator[str]:
+    """In what its runs differ beside seed and rate, and are of one curve all the same."""
+    for key in arm.sizes:
+        sizes = dict.fromkeys(value_text((cell.role or {}).get(key)) for cell in arm.cells)
+        yield f"unequal-sizes: its rates are of models of several sizes: {key} is {_listed(sizes)}"
+    steps = whole.about.get(STEPS, ())
+    if len(steps) > 1:
+        yield f"unequal-lengths: its points are of runs of {_listed(map(str, steps))} steps"
 
 
 def _missing(arm: Arm) -> Iterator[str]:

@@ -108,7 +108,23 @@ def test_a_models_size_that_goes_with_the_rate_makes_no_arm(tmp_path: Path) -> N
         evaluate(run, point(lmbda))
         cells.append({"signature": run.name, "label": str(number), "role": role, "evaluation": OWN})
     write_manifest(tmp_path, "zip-1", cells)
-    assert [len(curve) for curve in load_curves("zip", runs=tmp_path)] == [4]
+    (curve,) = load_curves("zip", runs=tmp_path)
+    assert len(curve) == 4
+    assert curve.notes == ["unequal-sizes: its rates are of models of several sizes: model.N is 32, 64"]
+
+
+def test_a_switch_of_the_model_is_no_size(tmp_path: Path) -> None:
+    cells = []
+    for number, lmbda in enumerate(LMBDAS):
+        role = {"criterion.lmbda": lmbda, "model.attention": number < 2}
+        run = write_run(tmp_path / f"{number}0", criterion__lmbda=lmbda, model__attention=number < 2)
+        evaluate(run, point(lmbda))
+        cells.append({"signature": run.name, "label": str(number), "role": role, "evaluation": OWN})
+    write_manifest(tmp_path, "zip-1", cells)
+    assert [curve.name for curve in load_curves("zip", runs=tmp_path)] == [
+        "model.attention=true",
+        "model.attention=false",
+    ]
 
 
 def test_a_models_size_makes_an_arm_where_no_sweep_says_otherwise(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""Runs of several sweeps, named together: one curve only where their configs differ in seed and rate alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+from made_sweeps import LMBDAS, OWN, evaluate, point, write_manifest
+from run_folders import write_run
+
+from analysis import load_curve
+from analysis.errors import AnalysisError
+
+
+def sweep(
+    runs: Path, name: str, lmbdas: tuple[float, ...], *, steps: int = 400, waiting: int = 0, **changes: object
+) -> None:
+    """A sweep over these rates alone. waiting: how many of its cells, the last ones, have not begun."""
+    cells = []
+    for number, lmbda in enumerate(lmbdas):
+        run = runs / f"{name[0]}{number}00"
+        label, role = f"criterion.lmbda={lmbda}", {"criterion.lmbda": lmbda}
+        cells.append({"signature": run.name, "label": label, "role": role, "evaluation": OWN})
+        if number < len(lmbdas) - waiting:
+            evaluate(write_run(run, criterion__lmbda=lmbda, **changes), point(lmbda))
+            status = json.loads((run / "status.json").read_text())
+            (run / "status.json").write_text(json.dumps(status | {"step": steps}))
+    write_manifest(runs, name, cells)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("model__N", 192), ("optimizer__lr", 0.5), ("data__train", ["others"]), ("init_from", "00ff")]
+)
+def test_sweeps_that_differ_in_more_than_the_rate_are_no_curve(tmp_path: Path, key: str, value: object) -> None:
+    sweep(tmp_path, "a-1", LMBDAS[:2])
+    sweep(tmp_path, "b-2", LMBDAS[2:], **{key: value})
+    with pytest.raises(AnalysisError, match=f"these runs are unlike.*{key.replace('__', '.')}"):
+        load_curve("a-1,b-2", runs=tmp_path)
+    with pytest.raises(AnalysisError, match="these runs are unlike"):
+        load_curve(["a-1", "b-2"], runs=tmp_path)
+    assert len(load_curve("a-1,b-2", runs=tmp_path, trusted=[key.replace("__", ".")])) == 4
+
+
+def test_sweeps_of_further_rates_are_one_curve(tmp_path: Path) -> None:
+    sweep(tmp_path, "a-1", LMBDAS[:2])
+    sweep(tmp_path, "b-2", LMBDAS[2:])
+    curve = load_curve("a-1,b-2", runs=tmp_path)
+    assert (len(curve), curve.notes) == (4, [])
+
+
+def test_runs_of_other_lengths_in_one_curve_are_said(tmp_path: Path) -> None:
+    sweep(tmp_path, "a-1", LMBDAS[:2], steps=100)
+    sweep(tmp_path, "b-2", LMBDAS[2:], steps=9000)
+    assert load_curve("a-1,b-2", runs=tmp_path).notes == ["unequal-lengths: its points are of runs of 100, 9000 steps"]
+    assert load_curve("a-1", runs=tmp_path).notes == []
+
+
+def test_cells_that_have_not_begun_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(tmp_path, "a-1", LMBDAS[:2])
+    sweep(tmp_path, "b-2", LMBDAS[2:], waiting=1)
+    assert len(load_curve("a-1,b-2", runs=tmp_path)) == 3
+    assert "passed over, as they have not begun: criterion.lmbda=0.0483" in capsys.readouterr().err
