@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import PurePath
 from typing import Any
 
+from analysis.curve_metrics import RAW_OF, USUAL, qualities_in
 from lic_exp.evaluation.published import DATA_SETS, FOLDER, Points
 from lic_exp.text import shortened, visible
 
@@ -117,12 +118,18 @@ def unlike(anchor: Points, test: Points, metric: str | None = None) -> Iterator[
         yield Unlike(OBJECTIVE, _sides(anchor, f"was optimised for {goals[0]}", test, f"for {goals[1]}"))
     for key, (name, what) in COMPARED.items():
         yield from _convention(anchor, test, key, name, what)
-    for key in [metric] if metric else ["psnr", "ms-ssim", "ms-ssim-db"]:
-        yield from _quality(anchor, test, key)
+    compared = (
+        [metric] if metric else dict.fromkeys([*USUAL, *(key for key in _metrics(anchor) if key in _metrics(test))])
+    )
+    yield from dict.fromkeys(found for key in compared for found in _quality(anchor, test, key))
 
 
 OBJECTIVE, UNKNOWN_IMAGES = "other-objective", "unknown-images"
 """Names that others ask for. What is not recorded is no difference, and no likeness either."""
+
+
+def _metrics(curve: Points) -> list[str]:
+    return qualities_in(curve.results)
 
 
 def _convention(anchor: Points, test: Points, key: str, name: str, what: str) -> Iterator[Unlike]:
@@ -137,12 +144,13 @@ def _conventions(curve: Points) -> Mapping[str, Any]:
 
 
 def _quality(anchor: Points, test: Points, metric: str) -> Iterator[Unlike]:
-    """Of PSNR: of which colours; of MS-SSIM in dB: whether of every image, or of the mean."""
-    if metric == "ms-ssim-db":
-        kinds = ["in dB at its source" if metric in c.results else "the dB of its mean MS-SSIM" for c in (anchor, test)]
-        if all({"ms-ssim", metric} & set(c.results) for c in (anchor, test)) and kinds[0] != kinds[1]:
-            yield Unlike("other-averaging", f"MS-SSIM is {_sides(anchor, kinds[0], test, kinds[1])}")
-        return
+    """How a quality was measured; of one in dB also whether that of every image, or of the mean."""
+    raw = RAW_OF.get(metric)
+    if raw is not None:
+        kinds = ["in dB at its source" if metric in c.results else f"the dB of its mean {raw}" for c in (anchor, test)]
+        if all({raw, metric} & set(c.results) for c in (anchor, test)) and kinds[0] != kinds[1]:
+            yield Unlike("other-averaging", f"{metric} is {_sides(anchor, kinds[0], test, kinds[1])}")
+        yield from _convention(anchor, test, raw, f"other-{raw}", raw)
     yield from _convention(anchor, test, metric, "other-colours" if metric == "psnr" else f"other-{metric}", metric)
 
 
