@@ -29,6 +29,9 @@ MADE_BY, NOTES, SEEDS, OF_RUNS = "made_by", "notes", "by_seed", "of_runs"
 STEPS, CHOSEN, SEEDED = "steps", "chosen", "seeds"
 """Of runs too: how many steps each had, (n, ...) in rising order; how many of the images validated; of which seeds."""
 
+NAMES = "names"
+"""Key of `about["images"]` where no pixels are known: what the images are called."""
+
 OF_A_RUN = (MADE_BY, NOTES, SEEDS, OF_RUNS, STEPS, CHOSEN, SEEDED)
 
 
@@ -113,13 +116,7 @@ def join(curves: Sequence[Curve]) -> Curve:
         raise AnalysisError("no curve to join")
     first = curves[0]
     notes = [note for curve in curves for note in curve.notes]
-    kinds = {repr([curve.about.get(key) for key in SAID] + list(curve.results)): curve for curve in curves}
-    for one, other in combinations(kinds.values(), 2):
-        for found in unlike(one, other):
-            if found.name != UNKNOWN_IMAGES:
-                raise AnalysisError(f"{one.name} and {other.name} are not of one curve: {found}")
-            if (images_of(one) or images_of(other)) and not any(note.startswith(found.name) for note in notes):
-                notes.append(str(found))
+    notes += [text for text in together(curves, "are not of one curve") if text not in notes]
     shared = [key for key in first.results if all(key in curve.results for curve in curves)]
     left = [metric for metric in METRICS if any(metric in curve.metrics for curve in curves) and metric not in shared]
     notes += [f"left-out: {', '.join(left)}, which not all of its points have"] if "ms-ssim" in left else []
@@ -128,7 +125,7 @@ def join(curves: Sequence[Curve]) -> Curve:
     about = {key: value for key, value in first.about.items() if all(curve.about.get(key) == value for curve in curves)}
     about = {key: value for key, value in about.items() if key not in OF_A_RUN}
     if all("images" in curve.about for curve in curves):  # the same ones, whatever each calls them
-        about["images"] = first.about["images"]
+        about |= shared_images(curves)
     made_by = {made.signature: made for curve in curves for made in curve.made_by}
     about |= {MADE_BY: tuple(made_by.values())} if made_by else {}
     about |= {NOTES: tuple(dict.fromkeys(notes))} if notes else {}
@@ -137,6 +134,33 @@ def join(curves: Sequence[Curve]) -> Curve:
     about |= {key: told for key in (STEPS, CHOSEN, SEEDED) if (told := _of_all(key, curves))}
     results = dict(zip(shared, zip(*rows, strict=True), strict=True))
     return Curve(first.name, results, first.description, about)
+
+
+def together(curves: Sequence[Curve], refusal: str) -> list[str]:
+    """What is not known of these curves, whose points become those of one; each name of a thing once.
+
+    refusal: what two unlike ones are not. Raises AnalysisError with it where they differ in what is known.
+    """
+    notes: dict[str, str] = {}
+    kinds = {repr([curve.about.get(key) for key in SAID] + list(curve.results)): curve for curve in curves}
+    pairs = list(combinations(kinds.values(), 2))
+    if not pairs and curves[1:] and (images := images_of(curves[0])) and images.sizes and not images.fingerprint:
+        pairs = [(curves[0], curves[1])]  # as like as the rest
+    for one, other in pairs:
+        for found in unlike(one, other):
+            if found.name != UNKNOWN_IMAGES:
+                raise AnalysisError(f"{one.name} and {other.name} {refusal}: {found}")
+            if images_of(one) or images_of(other):
+                notes.setdefault(found.name, str(found))
+    return list(notes.values())
+
+
+def shared_images(curves: Sequence[Curve]) -> dict[str, Any]:
+    """{"images": which ones}, as the first says, but for names that others do not have; {} where it does not say."""
+    said = curves[0].about.get("images")
+    if isinstance(said, dict) and any(curve.about.get("images") != said for curve in curves):
+        return {"images": {key: value for key, value in said.items() if key != NAMES}}
+    return {} if said is None else {"images": said}
 
 
 def _of_all(key: str, curves: Sequence[Curve]) -> Any:

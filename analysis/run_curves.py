@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from analysis.arms import Arm, arms_of
-from analysis.curve_files import MADE_BY, NOTES, OF_RUNS, SEEDED, SEEDS, STEPS, Curve, join
+from analysis.curve_files import MADE_BY, NOTES, OF_RUNS, SEEDED, SEEDS, STEPS, Curve, join, shared_images, together
 from analysis.errors import AnalysisError
-from analysis.measured_alike import UNKNOWN_IMAGES, unlike
 from analysis.named_runs import Meaning
 from analysis.run_points import POINT, curve_of_run, evaluation_of
 from lic_exp.labels import SEED, is_rate, label, value_text
@@ -87,18 +86,15 @@ def _mean(seeds: Mapping[Any, Mapping[str, Curve]]) -> Curve:
     means, notes = [], list[str]()
     for rate in rates:
         there = [own[rate] for own in seeds.values() if rate in own]
-        for other in there[1:]:
-            for found in unlike(there[0], other):
-                if found.name != UNKNOWN_IMAGES:
-                    raise AnalysisError(f"{there[0].name} and {other.name}, of two seeds, have no mean: {found}")
-                notes = notes or [str(found)]
+        notes = notes or together(there, "are of two seeds and have no mean")
         if len({len(curve) for curve in there}) > 1:
             raise AnalysisError(
                 f"{' and '.join(c.name for c in there)}, of several seeds, have other numbers of points"
             )
         lists = [key for key in there[0].results if all(key in curve.results for curve in there)]
         values = {key: tuple(np.mean([curve.results[key] for curve in there], axis=0).tolist()) for key in lists}
-        means.append(Curve(there[0].name, values, f"mean over {len(there)} seeds", there[0].about))
+        about = {**there[0].about, **shared_images(there)}
+        means.append(Curve(there[0].name, values, f"mean over {len(there)} seeds", about))
     counts = {seed: len(own) for seed, own in seeds.items()}
     if len(set(counts.values())) > 1:
         said = ", ".join(f"seed {seed}: {count}" for seed, count in counts.items())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.arms import config_of
-from analysis.curve_files import CHOSEN, MADE_BY, NOTES, OF_RUNS, SEEDED, STEPS, Curve, read_curve
+from analysis.curve_files import CHOSEN, MADE_BY, NAMES, NOTES, OF_RUNS, SEEDED, STEPS, Curve, read_curve
 from analysis.errors import AnalysisError
 from analysis.made_by import made_in
 from analysis.measured_alike import images_of
@@ -95,7 +95,9 @@ def _former(run: NamedRun, folder: Path) -> dict[str, Any]:
         found["conventions"] = {"weights": weights}
     images = {(row["image"], f"{row['width']} x {row['height']}") for row in _images(folder) if "height" in row}
     sizes = Counter(size for _, size in images)
-    return found | ({"images": {"number": len(images), "sizes": dict(sizes)}} if images else {})
+    if not images:
+        return found
+    return found | {"images": {"number": len(images), "sizes": dict(sizes), NAMES: sorted(name for name, _ in images)}}
 
 
 def _made_how(run: NamedRun, folder: Path) -> dict[str, Any]:
