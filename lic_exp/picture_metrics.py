@@ -128,6 +128,11 @@ def conventions_of(names: Iterable[str]) -> dict[str, str]:
     return {name: CONVENTIONS[name] for name in names if name in CONVENTIONS}
 
 
+def is_further(name: str) -> bool:
+    """Whether a measure of an evaluation is a metric that was asked for, beside those that are always measured."""
+    return (name in BUILT_IN and name not in ALWAYS_MEASURED) or ":" in name
+
+
 def picture_metric(name: str) -> PictureMetric:
     """The metric of this name; `package.module:function` is one of the user's own. Raises PictureMetricError.
 

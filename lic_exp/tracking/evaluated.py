@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lic_exp.picture_metrics import is_further
 from lic_exp.records import RecordError, read_record
 from lic_exp.tracking import names
 from lic_exp.tracking.kinds import EvaluationResults
@@ -22,11 +23,17 @@ METRICS = {
 def evaluation_metrics(run: RunFolder) -> dict[str, float]:
     """{metric: mean over images} of the run's own evaluation; of a variable-rate codec by quality (`at_quality`).
 
-    {} where it has none, or one that is damaged. What was not measured is left out.
+    {} where it has none, or one that is damaged; where the run is not done, whose evaluation may be of an earlier
+    training; and where it counts as none of the run. What was not measured is left out.
     """
+    status = run.status_if_whole()
+    if status.get("state") != "done":
+        return {}
     try:
         found = read_record(run.eval / EVALUATION_FILE, EvaluationResults)
     except (FileNotFoundError, NotADirectoryError, RecordError):
+        return {}
+    if status.get("schema_version", 0) >= 2 and not found.get("evaluation"):
         return {}
     points = found.get("points") or []
     if not points:
@@ -40,7 +47,8 @@ def evaluation_metrics(run: RunFolder) -> dict[str, float]:
 
 
 def _means(mean: Mapping[str, Any]) -> list[tuple[str, float]]:
-    values = {name: SPECIAL.get(str(mean[key]), mean[key]) for key, name in METRICS.items() if _is_said(mean.get(key))}
+    called = METRICS | {key: names.eval_metric(key) for key in mean if key not in METRICS and is_further(key)}
+    values = {name: SPECIAL.get(str(mean[key]), mean[key]) for key, name in called.items() if _is_said(mean.get(key))}
     return [(name, float(value)) for name, value in values.items() if not math.isnan(value)]
 
 

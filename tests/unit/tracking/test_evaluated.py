@@ -39,6 +39,15 @@ MEAN = {"bpp": 0.5, "bpp_estimated": 0.49, "psnr": 31.0, "ms_ssim": None, "ms_ss
             {"mean": MEAN, "points": [{"rate": 0, "bpp": 0.1, "psnr": 28.0}, {"rate": 31.5, "bpp": 0.5, "psnr": 34.0}]},
             {"eval/bpp_q0": 0.1, "eval/psnr_q0": 28.0, "eval/bpp_q31.5": 0.5, "eval/psnr_q31.5": 34.0},
         ),
+        (
+            {"mean": MEAN | {"psnr-y": 33.0, "my.module:of": 0.5, "psnr-hvs-m": "nan", "encode_s": 1.0, "rate": 3.0}},
+            {"eval/bpp": 0.5, "eval/bpp_estimated": 0.49, "eval/psnr": 31.0}
+            | {"eval/psnr_y": 33.0, "eval/my.module.of": 0.5},
+        ),
+        (
+            {"mean": MEAN, "points": [{"rate": 7, "bpp": 0.1, "ms-ssim-y": 0.9, "lmbda": 0.01}]},
+            {"eval/bpp_q7": 0.1, "eval/ms_ssim_y_q7": 0.9},
+        ),
         ({"mean": {"bpp": "much", "psnr": True}}, {}),
         ({"points": [{"bpp": 1.0}], "mean": MEAN}, {}),
         ("{", {}),
@@ -47,6 +56,26 @@ MEAN = {"bpp": 0.5, "bpp_estimated": 0.49, "psnr": 31.0, "ms_ssim": None, "ms_ss
 )
 def test_what_an_evaluation_gives_a_store(tmp_path: Path, evaluation: Any, found: dict[str, float]) -> None:
     assert evaluation_metrics(made(tmp_path / "run", evaluation)) == found
+
+
+@pytest.mark.parametrize("points", [None, [{"rate": 7, "bpp": 0.1, "psnr": 28.0}]])
+@pytest.mark.parametrize(
+    ("name", "status", "sent"),
+    [
+        ("0a1b2c3d", {"schema_version": 2}, True),
+        (None, {"schema_version": 2}, False),
+        (None, {"schema_version": 1}, True),
+        ("0a1b2c3d", {"schema_version": 2, "state": "running"}, False),
+        ("0a1b2c3d", {"schema_version": 2, "state": "preempted"}, False),
+        ("0a1b2c3d", {"schema_version": 2, "state": "failed"}, False),
+    ],
+)
+def test_an_evaluation_of_former_weights_is_none_of_the_run(
+    tmp_path: Path, name: str | None, status: dict[str, Any], sent: bool, points: Any
+) -> None:
+    run = made(tmp_path / "run", {"mean": MEAN, "points": points, "evaluation": name})
+    run.update_status(**status)
+    assert bool(evaluation_metrics(run)) == sent
 
 
 def sweep(runs: Path, name: str, made_at: str, **labels: str) -> None:
