@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.errors import AnalysisError
 from analysis.run_places import Place, could_be_path, find_runs, given_path, is_store, one_of, run_folders
-from analysis.sweep_manifests import SweepManifest, all_sweeps, sweep_at
+from analysis.sweep_manifests import SweepManifest, all_sweeps, of_experiment, sweep_at
 from lic_exp.ablation_spec import FOLDER
 from lic_exp.labels import SEED, VARIANT, differing, is_rate, label
 from lic_exp.manifests import TableRecord, read_table_record
@@ -178,7 +178,7 @@ def _by_signature_or_sweep(name: str, runs: Path) -> Meaning | None:
     tables = {path.name.rpartition("-")[0] for path in (runs / FOLDER).glob("*.json")}
     if name in tables and name not in folders and name not in sweeps:
         return None
-    run, sweep = _match(name, folders), _match(name, sweeps)
+    run, sweep = _match(name, folders), _match(name, of_experiment(name, sweeps))
     if run is not None and sweep is not None and (run == name) == (sweep == name):
         raise AnalysisError(f"{name} could be run {run} or sweep {sweep}: give more of it")
     if run is not None and sweep != name:

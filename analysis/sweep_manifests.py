@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.run_places import Place, could_be_path, given_path, no_store
+from lic_exp.ablation_spec import experiments
 from lic_exp.manifests import SweepCell, read_sweep
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.records import RecordError
@@ -42,7 +43,7 @@ def find_sweep(name: str | None = None, runs: Place = "runs") -> SweepManifest:
         made = dict(_made(known))
         found = max(made, key=lambda own: made[own], default=None)
     else:
-        found = _named(name, known)
+        found = _named(name, of_experiment(name, known))
     if found is None:
         named = f"{runs} has no sweep {name or 'that can be read'}; it has {', '.join(known)}"
         raise AnalysisError(named if known else f"there are no sweeps in {runs}")
@@ -74,12 +75,20 @@ def table_of(name: str, runs: Path) -> str | None:
     """The table that a sweep of this folder, name, or beginning of one has cells of; None where it is no such sweep."""
     folders = {path.parent.name: path.parent for path in (runs / SWEEPS).glob("*/manifest.json")}
     try:
-        found = unique_match(name, folders)
+        found = unique_match(name, of_experiment(name, folders))
         place = Path(name) if found is None else folders[found]
         record = read_sweep(place / "manifest.json")
     except (AmbiguousNameError, OSError, RecordError):  # what is wrong with it is told by who needs it
         return None
-    return record.get("experiment") if record.get("table") else None
+    table = record.get("experiment") if record.get("table") else None
+    return None if table and table != name and table.startswith(name) else table  # `table1` is no `table10`
+
+
+def of_experiment(name: str, known: Mapping[str, Path]) -> Mapping[str, Path]:
+    """Of an experiment's whole name, the sweeps that are of it, and not of another one that begins so; else all."""
+    if name in known or name not in {path.stem for path in experiments().glob("*.yaml")}:
+        return known
+    return {sweep: path for sweep, path in known.items() if sweep.rpartition("-")[0] == name}
 
 
 def _named(name: str, known: Mapping[str, Path]) -> str | None:

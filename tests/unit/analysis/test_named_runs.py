@@ -12,7 +12,7 @@ from analysis import load_curve
 from analysis.__main__ import main
 from analysis.errors import AnalysisError
 from analysis.named_runs import load_named, named, several_named
-from analysis.sweep_manifests import table_of
+from analysis.sweep_manifests import find_sweep, table_of
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +156,29 @@ def test_a_sweep_of_a_table_is_that_table(tmp_path: Path, name: str) -> None:
     assert table_of("grid", tmp_path) is None
     write_sweep(tmp_path, lmbdas=LMBDAS[:1])
     assert table_of("grid", tmp_path) is None
+
+
+@pytest.mark.parametrize(("name", "longer"), [("table1", "table10"), ("table2", "table2x"), ("tab", "table2")])
+def test_a_table_is_no_other_one_that_begins_so(
+    tmp_path: Path, name: str, longer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sweep(tmp_path, f"{longer}-99aa88bb", lmbdas=LMBDAS[:1])
+    file = tmp_path / f".sweeps/{longer}-99aa88bb/manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"experiment": longer, "table": {"title": "t"}}))
+    assert table_of(name, tmp_path) is None
+    assert table_of(f"{longer}-9", tmp_path) == longer
+    assert named(f"{longer}-9", tmp_path).kind == "sweep"
+    if name == "tab":
+        assert named(name, tmp_path).kind == "sweep"
+        return
+    with pytest.raises(AnalysisError, match=name):
+        named(name, tmp_path)
+    with pytest.raises(AnalysisError, match=f"has no sweep {name}; it has {longer}-99aa88bb"):
+        find_sweep(name, tmp_path)
+    assert main(["rd", name, "--runs", str(tmp_path)]) == 2
+    assert f"{longer}-99aa88bb" in capsys.readouterr().err
+    write_sweep(tmp_path, f"{name}-11223344", lmbdas=LMBDAS[:1])
+    assert find_sweep(name, tmp_path).name == f"{name}-11223344"
 
 
 @pytest.mark.parametrize("other", ["pixels", "number", "none", "unknown"])
