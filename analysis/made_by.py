@@ -41,19 +41,26 @@ def made(signature: str, status: Mapping[str, Any], evaluated_by: Iterable[str |
     return Maker(signature, code_state(dict(status) | {"code": code}), tuple(code), dict(status.get("parts") or {}))
 
 
-def made_in(folder: RunFolder) -> Maker:
-    """The same of a run folder; nobody knows it of one whose status.json cannot be read."""
+def made_in(folder: RunFolder, evaluation: Path | None = None) -> Maker:
+    """The same of a run folder and one of its evaluations; nobody knows it of one whose status.json cannot be read.
+
+    evaluation: its folder; None is the run's own.
+    """
     try:
-        return made(folder.signature, folder.status(), _evaluated_by(folder.eval / EVALUATION_FILE))
+        return made(folder.signature, folder.status(), _evaluated_by((evaluation or folder.eval) / EVALUATION_FILE))
     except (OSError, RecordError):
         return Maker(folder.signature, "unknown")
 
 
 def _evaluated_by(file: Path) -> list[str | None]:
+    """The hash of the code of one evaluation, also of one that was asked for; none where its weights are gone."""
     try:
-        return codes_of([read_record(file, EvaluationResults)])
+        found = read_record(file, EvaluationResults)
     except FileNotFoundError:
         return []
+    if found.get("of") and not found.get("former"):
+        return [found["code"]] if "code" in found else []
+    return codes_of([found])
 
 
 def codes_of(evaluations: Iterable[EvaluationResults]) -> list[str | None]:

@@ -1,7 +1,7 @@
 """The rate-distortion points of one run's evaluation, with what is to be known of them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from lic_exp.text import shortened, visible
 from lic_exp.tracking.kinds import EvaluationResults
 from lic_exp.tracking.run_folder import EVALUATION_FILE, RunFolder
 from lic_exp.tracking.tables import VALIDATES, parse_table
+
+SO_FAR = " so far"
+"""After the run that an evaluation is `of`, where it was not trained to its end."""
 
 POINT = "rd_point.json"
 """The file of an evaluation that has its points."""
@@ -78,7 +81,7 @@ def curve_of_run(run: NamedRun) -> Curve | None:
         about |= {key: value for key, value in _former(run, folder).items() if key not in about}
         about |= {OF_RUNS: (folder,)}
     if files.status_file.is_file():
-        about |= {MADE_BY: (made_in(files),)}
+        about |= {MADE_BY: (made_in(files, folder),)}
     if files.config.is_file():
         about |= _made_how(run, folder)
     notes = list(_run_notes(run, folder))
@@ -128,9 +131,22 @@ def _run_notes(run: NamedRun, folder: Path) -> Iterator[str]:
         results = read_record(folder / EVALUATION_FILE, EvaluationResults)
     except (FileNotFoundError, RecordError):
         return
-    if folder.name == "eval" and status.get("schema_version", 0) >= 2 and not results.get("evaluation"):
+    if _is_former(run, folder, status, results):
         yield f"former-weights: {name}: its evaluation is of an earlier training of it, or did not come to its end"
+    elif (results.get("of") or "").partition(",")[0] == f"run {run.signature}{SO_FAR}" and state == "done":
+        yield f"former-weights: {name}: its evaluation is of the weights so far, and it has been trained on since"
     if results.get("exact") is False:
         yield f"not-exact: {name}: on {len(results.get('mismatches', ()))} images decoder and encoder disagree"
     if changed := results.get("images_changed"):
         yield f"images-changed: {name}: {len(changed)} images changed while they were evaluated"
+
+
+def _is_former(run: NamedRun, folder: Path, status: Mapping[str, Any], results: EvaluationResults) -> bool:
+    """Whether an evaluation counts as none of the run: no longer, or not yet.
+
+    One that a training is made with has a name; one that `eval` was asked for has none, and none is of schema 1.
+    """
+    if results.get("former"):
+        return True
+    named = folder == run.folder / "eval" or folder.name == run.evaluation
+    return named and status.get("schema_version", 0) >= 2 and not results.get("evaluation")

@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,9 +144,11 @@ class Run:
     def disown_evaluations(self) -> None:
         """Of a training that begins anew: what was evaluated before is of other weights, and no longer counts."""
         for file in [self.files.eval / EVALUATION_FILE, *self.files.eval.glob(f"*/{EVALUATION_FILE}")]:
-            if self._evaluation_in(file.parent) is not None:
+            with suppress(FileNotFoundError, RecordError):
                 content = read_record(file, EvaluationResults)
-                write_json(file, {key: value for key, value in content.items() if key != EVALUATION_KEY})
+                kept = {key: value for key, value in content.items() if key != EVALUATION_KEY}
+                if kept.get("former") is not True:
+                    write_json(file, kept | {"former": True})
 
     def _evaluation_in(self, folder: Path) -> str | None:
         """The name of the evaluation whose results are in a folder; None where there is none of a name."""

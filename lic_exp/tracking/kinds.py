@@ -98,6 +98,8 @@ class EvaluationResults(TypedDict, total=False):
     not say.
 
     code: the hash of the code that evaluated, null where nobody knows it; earlier versions did not say.
+
+    former: the training began anew since, and the weights that were evaluated are gone.
     """
 
     mean: dict[str, Any]
@@ -108,6 +110,7 @@ class EvaluationResults(TypedDict, total=False):
     evaluation: str | None
     of: str | None
     code: str | None
+    former: bool
 
 
 @with_config(RECORD)
