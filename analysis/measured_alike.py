@@ -174,12 +174,11 @@ def _images(anchor: Points, test: Points) -> Iterator[Unlike]:
         if ours.fingerprint != theirs.fingerprint:
             yield _told_apart(ours, theirs)
         return
-    published = {ours.name, theirs.name} <= set(DATA_SETS)
-    if published and ours.name != theirs.name:
+    if {ours.name, theirs.name} <= set(DATA_SETS) and ours.name != theirs.name:
         yield Unlike("other-data-set", f"anchor {ours.name}, test {theirs.name}")
     elif _are_others(ours, theirs):
         yield Unlike("other-data-set", f"anchor {ours}, test {theirs}")
-    elif not published and (_is_measured(ours) or _is_measured(theirs)):
+    elif not (_names_a_set(anchor) and _names_a_set(test)) and (_is_measured(ours) or _is_measured(theirs)):
         yield Unlike(UNKNOWN_IMAGES, f"anchor {ours}, test {theirs}: whether these are the same is not recorded")
 
 
@@ -190,6 +189,12 @@ def _are_others(ours: ImageSet, theirs: ImageSet) -> bool:
     if ours.sizes and theirs.sizes:
         return ours.sizes != theirs.sizes
     return not _is_measured(ours) and not _is_measured(theirs) and ours.name != theirs.name
+
+
+def _names_a_set(curve: Points) -> bool:
+    """Whether a curve names a published set and says nothing else: what a folder is called proves nothing of itself."""
+    found = images_of(curve)
+    return found is not None and found.name in DATA_SETS and not isinstance(curve.about.get("images"), Mapping)
 
 
 def _is_measured(images: ImageSet) -> bool:

@@ -14,6 +14,7 @@ from analysis.bd_comparison import compare_curves
 from analysis.curve_files import Curve, join
 from analysis.errors import AnalysisError
 from analysis.measured_alike import images_of, unlike
+from analysis.published import path_of
 from analysis.unlike_runs import unlike_runs
 from lic_exp.image_identity import Pictured
 
@@ -132,6 +133,36 @@ def test_kodak_is_known_by_its_pixels_whatever_it_is_called(own: list[Path], tmp
 def test_what_is_not_kodak_is_told(tmp_path: Path, images: list[Pictured], name: str) -> None:
     test = load_curve(elsewhere(tmp_path, images=images, data="kodak"))
     assert [one.name for one in unlike(load_curve("kodak/vtm_18.0"), test, "psnr")] == [name]
+
+
+@pytest.mark.parametrize(
+    ("anchor", "count", "side"),
+    [("clic2022_test/vtm_18.0", 1, 64), ("clic_pro_valid/vtm_17.0", 41, 64), ("tecnick/vtm_18.0", 100, 1200)],
+)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_folder_called_like_a_published_set_is_not_taken_to_be_it(
+    tmp_path: Path, anchor: str, count: int, side: int, recorded: bool
+) -> None:
+    images = [Pictured(f"{i}.png", side, side, f"d{i}" if recorded else "") for i in range(count)]
+    test = load_curve(elsewhere(tmp_path, images=images, data=anchor.partition("/")[0]))
+    assert [one.name for one in unlike(load_curve(anchor), test, "psnr")] == ["unknown-images"]
+    assert [one.name for one in unlike(test, load_curve(anchor), "psnr")] == ["unknown-images"]
+
+
+@pytest.mark.parametrize("data", ["kodak", "tecnick", "clic_pro_valid", "clic2022_test"])
+def test_published_curves_of_one_set_are_of_the_same_images(data: str) -> None:
+    first, second = (
+        load_curve(f"{data}/{name}")
+        for name in sorted(one.stem for one in path_of(f"{data}/vtm_18.0").parent.glob("*.json"))[:2]
+    )
+    assert not {"unknown-images", "other-data-set"} & {one.name for one in unlike(first, second, "psnr")}
+
+
+@pytest.mark.parametrize("key", ["rate", "container", "pixels", "rounding"])
+def test_a_convention_that_one_curve_alone_states_is_passed_over(key: str) -> None:
+    silent, stated = file("a", dataset="m"), file("b", dataset="m", conventions={key: "some"})
+    assert not list(unlike(silent, stated, "psnr"))
+    assert not list(unlike(stated, silent, "psnr"))
 
 
 @pytest.mark.parametrize(
