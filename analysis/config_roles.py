@@ -6,6 +6,7 @@ from typing import Any
 
 from lic_exp.component_schema import ComponentError, describe
 from lic_exp.config.schema import RunConfig
+from lic_exp.config.stored import todays_keys
 from lic_exp.flat import component_label, leaves
 from lic_exp.labels import SEED
 from lic_exp.option_types import Unsigned
@@ -19,9 +20,10 @@ def config_roles(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Of each config {key: value} of all that can change a training, the seed and the rates among them.
 
     A component is told by its short name under the name of its group. Its options count only where others have the
-    same component, since those of another have no meaning for it; a key that all have alike is left out.
+    same component, since those of another have no meaning for it; a key that all have alike is left out. Configs of
+    former versions count as what they mean today.
     """
-    flat = [dict(_leaves(config)) for config in configs]
+    flat = [dict(_leaves(todays_keys(config))) for config in configs]
     roles: list[dict[str, Any]] = [{} for _ in flat]
     for key in dict.fromkeys(key for one in flat for key in one):
         group = _group(key)

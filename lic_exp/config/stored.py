@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.schema import RunConfig
+from lic_exp.config.schema import RunConfig, added_since
 from lic_exp.config.validation import validate
 from lic_exp.records import SCHEMA_VERSION
 from lic_exp.text import is_blank
@@ -23,8 +23,20 @@ def stored_config(plain: Mapping[str, Any]) -> RunConfig:
     if isinstance(version, int) and version > SCHEMA_VERSION:
         newer = f"a newer version of this package made this config, with schema {version}"
         raise ConfigError([f"{newer}: this one knows {SCHEMA_VERSION}"])
-    newest = plain if version == SCHEMA_VERSION else _upgraded(plain)
-    return validate(_filled(newest), rules_too=False)
+    return validate(_filled(_newest(plain)), rules_too=False)
+
+
+def todays_keys(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a run folder, of any schema version, under today's keys, also those that it is too old to have.
+
+    It is not validated, so that configs may be compared that this version cannot run any more.
+    """
+    groups = {key: node for key, node in _newest(plain).items() if isinstance(node, Mapping)}
+    return {**_newest(plain), **{key: added_since(key) | dict(node) for key, node in groups.items()}}
+
+
+def _newest(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    return plain if plain.get("schema_version") == SCHEMA_VERSION else _upgraded(plain)
 
 
 def _filled(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +63,12 @@ BLANK = (
 
 
 def _upgraded(plain: Mapping[str, Any]) -> dict[str, Any]:
-    trainer = {RENAMED.get(key, key): value for key, value in plain.get("trainer", {}).items()}
-    evaluation = {"qualities": None} | plain.get("evaluation", {})
+    trainer = {RENAMED.get(key, key): value for key, value in _group(plain, "trainer").items()}
+    evaluation = {"qualities": None} | _group(plain, "evaluation")
     newer = {"schema_version": SCHEMA_VERSION, "trainer": trainer, "evaluation": evaluation}
     return {"init_from": None, "variant": None} | dict(plain) | newer
+
+
+def _group(plain: Mapping[str, Any], name: str) -> dict[str, Any]:
+    node = plain.get(name)
+    return dict(node) if isinstance(node, Mapping) else {}
