@@ -45,10 +45,21 @@ def points_by_image(runs: "Runs", means: Mapping[str, NDArray[np.float64]]) -> d
 
 
 def distinct_sets(sets: Iterable[Images]) -> set[Images]:
-    """Sets of images that are told apart, by pixels where all have recorded these, and else by names and sizes."""
-    listed = list(sets)
-    whole = all(image[-1] for images in listed for image in images)
-    return set(listed) if whole else {tuple(image[:-1] for image in images) for images in listed}
+    """Sets of images that are told apart, any two by the pixels that both have recorded, and else by names and sizes.
+
+    One that has recorded fewer is no set of its own where it could be one of the others.
+    """
+    found: list[Images] = []
+    for images in sorted(dict.fromkeys(sets), key=lambda one: sum(not image[-1] for image in one)):
+        if not any(_could_be_same(images, other) for other in found):
+            found.append(images)
+    return set(found)
+
+
+def _could_be_same(ours: Images, theirs: Images) -> bool:
+    return len(ours) == len(theirs) and all(
+        a[:-1] == b[:-1] and (a[-1] == b[-1] or not (a[-1] and b[-1])) for a, b in zip(ours, theirs, strict=True)
+    )
 
 
 def images_in(rows: Any) -> Images:
