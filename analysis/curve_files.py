@@ -29,6 +29,9 @@ MADE_BY, NOTES, SEEDS, OF_RUNS = "made_by", "notes", "by_seed", "of_runs"
 STEPS, CHOSEN, SEEDED = "steps", "chosen", "seeds"
 """Of runs too: how many steps each had, (n, ...) in rising order; how many of the images validated; of which seeds."""
 
+KEPT, MOST_KEPT = (STEPS, CHOSEN, SEEDED), 1000
+"""Those of them that files have too, lists of no more than so many."""
+
 NAMES = "names"
 """Key of `about["images"]` where no pixels are known: what the images are called."""
 
@@ -91,7 +94,7 @@ class Curve(Points):
     def to_compressai(self) -> dict[str, Any]:
         """CompressAI's results format, with what else is known beside its three keys."""
         lists = {key: [_json_number(value) for value in values] for key, values in self.results.items()}
-        about = {key: value for key, value in self.about.items() if key not in OF_A_RUN}
+        about = {key: value for key, value in self.about.items() if key not in OF_A_RUN or key in KEPT}
         told = [f"when this was written, {text}" for text in [*flags(self.made_by), *self.notes]]
         if told:
             about["caution"] = "; ".join([about["caution"], *told] if "caution" in about else told)
@@ -104,7 +107,17 @@ def read_curve(path: Path, name: str | None = None) -> Curve:
         points = read_points(path, name)
     except PointsError as error:
         raise AnalysisError(str(error)) from error
-    return Curve(points.name, points.results, points.description, points.about)
+    about = {key: value for key, value in points.about.items() if key not in KEPT}
+    about |= {key: kept for key in KEPT if (kept := _kept(key, points.about.get(key)))}
+    return Curve(points.name, points.results, points.description, about)
+
+
+def _kept(key: str, value: Any) -> Any:
+    """What a file says under one of KEPT, as curves of runs have it; None where it is no such thing."""
+    numbers = [value] if key == CHOSEN else value
+    if not isinstance(numbers, list) or not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
+        return None
+    return value if key == CHOSEN else tuple(numbers[:MOST_KEPT])
 
 
 def join(curves: Sequence[Curve]) -> Curve:

@@ -54,7 +54,10 @@ MOST_POINTS = 10_000
 NOT_A_NUMBER: dict[Any, float] = {None: math.nan, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 """How JSON files, which have no such numbers, write them."""
 
-KNOWN = ("dataset", "images", "optimized_for", "conventions", "note", "caution", "origin", "source")
+OF_RUNS = ("steps", "chosen", "seeds")
+"""What `python -m analysis rd` writes of runs beside that: how long, on which seeds, how many images validated."""
+
+KNOWN = ("dataset", "images", "optimized_for", "conventions", "note", "caution", "origin", "source", *OF_RUNS)
 """What else a file may say of its points."""
 
 
