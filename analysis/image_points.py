@@ -64,8 +64,9 @@ def _could_be_same(ours: Images, theirs: Images) -> bool:
 
 def images_in(rows: Any) -> Images:
     """The images of these rows of an evaluation's table, in their order."""
-    pixels = rows[PIXELS].fillna("") if PIXELS in rows else ""
-    return tuple(rows[["image", "height", "width"]].assign(pixels=pixels).itertuples(index=False, name=None))
+    # A store of MLflow's need not have what files have.
+    known = rows.reindex(columns=["image", "height", "width", PIXELS])
+    return tuple(known.fillna({"height": 0, "width": 0, PIXELS: ""}).itertuples(index=False, name=None))
 
 
 def _sorted(rows: Any) -> Any:

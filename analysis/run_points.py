@@ -14,6 +14,7 @@ from analysis.measured_alike import images_of
 from analysis.named_runs import NamedRun
 from lic_exp.comparability import optimized_for
 from lic_exp.component_schema import ComponentError, describe
+from lic_exp.config.stored import todays_keys
 from lic_exp.flat import flatten
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.records import RecordError, read_record
@@ -91,10 +92,10 @@ def curve_of_run(run: NamedRun) -> Curve | None:
 def _former(run: NamedRun, folder: Path) -> dict[str, Any]:
     """What evaluations of former versions did not say of themselves, as far as the run's files tell it."""
     found: dict[str, Any] = {}
-    config = flatten(config_of(run))
+    config = flatten(todays_keys(config_of(run)))
     with suppress(ComponentError):
         found["optimized_for"] = optimized_for(describe(config.get("criterion._target_", "")).code_name)
-    if weights := config.get("trainer.eval_weights", config.get("trainer.judged_weights")):
+    if weights := config.get("trainer.eval_weights"):
         found["conventions"] = {"weights": weights}
     images = {(row["image"], f"{row['width']} x {row['height']}") for row in _images(folder) if "height" in row}
     sizes = Counter(size for _, size in images)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from analysis.arguments import add_runs, console
 from analysis.errors import AnalysisError
+from lic_exp.command_parser import whole_number
 from lic_exp.saying import say
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="out",
         help="whether a file format's bytes around the bitstream count (default: out, as for runs)",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N photos")
-    parser.add_argument("--workers", type=int, metavar="N", help="so many at a time (default: the cores there are)")
+    parser.add_argument("--limit", type=whole_number(1), metavar="N", help="the first N photos")
+    parser.add_argument(
+        "--workers", type=whole_number(1), metavar="N", help="so many at a time (default: the cores there are)"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="a folder of results files, .json (one codec) or .csv")
     parser.add_argument("--list", action="store_true", help="list the codecs, and what is missing for the others")
 
@@ -58,9 +61,6 @@ def run(options: argparse.Namespace) -> int:
         return _list(chosen)
     if options.data is None:
         raise AnalysisError("anchors needs --data: a folder of photos, or a run that was evaluated on some")
-    for option in ("limit", "workers"):
-        if (given := getattr(options, option)) is not None and given < 1:
-            raise AnalysisError(f"--{option}={given}: it counts from 1")
     if options.out is not None and options.out.suffix not in SUFFIXES:
         raise AnalysisError(f"--out={options.out}: curves are written as .csv, .json (of one codec), or into a folder")
     if chosen.missing and options.codecs is not None:

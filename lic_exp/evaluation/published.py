@@ -131,6 +131,8 @@ def read_points(path: Path, name: str | None = None) -> Points:
             raise PointsError(f'{path}: "{raw}" has values above 1: decibels belong under "{raw}-db"')
     results |= dict(_other_numbers(others, counts["bpp"]))
     about = {key: content[key] for key in KNOWN if key in content}
+    if not isinstance(about.get("images", {}), dict):  # other people's lists of them
+        del about["images"]
     given = content.get("name")
     name = name or (given if isinstance(given, str) and given.strip() else path.stem)
     return Points(shortened(visible(name), LONGEST_NAME), results, str(content.get("description", "")), about)

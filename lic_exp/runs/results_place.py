@@ -47,12 +47,14 @@ def place_for_results(folder: Path, of: str, *, chosen: bool, within: Path | Non
 def _check_unshared(folder: Path, of: str) -> None:
     """Raise ConfigError where results lie that are not of this evaluation, or of which nobody knows."""
     try:
-        there = read_record(folder / EVALUATION_FILE, EvaluationResults).get("of")
+        results = read_record(folder / EVALUATION_FILE, EvaluationResults)
     except (FileNotFoundError, NotADirectoryError):
         return
     except RecordError as error:
         raise ConfigError([f"--out={folder} holds results that cannot be read ({error.reason}): {ADVICE}"]) from error
-    if there != of:
+    if results.get("images_changed"):  # which are nobody's
+        return
+    if (there := results.get("of")) != of:
         whose = f"of {there}" if there else "of an evaluation that does not say whose it is"
         raise ConfigError([f"--out={folder} holds the results {whose}, and these are of {of}: {ADVICE}"])
 

@@ -101,8 +101,6 @@ def test_a_codec_that_is_not_here_is_a_gap_that_is_named_and_an_error_where_it_i
         (["--data", ".", "--quality", "jpeg=10,10"], "a quality stands there twice"),
         (["--data", ".", "--codecs", "webp", "--quality", "jpeg=10"], "--quality: jpeg is not among the codecs: webp"),
         (["--data", ".", "--codecs", "jpeg", "--metrics", "vmaf"], "--metrics: no metric 'vmaf'"),
-        (["--data", ".", "--limit", "0"], "--limit=0: it counts from 1"),
-        (["--data", ".", "--workers", "-1"], "--workers=-1: it counts from 1"),
         (["--data", ".", "--out", "a.png"], "--out=a.png: curves are written as .csv, .json"),
     ],
 )
@@ -113,6 +111,13 @@ def test_a_wrong_command_is_refused(
 
     assert main(["anchors", *options]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--limit", "--workers"])
+def test_what_is_counted_counts_from_1(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["anchors", "--data", ".", option, "0"])
+    assert f"argument {option}: 0 should be a whole number from 1" in capsys.readouterr().err
 
 
 def test_a_failing_codec_ends_it_and_says_on_which_photo(
