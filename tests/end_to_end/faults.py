@@ -21,6 +21,7 @@ from forked import Forked
 from lic_exp.fault_points import VARIABLE
 from lic_exp.runs.run import Run
 from lic_exp.runs.syncing import sync_run
+from lic_exp.tracking.evaluated import evaluation_metrics
 from lic_exp.tracking.run_folder import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -142,9 +143,10 @@ def _untracked(runs: Path, folder: Path) -> list[str]:
     away = [outcome.away for outcome in sync_run(Run(folder)) if outcome.away]
     assert not away, away
     wall_clock = killing.WALL_CLOCK
+    evaluated = [(name, run.status()["step"], value) for name, value in evaluation_metrics(run).items()]
     there, sent = (
         [(name, step, 0.0 if name in wall_clock else value) for name, step, value in points]
-        for points in (logged_points(run), mlflow_points(f"sqlite:///{runs}/mlflow.db", run))
+        for points in (logged_points(run) + evaluated, mlflow_points(f"sqlite:///{runs}/mlflow.db", run))
     )
     return [] if sorted(there) == sorted(sent) else [f"MLflow: {len(sent)} points of {len(there)}"]
 
