@@ -82,15 +82,15 @@ def test_a_warning_of_a_library_is_one_line(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("program", "arguments"),
+    ("program", "arguments", "said"),
     [
-        (lic_exp, ["show", "%"]),
-        (lic_exp, ["ls", "--runs", "%"]),
-        (analysis, ["rd", "%"]),
-        (analysis, ["compare", "%", "x"]),
+        (lic_exp, ["show", "%"], "File name too long"),
+        (lic_exp, ["ls", "--runs", "%"], "File name too long"),
+        (analysis, ["rd", "%"], "in runs, nor a run folder of that path"),
+        (analysis, ["compare", "%", "x"], "in runs, nor a run folder of that path"),
     ],
 )
-def test_a_name_that_no_file_can_have_is_a_wrong_argument(program, arguments, tmp_path, monkeypatch, capsys):
+def test_a_name_that_no_file_can_have_is_a_wrong_argument(program, arguments, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert program([text.replace("%", "9" * 400) for text in arguments]) == exit_codes.CONFIG
-    assert "File name too long" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
