@@ -6,6 +6,7 @@ published ones say more (data set, conventions, source), which a file may leave 
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,7 @@ def _of_all(key: str, curves: Sequence[Curve]) -> Any:
 def told_apart(curves: Sequence[Curve]) -> list[Curve]:
     """The curves, of those with one name all but the first numbered: in a table or a file they would be one curve."""
     names = UniqueNames(str, ignoring_case=False)
-    return [Curve(names.of(curve.name), curve.results, curve.description, curve.about) for curve in curves]
+    return [replace(curve, name=names.of(curve.name)) for curve in curves]
 
 
 def write_curves(path: Path, curves: Sequence[Curve]) -> None:

@@ -82,7 +82,7 @@ def _of_results(folder: Path) -> Curve | None:
     if not folders:
         raise AnalysisError(f"{folder}: neither an evaluated run ({EVALUATED}) nor a folder of such runs")
     joined = join([curve for one in folders if (curve := curve_of_run(NamedRun(one))) is not None])
-    return Curve(folder.name, joined.results, joined.description, joined.about)
+    return replace(joined, name=folder.name)
 
 
 def _joined(parts: Sequence[str], runs: Place, trusted: Collection[str], images: str) -> Curve:

@@ -1,6 +1,7 @@
 """Curves of runs: one per arm, that is of runs which differ from one another in seed and rate alone."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,16 +69,14 @@ def _of_arm(arm: Arm) -> Curve | None:
     if told := tuple(dict.fromkeys([*notes, *_unequal(arm, whole), *whole.notes])):
         about[NOTES] = told
     if len(by_seed) > 1:
-        about[SEEDS] = {seed: _named(curve, f"{arm.label}, {label({SEED: seed})}") for seed, curve in by_seed.items()}
-    return _with(_named(whole, arm.label), about)
-
-
-def _named(curve: Curve, name: str) -> Curve:
-    return Curve(name, curve.results, curve.description, curve.about)
+        about[SEEDS] = {
+            seed: replace(curve, name=f"{arm.label}, {label({SEED: seed})}") for seed, curve in by_seed.items()
+        }
+    return _with(replace(whole, name=arm.label), about)
 
 
 def _with(curve: Curve, about: Mapping[str, Any]) -> Curve:
-    return Curve(curve.name, curve.results, curve.description, {**curve.about, **about})
+    return replace(curve, about={**curve.about, **about})
 
 
 def _mean(seeds: Mapping[Any, Mapping[str, Curve]]) -> Curve:
@@ -105,9 +104,7 @@ def _mean(seeds: Mapping[Any, Mapping[str, Curve]]) -> Curve:
     notes += [note for curve in every for note in curve.notes]
     about = {key: value for key, value in whole.about.items() if key != OF_RUNS}
     about |= {SEEDED: tuple(seeds), STEPS: tuple(sorted({step for c in every for step in c.about.get(STEPS, ())}))}
-    return Curve(
-        whole.name, whole.results, whole.description, about | {MADE_BY: tuple(makers.values()), NOTES: tuple(notes)}
-    )
+    return replace(whole, about=about | {MADE_BY: tuple(makers.values()), NOTES: tuple(notes)})
 
 
 def _unequal(arm: Arm, whole: Curve) -> Iterator[str]:

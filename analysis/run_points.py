@@ -1,8 +1,9 @@
 """The rate-distortion points of one run's evaluation, with what is to be known of them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,35 +80,33 @@ def curve_of_run(run: NamedRun) -> Curve | None:
     files = RunFolder(run.folder)
     about = dict(curve.about)
     if files.config.is_file():
-        about |= {key: value for key, value in _former(run, folder).items() if key not in about}
-        about |= {OF_RUNS: (folder,)}
+        config, rows = config_of(run), _images(folder)
+        about = _former(config, rows) | about | {OF_RUNS: (folder,)} | _made_how(run, config, rows)
     if files.status_file.is_file():
         about |= {MADE_BY: (made_in(files, folder),)}
-    if files.config.is_file():
-        about |= _made_how(run, folder)
     notes = list(_run_notes(run, folder))
-    return Curve(curve.name, curve.results, curve.description, about | ({NOTES: tuple(notes)} if notes else {}))
+    return replace(curve, about=about | ({NOTES: tuple(notes)} if notes else {}))
 
 
-def _former(run: NamedRun, folder: Path) -> dict[str, Any]:
+def _former(config: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """What evaluations of former versions did not say of themselves, as far as the run's files tell it."""
     found: dict[str, Any] = {}
-    config = flatten(todays_keys(config_of(run)))
+    keys = flatten(todays_keys(config))
     with suppress(ComponentError):
-        found["optimized_for"] = optimized_for(describe(config.get("criterion._target_", "")).code_name)
-    if weights := config.get("trainer.eval_weights"):
+        found["optimized_for"] = optimized_for(describe(keys.get("criterion._target_", "")).code_name)
+    if weights := keys.get("trainer.eval_weights"):
         found["conventions"] = {"weights": weights}
-    images = {(row["image"], f"{row['width']} x {row['height']}") for row in _images(folder) if "height" in row}
+    images = {(row["image"], f"{row['width']} x {row['height']}") for row in rows if "height" in row}
     sizes = Counter(size for _, size in images)
     if not images:
         return found
     return found | {"images": {"number": len(images), "sizes": dict(sizes), NAMES: sorted(name for name, _ in images)}}
 
 
-def _made_how(run: NamedRun, folder: Path) -> dict[str, Any]:
+def _made_how(run: NamedRun, config: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """For how many steps, on which seed, and how many of the images validated too, where that is known."""
-    step, seed = RunFolder(run.folder).status_if_whole().get("step"), config_of(run).get("seed")
-    chosen = {row["image"] for row in _images(folder) if row.get(VALIDATES) == "True"}
+    step, seed = RunFolder(run.folder).status_if_whole().get("step"), config.get("seed")
+    chosen = {row["image"] for row in rows if row.get(VALIDATES) == "True"}
     found = {STEPS: (step,) if step else (), SEEDED: () if seed is None else (seed,), CHOSEN: len(chosen)}
     return {key: value for key, value in found.items() if value}
 

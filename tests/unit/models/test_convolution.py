@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from operators import Operators
 from torch import nn
 from torch._dynamo.backends.common import aot_autograd
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import lic_exp
 from lic_exp.models import convolution
@@ -106,24 +106,12 @@ def test_without_a_compiler_features_have_to_lie_right(monkeypatch, last):
     """And coding, which wants no gradients, is left as it was."""
     monkeypatch.setattr(convolution, "trains_on_gpu", lambda x: torch.is_grad_enabled())
     x = features(4, (3, 5), last)
-    with Counted() as seen:
+    with Operators() as seen:
         pointwise(x, torch.randn(2, 4, 1, 1, dtype=x.dtype), None)
     assert ("aten.mm.default" in seen.names) is last
-    with torch.no_grad(), Counted() as seen:
+    with torch.no_grad(), Operators() as seen:
         pointwise(x, torch.randn(2, 4, 1, 1, dtype=x.dtype), None)
     assert "aten.convolution.default" in seen.names
-
-
-class Counted(TorchDispatchMode):
-    """names: of what was computed inside."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        self.names.append(str(function))
-        return function(*arguments, **options or {})
 
 
 @pytest.mark.parametrize("name", ["dhic_tiny", "hpcm_tiny"])
@@ -169,7 +157,7 @@ def test_gains_of_all_scales_in_one_are_those_of_each(monkeypatch, kind, qualiti
 
     before = with_gradients(all_gains, *weights.values())
     monkeypatch.setattr(conditioning, "trains_on_gpu", lambda x: torch.is_grad_enabled())
-    with Counted() as seen:
+    with Operators() as seen:
         after = with_gradients(all_gains, *weights.values())
     for ours, theirs in zip(after, before, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)

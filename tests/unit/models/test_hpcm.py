@@ -8,8 +8,8 @@ import golden_hpcm as golden
 import pytest
 import torch
 from checkout import program
+from operators import Operators
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import lic_exp
 from lic_exp.component_schema import describe
@@ -236,18 +236,6 @@ def test_other_arithmetic_is_reported():
     codec.y_spatial_prior_s3.branch_2[-1].bias += 1e-2
     with pytest.raises(CodingError, match="another device or precision"):
         codec.decompress(compressed)
-
-
-class Operators(TorchDispatchMode):
-    """Notes the operators that are called."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.add(str(func))
-        return func(*args, **kwargs or {})
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from operators import Operators
 
 import lic_exp
 from lic_exp.config.options import options
@@ -133,15 +133,3 @@ def test_a_likelihood_takes_nothing_from_the_host(function):
     with Operators() as seen:
         function(torch.linspace(-3, 3, 7))
     assert not [name for name in seen.names if "lift" in name or "copy" in name]
-
-
-class Operators(TorchDispatchMode):
-    """names: of what was computed inside."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        self.names.append(str(function))
-        return function(*arguments, **options or {})
