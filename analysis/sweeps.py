@@ -28,7 +28,8 @@ class SweepResults:
 
     cells: one row per cell, in the sweep's order: `signature, label, evaluation` (its name; None in sweeps made before
     evaluations had one), and a column per key that tells the cells apart (`spectral_reg`, `seed`, ...), None where a
-    cell has no such key. runs: those that have begun, with the evaluations that the sweep asked for, or None.
+    cell has no such key; a list, a mapping or null is its JSON text. runs: those that have begun, with the evaluations
+    that the sweep asked for, or None.
     """
 
     name: str
@@ -118,10 +119,11 @@ def sweep_results(sweep: SweepManifest) -> SweepResults:
 def _cells(cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     keys = dict.fromkeys(key for cell in cells for key in cell.get("role", {}))
     # Lists, such as betas, cannot be grouped by.
-    rows = [{key: _hashable(cell.get("role", {}).get(key)) for key in keys} for cell in cells]
+    roles = [{key: _hashable(value) for key, value in cell.get("role", {}).items()} for cell in cells]
+    rows = [{key: role.get(key) for key in keys} for role in roles]
     names = [{name: cell.get(name) for name in OF_A_CELL} for cell in cells]
     return pd.DataFrame([own | row for own, row in zip(names, rows, strict=True)]).astype(object)
 
 
 def _hashable(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict) else value
+    return json.dumps(value) if value is None or isinstance(value, list | dict) else value

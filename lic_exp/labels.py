@@ -29,10 +29,10 @@ def labels(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def differing(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Of each row the values of the keys in which not all are alike, and a missing key is a value too."""
-    keys = dict.fromkeys(key for row in rows for key in row)
-    kept = [key for key in keys if len({_told(row[key]) if key in row else None for row in rows}) > 1]
-    return [{key: row[key] for key in kept if key in row} for row in rows]
+    """Of each row the values of the keys in which not all are alike, in its order. A missing key is a value too."""
+    keys = {key for row in rows for key in row}
+    kept = {key for key in keys if len({_told(row[key]) if key in row else None for row in rows}) > 1}
+    return [{key: row[key] for key in row if key in kept} for row in rows]
 
 
 def is_rate(key: str) -> bool:

@@ -1,6 +1,7 @@
 """How sizes, time spans and other people's words are written."""
 
 import re
+from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import TextIO
 
@@ -32,6 +33,12 @@ def shortened(text: str, width: int) -> str:
 def first_line(text: str) -> str:
     """Of a text of several lines."""
     return text.strip().partition("\n")[0]
+
+
+def listed(labels: Sequence[str], most: int = 6) -> str:
+    """Labels on a line, which may have commas in them: as many whole ones, and how many more there are."""
+    more = [f"and {len(labels) - most} more"] if len(labels) > most else []
+    return "; ".join([*map(visible, labels[:most]), *more])
 
 
 def visible(text: str) -> str:

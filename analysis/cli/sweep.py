@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.arguments import add_runs, console, named
 from analysis.sweep_manifests import find_sweep
+from lic_exp.labels import value_text
 from lic_exp.saying import say, show
 
 
@@ -51,12 +52,18 @@ def run(options: argparse.Namespace) -> int:
     for row in summary.to_dict("records"):
         counted = f"{row['done']}/{row['cells']}"
         numbers = [_text(row[name]) for name in ("mean", "low", "high")]
-        table.add_row(*(styled(str(row[key])) for key in keys), counted, *numbers)
+        table.add_row(*(styled(_choice(row[key])) for key in keys), counted, *numbers)
     out = console(150)
     out.print(table)
     for flag in flags:
         out.print(flag, markup=False, highlight=False)
     return 0
+
+
+def _choice(value: Any) -> str:
+    """The value of a key, blank where a cell has no such key."""
+    missing = value is None or (isinstance(value, float) and math.isnan(value))  # pandas makes the one of the other
+    return "" if missing else value_text(value)
 
 
 def _text(value: Any) -> str:

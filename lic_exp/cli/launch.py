@@ -78,6 +78,7 @@ def _show(overrides: Overrides, training: "Training | None", count: int, *, reso
         raise ConfigError([*wrong, *missing])
     show(*text.rstrip("\n").split("\n"))
     notes = [f"the first of {count} runs: {training}"] if count > 1 else []
+    notes += [f"left out, as it has no such option: {key}" for key in (training.left_out if training else ())]
     for note in [*notes, *missing]:
         say(f"# {note}")
     return exit_codes.DONE

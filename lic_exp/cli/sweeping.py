@@ -56,6 +56,9 @@ def _sweep(flags: Sequence[str], values: Sequence[str], request: LaunchRequest, 
             raise ConfigError(
                 [f"hydra/launcher={sweep.launched_by}: only {kinds} run tables and sweeps of an experiment"]
             )
+        if sweep.frozen.left_out:
+            of_its_own = f"hydra/launcher={sweep.launched_by} gives all overrides to every run"
+            raise ConfigError(f"{of_its_own}: {text}" for text in sweep.frozen.left_out)
         multirun = [] if "-m" in flags or "--multirun" in flags else ["--multirun"]
         given = list(values)
         codes = hand_over([*flags, *multirun, *parse(values).arguments], lambda config: start_composed(config, given))

@@ -52,17 +52,24 @@ def faults(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     return [text for text in judgement.errors if text not in judgement.missing], judgement.missing
 
 
+def unknown_keys(config: Mapping[str, Any]) -> list[str]:
+    """The paths of a composed config that nothing in it has, be they keys or what a group of several did not choose."""
+    return _Judgement(config, rules_too=False).unknown
+
+
 @dataclass
 class _Judgement:
     """One look at a plain config. errors: every message; missing: those of values that must still be given.
 
-    normal: the groups and keys that are right, plain and in their normal form.
+    unknown: paths of what nothing in the config has. normal: the groups and keys that are right, plain and in their
+    normal form.
     """
 
     plain: Mapping[str, Any]
     rules_too: bool
     errors: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     normal: dict[str, Any] = field(default_factory=dict)
     stages: tuple[StageConfig, ...] = ()
 
@@ -71,6 +78,7 @@ class _Judgement:
         self._known = [f"{group}.{key}" for group, schema in self._schemas.items() for key in _keys(schema)]
         for key in sorted(set(self.plain) - set(RunConfig.model_fields)):
             self.errors.append(unknown_key(key, "", list(RunConfig.model_fields), self._known, self.plain))
+            self.unknown.append(key)
         self._check_groups()
         if self.rules_too:
             self.errors += rules.check(self.normal, self.components)
@@ -122,6 +130,7 @@ class _Judgement:
                         yield f"{group}.{name}", ComponentGroup
                     elif part is not None:  # null chooses nothing, as for any other option
                         self.errors.append(not_chosen(group, name, self.plain))
+                        self.unknown.append(f"{group}.{name}")
             else:
                 yield group, schema
                 yield from ((f"{group}.{name}", ComponentGroup) for name, part in node.items() if is_component(part))
@@ -154,6 +163,7 @@ class _Judgement:
         self.errors += self.missing[len(self.missing) - len(missing) :]
         unknown = sorted(set(values) - set(valid), key=str)
         self.errors += [unknown_key(str(key), path, _keys(schema), self._known, self.plain) for key in unknown]
+        self.unknown += [f"{prefix}{key}" for key in unknown]
         for attempt in ("as given", "with whole floats as integers"):
             blank = dict(blank_values(prefix, values, schema))
             try:

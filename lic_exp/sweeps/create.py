@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from lic_exp.atomic import write_atomically
 from lic_exp.config.chosen import targets
+from lic_exp.config.composer import Composer
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import values_of
 from lic_exp.config.request import LaunchRequest
@@ -121,7 +122,7 @@ class SweepRequest:
     def run(self) -> int:
         """Write and run it. Returns the exit code."""
         options = self.options
-        for text in self.frozen.merged:
+        for text in (*self.frozen.left_out, *self.frozen.merged):
             say(text)
         return run_sweep(self.write(), options, stale=self.stale)
 
@@ -136,12 +137,13 @@ def sweep_request(given: Sequence[str], *, several: bool, request: LaunchRequest
     keys = {text.partition("=")[0] for text in given}
     params = [text for text in request.params if several and text.partition("=")[0] not in keys]
     given = [*params, *(text for text in given if not text.startswith(OF_THE_LAUNCHER))]
-    asked = trainings(given, several=several, request=request)
+    composer = Composer()
+    asked = trainings(given, several=several, request=request, composer=composer)
     experiment = values_of(given, "experiment")
     spec = None
     if request.sweep is not None and request.table is None and experiment:
         spec = parse_spec(request.sweep, f"experiment={experiment[0]}")
-    frozen = freeze(asked, given, keep=spec.screen.keep if spec and spec.screen else 0)
+    frozen = freeze(asked, given, keep=spec.screen.keep if spec and spec.screen else 0, composer=composer)
     sweep = SweepRequest(frozen, request.launcher, request.launcher_options, spec, asked[0].study)
     if sweep.launcher is not None:
         sweep.options  # noqa: B018 (a wrong option is refused before anything is written)

@@ -15,13 +15,15 @@ from lic_exp.config.overrides import parsed, quoted, values_of
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.config.validation import validate
-from lic_exp.labels import labels
+from lic_exp.labels import SEED, is_rate, labels
+from lic_exp.labels import label as role_label
 from lic_exp.runs.beginnings import Beginnings
 from lic_exp.runs.code_hash import code_hash
 from lic_exp.runs.run import Run
 from lic_exp.runs.staleness import is_remade
 from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, kept_manifest, sweep_name, write_sweep
 from lic_exp.sweeps.trainings import Training
+from lic_exp.text import listed
 
 MOST_MESSAGES = 20
 
@@ -31,7 +33,7 @@ class Frozen:
     """A sweep that is not on disk yet.
 
     cells: each signed once. configs: {signature: validated config}. lines: {signature: the cell's own command line}.
-    merged: what to say of cells that are one run.
+    left_out: what to say of cells that lack an option which others have. merged: of those that are one run.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Frozen:
     configs: dict[str, RunConfig]
     lines: dict[str, list[str]]
     manifest: dict[str, Any]
+    left_out: list[str]
     merged: list[str]
 
     @property
@@ -101,7 +104,8 @@ def freeze(
             errors[text] = label
             continue
         if name in cells:
-            merged.append(f"{label} is the same run as {cells[name].label}")
+            if not training.left_out or label != cells[name].label:  # else what was left out is said anyway
+                merged.append(f"{label} is the same run as {cells[name].label}")
             continue
         configs[name] = config
         lines[name] = _line(training, parent)
@@ -119,9 +123,22 @@ def freeze(
     study = asked[0].study
     title = study.name if study else str((values_of(given, "experiment") or ["sweep"])[0])
     name = sweep_name(title, [f"{cell.signature} {cell.evaluation or ''}".strip() for cell in cells.values()])
-    return Frozen(
-        name, runs, list(cells.values()), configs, lines, _manifest(name, title, asked, given, cells, configs), merged
-    )
+    manifest = _manifest(name, title, asked, given, cells, configs)
+    return Frozen(name, runs, list(cells.values()), configs, lines, manifest, _left_out(asked), merged)
+
+
+def _left_out(asked: Sequence[Training]) -> list[str]:
+    """What to say of trainings without keys that others have, each arm of the sweep named once."""
+    arms: dict[tuple[str, ...], dict[str, None]] = {}
+    for one in asked:
+        if one.left_out:
+            arm = {key: value for key, value in one.role.items() if key != SEED and not is_rate(key)}
+            arms.setdefault(one.left_out, {})[role_label(arm) or str(one)] = None
+    return [
+        f"{' and '.join(keys)} {'are' if len(keys) > 1 else 'is'} left out where there is no such option: "
+        f"{listed(list(names))}"
+        for keys, names in arms.items()
+    ]
 
 
 def check_beginnings(frozen: Frozen) -> None:

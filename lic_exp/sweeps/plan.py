@@ -18,13 +18,12 @@ from lic_exp.sweeps.create import SweepRequest
 from lic_exp.sweeps.estimates import known_paces, length, measured_pace
 from lic_exp.sweeps.folder import Cell, SweepFolder
 from lic_exp.sweeps.states import FINISHED, CellState, is_outdated, states
-from lic_exp.text import visible
+from lic_exp.text import listed, visible
 
 Pace = tuple[float, str]
 """Seconds per step, and how they are known."""
 
 MOST_TWINS = 8
-MOST_NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def show_plan(request: SweepRequest) -> int:
     budget = request.options.budget_min if request.launcher else None
     planned = plan(request)
     console.print(_table(planned))
-    for text in [*frozen.merged, *_marks(planned)]:
+    for text in [*frozen.left_out, *frozen.merged, *_marks(planned)]:
         console.print(styled(text), soft_wrap=True)
     minutes = sum(one.minutes for one in planned if one.minutes is not None)
     unknown = sum(one.minutes is None for one in planned)
@@ -75,22 +74,16 @@ def _marks(planned: Sequence[Planned]) -> list[str]:
             short.setdefault(text, []).append(one.label)
         alike.setdefault(one.same_as or one.now.cell.signature, []).append(one.label)
     twins = [
-        f"{_named(of)}: one experiment, since they differ only in what they never reach or weigh by 0"
+        f"{listed(of)}: one experiment, since they differ only in what they never reach or weigh by 0"
         for of in alike.values()
         if len(of) > 1
     ]
     left = len(twins) - MOST_TWINS
     return [
-        *(f"{text} ({_named(of)})" for text, of in short.items()),
+        *(f"{text} ({listed(of)})" for text, of in short.items()),
         *twins[:MOST_TWINS],
         *([f"and so are the cells of {left} more experiments"] if left > 0 else []),
     ]
-
-
-def _named(labels: Sequence[str]) -> str:
-    """Labels in a line, whole ones, and how many more there are."""
-    named = list(map(visible, labels[:MOST_NAMED]))
-    return "; ".join([*named, *([f"and {len(labels) - MOST_NAMED} more"] if labels[MOST_NAMED:] else [])])
 
 
 def _table(planned: Sequence[Planned]) -> Table:
@@ -164,7 +157,9 @@ def baseline(request: SweepRequest) -> Cell:
     elif request.study is not None:
         wanted = {"variant": request.study.table.baseline}
     cells = request.frozen.cells
-    return next((cell for cell in cells if wanted.items() <= cell.role.items()), cells[0])
+    exact = (cell for cell in cells if wanted.items() <= cell.role.items())
+    fitting = (cell for cell in cells if all(cell.role.get(key, value) == value for key, value in wanted.items()))
+    return next(exact, None) or next(fitting, cells[0])  # which may lack an option that the baseline names
 
 
 def differs(one: RunConfig, other: RunConfig) -> str:

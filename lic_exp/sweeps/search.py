@@ -20,6 +20,7 @@ from lic_exp.comparability import ranking_faults
 from lic_exp.config.axes import Axis, as_declared, axes_of, corners
 from lic_exp.config.composer import Composer
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.only_some import OnlySome
 from lic_exp.config.overrides import MOST_RUNS, is_sweep, parse, parse_each, quoted
 from lic_exp.config.request import LaunchRequest
 from lic_exp.labels import label
@@ -34,7 +35,7 @@ from lic_exp.sweeps.launcher import LauncherOptions, launcher_of, launcher_optio
 from lic_exp.sweeps.samplers import OptunaSampler, RandomSampler, SearchSampler
 from lic_exp.sweeps.spec import Values
 from lic_exp.sweeps.states import FINISHED, TROUBLE, states
-from lic_exp.sweeps.trainings import Training, check_experiments
+from lic_exp.sweeps.trainings import Training, check_experiments, fitting
 
 Trials = Annotated[PositiveInt, Le(MOST_RUNS)]
 
@@ -82,7 +83,9 @@ def search(given: Sequence[str], request: LaunchRequest) -> tuple[int, Path]:
     check_experiments(own)
     axes = axes_of(own)
     composer = Composer()
-    judged = freeze(_trainings(fixed, corners(axes)), own, composer=composer)
+    judging = _trainings(fixed, corners(axes))
+    some = OnlySome([one.overrides for one in judging], composer)
+    judged = freeze(fitting(judging, some), own, composer=composer)
     if faults := ranking_faults("a search ranks its trials", [config.plain() for config in judged.configs.values()]):
         raise ConfigError(faults)
     check_beginnings(judged)
@@ -90,7 +93,8 @@ def search(given: Sequence[str], request: LaunchRequest) -> tuple[int, Path]:
     sampling: Callable[[Sequence[Axis], int], SearchSampler]
     sampling = OptunaSampler if options.sampler == "tpe" else RandomSampler
     sampler = sampling(axes, options.seed)
-    growing = GrowingSweep(own, fixed, f"{options.sampler} {options.seed}", judged, composer)
+    say(*judged.left_out)
+    growing = GrowingSweep(own, fixed, f"{options.sampler} {options.seed}", judged, some, composer)
     stale = next(iter(judged.configs.values())).trainer.stale
     if growing.sweep is not None and (stale != "keep" or not growing.unfinished()):  # else running them says it
         say(*filter(None, [see_to_outdated(growing.sweep, stale)]))
@@ -116,13 +120,19 @@ class GrowingSweep:
     """A sweep's folder whose manifest also has the trials: values and signature of each, in order.
 
     given: the command line that names the search. fixed: its overrides with one value. kind: how values are proposed.
-    judged: the corners of what it searches, which `composer` composed.
+    judged: the corners of what it searches, which `composer` composed. some: what some of them have no option for.
     """
 
     def __init__(
-        self, given: Sequence[str], fixed: Sequence[str], kind: str, judged: Frozen, composer: Composer
+        self,
+        given: Sequence[str],
+        fixed: Sequence[str],
+        kind: str,
+        judged: Frozen,
+        some: OnlySome,
+        composer: Composer,
     ) -> None:
-        self.given, self.fixed, self.composer = list(given), list(fixed), composer
+        self.given, self.fixed, self.some, self.composer = list(given), list(fixed), some, composer
         self.corner = dict(judged.cells[0].role)
         self.sweep: SweepFolder | None = None
         self.trials: list[dict[str, Any]] = []
@@ -176,7 +186,7 @@ class GrowingSweep:
             self.sweep = write_sweep(self.folder, manifest, files)
 
     def _frozen(self, training: Training) -> Frozen:
-        frozen = freeze([training], self.given, composer=self.composer)
+        frozen = freeze(fitting([training], self.some), self.given, composer=self.composer)
         check_beginnings(frozen)
         return frozen
 

@@ -1,12 +1,14 @@
 """The runs that a command line asks for: one, the product of its values, or those of an experiment's table or sweep."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lic_exp.ablation_spec import TableCell, TableError, parse_table
+from lic_exp.config.composer import Composer
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.config.loading import everything_said
+from lic_exp.config.only_some import OnlySome, without
 from lic_exp.config.options import options
 from lic_exp.config.overrides import Overrides, cells, is_sweep, parse, parse_each, parsed, quoted, values_of
 from lic_exp.config.request import LaunchRequest, compose_request
@@ -20,7 +22,8 @@ class Training:
     """One run that a command line asks for.
 
     role: the values that tell it from the others asked for. study, cell: its place in a table, if it is of one.
-    after, group, first: as in `lic_exp.sweeps.spec.Point`.
+    after, group, first: as in `lic_exp.sweeps.spec.Point`. left_out: keys that the command line sets and this run has
+    no option for, though another of the sweep's has.
     """
 
     overrides: Overrides
@@ -30,18 +33,25 @@ class Training:
     after: int | None = None
     group: str | None = None
     first: bool = False
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return label(self.role)
 
 
-def trainings(given: Sequence[str], *, several: bool, request: LaunchRequest | None = None) -> list[Training]:
+def trainings(
+    given: Sequence[str],
+    *,
+    several: bool,
+    request: LaunchRequest | None = None,
+    composer: Composer | None = None,
+) -> list[Training]:
     """The runs that the overrides `given` describe, in order. Raises ConfigError.
 
     several: whether more than one was asked for (`-m`). With it the name of a table or sweep alone stands for all its
     trainings; without it a table's variant must be named, and seed and rate are the table's first unless they are,
     and of a sweep the overrides must leave one cell.
-    request: what `requested(given)` has found already.
+    request: what `requested(given)` has found already. composer: what is to compose the same lines afterwards.
     """
     parse(given)
     check_experiments(given)
@@ -59,8 +69,21 @@ def trainings(given: Sequence[str], *, several: bool, request: LaunchRequest | N
         found = _of_sweep(given, parse_spec(request.sweep, f"experiment={experiment}"))
         if not several and len(found) > 1:
             raise ConfigError([f"experiment={experiment} is a sweep: run it with -m"])
-        return found
-    return [Training(overrides, role) for overrides, role in cells(given, several=several)]
+    else:
+        found = [Training(overrides, role) for overrides, role in cells(given, several=several)]
+    return fitting(found, OnlySome([one.overrides for one in found], composer or Composer()))
+
+
+def fitting(asked: Sequence[Training], some: OnlySome) -> list[Training]:
+    """The trainings, each without the options that only others of its sweep have."""
+    return [_without(one, some.left_out(one.overrides)) for one in asked]
+
+
+def _without(training: Training, keys: Sequence[str]) -> Training:
+    if not keys:
+        return training
+    role = {key: value for key, value in training.role.items() if key not in keys}
+    return replace(training, overrides=without(training.overrides, keys), role=role, left_out=tuple(keys))
 
 
 def requested(given: Sequence[str]) -> LaunchRequest:

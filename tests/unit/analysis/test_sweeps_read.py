@@ -94,3 +94,18 @@ def test_no_mean_over_losses_that_mean_different_things(runs, key, kind):
         found.summary("val/rd_loss", over=["seed", key])
     assert len(found.summary("val/rd_loss")) == 4
     assert len(found.summary("val/psnr", over=["seed", key])) == 2
+
+
+@pytest.mark.parametrize("value", [0.1, [0.9, 0.99], None, "linear"])
+def test_a_row_is_blank_where_an_arm_has_no_such_key(value, tmp_path, capsys):
+    folder = tmp_path / "runs"
+    roles = {"none0": {"spectral_reg": "none"}, "intra0": {"spectral_reg": "intra", "spectral_reg.key": value}}
+    for name in roles:
+        write_run(folder / name, curve([9.0, 1.0]), state="done")
+    cells = [{"signature": name, "label": name, "role": role} for name, role in roles.items()]
+    (folder / ".sweeps" / "some-1234").mkdir(parents=True)
+    (folder / ".sweeps" / "some-1234" / "manifest.json").write_text(json.dumps({"made": "2026-11-01", "cells": cells}))
+    assert main(["sweep", "--runs", str(folder)]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if "1/1" in line]
+    assert ["nan" in row.lower() or "None" in row for row in rows] == [False, False]
+    assert next(row.split()[1] for row in rows) == "none"

@@ -49,7 +49,11 @@ def searched(*given, trials=6):
         (["trainer.accumulate=tag(int,interval(0,4))"], "trainer.accumulate=0: should be greater than or equal to 1"),
         (["trainer.accumulate=tag(int,interval(1,3.5))"], "an interval of whole numbers has ends that are whole"),
         (["trainer.accumulate=range(1,4)"], "trainer.accumulate=3 must divide data.batch_size=4"),
-        (["spectral_reg=none,intra", "spectral_reg.tau_init=interval(0.1,0.2)"], "spectral_reg.tau_init: there is no"),
+        (["spectral_reg=none", "spectral_reg.tau_init=interval(0.1,0.2)"], "spectral_reg.tau_init: there is no"),
+        (
+            ["spectral_reg=none,intra", "spectral_reg.tau_init=interval(0.1,2.0)"],
+            "spectral_reg.tau_init=2.0: should be",
+        ),
         (["optimizer=interval(0,1)"], "optimizer is a group of options, and an interval is of numbers"),
         (["optimizer=glob(*)"], "glob(...) is not known here: name the values, optimizer=A,B"),
         (["seed=range(0,1000000000000)"], "that is 1000000000000 values, and 20000 are the most"),
