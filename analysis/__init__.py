@@ -4,6 +4,7 @@ import analysis
 analysis.bd_rate(rate_anchor, quality_anchor, rate_test, quality_test)
 analysis.load_curve("kodak/vtm_18.0").bpp
 analysis.load_runs("runs").runs
+analysis.plot_rd("SWEEP", "kodak/vtm_18.0").savefig("rd.png")
 """
 
 from importlib import import_module
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from analysis.bd import bd_quality, bd_rate
     from analysis.budgets import budget_speed_up
     from analysis.curves import load_curve, load_curves
+    from analysis.figures import plot_loss, plot_rd, plot_saving
     from analysis.lagrangian import rd_change
     from analysis.measured.beside import measure_anchors
     from analysis.published import anchors
@@ -34,6 +36,9 @@ _MODULE_OF = {
     "load_runs": "analysis.runs",
     "load_sweep": "analysis.sweeps",
     "measure_anchors": "analysis.measured.beside",
+    "plot_loss": "analysis.figures",
+    "plot_rd": "analysis.figures",
+    "plot_saving": "analysis.figures",
     "rd_change": "analysis.lagrangian",
     "resolvable": "analysis.statistics",
     "speed_up": "analysis.speedup",
@@ -54,6 +59,9 @@ __all__ = [
     "load_runs",
     "load_sweep",
     "measure_anchors",
+    "plot_loss",
+    "plot_rd",
+    "plot_saving",
     "rd_change",
     "resolvable",
     "speed_up",

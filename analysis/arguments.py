@@ -86,8 +86,10 @@ def load_curves(names: Sequence[str], options: argparse.Namespace) -> "list[Curv
     return curves
 
 
-def one_of_curves(name: str, curves: "Sequence[Curve]", options: argparse.Namespace) -> "tuple[Curve, list[Curve]]":
-    """The curve that `--baseline` names, and the others: it is one of these, by its label, or any other curve."""
+def one_of_curves(
+    name: str, curves: "Sequence[Curve]", options: argparse.Namespace, *, flag: str = "--baseline"
+) -> "tuple[Curve, list[Curve]]":
+    """The curve that a flag names, and the others: it is one of these, by its label, or any other curve."""
     anchor = next((curve for curve in curves if curve.name == name), None)
     others = [curve for curve in curves if curve is not anchor]
     if anchor is None:
@@ -96,10 +98,10 @@ def one_of_curves(name: str, curves: "Sequence[Curve]", options: argparse.Namesp
         except ValueError as error:
             known = " | ".join(curve.name for curve in curves)
             why = f" ({error})" if isinstance(error, AnalysisError) else ", but several"
-            raise AnalysisError(f"--baseline={name} is none of these curves: {known}; nor one other{why}") from error
+            raise AnalysisError(f"{flag}={name} is none of these curves: {known}; nor one other{why}") from error
         others = [curve for curve in curves if (curve.name, curve.results) != (anchor.name, anchor.results)]
     if not others:
-        raise AnalysisError(f"--baseline={name}: there is nothing else to compare with it")
+        raise AnalysisError(f"{flag}={name}: there is nothing else to compare with it")
     return anchor, others
 
 

@@ -1,54 +1,133 @@
-"""Pictures. Matplotlib is imported where it draws, without pyplot: no display, no global state."""
+"""Rate-distortion curves as figures: quality over rate, and the rate that each saves against an anchor."""
 
-import io
 from collections.abc import Sequence
-from itertools import cycle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.bd import bd_rate
 from analysis.curve_files import Curve, told_apart
 from analysis.curve_metrics import label_of
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, CurveError
 from analysis.interpolation import Floats
 from analysis.out_places import write_out
-from lic_exp.text import visible
+from lic_exp.plot_style import (
+    BAND,
+    NEUTRAL,
+    SUFFIXES,
+    encoded,
+    in_style,
+    legend_below,
+    legend_name,
+    literal,
+    looks,
+    name_axes,
+    new_figure,
+)
 
-SUFFIXES = (".png", ".pdf", ".svg")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MANY = 12
+"""So many curves have room in a legend inside of the axes, or below them."""
+
+SAMPLES = 101
+"""Qualities at which a saving is drawn."""
 
 
 def rd_plot(path: Path, curves: Sequence[Curve], metric: str = "psnr") -> None:
-    """Quality over rate, one line per curve through its points in order of rate, into a .png, .pdf or .svg file.
+    """`rd_figure` as a .png, .pdf or .svg file."""
+    check_suffix(path)
+    write_figure(path, rd_figure(curves, metric))
 
-    Around a mean over seeds a band from the lowest to the highest of them, where all have points on both sides.
-    """
+
+def check_suffix(path: Path) -> None:
+    """Raise AnalysisError where a figure cannot be written so, before anything is computed for it."""
     if path.suffix not in SUFFIXES:
         raise AnalysisError(f"{path}: a plot is one of {', '.join(SUFFIXES)}")
-    from matplotlib.figure import Figure
 
-    few = len(curves) <= 12
-    figure = Figure(figsize=(7.5 if few else 10.5, 5), layout="constrained")
-    axes = figure.add_subplot()
-    markers, styles = cycle("os^Dv<>PX*"), cycle(["-"] * 10 + ["--"] * 10 + [":"] * 10)
-    for curve, marker, style in zip(told_apart(curves), markers, styles, strict=False):
+
+def write_figure(path: Path, figure: "Figure") -> None:
+    """Write what `--out` names. Raises AnalysisError, and OSError, as `analysis.out_places.write_out`."""
+    check_suffix(path)
+    write_out(path, encoded(figure, path.suffix))
+
+
+@in_style
+def rd_figure(curves: Sequence[Curve], metric: str = "psnr", *, width: float = 7.5) -> "Figure":
+    """Quality over rate, one line per curve through its points in order of rate.
+
+    Around a mean over seeds a band from the lowest to the highest of them, where all have points on both sides.
+    width: of the figure [inches]; a narrow one has its legend below.
+    """
+    few = len(curves) <= MANY
+    beside = 0.0 if few else 3.0
+    figure = new_figure(width + beside, 5 if width > 6 else 4.2)
+    axes = figure.subplots()
+    for curve, look in zip(told_apart(curves), looks(len(curves)), strict=True):
         points = sorted(zip(curve.bpp, curve.quality(metric), strict=True))
         rates, qualities = zip(*points, strict=True)
-        (line,) = axes.plot(
-            rates, qualities, linestyle=style, marker=marker, markersize=4, linewidth=1.2, label=_label(curve.name)
-        )
+        axes.plot(rates, qualities, label=legend_name(curve.name), **look.options)
         if (band := seed_band(list(curve.by_seed.values()), metric)) is not None:
-            axes.fill_between(*band, color=line.get_color(), alpha=0.25, linewidth=0)
-    axes.set_xlabel("rate [bpp]")
-    axes.set_ylabel(label_of(metric))
+            axes.fill_between(*band, color=look.colour, alpha=BAND, linewidth=0)
+    name_axes(axes, "rate [bpp]", label_of(metric))
     axes.set_xlim(left=0)
-    axes.grid(alpha=0.3)
-    outside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0.0, "ncols": 1 + len(curves) // 26}
-    legend = axes.legend(fontsize="small", **({"loc": "lower right"} if few else outside))
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a name is a name, dollar signs and all
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=path.suffix.removeprefix("."), dpi=150)
-    write_out(path, drawn.getvalue())
+    if few and width <= 6:
+        legend_below(figure, [axes])
+    elif few:
+        literal(axes.legend(loc="lower right"))
+    else:
+        columns = 1 + len(curves) // 26
+        literal(axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0.0, ncols=columns))
+    return figure
+
+
+@in_style
+def saving_figure(
+    anchor: Curve, tests: Sequence[Curve], metric: str = "psnr", *, width: float = 7.5
+) -> "tuple[Figure, list[str]]":
+    """By how much the rate of each curve differs from the anchor's at equal quality [%], and what is to be said of it.
+
+    Over the qualities that both reach, PCHIP through log rate as in `bd_rate`; its mean there is not the BD-rate, which
+    is the mean of the logarithm. Curves of which no BD-rate follows are left out, and the notes say why. Raises
+    CurveError where none is left.
+    """
+    drawn: dict[str, tuple[Floats, Floats]] = {}
+    notes = []
+    names = told_apart(tests)
+    for curve in names:
+        try:
+            drawn[curve.name] = rate_change(anchor, curve, metric)
+        except CurveError as error:
+            notes.append(f"{curve.name}: {error}")
+    if not drawn:
+        raise CurveError("; ".join(notes) or "there is no curve to compare with the anchor")
+    figure = new_figure(width, 5 if width > 6 else 4.2)
+    axes = figure.subplots()
+    axes.axhline(0, color=NEUTRAL, linewidth=1)
+    for curve, look in zip(names, looks(len(names) + 1)[1:], strict=True):  # the first look is the anchor's
+        if curve.name in drawn:
+            qualities, percent = drawn[curve.name]
+            axes.plot(qualities, percent, label=legend_name(curve.name), markevery=10, **look.options)
+    name_axes(axes, label_of(metric), "rate at equal quality [%]", f"against {anchor.name}; below 0 is a saving")
+    legend_below(figure, [axes])
+    return figure, notes
+
+
+def rate_change(anchor: Curve, test: Curve, metric: str = "psnr") -> tuple[Floats, Floats]:
+    """Qualities (n,) that both curves reach, and by how much the test's rate differs there [%]. Raises CurveError."""
+    from scipy.interpolate import PchipInterpolator
+
+    points = anchor.bpp, anchor.quality(metric), test.bpp, test.quality(metric)
+    low, high = bd_rate(*points).shared
+    qualities = np.linspace(low, high, SAMPLES)
+    logs = []
+    for curve in (anchor, test):
+        order = np.argsort(curve.bpp)
+        line = PchipInterpolator(curve.quality(metric)[order], np.log10(curve.bpp[order]))
+        logs.append(line(qualities))
+    return qualities, 100 * (10 ** (logs[1] - logs[0]) - 1)
 
 
 def seed_band(seeds: Sequence[Curve], metric: str) -> tuple[Floats, Floats, Floats] | None:
@@ -68,9 +147,3 @@ def seed_band(seeds: Sequence[Curve], metric: str) -> tuple[Floats, Floats, Floa
     rates = np.unique([low, *inner, high])
     qualities = np.array([np.interp(rates, *one) for one in points])
     return rates, qualities.min(0), qualities.max(0)
-
-
-def _label(name: str) -> str:
-    """A name as a legend takes it, which would leave out one that begins with an underscore."""
-    text = visible(name)
-    return f" {text}" if text.startswith("_") else text

@@ -55,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
         for curve in curves:
             curve.quality(options.metric)
     if options.out is not None:
-        from analysis.plots import SUFFIXES, rd_plot
+        from analysis.plots import rd_plot
+        from lic_exp.plot_style import SUFFIXES
 
         if options.out.suffix in SUFFIXES:
             rd_plot(options.out, curves, options.metric)

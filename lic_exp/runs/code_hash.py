@@ -43,7 +43,7 @@ QUIET = frozenset(
         *(f"data.{file}" for file in ("digest_store", "unchanged", "store_room")),
         *("models.file_digest", "runs.preflight.check_disk", "runs.preflight.check_place", "training.display"),
         # What measures a training that goes on as it would without.
-        *("sections", "runs.profiling", "runs.profile_report"),
+        *("sections", "runs.profiling", "runs.profile_report", "runs.plots", "plot_style"),
         *(f"training.{part}" for part in ("profiling", "step_times", "launches", "arithmetic")),
         *(f"evaluation.{part}" for part in ("watching", "pictures", "curve_picture")),
         *(f"spectral_reg.{part}" for part in ("pictures",)),

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from lic_exp.atomic import write_atomically, write_json
 from lic_exp.csv_text import records_text
+from lic_exp.plot_style import encoded, in_style, name_axes, new_figure
 from lic_exp.sections import OTHER, PARTS, VALIDATION
 from lic_exp.text import size_text, visible
 from lic_exp.training.profiling import Profile
@@ -121,14 +122,13 @@ def text_of(record: Record) -> str:
     return "\n".join(["# Where a step goes", "", *lines, "", titles, ruler, *rows, ""])
 
 
+@in_style
 def write_picture(path: Path, record: Record) -> None:
     """Write a PNG with a bar for each part that took time, two where the device's times are known beside the host's."""
-    from matplotlib.figure import Figure
-
     parts = [part for part in record["parts"] if part["host_ms"] or part["device_ms"]]
     drawn = [key for key in HATCHES if parts and parts[0][key] is not None]
     height = 0.8 / len(drawn)
-    figure = Figure(figsize=(7.6, 1.6 + 0.42 * len(parts)), dpi=120, layout="constrained")
+    figure = new_figure(7.6, 1.6 + 0.42 * len(parts))
     axes = figure.subplots()
     for place, key in enumerate(drawn):
         bars = axes.barh(
@@ -147,11 +147,10 @@ def write_picture(path: Path, record: Record) -> None:
     axes.set_yticks(range(len(parts)), [part["part"] for part in parts])
     axes.invert_yaxis()
     axes.margins(x=0.22)
-    axes.set_xlabel("time per step [ms]")
-    axes.set_title(f"{visible(record['name'])}: where a step of {record['step_ms']:.4g} ms goes", parse_math=False)
+    name_axes(axes, "time per step [ms]", "", f"{record['name']}: where a step of {record['step_ms']:.4g} ms goes")
     if len(drawn) > 1:
         axes.legend(loc="lower right")
-    figure.savefig(path)
+    path.write_bytes(encoded(figure, ".png"))
 
 
 def _flops_line(record: Record) -> str:

@@ -31,6 +31,9 @@ from lic_exp.tracking.tables import NUMBERS, PIXELS, number, parse_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+
+    from lic_exp.runs.plots import FigureKind
 
 SHOWN_STATES = (*STATES, "dead", "unreadable", "newer")
 
@@ -109,6 +112,19 @@ class Run:
         import pandas as pd
 
         return pd.DataFrame(list(self.files.metrics()))
+
+    def plot(self, kind: "FigureKind" = "training") -> "Figure":
+        """A matplotlib figure of the run: its "training" (losses, tau, bits by latent), or its gradient "norms".
+
+        The norms come with the steps that were skipped, and the one at which it diverged. Raises ValueError where
+        nothing was logged that such a figure shows, RecordError where metrics.jsonl cannot be read.
+        """
+        from lic_exp.runs.plots import run_figure, series_of
+
+        status = self.files.status_if_whole()
+        name = status.get("name")
+        title = name if isinstance(name, str) and name.strip() else self.signature
+        return run_figure(series_of(self.files.metrics()), title, kind, status.get("skipped") or ())
 
     @property
     def evaluation(self) -> "pd.DataFrame":

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lic_exp.ops.dct import MASKS, frequency_mask
+from lic_exp.plot_style import encoded, in_style, new_figure
 from lic_exp.spectral_reg.schedules import Window
 from lic_exp.spectral_reg.truncation import Truncation
 
@@ -47,18 +48,18 @@ def outlasted(window: Window, end: float | None) -> bool:
     return end is None or window.start + window.length < end - 1e-9
 
 
+@in_style
 def radial_masks_figure(truncation: Truncation, end: float | None = None) -> "Figure":
     """The masks M(u, v) along the schedule, and each one's profile over rho. end: as in `moments`, inside the stage."""
-    from matplotlib.figure import Figure
-
     drawn = moments(truncation.window, end=end)
-    figure = Figure(figsize=(2.6 * max(len(drawn), 3) + 0.8, 6.4), layout="constrained")
+    figure = new_figure(2.6 * max(len(drawn), 3) + 0.8, 6.4)
     upper, lower = figure.subfigures(2, 1, squeeze=False).ravel()
     _draw_masks(upper.subplots(1, len(drawn), sharey=True, squeeze=False)[0], truncation, drawn)
     _draw_profiles(lower.subplots(), truncation, drawn)
     return figure
 
 
+@in_style
 def progression_figure(truncation: Truncation, photo: Tensor, end: float | None = None) -> "Figure":
     """A photo (3, H, W) in [0, 1] as training sees it along the schedule, and the photo itself where it sees that.
 
@@ -66,8 +67,6 @@ def progression_figure(truncation: Truncation, photo: Tensor, end: float | None 
 
     PSNR is against the photo, before the clipping to [0, 1] that display needs.
     """
-    from matplotlib.figure import Figure
-
     if photo.dim() != 3 or photo.shape[0] != 3:
         raise ValueError(f"a photo must have the shape (3, H, W), not {tuple(photo.shape)}")
     photo = photo.detach().cpu()
@@ -80,7 +79,7 @@ def progression_figure(truncation: Truncation, photo: Tensor, end: float | None 
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
     height = 3.6 * photo.shape[1] / photo.shape[2] + 0.6
-    figure = Figure(figsize=(3.6 * columns, height * rows), layout="constrained")
+    figure = new_figure(3.6 * columns, height * rows)
     all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in all_axes:
         axes.axis("off")
@@ -101,7 +100,7 @@ def write_pictures(truncation: Truncation, photo: Tensor, folder: Path, end: flo
     figures["frequency_truncation_progression.png"] = progression_figure(truncation, photo, end)
     folder.mkdir(exist_ok=True)
     for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=120)
+        (folder / name).write_bytes(encoded(figure, ".png"))
     return [folder / name for name in figures]
 
 
@@ -109,6 +108,7 @@ def _draw_masks(all_axes: np.ndarray, truncation: Truncation, drawn: list[Moment
     for axes, moment in zip(all_axes, drawn, strict=True):
         image = axes.imshow(_mask(truncation, moment), vmin=0, vmax=1, cmap="viridis", extent=(0, 1, 1, 0))
         axes.set_title(_caption(truncation, moment, "\n"), fontsize=11)
+        axes.grid(visible=False)
         axes.set_xlabel("v/W")
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])

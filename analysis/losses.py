@@ -1,0 +1,180 @@
+"""Losses of arms over steps and over seconds of training, as a figure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.arms import Arm
+from analysis.errors import AnalysisError
+from analysis.interpolation import Floats
+from analysis.named_runs import NamedRun
+from analysis.runs import Runs
+from analysis.smoothing import smoothed
+from analysis.speed import descent
+from analysis.training_cost import Trajectory, trajectory
+from analysis.undecayed import PLACE
+from lic_exp.labels import SEED, is_rate, label
+from lic_exp.plot_style import (
+    BAND,
+    NEUTRAL,
+    in_style,
+    legend_below,
+    legend_name,
+    looks,
+    name_axes,
+    new_figure,
+)
+from lic_exp.runs.plots import MARKED_POINTS, spans_decades
+from lic_exp.tracking import names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+UNITS = {"steps": "step", "seconds": "training [s]"}
+"""What losses are drawn over, and what that axis is called."""
+
+AT_ONCE = 200
+"""Places at which a mean over seeds is drawn, at most."""
+
+FALLEN = ("diverged", "failed")
+
+
+@dataclass(frozen=True)
+class Courses:
+    """`val/rd_loss` of the runs of one rate.
+
+    rate: in words, "" where the runs have no other. arms: {label: the courses of its seeds}; fallen: of those of its
+    runs that diverged or failed, which are in no mean. target: the loss whose costs a speed-up compares, None where
+    it is not known; target_is: that in words.
+    """
+
+    rate: str
+    arms: Mapping[str, Sequence[Trajectory]]
+    fallen: Mapping[str, Sequence[Trajectory]]
+    target: float | None = None
+    target_is: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        return not any([*self.arms.values(), *self.fallen.values()])
+
+
+def courses_of(arms: Sequence[Arm], runs: Runs, only: str | None = None) -> list[Courses]:
+    """The courses of these arms, a rate each, in the order of the rates. runs: those of them that have begun.
+
+    The target is the first arm's. only: the rate, in words, that is wanted.
+    """
+    by_rate: dict[str, list[tuple[str, NamedRun]]] = {}
+    for arm in arms:
+        for cell in arm.cells:
+            by_rate.setdefault(rate_of(cell), []).append((arm.label, cell))
+    return [_of_rate(rate, arms, cells, runs) for rate, cells in by_rate.items() if only in (None, rate)]
+
+
+def rate_of(cell: NamedRun) -> str:
+    """The rate of a cell, as labels have it; "" where it says none."""
+    return label({key: value for key, value in (cell.role or {}).items() if is_rate(key)})
+
+
+def rates_of(arms: Iterable[Arm]) -> list[str]:
+    """The rates of these arms in words, each once."""
+    return list(dict.fromkeys(rate_of(cell) for arm in arms for cell in arm.cells))
+
+
+def _of_rate(rate: str, arms: Sequence[Arm], cells: Sequence[tuple[str, NamedRun]], runs: Runs) -> Courses:
+    states = {row["signature"]: row["state"] for row in runs.rows()}
+    whole: dict[str, list[Trajectory]] = {arm.label: [] for arm in arms}
+    fallen: dict[str, list[Trajectory]] = {arm.label: [] for arm in arms}
+    for of, cell in cells:
+        if cell.signature in states:
+            with suppress(AnalysisError):  # nothing was validated yet
+                course = trajectory(runs, cell.signature, names.VAL_RD_LOSS)
+                (fallen if states[cell.signature] in FALLEN else whole)[of].append(course)
+    first = [cell.signature for of, cell in cells if of == arms[0].label and states.get(cell.signature) == "done"]
+    return Courses(rate, whole, fallen, *_target(first, runs))
+
+
+def _target(signatures: Sequence[str], runs: Runs) -> tuple[float | None, str]:
+    """The level whose costs tables compare: a baseline's smoothed loss late in its undecayed stretch, over seeds."""
+    levels = []
+    for signature in signatures:
+        with suppress(AnalysisError):
+            found = descent(runs, signature).undecayed
+            curve = smoothed(found.costs, found.losses)
+            levels.append(np.interp(np.log(PLACE * found.end), np.log(found.costs), curve))
+    if not levels:
+        return None, ""
+    return float(np.exp(np.mean(levels))), f"target: the first one's smoothed loss at {PLACE:g} before its rate falls"
+
+
+@in_style
+def loss_figure(courses: Courses, *, width: float = 7.5) -> "Figure":
+    """The mean over seeds of each arm, between its lowest and highest seed; above over steps, below over seconds.
+
+    A run that fell is a thin line that ends in a cross. Raises AnalysisError where nothing was validated yet.
+    """
+    if courses.is_empty:
+        raise AnalysisError(f"nothing has logged {names.VAL_RD_LOSS} yet")
+    figure = new_figure(width, 6.4 + 0.12 * len(courses.arms))
+    panels: list[Axes] = list(figure.subplots(2, 1, sharey=True))
+    for axes, (unit, title) in zip(panels, UNITS.items(), strict=True):
+        values = list(_draw(axes, courses, unit))
+        if courses.target is not None:
+            axes.axhline(courses.target, color=NEUTRAL, linestyle="--", linewidth=1, label=courses.target_is)
+        name_axes(axes, title, names.VAL_RD_LOSS, courses.rate if axes is panels[0] else "")
+        axes.set_xlim(left=0)
+        if spans_decades(values):
+            axes.set_yscale("log")
+    legend_below(figure, panels)
+    return figure
+
+
+def _draw(axes: "Axes", courses: Courses, unit: str) -> Iterable[float]:
+    """Draw one panel; the values that are in it."""
+    for (name, seeds), look in zip(courses.arms.items(), looks(len(courses.arms)), strict=True):
+        known = [seed for seed in seeds if np.isfinite(seed[unit]).all()]
+        if (found := over_seeds(known, unit)) is not None:
+            at, mean, low, high = found
+            options = look.options if len(at) <= MARKED_POINTS else look.unmarked
+            axes.plot(at, mean, label=legend_name(name), **options)
+            if len(known) > 1:
+                axes.fill_between(at, low, high, color=look.colour, alpha=BAND, linewidth=0)
+            yield from mean
+        for number, seed in enumerate(courses.fallen[name]):
+            if np.isfinite(seed[unit]).all():
+                label_it = "" if number else legend_name(f"{name}: fell")
+                axes.plot(seed[unit], seed["value"], color=look.colour, linewidth=0.7, linestyle=":", label=label_it)
+                axes.plot(seed[unit][-1:], seed["value"][-1:], color=look.colour, marker="x", markersize=7)
+
+
+def over_seeds(seeds: Sequence[Trajectory], unit: str) -> tuple[Floats, Floats, Floats, Floats] | None:
+    """Places (n,) that all seeds have passed, and their mean, lowest and highest loss there; None of no seed.
+
+    Between evaluations each is a straight line. Seeds that share no places are of no mean: then it is the first's.
+    """
+    if not seeds:
+        return None
+    low, high = max(seed[unit][0] for seed in seeds), min(seed[unit][-1] for seed in seeds)
+    if low >= high:
+        seeds = seeds[:1]
+        low, high = seeds[0][unit][0], seeds[0][unit][-1]
+    inner = np.unique([place for seed in seeds for place in seed[unit] if low <= place <= high])
+    places = inner if len(inner) <= AT_ONCE else np.linspace(low, high, AT_ONCE)
+    values = np.array([np.interp(places, seed[unit], seed["value"]) for seed in seeds])
+    return places, values.mean(0), values.min(0), values.max(0)
+
+
+def shown_seeds(arms: Iterable[Arm]) -> int:
+    """How many seeds the arms have, at most."""
+    return max((len({repr((cell.role or {}).get(SEED)) for cell in arm.cells}) for arm in arms), default=0)
+
+
+def series_of_run(runs: Runs, signature: str, wanted: Iterable[str] | None = None) -> dict[str, Any]:
+    """{metric: its steps and values} of a run, as `lic_exp.runs.plots` draws them. wanted: only these."""
+    logged = runs.metrics["metric"][runs.metrics["signature"] == signature].unique() if wanted is None else wanted
+    found = {str(name): runs.series(signature, str(name)) for name in logged}
+    return {name: (one["step"], one["value"]) for name, one in found.items() if len(one["step"])}
