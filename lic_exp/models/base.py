@@ -153,6 +153,25 @@ class Codec(nn.Module):
         """Build the entropy coder's tables from the current weights."""
         raise NotImplementedError
 
+    def partial(self, x: Tensor, *, scales: int) -> Tensor:
+        """x_hat (B, 3, H, W), not clamped, from the first `scales` of `latents`, 0 to all of them, in eval mode.
+
+        The others take what their prior foretells, as in a decoder that was not sent them. With all of them it is the
+        x_hat of `forward`. x: as `forward` takes it. Raises ValueError for another number of scales. A codec of several
+        latents that does not define it cannot be diagnosed (`lic_exp.evaluation.diagnosis`), and no more.
+        """
+        raise NotImplementedError
+
+    def bits_by_scale(self, bits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The bits of `forward` as sums (B,) of what is sent, in that order: side information, then scale by scale.
+
+        The last `facts.latents` entries are what each of `latents` adds to those before. Raises NotImplementedError
+        where the latents of `bits` are others; a codec that defines `partial` says then which is which.
+        """
+        if len(bits) != self.facts.latents:
+            raise NotImplementedError(f"bits of {', '.join(bits)}, but {self.facts.latents} latents")
+        return {name: values.double().flatten(1).sum(1) for name, values in bits.items()}
+
     @torch.no_grad()
     def sample_output(self) -> CodecOutput:
         """What one black image of the smallest legal side gives in eval mode.
@@ -210,6 +229,15 @@ class VariableRateCodec(Codec):
         """
         raise NotImplementedError
 
+    def partial(self, x: Tensor, quality: float | Tensor | None = None, *, scales: int) -> Tensor:
+        """`Codec.partial` at one quality, or one per image (B,); None means max_quality."""
+        raise NotImplementedError
+
     def compress(self, x: Tensor, quality: float | None = None) -> Compressed:
         """`Codec.compress` at one quality; None means max_quality."""
         raise NotImplementedError
+
+
+def decodes_partially(codec: Codec) -> bool:
+    """Whether it defines `Codec.partial`."""
+    return not any(type(codec).partial is kind.partial for kind in (Codec, VariableRateCodec))

@@ -163,10 +163,7 @@ class DHIC(VariableRateCodec):
 
     @torch.no_grad()
     def partial(self, x: Tensor, quality: float | Tensor | None = None, *, scales: int) -> Tensor:
-        """x_hat (B, 3, H, W) from the first `scales` latents, 0 to 4; the others take their prior's mean.
-
-        Raises ValueError for another number of scales or a quality outside [0, max_quality].
-        """
+        """`VariableRateCodec.partial`: latents that are not decoded take their prior's mean, from the feature above."""
         if not 0 <= scales <= SCALES:
             raise ValueError(f"scales is {scales}, but there are {SCALES}: 0 to {SCALES} can be decoded")
         check_image(self, x)

@@ -14,9 +14,9 @@ from lic_exp.models.hpcm.cdf_tables import boundaries, coding_tables, scale_tabl
 from lic_exp.models.hpcm.coding import Decode, Encode, Quantise, rounded
 from lic_exp.models.hpcm.compat import CORRECTED, check_mode, with_gains
 from lic_exp.models.hpcm.config import STRIDE, HPCMConfig
-from lic_exp.models.hpcm.context import ContextModel
 from lic_exp.models.hpcm.layers import Residual
 from lic_exp.models.hpcm.likelihood import SCALE_FLOOR, EntropyEstimation
+from lic_exp.models.hpcm.nested import NestedScales
 from lic_exp.models.hpcm.partition import Partition, move, partition
 from lic_exp.models.hpcm.transforms import analysis, hyper_analysis, hyper_synthesis, synthesis
 from lic_exp.models.noise import Noise
@@ -39,7 +39,7 @@ TABLES = (
     Forbids({"M": Not(MultipleOf(8))}, "M is {M}, but must be a multiple of 8: the steps take groups of channels"),
     Unused("attention_windows", {"attention_heads": None}),
 )
-class HPCM(ContextModel, Codec):
+class HPCM(NestedScales, Codec):
     """Hierarchical progressive context modelling (Li, Ma, Yang, Zhang, Jiang, ICCV 2025; released graphs of
     lyq133/LIC-HPCM, commit c271cfe). Base and Large; `HPCM128` has PhiContext and 1B.
 
