@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from analysis.errors import AnalysisError
+from lic_exp.cli.version import VERSION, show_version
 from lic_exp.command_parser import CommandParser
 from lic_exp.program import run_program
 from lic_exp.saying import say
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str]) -> int:
     try:
+        if arguments[:1] == [VERSION]:
+            return show_version()
         if not arguments or arguments[0].startswith("-"):
             _parser().parse_args(arguments)
         return _run(arguments[0], arguments[1:])
@@ -65,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m analysis",
         description=__doc__,
-        epilog=f"commands:\n{listed}",
+        epilog=f"commands:\n{listed}\n\n{VERSION} says which version and commit this is",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", metavar="COMMAND", help="one of those below; COMMAND --help says more")

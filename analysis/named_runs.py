@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.errors import AnalysisError
 from analysis.run_places import Place, could_be_path, find_runs, given_path, is_store, one_of, run_folders
-from analysis.sweep_manifests import SweepManifest, all_sweeps, of_experiment, sweep_at
-from lic_exp.ablation_spec import FOLDER
+from analysis.sweep_manifests import SweepManifest, all_sweeps, sweep_at
+from lic_exp.ablation_spec import FOLDER, of_experiment
 from lic_exp.labels import SEED, VARIANT, differing, is_rate, label
 from lic_exp.manifests import TableRecord, read_table_record
 from lic_exp.naming import AmbiguousNameError, unique_match

@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.run_places import Place, could_be_path, given_path, no_store
-from lic_exp.ablation_spec import experiments
+from lic_exp.ablation_spec import of_experiment
 from lic_exp.manifests import SweepCell, read_sweep
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.records import RecordError
@@ -82,13 +82,6 @@ def table_of(name: str, runs: Path) -> str | None:
         return None
     table = record.get("experiment") if record.get("table") else None
     return None if table and table != name and table.startswith(name) else table  # `table1` is no `table10`
-
-
-def of_experiment(name: str, known: Mapping[str, Path]) -> Mapping[str, Path]:
-    """Of an experiment's whole name, the sweeps that are of it, and not of another one that begins so; else all."""
-    if name in known or name not in {path.stem for path in experiments().glob("*.yaml")}:
-        return known
-    return {sweep: path for sweep, path in known.items() if sweep.rpartition("-")[0] == name}
 
 
 def _named(name: str, known: Mapping[str, Path]) -> str | None:

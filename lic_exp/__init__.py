@@ -13,6 +13,8 @@ The command line's words from Python, with nothing heavy imported before it is n
 
 from typing import TYPE_CHECKING, Any
 
+from lic_exp import release
+
 if TYPE_CHECKING:
     from lic_exp.api import (
         complexity,
@@ -45,7 +47,7 @@ __all__ = [
     "signature",
     "sweep",
 ]
-__version__ = "0.1.0"
+__version__ = release.VERSION
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from lic_exp import exit_codes
 from lic_exp.cli.commands import commands, find_command
+from lic_exp.cli.version import VERSION, show_version
 from lic_exp.command_parser import CommandParser
 from lic_exp.component_schema import ComponentError
 from lic_exp.config.errors import ConfigError, did_you_mean
@@ -27,6 +28,8 @@ def _main(name: str, *rest: str) -> int:
     if name in ("-h", "--help"):
         _list_commands()
         return exit_codes.DONE
+    if name == VERSION:
+        return show_version()
     command = find_command(name)
     if command is None:
         names = [command.name for command in commands() if not command.hidden]
@@ -60,7 +63,16 @@ def _list_commands() -> None:
     listed = [command for command in commands() if not command.hidden]
     width = max(len(command.name) for command in listed)
     lines = [f"  {command.name:<{width}}  {command.summary}" for command in listed]
-    show("usage: lic_exp COMMAND ...", "", __doc__, "", "commands (each has a --help):", *lines)
+    show(
+        "usage: lic_exp COMMAND ...",
+        "",
+        __doc__,
+        "",
+        "commands (each has a --help):",
+        *lines,
+        "",
+        f"{VERSION} says which version and commit this is",
+    )
 
 
 if __name__ == "__main__":

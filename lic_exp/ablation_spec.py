@@ -4,10 +4,10 @@ A table is the node `table` of a file in `conf/experiment`. Nothing in it can ch
 `overrides` that a row stands for, which are composed like any others; the node itself is never signed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,6 +20,8 @@ FOLDER = ".tables"
 """Where the manifests of tables lie, inside the folder of runs."""
 
 RateChoice = dict[str, float | int | str]
+
+T = TypeVar("T")
 
 
 class TableError(ValueError):
@@ -225,3 +227,13 @@ def parse_table(node: Any, where: str) -> Table:
 def experiments() -> Path:
     """The folder of experiments: inside the installed package, or beside it in a checkout."""
     return conf_folder() / "experiment"
+
+
+def of_experiment(name: str, known: Mapping[str, T]) -> Mapping[str, T]:
+    """Of an experiment's whole name, the sweeps that are of it, and not of another one that begins so; else all.
+
+    known: {name of a sweep: anything}.
+    """
+    if name in known or name not in {path.stem for path in experiments().glob("*.yaml")}:
+        return known
+    return {sweep: one for sweep, one in known.items() if sweep.rpartition("-")[0].removesuffix("-search") == name}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lic_exp import exit_codes
 from lic_exp.cli.starting import start, start_composed
+from lic_exp.cli.version import VERSION, show_version
 from lic_exp.config.compose import fitted
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.hydra_app import check_flags, hand_over, hydra_shows, job_text, parse_arguments
@@ -31,7 +32,7 @@ BEYOND = ("hydra.", "hydra/", "experiment=", "variant=")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (None: the process's own). Returns the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    return run_program(lambda: _launch(given))
+    return run_program(lambda: show_version() if VERSION in given else _launch(given))  # Hydra's own flag means Hydra
 
 
 def _launch(arguments: list[str]) -> int:

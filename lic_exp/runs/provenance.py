@@ -4,13 +4,14 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lic_exp.atomic import write_atomically, write_json
 from lic_exp.places import PACKAGE, conf_folder
 from lic_exp.records import RecordError, read_file, read_record
+from lic_exp.release import VERSION
 from lic_exp.runs.checkout import CheckoutState, checkout_of, checkout_state
 from lic_exp.source_text import source_file
 from lic_exp.tracking.kinds import CodeRecord
@@ -49,6 +50,19 @@ def record_environment(run: RunFolder, arguments: list[str], plugins: Sequence[s
     _write_diffs(run.root, code.diffs)
     write_json(run.environment, environment)
     return environment
+
+
+def version_text() -> str:
+    """What runs here, on a line: this package's version, the commit that it is of, Python, torch, and where it lies."""
+    code = (origin(PACKAGE.parent) or code_state()).facts
+    commit = code.get("git_commit")
+    changes = {"True": " with changes", "False": ""}.get(str(code.get("git_dirty")), ", perhaps with changes")
+    of = f"commit {commit[:12]}{changes}" if commit else "of no known commit"
+    try:
+        torch = f"torch {version('torch')}"
+    except PackageNotFoundError:
+        torch = "no torch"
+    return f"lic_exp {VERSION} ({of}), Python {platform.python_version()}, {torch}, in {PACKAGE.parent}"
 
 
 def record_origin(folder: Path, plugins: Sequence[str]) -> None:

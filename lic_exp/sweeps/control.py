@@ -1,7 +1,8 @@
 """Running the cells of a sweep, stopping, trying again and waiting, from any process that sees its folder."""
 
+import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -56,7 +57,10 @@ def run_sweep(
     chosen = list(sweep.cells if wanted is None else wanted)
     asked = [cell for cell in chosen if now[cell.signature].state not in FINISHED] if wanted is None else chosen
     if not asked:
-        say(f"sweep {sweep.name}: all {len(sweep.cells)} cells are done; nothing was started.")
+        say(
+            f"sweep {sweep.name}: all {len(sweep.cells)} cells are done; nothing was started.",
+            *commands_for(sweep, now.values()),
+        )
         return exit_code(sweep, chosen)
     for cell in asked:
         sweep.cancelled(cell).unlink(missing_ok=True)
@@ -191,5 +195,25 @@ def wait(sweep: SweepFolder, timeout_s: float | None = None) -> int:
             say(f"sweep {sweep.name}: not done yet: {count_text(states(sweep).values())}")
             return exit_codes.PREEMPTED
         time.sleep(LOOK_EVERY_S)
-    say(f"sweep {sweep.name}: {count_text(states(sweep).values())}")
+    tell_end(sweep)
     return exit_code(sweep, sweep.cells)
+
+
+def tell_end(sweep: SweepFolder) -> None:
+    """Say what came of a sweep that nobody runs any more, and what shows it; of a search its end says that."""
+    now = list(states(sweep).values())
+    say(f"sweep {sweep.name}: {count_text(now)}", *([] if "trials" in sweep.manifest else commands_for(sweep, now)))
+
+
+def commands_for(sweep: SweepFolder, now: Iterable[CellState]) -> list[str]:
+    """The commands that show its cells and, where there are any, what they came to, to be copied."""
+    place = f"--runs {shlex.quote(str(sweep.runs))}"
+    lines = [f"cells:  python -m lic_exp status {sweep.name} {place}"]
+    if not any(one.state in FINISHED for one in now):
+        return lines
+    table, scale = sweep.manifest.get("table"), sweep.manifest.get("scale")
+    named = f"ablation {sweep.manifest.get('experiment')}{f' scale={scale}' if scale else ''}"
+    lines.append(f"table:  python -m analysis {named if table else f'sweep {sweep.name}'} {place}")
+    if any(cell.evaluation for cell in sweep.cells):
+        lines.append(f"curves: python -m analysis rd {sweep.name} {place} --out {sweep.name}.png")
+    return lines

@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lic_exp.ablation_spec import of_experiment
 from lic_exp.atomic import write_atomically
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.fault_points import reached
@@ -238,7 +239,7 @@ def find_sweep(name: str | None, runs: str = "runs") -> SweepFolder:
         return known[-1]
     by_name = {sweep.name: sweep for sweep in known}
     try:
-        found = unique_match(name, by_name)
+        found = unique_match(name, of_experiment(name, by_name))
     except AmbiguousNameError as error:
         raise ConfigError([str(error)]) from error
     if found is None:

@@ -27,7 +27,7 @@ from lic_exp.labels import label
 from lic_exp.option_types import PositiveInt, Seed
 from lic_exp.runs.lock import writable
 from lic_exp.saying import say
-from lic_exp.sweeps.control import run_sweep, see_to_outdated
+from lic_exp.sweeps.control import commands_for, run_sweep, see_to_outdated
 from lic_exp.sweeps.create import OF_THE_LAUNCHER
 from lic_exp.sweeps.folder import FOLDER, Cell, SweepFolder, kept_manifest, sweep_name, write_sweep
 from lic_exp.sweeps.freezing import Frozen, check_beginnings, freeze
@@ -203,4 +203,5 @@ class GrowingSweep:
             return exit_codes.FAILED
         score, values = min(scored, key=lambda one: one[0])
         say(f"best of {len(self.trials)} trials: val/rd_loss {score:.6g} with {label(values)}")
+        say(*commands_for(self.sweep, states(self.sweep).values()))
         return exit_codes.DONE

@@ -10,7 +10,7 @@ from lic_exp import exit_codes
 from lic_exp.__main__ import main
 from lic_exp.config.errors import ConfigError
 from lic_exp.sweeps.estimates import known_paces
-from lic_exp.sweeps.folder import FOLDER, SweepFolder, kept_manifest, sweeps
+from lic_exp.sweeps.folder import FOLDER, SweepFolder, find_sweep, kept_manifest, sweeps
 from lic_exp.sweeps.states import states
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -134,3 +134,24 @@ def test_paces_are_known_from_the_other_runs(two, content):
         json.dumps({"state": "done", "attempt": 1, "max_steps": 5, "throughput_key": "k", "finished": 3.0})
     )
     assert known_paces(runs) == {"k": pytest.approx(1.0)}
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "found"),
+    [
+        ("table1", ["table1-11111111", "table10-22222222"], "table1-11111111"),
+        ("table1", ["table10-22222222"], None),
+        ("table10", ["table1-11111111", "table10-22222222"], "table10-22222222"),
+        ("table", ["table10-22222222"], "table10-22222222"),
+        ("tau_init", ["tau_init-11111111", "tau_init_of_mine-22222222"], "tau_init-11111111"),
+    ],
+)
+def test_an_experiments_whole_name_is_no_beginning_of_anothers(name, there, found, tmp_path):
+    for sweep in there:
+        (tmp_path / FOLDER / sweep).mkdir(parents=True)
+        (tmp_path / FOLDER / sweep / "manifest.json").write_text(json.dumps(manifest_of("aaaa")))
+    if found is None:
+        with pytest.raises(ConfigError, match=f"there is no sweep {name}. There are: {there[0]}"):
+            find_sweep(name, str(tmp_path))
+    else:
+        assert find_sweep(name, str(tmp_path)).name == found

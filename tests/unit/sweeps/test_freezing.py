@@ -202,12 +202,34 @@ def test_a_wrong_sweep_is_refused_before_anything_is_written(given, message, tmp
 def test_explain_says_what_a_waiting_cell_differs_in(capsys):
     sweep = sweep_request([*COMMON, "seed=0,7"], several=True).write()
     first, second = (cell.signature for cell in sweep.cells)
-    assert verb(["explain", second[:10], first]) == 0
+    head = f"run {second}\n  not begun\n  cell seed=7 of sweep {sweep.name}\n"
+    assert verb(["explain", second[:10]]) == 0
     said = capsys.readouterr().out
-    assert f"run {second}\n  not begun\n  cell seed=7 of sweep {sweep.name}\n" in said
+    assert said.startswith(f"{head}differs from the defaults in\n")
     assert "  data.crop_size=32  (default: 128)\n" in said
-    assert said.endswith(f"differs from {first} in\n  seed=7  ({first[:8]}: 0)\n")
+    assert "  no " not in said  # options of the default's model, of which this one knows nothing
+    assert verb(["explain", second[:10], first]) == 0
+    assert capsys.readouterr().out == f"{head}differs from run {first} in\n  seed=7  ({first[:8]}: 0)\n"
     assert verb(["explain", "0000"]) == 2
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    [
+        (["seed=0,1", "optimizer.lr=0.1"], ["seed=1  (FIRST: 0)"]),
+        (["optimizer.lr=0.1,0.2", "name=x"], ["optimizer.lr=0.2  (FIRST: 0.1)"]),
+        (["spectral_reg=intra,none"], ["spectral_reg._target_=null", "no spectral_reg.tau_init  (FIRST: 0.05)"]),
+        (["spectral_reg=none,intra", "spectral_reg.tau_init=0.2"], ["spectral_reg.tau_init=0.2  (FIRST: none)"]),
+    ],
+)
+def test_explain_shows_what_differs_between_two_and_nothing_else(given, rows, capsys):
+    first, second = (cell.signature for cell in sweep_request([*COMMON, *given], several=True).write().cells)
+    assert verb(["explain", second, first]) == 0
+    said = capsys.readouterr().out.partition(" in\n")[2]
+    assert [row for row in rows if row.replace("FIRST", first[:8]) not in said] == []
+    keys = {line.removeprefix("  no ").strip().partition("=")[0].split(".")[0].split()[0] for line in said.splitlines()}
+    assert keys == {rows[0].partition("=")[0].split(".")[0]}
 
 
 def test_every_state_of_a_cell_is_explained():

@@ -19,12 +19,13 @@ from lic_exp.records import RecordError, read_record
 from lic_exp.runs.signals import StopRequest
 from lic_exp.saying import say
 from lic_exp.sweeps.cell_process import lic_exp_command, python_path
+from lic_exp.sweeps.control import tell_end
 from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
 from lic_exp.sweeps.kinds import PoolTask
 from lic_exp.sweeps.launcher import Launcher, Probe, launcher_options
 from lic_exp.sweeps.launchers.local.options import LocalOptions, slots
 from lic_exp.sweeps.launchers.local.pool import Pool
-from lic_exp.sweeps.states import count_text, exit_code, is_done, pool_lives, states
+from lic_exp.sweeps.states import exit_code, is_done, pool_lives
 
 DETACH_TIMEOUT_S = 60
 
@@ -73,8 +74,7 @@ def _in_pool(sweep: SweepFolder, options: LocalOptions, asked: Sequence[Cell]) -
     except KeyboardInterrupt:
         say("left at once; the cells go on stopping by themselves")
         return exit_codes.INTERRUPTED
-    counts = count_text(states(sweep).values())
-    say(f"sweep {sweep.name}: {counts}. Table: python -m lic_exp status {sweep.name} --runs {sweep.runs}")
+    tell_end(sweep)
     return code
 
 
