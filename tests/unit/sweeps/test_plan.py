@@ -35,6 +35,28 @@ def test_short_cells_are_marked_and_those_alike_named(steps, marks, tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
+ROWS = "variant=naive,intra,inter,both"
+SHORTER = ["data.steps_per_epoch=1", "scheduler.warmup_steps=12", "trainer.validate_every_steps=10"]
+
+
+@pytest.mark.parametrize(
+    ("table", "less", "keeps"),
+    [
+        ("table2", [ROWS, *SHORTER], True),
+        ("table3a", SHORTER, True),
+        ("truncation_length", SHORTER, True),
+        ("table2", [ROWS, "trainer.max_epochs=100"], False),
+    ],
+)
+def test_a_table_is_shortened_by_its_epochs_and_not_their_number(table, less, keeps, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [text for text in less if text == ROWS]
+    whole, short = (lic_exp.plan([f"experiment={table}", "scale=mini", "seed=0", *more]) for more in (rows, less))
+    assert list(whole["label"]) == list(short["label"])
+    assert (list(whole["never_reached"]) == list(short["never_reached"])) is keeps
+    assert (list(whole["same_as"].notna()) == list(short["same_as"].notna())) is keeps
+
+
 @pytest.mark.parametrize(
     ("steps", "short", "same"),
     [
