@@ -71,3 +71,49 @@ def test_no_forward_pass_unites_dictionaries_by_an_operator(folder):
 @pytest.mark.parametrize("line", ["return {'a': x} | more", "found |= {'a': x}", "x = more | {k: v for k, v in x}"])
 def test_a_planted_union_is_found(line):
     assert unions(f"class Codec:\n    def forward(self, x):\n        {line}\n") == [3]
+
+
+FOUND = """# Title
+
+Head.
+
+## torch 1.0
+
+2026-01-01. Python 3, torch 1.0.
+Imports of all modules: ok, 3 s.
+
+| model | forward, backward | one graph | compile=full | compile=blocks | coding | resume |
+|---|---|---|---|---|---|---|
+| a_tiny | ok, 1 s | not yet | - | not yet | ok, 2 s | not yet |
+
+Found and mended: a thing.
+
+## torch 2.0
+
+As it was.
+"""
+
+
+def test_what_is_left_is_what_was_not_tried():
+    assert versions.Found(FOUND, "1.0").tried() == [
+        *("a_tiny/forward, backward", "a_tiny/compile=full", "a_tiny/coding"),
+    ]
+    assert versions.Found(FOUND, "2.0").tried() == versions.Found(FOUND, "3.0").tried() == []
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0", "3.0"])
+def test_every_line_of_a_probe_stands_in_the_page_at_once(version):
+    """And nothing of what was found before is lost, nor what people wrote below a table."""
+    page, found = FOUND, versions.Found(FOUND, version)
+    for line in ("Python 3.1.", "Imports: ok.", "a_tiny/resume\tok, 7 s", "b_tiny/one graph\tFAILED: Error"):
+        found.take(line)
+        page = found.on(page, "2026-02-02")
+        again = versions.Found(page, version)
+        assert again.tried() == found.tried()
+    assert page.startswith("# Title\n\nHead.\n\n## torch 1.0\n")
+    assert f"## torch {version}\n\n2026-02-02. Python 3.1.\nImports: ok.\n\n| model |" in page
+    before = "ok, 1 s | not yet | - | not yet | ok, 2 s" if version == "1.0" else " | ".join(["not yet"] * 5)
+    assert f"| a_tiny | {before} | ok, 7 s |\n" in page
+    assert f"| b_tiny | not yet | FAILED: Error | {' | '.join(['not yet'] * 4)} |\n" in page
+    assert ("As it was." in page) == (version != "2.0")
+    assert "Found and mended: a thing.\n" in page

@@ -1,9 +1,10 @@
 """What every small model does on the torch that is here: graphs, forward and backward, exact coding, exact resume.
 
-    python tests/torch_matrix/probe.py [MODEL ...]
+    python tests/torch_matrix/probe.py [MODEL/ATTEMPT ...]
 
-Prints a table in Markdown, a row for each model, below what of lic_exp and analysis can be imported at all; and ends
-with 1 where anything did not work. Tracebacks go to stderr.
+Prints which packages there are, what of lic_exp and analysis can be imported at all, and a line for each model and
+attempt as soon as it is known: MODEL/ATTEMPT, a tab, and what happened. Ends with 1 where anything did not work.
+Tracebacks go to stderr.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,15 +39,16 @@ from lic_exp.training.draws import Draws
 from lic_exp.training.objective import Objective
 from lic_exp.training.variable_rate import VariableRate
 
-STEPS = 8
+STEPS = 4
 SHORT = (
     f"trainer.max_steps={STEPS}",
-    "trainer.validate_every_steps=4",
-    "trainer.checkpoint_every_steps=2",
+    "trainer.log_every_steps=1",
+    "trainer.validate_every_steps=2",
+    "trainer.checkpoint_every_steps=1",
     "data.num_workers=0",
     "data.height=128",
     "data.width=128",
-    "spectral_reg.truncation_length=6",
+    "spectral_reg.truncation_length=3",
 )
 Gradients = dict[str, Tensor]
 
@@ -156,12 +158,13 @@ class Untried(Exception):  # noqa: N818 (no error)
 
 TRIED: dict[str, Callable[[str], None]] = {
     "forward, backward": eager,
-    "one graph": graph,
-    "compile=full": full,
-    "compile=blocks": blocks,
     "coding": coded,
+    "compile=blocks": blocks,
+    "compile=full": full,
+    "one graph": graph,
     "resume": resumed,
 }
+"""The cheap ones first, and those that say most of a version."""
 
 
 def outcome(attempt: Callable[[], None]) -> str:
@@ -177,13 +180,21 @@ def outcome(attempt: Callable[[], None]) -> str:
     return f"ok, {time.monotonic() - began:.0f} s"
 
 
+def cells(named: Sequence[str], but: Sequence[str]) -> list[tuple[str, str]]:
+    """(model, attempt) of each that is named, all where none is, without `but`; those that say most come first."""
+    models = [name for name in options("model") if name.endswith("_tiny")]
+    own_first = sorted(models, key=lambda name: not name.startswith(("dhic", "hpcm")))
+    wanted = [(name, attempt) for attempt in TRIED for name in own_first]
+    known = {"/".join(cell) for cell in wanted}
+    assert known.issuperset([*named, *but]), f"known are {', '.join(sorted(known))}"
+    return [cell for cell in wanted if "/".join(cell) in (set(named) or known) - set(but)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="all that end in _tiny, if none is named")
-    parser.add_argument("--attempts", nargs="+", choices=TRIED, default=list(TRIED), metavar="ATTEMPT", help="of these")
+    parser.add_argument("cells", nargs="*", metavar="MODEL/ATTEMPT", help="all, if none is named")
+    parser.add_argument("--but", nargs="+", default=[], metavar="MODEL/ATTEMPT", help="without these")
     arguments = parser.parse_args()
-    names = arguments.models or [name for name in options("model") if name.endswith("_tiny")]
-    tried = {what: TRIED[what] for what in arguments.attempts}
     warnings.simplefilter("ignore")  # of versions that the rest of the tests do not run on
     logging.disable(logging.WARNING)
     packages = ", ".join(
@@ -191,13 +202,10 @@ def main() -> int:
     )
     print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, numpy {np.__version__}, {packages}.")
     told = [outcome(imported)]
-    print(
-        f"Imports of all modules: {told[0]}.\n\n| model | {' | '.join(tried)} |\n|---|{'---|' * len(tried)}", flush=True
-    )
-    for name in names:
-        row = [outcome(lambda: attempt(name)) for attempt in tried.values()]  # noqa: B023 (called at once)
-        print(f"| {name} | {' | '.join(row)} |", flush=True)
-        told += row
+    print(f"Imports of all modules: {told[0]}.", flush=True)
+    for name, attempt in cells(arguments.cells, arguments.but):
+        told.append(outcome(lambda: TRIED[attempt](name)))  # noqa: B023 (called at once)
+        print(f"{name}/{attempt}\t{told[-1]}", flush=True)
     return int(any(text.startswith("FAILED") for text in told))
 
 
