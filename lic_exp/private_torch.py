@@ -3,13 +3,21 @@
 torch is imported where it is used, so that nothing pays for it at start-up.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING, Any
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import wraps
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+COMPILER = "torch._dynamo"
 
 
 def shut_down_workers(iterator: object) -> None:
@@ -134,6 +142,81 @@ def approach_all(places: "Sequence[Tensor]", values: "Sequence[Tensor]", share: 
     moves = torch._foreach_sub(list(values), own)
     torch._foreach_mul_(moves, share.to(moves[0].dtype))
     torch._foreach_add_(own, list(moves))
+
+
+def has_loaded_compiler() -> bool:
+    """Whether anything can be compiled: torch loads its compiler when it is first asked for.
+
+    Why: that takes a second, and all that asks the compiler a question loads it.
+    """
+    return not isinstance(sys.modules.get(COMPILER), _NotLoaded | None)
+
+
+def compiled_as_constant(function: Function) -> Function:
+    """Where it is called in what is compiled, what it returns then is taken for a constant.
+
+    Why: the public decorator loads the compiler, which only puts this mark.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+def left_uncompiled(function: Function, *arguments: Any, **options: Any) -> Function:
+    """Where it is called in what is compiled, it runs as it is written: `torch.compiler.disable` of these.
+
+    Why: that loads the compiler, whether anything is compiled or not.
+    """
+    known: Callable[..., Any] | None = None
+
+    @wraps(function)
+    def called(*given: Any, **named: Any) -> Any:
+        nonlocal known
+        if known is None and has_loaded_compiler():
+            known = sys.modules[COMPILER].disable(function, *arguments, **options)
+        return (known or function)(*given, **named)
+
+    return called  # type: ignore[return-value]
+
+
+@contextmanager
+def compiler_not_loaded() -> Iterator[None]:
+    """Inside, torch's own optimizers are made, step and are saved without its compiler, if that is not loaded yet.
+
+    Why: they load it only to tell it that they are not to be compiled, and to break graphs that nobody traces.
+    """
+    import torch
+
+    if COMPILER in sys.modules:
+        yield
+        return
+    stand_in = _NotLoaded(COMPILER)
+    sys.modules[COMPILER] = vars(torch)["_dynamo"] = stand_in
+    try:
+        yield
+    finally:
+        stand_in.leave()
+
+
+class _NotLoaded(ModuleType):
+    """Does what torch's optimizers ask of the compiler; asked for more, it makes room for the compiler itself."""
+
+    def disable(self, function: Function, *arguments: Any, **options: Any) -> Function:
+        return left_uncompiled(function, *arguments, **options)
+
+    def graph_break(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def leave(self) -> None:
+        import torch
+
+        if sys.modules.get(COMPILER) is self:
+            del sys.modules[COMPILER]
+        if vars(torch).get("_dynamo") is self:
+            del vars(torch)["_dynamo"]
+
+    def __getattr__(self, name: str) -> Any:
+        self.leave()
+        return getattr(importlib.import_module(COMPILER), name)
 
 
 def known_settings(wanted: Mapping[str, Any]) -> dict[str, Any]:

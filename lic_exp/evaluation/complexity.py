@@ -15,15 +15,17 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from lic_exp.models.base import Codec, CodingPart
 from lic_exp.private_torch import mode_of, without_values
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 COUNTED = (
     "MACs of convolutions, linear layers, matrix products and attention in one forward pass in eval mode; element-wise "
@@ -149,6 +151,8 @@ def _parameters_by_module(codec: Codec) -> Mapping[str, int]:
 
 def _macs_by_module(codec: Codec, height: int, width: int) -> Mapping[str, int]:
     """MACs of one image {name of the innermost running module, "" for the codec: MACs}."""
+    from torch.utils.flop_counter import FlopCounterMode  # which imports Triton
+
     mode = next(filter(None, map(mode_of, codec.parameters())), None) or without_values()
     shadow, counter = _without_values(codec, mode), FlopCounterMode(display=False)
     with mode:
@@ -179,7 +183,7 @@ def _attention_as_products() -> Iterator[None]:
 class _Ledger:
     """Writes what a counter has counted since the last look to the innermost module that was running meanwhile."""
 
-    def __init__(self, counter: FlopCounterMode) -> None:
+    def __init__(self, counter: "FlopCounterMode") -> None:
         self.counter, self.seen = counter, 0
         self.running: list[str] = []
         self.macs = Counter[str]()

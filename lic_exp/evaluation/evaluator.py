@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
@@ -122,6 +121,8 @@ def evaluate(
     complain(failures, kept)
     if not rows:
         raise ValueError("no images to evaluate")
+    import pandas as pd
+
     table = pd.DataFrame(rows)
     if rates:
         table = table.sort_values("rate", kind="stable", ignore_index=True)

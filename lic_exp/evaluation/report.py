@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from rich.table import Table
 
@@ -23,6 +22,9 @@ from lic_exp.evaluation.pictures import unless_it_fails
 from lic_exp.json_text import json_text
 from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import EVALUATION_FILE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ class Evaluation:
     """
 
     name: str
-    rows: pd.DataFrame
+    rows: "pd.DataFrame"
     device: torch.device
     further: Sequence[str] = ()
     images_changed: Sequence[str] = ()

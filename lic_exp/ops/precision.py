@@ -1,6 +1,5 @@
 """Arithmetic modes, and the dtypes of what is computed in them."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from lic_exp.private_torch import has_loaded_compiler
 
 ATTENTION = [
     *(SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION),
@@ -82,7 +83,7 @@ def one_arithmetic() -> Iterator[None]:
 
 def uncompiled() -> AbstractContextManager[Any]:
     """Inside, compiled modules, if there can be any, run as they were written."""
-    if "torch._dynamo" not in sys.modules:
+    if not has_loaded_compiler():
         return nullcontext()
     eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return eager

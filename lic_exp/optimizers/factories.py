@@ -10,6 +10,7 @@ import torch
 
 from lic_exp.capabilities import signed_as
 from lic_exp.option_types import Decay, NonNegativeFloat, PositiveFloat
+from lic_exp.private_torch import compiler_not_loaded
 from lic_exp.requirements import Forbids, declares
 
 
@@ -23,7 +24,8 @@ def adam(
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.Adam:
     """Adam (Kingma and Ba, 2015); weight decay is an L2 term in the gradient."""
-    return torch.optim.Adam(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, **kernel(params))
+    with compiler_not_loaded():
+        return torch.optim.Adam(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, **kernel(params))
 
 
 @signed_as("adamw")
@@ -36,7 +38,8 @@ def adamw(
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter, 2019); weights shrink by 1 - lr weight_decay per step."""
-    return torch.optim.AdamW(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, **kernel(params))
+    with compiler_not_loaded():
+        return torch.optim.AdamW(params, lr=lr, betas=pair(betas), eps=eps, weight_decay=weight_decay, **kernel(params))
 
 
 @signed_as("sgd")
@@ -55,9 +58,10 @@ def sgd(
     weight_decay: NonNegativeFloat,
 ) -> torch.optim.SGD:
     """Gradient descent with momentum."""
-    return torch.optim.SGD(
-        params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, **kernel(params)
-    )
+    with compiler_not_loaded():
+        return torch.optim.SGD(
+            params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, **kernel(params)
+        )
 
 
 def kernel(params: list[dict[str, Any]]) -> dict[str, bool]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lic_exp.optimizers.factories import adam
 from lic_exp.option_types import PositiveFloat
-from lic_exp.private_torch import can_skip_on_device, step_unless
+from lic_exp.private_torch import can_skip_on_device, compiler_not_loaded, step_unless
 
 NET, REGULARIZER, AUX = "net", "regularizer", "aux"
 
@@ -77,8 +77,9 @@ class Optimizers:
     split: ParameterSplit
 
     def zero_grad(self) -> None:
-        for optimizer in self.each().values():
-            optimizer.zero_grad(set_to_none=True)
+        with compiler_not_loaded():
+            for optimizer in self.each().values():
+                optimizer.zero_grad(set_to_none=True)
 
     @property
     def can_skip(self) -> bool:
@@ -91,14 +92,16 @@ class Optimizers:
         skip: a bool scalar on the device; where it is true neither weights nor moments change, without the host
         knowing (only if `can_skip`).
         """
-        for optimizer in self.each().values():
-            if skip is not None:
-                step_unless(optimizer, skip)
-            else:
-                optimizer.step()
+        with compiler_not_loaded():
+            for optimizer in self.each().values():
+                if skip is not None:
+                    step_unless(optimizer, skip)
+                else:
+                    optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        states = {name: optimizer.state_dict() for name, optimizer in self.each().items()}
+        with compiler_not_loaded():
+            states = {name: optimizer.state_dict() for name, optimizer in self.each().items()}
         return {"parameters": self._names(), **states}
 
     def take_moments_of(self, other: "Optimizers") -> None:
@@ -110,7 +113,8 @@ class Optimizers:
         for name, optimizer in other.each().items():
             if type(optimizer) is not type(self.each().get(name)):
                 raise ValueError(f"a {type(optimizer).__name__} state cannot continue in another optimizer: reset it")
-            own[name] = {"state": optimizer.state_dict()["state"], "param_groups": own[name]["param_groups"]}
+            state = other.state_dict()[name]["state"]
+            own[name] = {"state": state, "param_groups": own[name]["param_groups"]}
         self.load_state_dict(own)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -120,8 +124,9 @@ class Optimizers:
         """
         if state["parameters"] != self._names():
             raise ValueError(_difference(saved=state["parameters"], present=self._names()))
-        for name, optimizer in self.each().items():
-            optimizer.load_state_dict(state[name])
+        with compiler_not_loaded():
+            for name, optimizer in self.each().items():
+                optimizer.load_state_dict(state[name])
 
     def each(self) -> dict[str, torch.optim.Optimizer]:
         """By name: net, and aux where there is one."""

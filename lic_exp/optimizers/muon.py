@@ -10,6 +10,7 @@ from torch.optim.adamw import adamw
 from lic_exp.capabilities import signed_as
 from lic_exp.optimizers.factories import pair
 from lic_exp.option_types import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
+from lic_exp.private_torch import compiler_not_loaded
 
 MATRIX, REST = "muon", "adam"
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -54,7 +55,8 @@ class Muon(torch.optim.Optimizer):
             "betas": pair(betas),
             "eps": eps,
         }
-        super().__init__([kind for group in params for kind in _kinds(group, lr, adam_lr)], defaults)
+        with compiler_not_loaded():
+            super().__init__([kind for group in params for kind in _kinds(group, lr, adam_lr)], defaults)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

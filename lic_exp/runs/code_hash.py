@@ -17,6 +17,7 @@ from typing import Any, Literal
 from lic_exp.places import PACKAGE
 from lic_exp.processes import PROCESS_BEGAN
 from lic_exp.runs import reached
+from lic_exp.runs.code_known import Code, known
 from lic_exp.runs.modules_read import Sources
 from lic_exp.runs.reached import meanings
 from lic_exp.source_text import OURS, source_file
@@ -36,7 +37,7 @@ QUIET = frozenset(
     for name in (
         *("config", "tracking", "cli", "sweeps", "runs.lock", "runs.one_at_a_time", "runs.changed_images"),
         *("annotations", "capabilities", "component_kinds", "component_schema", "conditions", "lineage"),
-        *("runs.code_hash", "runs.reached", "runs.modules_read", "runs.names_used"),
+        *("runs.code_hash", "runs.code_known", "runs.reached", "runs.modules_read", "runs.names_used"),
         *("option_types", "requirements", "source_text", "records", "yaml_files", "json_text"),
         *("atomic", "console", "fault_points", "naming", "places", "processes", "saying", "text"),
         # Which decoded files are kept, never what is in them; whether a file is whole: an error or nothing.
@@ -77,22 +78,28 @@ def code_parts(
     components: the dotted paths of what its config chose. plugins: the user's own packages. root: a folder with a copy
     of the packages, whose code is meant. None where a part of it is not to be found, so that nothing can be said.
     """
-    found = _parts(tuple(sorted(set(components))), tuple(plugins), root)
-    return None if found is None else dict(found)
+    found = _code(tuple(sorted(set(components))), tuple(plugins), root)
+    return None if found is None else dict(found.parts)
 
 
 @cache
-def _parts(
-    components: tuple[str, ...], plugins: tuple[str, ...], root: Path | None
-) -> tuple[tuple[str, str], ...] | None:
-    sources = _sources(plugins, root)
-    found = []
-    for part, names in _starts(components).items():
-        text = _part(names, sources)
-        if text is None:
-            return None
-        found.append((part, text))
-    return tuple(found)
+def _code(components: tuple[str, ...], plugins: tuple[str, ...], root: Path | None) -> Code | None:
+    def find() -> Code | None:
+        return _found(components, _sources(plugins, root))
+
+    if plugins or root is not None:
+        return find()
+    return known((KIND, *ROOTS, "", *sorted(QUIET), "", *sorted(HEARD)), components, find)
+
+
+def _found(components: tuple[str, ...], sources: Sources) -> Code | None:
+    starts = _starts(components)
+    parts = {part: text for part, names in starts.items() if (text := _part(names, sources)) is not None}
+    if len(parts) < len(starts):
+        return None
+    places = {name for names in starts.values() for name in names}
+    modules = {module for name in places for module, _ in reached.reached(name, sources) or ()}
+    return Code(parts, sorted(modules))
 
 
 @cache
@@ -115,7 +122,7 @@ def _sources(plugins: Sequence[str], root: Path | None = None) -> Sources:
 def forget() -> None:
     """Look at all code anew, which is else looked at once: a copy was replaced."""
     reached.forget()
-    _parts.cache_clear()
+    _code.cache_clear()
     _part.cache_clear()
 
 
@@ -132,7 +139,10 @@ def code_at_work(components: Sequence[str], plugins: Sequence[str]) -> str | Non
 
     None, and the log says why, where a file of it was changed after the process began: what was imported may be other.
     """
-    changed = [path for path in _files(components, plugins) if changed_since(path, PROCESS_BEGAN)]
+    code = _code(tuple(sorted(set(components))), tuple(plugins), None)
+    sources = _sources(plugins)
+    files = (sources.file(module) for module in (code.modules if code is not None else ()))
+    changed = [path for path in files if path is not None and changed_since(path, PROCESS_BEGAN)]
     if changed:
         named = ", ".join(str(path) for path in changed[:MOST_NAMED])
         log.warning(
@@ -142,14 +152,6 @@ def code_at_work(components: Sequence[str], plugins: Sequence[str]) -> str | Non
         )
         return None
     return code_hash(components, plugins)
-
-
-def _files(components: Sequence[str], plugins: Sequence[str]) -> list[Path]:
-    """The files that hold the code."""
-    sources = _sources(plugins)
-    starts = [name for names in _starts(components).values() for name in names]
-    modules = {module for name in starts for module, _ in reached.reached(name, sources) or ()}
-    return sorted(path for module in modules if (path := sources.file(module)) is not None)
 
 
 def changed_since(path: Path, moment: float) -> bool:

@@ -66,7 +66,7 @@ class Sources:
         return found if found is not None and found.suffix == ".py" else None
 
     def _is_read(self, top: str) -> bool:
-        return top in self.own or not _is_library(top)
+        return top in self.own or not is_library(top)
 
 
 def prefixes(path: str) -> list[str]:
@@ -75,18 +75,27 @@ def prefixes(path: str) -> list[str]:
     return [".".join(names[:count]) for count in range(len(names), 0, -1)]
 
 
-@cache
-def _is_library(top: str) -> bool:
-    path = source_file(top)
-    if path is None or any(path.is_relative_to(place) for place in LIBRARIES):
-        return True
-    return bool({"site-packages", "dist-packages"} & set(path.parts))
+_libraries: dict[str, bool] = {}
+
+
+def is_library(top: str) -> bool:
+    """Whether a top-level name is no code of the user's own: what is installed, built in, or not there at all."""
+    if top not in _libraries:
+        path = source_file(top)
+        installed = path is None or any(path.is_relative_to(place) for place in LIBRARIES)
+        _libraries[top] = installed or bool(path and {"site-packages", "dist-packages"} & set(path.parts))
+    return _libraries[top]
+
+
+def asked_about() -> list[str]:
+    """The names that `is_library` was asked about."""
+    return sorted(_libraries)
 
 
 def forget() -> None:
     """Read all modules anew."""
     read_module.cache_clear()
-    _is_library.cache_clear()
+    _libraries.clear()
 
 
 @cache

@@ -4,7 +4,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ def record_environment(run: RunFolder, arguments: list[str], plugins: Sequence[s
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         **code.facts,
-        "packages": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
+        "packages": dict(sorted(map(_named, distributions()))),
     }
     for earlier in run.root.glob("git*.diff"):
         earlier.unlink()
@@ -63,6 +63,18 @@ def version_text() -> str:
     except PackageNotFoundError:
         torch = "no torch"
     return f"lic_exp {VERSION} ({of}), Python {platform.python_version()}, {torch}, in {PACKAGE.parent}"
+
+
+def _named(package: Distribution) -> tuple[str, str]:
+    """Its name and version, without reading on behind them as importlib does: its file may hold its whole manual."""
+    for file in ("METADATA", "PKG-INFO"):
+        head = (package.read_text(file) or "").partition("\n\n")[0]
+        fields = dict(
+            line.split(": ", maxsplit=1) for line in head.splitlines() if line.startswith(("Name: ", "Version: "))
+        )
+        if len(fields) == 2:
+            return fields["Name"], fields["Version"]
+    return package.metadata["Name"], package.version
 
 
 def record_origin(folder: Path, plugins: Sequence[str]) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from lic_exp.capabilities import signed_as
 from lic_exp.option_types import NonNegativeFloat, PositiveFloat, Tau
+from lic_exp.private_torch import left_uncompiled
 from lic_exp.requirements import NoWeights, Unused, WindowOptions, declares
 from lic_exp.spectral_reg import pictures
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
@@ -73,7 +73,7 @@ class IntraScale(SpectralRegularizer):
         self.position = window.position(getattr(progress, window.unit))
 
     # The kept rows, hence shapes, follow tau: traced, this would recompile at every new one and skip the caches.
-    @torch.compiler.disable  # type: ignore[untyped-decorator,misc]
+    @left_uncompiled
     def transform_batch(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Truncate the input, and the target with it unless `target` is "full"."""
         if not self.training or self.position is None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lic_exp.models.base import CodecOutput
 from lic_exp.models.noise import Noise
+from lic_exp.ops.precision import uncompiled
 from lic_exp.random_streams import Purpose, centred, raw_words, uniform
 from lic_exp.training.buffers import FormerBuffers
 from lic_exp.training.rng import rng_state, set_rng_state
@@ -76,7 +77,7 @@ class Draws:
         """
         before, former = rng_state(), FormerBuffers(self.codec)
         try:
-            with torch.no_grad(), self.given(slice(0, len(x))), torch.compiler.set_stance("force_eager"):
+            with torch.no_grad(), self.given(slice(0, len(x))), uncompiled():
                 output: CodecOutput = self.codec.forward(x)
         finally:
             former.restore()

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lic_exp.private_torch import compiled_as_constant
+
 GROUPS = 8
 LATENT_MULTIPLE = 8
 """Sides of the latent are multiples of it, or the steps of s1 would not tile."""
@@ -74,7 +76,7 @@ class Partition(NamedTuple):
     steps: tuple[Tensor, Tensor, Tensor]
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@compiled_as_constant
 def partition(height: int, width: int, compat: bool, device: torch.device) -> Partition:
     """The tables of latents (B, M, height, width), sides multiples of 8.
 

@@ -4,12 +4,13 @@ import json
 import os
 import stat
 import subprocess
+from importlib.metadata import distributions
 
 import pytest
 
 from lic_exp.runs import checkout, provenance
 from lic_exp.runs.checkout import NO_CHECKOUT, CheckoutState, checkout_of, checkout_state, git
-from lic_exp.runs.provenance import ORIGIN, code_state, origin, record_environment, record_origin
+from lic_exp.runs.provenance import ORIGIN, _named, code_state, origin, record_environment, record_origin
 from lic_exp.runs.run import Run
 from lic_exp.runs.story import story
 from lic_exp.tracking.mlflow_store import run_tags
@@ -310,3 +311,32 @@ def test_a_compiled_module_that_git_ignores_is_named(root):
     found = state(root)
     assert found.dirty
     assert list(found.left_out) == ["pack/ignored.so"]
+
+
+LONG = "\n\nName: not this\nVersion: 0\n" + "a manual\n" * 1000
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("METADATA", f"Metadata-Version: 2.1\nName: Some.Package\nVersion: 1.2.3+local{LONG}"),
+        ("METADATA", f"Version: 1.2\nSummary: Name: x\nName: some{LONG}"),
+        ("METADATA", "Name: some\nVersion: 1"),
+        ("METADATA", f"Name: some\r\nVersion: 1.0\r\n\r\nName: other{LONG}"),
+        ("METADATA", f"name: some\nVERSION: 3{LONG}"),
+        ("METADATA", f"Name:some\nVersion:4{LONG}"),
+        ("PKG-INFO", f"Name: some\nVersion: 1.2{LONG}"),
+    ],
+)
+def test_a_package_has_the_name_and_version_that_importlib_reads(tmp_path, file, text):
+    folder = tmp_path / "some-1.dist-info"
+    folder.mkdir()
+    (folder / file).write_bytes(text.encode())
+    (package,) = distributions(path=[str(tmp_path)])
+    assert _named(package) == (package.metadata["Name"], package.version)
+
+
+def test_every_installed_package_is_named_as_importlib_names_it():
+    assert [_named(package) for package in distributions()] == [
+        (package.metadata["Name"], package.version) for package in distributions()
+    ]
