@@ -85,18 +85,21 @@ def rd_figure(curves: Sequence[Curve], metric: str = "psnr", *, width: float = 7
 
 @in_style
 def saving_figure(
-    anchor: Curve, tests: Sequence[Curve], metric: str = "psnr", *, width: float = 7.5
+    anchor: Curve, tests: Sequence[Curve], metric: str = "psnr", *, width: float = 7.5, beside: Sequence[Curve] = ()
 ) -> "tuple[Figure, list[str]]":
     """By how much the rate of each curve differs from the anchor's at equal quality [%], and what is to be said of it.
 
     Over the qualities that both reach, PCHIP through log rate as in `bd_rate`; its mean there is not the BD-rate, which
-    is the mean of the logarithm. Curves of which no BD-rate follows are left out, and the notes say why. Raises
-    CurveError where none is left.
+    is the mean of the logarithm. Curves of which no BD-rate follows are left out, and the notes say why. beside: the
+    curves of a figure that this one stands beside, in their order: each looks the same in both. Raises CurveError where
+    none is left.
     """
     drawn: dict[str, tuple[Floats, Floats]] = {}
     notes = []
-    names = told_apart(tests)
-    for curve in names:
+    anchor, *tests = [anchor, *tests] if beside else told_apart([anchor, *tests])
+    known = [curve.name for curve in beside or (anchor, *tests)]
+    styles = dict(zip(known, looks(len(known)), strict=True))
+    for curve in tests:
         try:
             drawn[curve.name] = rate_change(anchor, curve, metric)
         except CurveError as error:
@@ -106,10 +109,8 @@ def saving_figure(
     figure = new_figure(width, 5 if width > 6 else 4.2)
     axes = figure.subplots()
     axes.axhline(0, color=NEUTRAL, linewidth=1)
-    for curve, look in zip(names, looks(len(names) + 1)[1:], strict=True):  # the first look is the anchor's
-        if curve.name in drawn:
-            qualities, percent = drawn[curve.name]
-            axes.plot(qualities, percent, label=legend_name(curve.name), markevery=10, **look.options)
+    for name, (qualities, percent) in drawn.items():
+        axes.plot(qualities, percent, label=legend_name(name), markevery=10, **styles[name].options)
     name_axes(axes, label_of(metric), "rate at equal quality [%]", f"against {anchor.name}; below 0 is a saving")
     legend_below(figure, [axes])
     return figure, notes

@@ -1,4 +1,4 @@
-"""Reading a study: 1 000 synthetic run folders as tables, cold (no cache of ours) and cached, and a table from them.
+"""Reading a study: 1 000 synthetic run folders as tables, cold (no cache of ours) and cached, a table and a report.
 
     python benchmarks/load_runs.py --runs 1000 --entries 60 --repeats 5
 
@@ -68,6 +68,9 @@ PLAIN = (
     "[[json.loads(line) for line in open(path)] for path in Path({runs!r}).glob('*/metrics.jsonl')]; "
     "[yaml.safe_load(path.read_text()) for path in Path({runs!r}).glob('*/config.yaml')]"
 )
+REPORT = (
+    "from analysis.__main__ import main; main(['report', 'benchmark', '--runs', {runs!r}, '--out', {out!r} + '.html'])"
+)
 ABLATION = "from analysis.__main__ import main; main(['ablation', {table!r}, '--runs', {runs!r}, '--out', {out!r}])"
 READINGS = {
     "json and yaml": PLAIN,
@@ -77,6 +80,7 @@ READINGS = {
     "load_runs, cached": READ.replace("{options}", ""),
     "a table by lambda, cached": READ.replace("{options}", "") + TABLE,
     "an ablation table in four formats, cached": ABLATION,
+    "a report of that table, cached": REPORT,
 }
 
 
@@ -128,6 +132,8 @@ def write_run(folder: Path, number: int, seed: int, lmbda: float, entries: int) 
     columns = ("image", "height", "width", "bpp", "psnr")
     summary = {"evaluation": "0" * 8, "rows": [dict(zip(columns, row.split(","), strict=False)) for row in rows]}
     (run.eval / "evaluation.json").write_text(json.dumps(summary))
+    point = {"bpp": [float(np.mean(bpp * noise[:, 0]))], "psnr": [float(np.mean(psnr * noise[:, 1]))]}
+    (run.eval / "rd_point.json").write_text(json.dumps({"name": folder.name, "results": point}))
     (run.eval / "images.csv").write_text("image,height,width,bpp,psnr,exact\n" + "\n".join(rows) + "\n")
 
 

@@ -35,9 +35,10 @@ class Trial(TypedDict, total=False):
 
 @with_config(RECORD)
 class SweepRecord(TypedDict, total=False):
-    """manifest.json of a sweep."""
+    """manifest.json of a sweep. given: the overrides of the command that made it, as they were typed."""
 
     cells: Required[list[SweepCell]]
+    given: list[str]
     experiment: str | None
     table: dict[str, Any] | None
     made: str

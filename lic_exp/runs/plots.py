@@ -42,7 +42,12 @@ def series_of(entries: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
 
 
 def run_figure(
-    metrics: Mapping[str, Series], title: str = "", kind: FigureKind = "training", skipped: Sequence[int] = ()
+    metrics: Mapping[str, Series],
+    title: str = "",
+    kind: FigureKind = "training",
+    skipped: Sequence[int] = (),
+    *,
+    width: float = WIDTH,
 ) -> "Figure":
     """The figure of one run. Raises ValueError where nothing was logged that it could show, or there is no such kind.
 
@@ -54,7 +59,7 @@ def run_figure(
     groups = {name: {label: metrics[key] for label, key in group.items()} for name, group in _groups(metrics, kind)}
     if not groups:
         raise ValueError(f"nothing is logged of which a figure of {kind} could be drawn")
-    return _panels(groups, title, _marks(metrics, skipped) if kind == "norms" else {})
+    return _panels(groups, title, _marks(metrics, skipped) if kind == "norms" else {}, width)
 
 
 def _groups(metrics: Mapping[str, Series], kind: FigureKind) -> Iterable[tuple[str, dict[str, str]]]:
@@ -92,8 +97,10 @@ def _marks(metrics: Mapping[str, Series], skipped: Sequence[int]) -> dict[str, S
 
 
 @in_style
-def _panels(groups: Mapping[str, Mapping[str, Series]], title: str, marks: Mapping[str, Sequence[float]]) -> "Figure":
-    figure = new_figure(WIDTH, 0.6 + PANEL * len(groups) + 0.2 * sum(map(len, groups.values())) / 2)
+def _panels(
+    groups: Mapping[str, Mapping[str, Series]], title: str, marks: Mapping[str, Sequence[float]], width: float
+) -> "Figure":
+    figure = new_figure(width, 0.6 + PANEL * len(groups) + 0.2 * sum(map(len, groups.values())) / 2)
     panels: list[Axes] = list(figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0])
     styles = iter(looks(sum(map(len, groups.values()))))
     for axes, (what, curves) in zip(panels, groups.items(), strict=True):

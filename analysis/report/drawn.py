@@ -1,0 +1,93 @@
+"""The parts of a report that are figures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import TYPE_CHECKING
+
+from analysis.errors import AnalysisError, CurveError
+from analysis.figures import chosen_rate
+from analysis.losses import courses_of, loss_figure, rates_of, series_of_run
+from analysis.plots import rd_figure, saving_figure
+from analysis.report.parts import PageFigure, Part
+from analysis.report.subject import Subject
+from analysis.report.svg import inline
+from lic_exp.runs.plots import FigureKind, run_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 4.8
+"""Of a figure [inches]: its text is as large as that of the page on a narrow screen."""
+
+MOST_RUNS = 4
+"""Runs whose own figures are drawn."""
+
+
+class Drawings:
+    """Figures as SVGs of one page."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+
+    def figure(self, title: str, figure: "Figure", notes: Sequence[str] = ()) -> PageFigure:
+        return PageFigure(title, inline(figure, next(self._numbers)), tuple(notes))
+
+
+def curves(subject: Subject, drawings: Drawings) -> Part:
+    """Quality over rate, and the rate saved against the first curve beside the arms, or against the first arm."""
+    drawn = [*subject.curves, *subject.beside]
+    if not drawn:
+        return Part("Curves")
+    figures = [drawings.figure("Quality over rate", rd_figure(drawn, subject.metric, width=WIDTH))]
+    others = [curve for curve in subject.beside if len(curve) > 1]
+    if len(drawn) > 1:
+        anchor = others[0] if others else subject.curves[0]
+        try:
+            tests = [curve for curve in drawn if curve is not anchor]
+            figure, notes = saving_figure(anchor, tests, subject.metric, width=WIDTH, beside=drawn)
+            figures.append(drawings.figure("Rate saved, over quality", figure, notes))
+        except CurveError:
+            pass  # the table of BD-rates says why there is no number
+    return Part("Curves", figures=tuple(figures))
+
+
+def training(subject: Subject, drawings: Drawings) -> Part:
+    """Losses over steps and seconds at the middle rate, and trainings of single runs."""
+    figures = []
+    rates = rates_of(subject.arms)
+    try:
+        (courses,) = courses_of(subject.arms, subject.runs, chosen_rate(rates, None))
+        left = [rate for rate in rates if rate != courses.rate and rate]
+        notes = [f"the others: {', '.join(left)}"] if left else []
+        figures.append(drawings.figure("Validation loss", loss_figure(courses, width=WIDTH), notes))
+    except AnalysisError as error:
+        return Part("Training", (str(error),))
+    done = [
+        next((cell for cell in arm.cells if cell.signature in subject.rows), None) for arm in subject.arms[:MOST_RUNS]
+    ]
+    for arm, cell in zip(subject.arms, done, strict=False):
+        if cell is not None:
+            figures += _of_run(subject, cell.signature, cell.label or arm.label, "training", drawings)
+    return Part("Training", figures=tuple(figures))
+
+
+def norms(subject: Subject, drawings: Drawings) -> list[PageFigure]:
+    """Of the first runs that diverged: losses and gradient norms."""
+    fallen = [name for name, row in subject.rows.items() if row["state"] == "diverged"]
+    labels = {cell.signature: cell.label for arm in subject.arms for cell in arm.cells}
+    found: list[PageFigure] = []
+    for name in fallen[:MOST_RUNS]:
+        found += _of_run(subject, name, labels.get(name) or name, "norms", drawings)
+    return found
+
+
+def _of_run(subject: Subject, signature: str, label: str, kind: FigureKind, drawings: Drawings) -> Iterator[PageFigure]:
+    titles: dict[FigureKind, Callable[[str], str]] = {
+        "training": lambda name: f"Training of {name}",
+        "norms": lambda name: f"Norms of {name}",
+    }
+    try:
+        figure = run_figure(series_of_run(subject.runs, signature), kind=kind, width=WIDTH)
+    except ValueError:
+        return  # it has logged nothing yet, which the list of runs says
+    yield drawings.figure(titles[kind](label), figure)

@@ -1,0 +1,54 @@
+"""A report, made of what a name means."""
+
+from collections import Counter
+from dataclasses import replace
+
+from analysis.report.drawn import Drawings, curves, norms, training
+from analysis.report.origin import asked, commands, environment
+from analysis.report.parts import Part, ReportContent
+from analysis.report.photos import pictures
+from analysis.report.results import all_runs, results, troubles
+from analysis.report.subject import Subject
+
+KINDS = {"run": "Run", "runs": "Runs", "sweep": "Sweep", "table": "Table", "label": "Runs of one label"}
+
+
+def report_of(subject: Subject, own: str) -> ReportContent:
+    """All parts that have something to say. own: the command that makes this report."""
+    drawings = Drawings()
+    trouble = troubles(subject)
+    parts = (
+        asked(subject),
+        results(subject),
+        curves(subject, drawings),
+        training(subject, drawings),
+        pictures(subject),
+        *spectra(subject, drawings),
+        replace(trouble, figures=tuple(norms(subject, drawings))),
+        all_runs(subject),
+        environment(subject),
+        commands(subject, own),
+    )
+    title = subject.table.study.table.title if subject.table is not None else subject.found.title
+    kind = f"{KINDS[subject.found.kind]} {subject.found.title}" if subject.table is not None else ""
+    return ReportContent(
+        title,
+        kind or KINDS[subject.found.kind],
+        tuple(_summary(subject)),
+        tuple(part for part in parts if not part.is_empty),
+    )
+
+
+def spectra(subject: Subject, drawings: Drawings) -> list[Part]:
+    """The spectral diagnosis of runs that have one."""
+    return []
+
+
+def _summary(subject: Subject) -> list[str]:
+    cells = [cell for arm in subject.arms for cell in arm.cells]
+    states = Counter(str(subject.rows.get(cell.signature, {"state": "not begun"})["state"]) for cell in cells)
+    counted = ", ".join(f"{count} {state}" for state, count in states.items())
+    found = [f"{len(cells)} runs: {counted}" if cells[1:] else f"1 run: {counted}"]
+    manifest = subject.manifest
+    made = subject.table.study.made if subject.table is not None else manifest.get("made", "") if manifest else ""
+    return found + ([f"launched {made}"] if made else [])

@@ -1,0 +1,136 @@
+"""The parts of a report that say where its numbers are from: what was asked, on what machine, by which commands."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from analysis.report.parts import PageTable, Part, plain
+from analysis.report.subject import Subject
+from lic_exp.labels import value_text
+from lic_exp.records import RecordError, read_record
+from lic_exp.tracking.kinds import Environment
+from lic_exp.tracking.run_folder import RunFolder
+
+PACKAGES = ("torch", "torchvision", "numpy", "compressai", "pytorch-msssim", "pillow", "scikit-image")
+"""What bits and measures depend on."""
+
+MOST_READ = 200
+"""Runs whose environment is read, spread over all of them."""
+
+SHOWN_KEYS = 40
+
+
+def asked(subject: Subject) -> Part:
+    """What was varied, what all runs have, and on which images they were measured."""
+    rows = [
+        (key, ", ".join(dict.fromkeys(value_text(cell.role[key]) for cell in cells if cell.role and key in cell.role)))
+        for key in _varied(subject)
+        for cells in [[cell for arm in subject.arms for cell in arm.cells]]
+    ]
+    tables = []
+    if rows:
+        tables.append(PageTable("What was varied", ("key", "values"), tuple(map(plain, rows))))
+    lines = [subject.table.study.table.title] if subject.table is not None else []
+    shared = list(_shared(subject))
+    if shared:
+        tables.append(PageTable("What all runs have", ("key", "value"), tuple(map(plain, shared))))
+    return Part("What was asked", tuple(lines), tuple(tables))
+
+
+def _varied(subject: Subject) -> list[str]:
+    return list(dict.fromkeys(key for arm in subject.arms for cell in arm.cells for key in cell.role or {}))
+
+
+def _shared(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Choices and sizes that are the same in all runs."""
+    facts = subject.runs.runs
+    keys = ("model", "spectral_reg", "optimizer", "scheduler", "criterion", "data", "data.batch_size", "data.crop_size")
+    for key in (*keys, "optimizer.lr", "criterion.lmbda", "max_steps", "device"):
+        values: list[str] = facts[key].dropna().map(str).unique().tolist() if key in facts else []
+        if len(values) == 1:
+            yield key, values[0]
+    rows = subject.runs.evaluation
+    own = rows[rows["set"] == ""] if len(rows) else rows
+    if len(own):
+        yield "evaluated on", f"{own['image'].nunique()} images"
+
+
+def environment(subject: Subject) -> Part:
+    """Machines, versions and code, with how many of the runs have each."""
+    begun = list(subject.rows)
+    read = begun[:: max(1, len(begun) // MOST_READ)]
+    found = [_environment(subject, name) for name in read]
+    rows = [
+        (title, "; ".join(f"{value} ({count})" if len(values) > 1 else value for value, count in values.items()))
+        for title, values in _counted(found).items()
+    ]
+    notes = (f"read of {len(read)} of {len(begun)} runs",) if len(read) < len(begun) else ()
+    table = PageTable("What the runs were made with", ("", "runs"), tuple(map(plain, rows)), notes)
+    return Part("Environment", tables=(table,) if rows else ())
+
+
+def _environment(subject: Subject, signature: str) -> dict[str, str]:
+    row = subject.rows[signature]
+    try:
+        known: Mapping[str, Any] = read_record(RunFolder(row["folder"]).environment, Environment)
+    except (OSError, RecordError):
+        known = {}
+    packages = known.get("packages") or {}
+    commit = str(known.get("git_commit") or "")[:12]
+    found = {
+        "python": known.get("python"),
+        "platform": known.get("platform"),
+        "host": row.get("host"),
+        "device": row.get("device"),
+        **{name: packages.get(name) for name in PACKAGES},
+        "code": f"{commit}{' with changes' if known.get('git_dirty') else ''}" if commit else None,
+    }
+    return {key: str(value) for key, value in found.items() if isinstance(value, str) and value}
+
+
+def _counted(found: Sequence[Mapping[str, str]]) -> dict[str, dict[str, int]]:
+    counted: dict[str, dict[str, int]] = {}
+    for one in found:
+        for key, value in one.items():
+            counted.setdefault(key, {}).setdefault(value, 0)
+            counted[key][value] += 1
+    return counted
+
+
+def commands(subject: Subject, own: str) -> Part:
+    """What makes all of this again. own: the command of the report itself."""
+    lines = list(_launches(subject))
+    name = shlex.quote(subject.name)
+    if subject.table is not None:
+        study = subject.table.study
+        lines.append(f"python -m analysis ablation {study.experiment}{_choice('scale', study.scale)}")
+    if subject.curves:
+        beside = "".join(f" {shlex.quote(curve.name)}" for curve in subject.beside if "/" in curve.name)
+        lines.append(f"python -m analysis rd {name}{beside} --metric {subject.metric} --out rd.svg")
+    lines += [f"python -m analysis plot loss {name} --out loss.svg", own]
+    return Part("Commands", commands=tuple(lines))
+
+
+def _launches(subject: Subject) -> Iterator[str]:
+    if subject.found.kind == "table" and subject.table is not None:
+        study = subject.table.study
+        chosen = "".join(f" {shlex.quote(one)}" for one in study.overrides)
+        yield f"python launch.py -m experiment={study.experiment}{_choice('scale', study.scale)}{chosen}"
+        return
+    manifest = subject.manifest
+    if manifest is not None and manifest.get("given"):
+        yield f"python launch.py -m {shlex.join(manifest['given'])}"
+        return
+    for name, row in list(subject.rows.items())[:SHOWN_KEYS]:
+        try:
+            overrides = read_record(RunFolder(row["folder"]).environment, Environment).get("overrides")
+        except (OSError, RecordError):
+            overrides = None
+        if overrides is not None:
+            yield f"python launch.py {shlex.join(overrides)}"
+        else:
+            yield f"python -m lic_exp show {name}"
+
+
+def _choice(key: str, value: str | None) -> str:
+    return f" {key}={value}" if value else ""

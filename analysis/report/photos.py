@@ -1,0 +1,143 @@
+"""Photos at about equal rate: where one arm gains most over another, and where least."""
+
+import base64
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.arms import Arm
+from analysis.errors import AnalysisError
+from analysis.named_runs import NamedRun
+from analysis.report.parts import PagePhoto, Part
+from analysis.report.subject import Subject
+from analysis.run_points import evaluation_of
+from lic_exp.records import RecordError, read_file
+from lic_exp.text import visible
+from lic_exp.tracking.tables import parse_table
+
+WIDEST = 1600
+"""Pixels that a picture in the page has across; a wider one is reduced."""
+
+MOST_BYTES = 64 * 2**20
+
+TITLE = "Pictures at about equal rate"
+
+
+@dataclass(frozen=True)
+class CodedPhoto:
+    """An image that a run has coded, and the picture of that.
+
+    place: of the image among those evaluated. rate: as names of pictures have it, "" of a codec of one rate.
+    """
+
+    run: NamedRun
+    image: str
+    place: int
+    rate: str
+    bpp: float
+    psnr: float
+    picture: Path
+
+
+def pictures(subject: Subject) -> Part:
+    """Best and worst of what a second arm gains over the first at about equal rate; of one arm its own best and worst.
+
+    The gain of an image is PSNR above that of the first arm at the same rate, on straight lines between its rates where
+    they reach so far, and else above that of its nearest rate. Each picture is shown beside the first arm's nearest.
+    """
+    coded = {arm.label: list(_coded(arm)) for arm in subject.arms}
+    drawn = [arm.label for arm in subject.arms if coded[arm.label]]
+    if not drawn:
+        return Part(TITLE, ("no pictures are there: evaluation.pictures=4 in the runs' command draws the first four",))
+    first, second = drawn[0], drawn[1] if len(drawn) > 1 else ""
+    if not second:
+        ordered = sorted(coded[first], key=lambda one: one.psnr)
+        return Part(TITLE, photos=tuple(_shown({"best PSNR": [ordered[-1]], "worst PSNR": ordered[:1]})))
+    gains = [(_gain(coded[first], one), one) for one in coded[second]]
+    known = sorted(((gain, one) for gain, one in gains if gain is not None), key=lambda pair: pair[0])
+    if not known:
+        return Part(TITLE, (f"{first} and {second} have no pictures of the same images",))
+    ends = {"worst": known[0], "best": known[-1]} if len(known) > 1 else {"the only one": known[0]}
+    chosen = {}
+    for how, (gain, one) in reversed(ends.items()):
+        apart = f"{abs(gain):.2f} dB {'above' if gain >= 0 else 'below'} {first} at its rate"
+        chosen[f"{how}: {second} is {apart}"] = [one]
+        chosen[f"{how}: {first} at its nearest rate"] = [_nearest(coded[first], one)]
+    return Part(TITLE, photos=tuple(_shown(chosen)))
+
+
+def _gain(others: list[CodedPhoto], one: CodedPhoto) -> float | None:
+    """How much better an image is than the others' of it at its rate [dB]; None where they have none."""
+    same = sorted((other.bpp, other.psnr) for other in others if other.image == one.image)
+    if not same or not np.isfinite(one.psnr):
+        return None
+    rates, qualities = np.array(same).T
+    return float(one.psnr - np.interp(one.bpp, rates, qualities))
+
+
+def _nearest(others: list[CodedPhoto], one: CodedPhoto) -> CodedPhoto:
+    return min((o for o in others if o.image == one.image), key=lambda o: (abs(o.bpp - one.bpp), o.run.signature))
+
+
+def _shown(chosen: Mapping[str, list[CodedPhoto]]) -> Iterator[PagePhoto]:
+    shown: list[Path] = []
+    for what, coded in chosen.items():
+        for one in coded:
+            if one.picture in shown:
+                continue
+            shown.append(one.picture)
+            caption = f"{what}. {one.image}, {one.run.label or one.run.signature}: {one.bpp:.4f} bpp, {one.psnr:.2f} dB"
+            try:
+                source, width, height = _embedded(one.picture)
+            except (OSError, ValueError) as error:
+                caption = f"{caption}; its picture cannot be shown: {error}"
+                source, width, height = "data:,", 1, 1
+            yield PagePhoto(caption, source, width, height)
+
+
+def _embedded(path: Path) -> tuple[str, int, int]:
+    """(data address, width, height) of a PNG, reduced where it is wide. Raises OSError and ValueError."""
+    from PIL import Image
+
+    data = read_file(path, MOST_BYTES)
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+        size = picture.size
+        if picture.width > WIDEST:
+            size = WIDEST, max(1, round(picture.height * WIDEST / picture.width))
+            reduced = io.BytesIO()
+            picture.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(reduced, "PNG")
+            data = reduced.getvalue()
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}", *size
+
+
+def _coded(arm: Arm) -> Iterator[CodedPhoto]:
+    """What the runs of an arm have pictures of, one run per rate: of several seeds the first that has some."""
+    seen: set[tuple[str, str, str]] = set()
+    for cell in arm.cells:
+        try:
+            folder = evaluation_of(cell)
+            rows = [] if folder is None else _rows(folder / "images.csv")
+        except (AnalysisError, RecordError, OSError, ValueError):
+            continue  # what is damaged is told beside the curves
+        places = {image: place for place, image in enumerate(dict.fromkeys(row["image"] for row in rows))}
+        rate_of_run = repr(sorted((cell.role or {}).items()))
+        for row in rows:
+            rate = f"_q{float(row['rate']):g}" if row.get("rate") else ""
+            found = sorted((folder or Path()).glob(f"{places[row['image']]:03d}_*{rate}.png"))
+            key = (row["image"], rate_of_run, rate)
+            if found and key not in seen:
+                seen.add(key)
+                yield CodedPhoto(cell, visible(row["image"]), places[row["image"]], rate, *_measures(row), found[0])
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    header, *rows = parse_table(path.name, read_file(path).decode())
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _measures(row: Mapping[str, str]) -> tuple[float, float]:
+    return float(row["bpp"]), float(row["psnr"])

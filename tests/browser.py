@@ -1,0 +1,145 @@
+"""A page in headless Chromium, by its own protocol over a pipe: what it shows, asks for and complains of."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+needs_browser = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here (.ci/browser installs it)")
+
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"),
+    *("--no-first-run", "--disable-extensions", "--disable-background-networking", "--disable-component-update"),
+    *("--mute-audio", "--disable-sync", "--remote-debugging-pipe"),
+)
+ANSWERS_WITHIN_S = 60.0
+
+
+class Browser:
+    """One page. asked: the addresses that it asked for, but for its own data; complaints: of its console and log."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", into: int, out: int) -> None:
+        self._process, self._into, self._out = process, into, out
+        self._buffer, self._count, self._session = b"", 0, ""
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Ask the browser, and wait for its answer."""
+        self._count += 1
+        message = {"id": self._count, "method": method, "params": parameters}
+        message |= {"sessionId": self._session} if self._session else {}
+        os.write(self._into, json.dumps(message).encode() + b"\0")
+        while (answer := self._next()).get("id") != self._count:
+            self._hear(answer)
+        assert "error" not in answer, answer["error"]
+        return answer["result"]
+
+    def open(self, address: str, *, width: int = 1200, height: int = 900, mobile: bool = False) -> None:
+        """Show a page in a window of this size, and wait until all of it is there."""
+        self.resize(width, height, mobile=mobile)
+        self.call("Page.navigate", url=address)
+        while self.value("document.readyState") != "complete" or self.value("location.href") == "about:blank":
+            time.sleep(0.05)
+
+    def resize(self, width: int, height: int = 900, *, mobile: bool = False) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+
+    def show_as(self, **media: str) -> None:
+        """E.g. prefers_color_scheme="dark", or media="print"."""
+        features = [{"name": key.replace("_", "-"), "value": value} for key, value in media.items() if key != "media"]
+        self.call("Emulation.setEmulatedMedia", media=media.get("media", ""), features=features)
+
+    def value(self, expression: str) -> Any:
+        """What a piece of JavaScript comes to."""
+        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def screenshot(self, path: Path, *, whole: bool = True) -> Path:
+        taken = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(taken["data"]))
+        return path
+
+    def close(self) -> None:
+        self._session = ""
+        with suppress(OSError, AssertionError, EOFError):
+            self.call("Browser.close")
+        for pipe in (self._into, self._out):
+            os.close(pipe)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            part = os.read(self._out, 1 << 20)
+            if not part:
+                raise EOFError("the browser has ended")
+            self._buffer += part
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        found: dict[str, Any] = json.loads(message)
+        return found
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        about = event.get("params", {})
+        match event.get("method"):
+            case "Network.requestWillBeSent":
+                address = about["request"]["url"]
+                self.asked += [] if address.startswith("data:") else [address]
+            case "Runtime.consoleAPICalled":
+                said = " ".join(str(one.get("value", one.get("description"))) for one in about["args"])
+                self.complaints.append(f"{about['type']}: {said}")
+            case "Runtime.exceptionThrown":
+                self.complaints.append(str(about["exceptionDetails"].get("text")))
+            case "Log.entryAdded":
+                self.complaints.append(f"{about['entry']['level']}: {about['entry']['text']}")
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Chromium with a profile of its own, that ends with it."""
+    assert PROGRAM is not None
+    to_it, into = os.pipe()
+    out, from_it = os.pipe()
+
+    def as_it_expects() -> None:
+        """Commands come by 3, answers go by 4."""
+        first, second = os.dup(to_it), os.dup(from_it)
+        os.dup2(first, 3)
+        os.dup2(second, 4)
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        process = subprocess.Popen(
+            [PROGRAM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=as_it_expects,  # noqa: PLW1509 (nothing else of this process runs meanwhile)
+            close_fds=False,
+        )
+        for pipe in (to_it, from_it):
+            os.close(pipe)
+        shown = Browser(process, into, out)
+        try:
+            yield shown
+        finally:
+            shown.close()
