@@ -48,8 +48,9 @@ class NestedScales(ContextModel):
     def bits_by_scale(self, bits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`lic_exp.models.base.Codec.bits_by_scale`: of z, and of what s1, s2 and s3 add."""
         y = bits["y"].double()
-        grid = partition(*y.shape[-2:], self.compat, y.device)
-        grouped = y.reshape(len(y), len(grid.to_s1.back_keep), -1, y.shape[-2] * y.shape[-1]).sum(2)
+        height, width = y.shape[-2:]
+        grid = partition(height, width, self.compat, y.device)
+        grouped = y.reshape(len(y), len(grid.to_s1.back_keep), -1, height * width).sum(2)
         s1, s2 = ((grouped * how.back_keep).sum((1, 2)) for how in (grid.to_s1, grid.to_s2))
         total = grouped.sum((1, 2))
         return {"z": bits["z"].double().flatten(1).sum(1), "s1": s1, "s2": s2 - s1, "s3": total - s2}
