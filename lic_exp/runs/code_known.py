@@ -33,19 +33,21 @@ def known(settings: Iterable[str], components: Sequence[str], find: Callable[[],
     """
     if any(component.split(".")[0] != OURS for component in components):
         return find()
-    key = _key(settings, components)
+    named = [FORM, sys.version, *settings, "", *components]
+    key = key_of(named)
     found = _read(key)
     if found is None:
         found = find()
-        if found is not None and _key(settings, components) == key:  # nothing was changed meanwhile
+        if found is not None and key_of(named) == key:  # nothing was changed meanwhile
             _write(key, found)
     return found
 
 
-def _key(settings: Iterable[str], components: Sequence[str]) -> bytes:
+def key_of(settings: Iterable[str]) -> bytes:
+    """What names an outcome of this package's code, as it lies on disk now, and of these settings."""
     files = sorted(PACKAGE.rglob("*.py"))
     contents = (f"{path.relative_to(PACKAGE)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files)
-    return hashlib.sha256("\0".join([FORM, sys.version, *settings, "", *components, "", *contents]).encode()).digest()
+    return hashlib.sha256("\0".join([*settings, "", *contents]).encode()).digest()
 
 
 def _read(key: bytes) -> Code | None:

@@ -1,14 +1,21 @@
 """Where complexity is counted: of a configured codec that nobody needs otherwise, and of a run's own."""
 
+import json
 import logging
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 
 from lic_exp.atomic import write_json
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.instantiation import instantiate
 from lic_exp.config.schema import RunConfig
-from lic_exp.evaluation.complexity import Complexity, complexity
+from lic_exp.data import digest_store
+from lic_exp.evaluation.complexity import Complexity, PartCost, complexity
 from lic_exp.models.base import Codec
 from lic_exp.private_torch import without_values
+from lic_exp.runs.code_known import key_of
+from lic_exp.runs.modules_read import is_library
+from lic_exp.source_text import OURS
 from lic_exp.tracking.run_folder import RunFolder
 
 log = logging.getLogger("lic_exp.runs")
@@ -27,12 +34,47 @@ def complexity_of(config: RunConfig, size: tuple[int, int] | None = None) -> Com
         raise ConfigError([str(error)]) from error
 
 
-def record_complexity(codec: Codec, run: RunFolder) -> Complexity | None:
-    """Write the run's complexity.json. A codec that cannot be counted trains all the same: run.log says why."""
+FORM = "complexity 1"
+"""Of what is kept of counts, with a number that counts its versions."""
+
+
+def record_complexity(codec: Codec, run: RunFolder, config: RunConfig) -> Complexity | None:
+    """Write the run's complexity.json. A codec that cannot be counted trains all the same: run.log says why.
+
+    config: what it was built from. Where all of its code is this package's or an installed one's, it is counted once,
+    and looked up from then on: counting may take longer than a short training.
+    """
     try:
-        found = complexity(codec)
+        key = _key(codec, config)
+        found = _known(key) if key else None
+        if found is None:
+            found = complexity(codec)
+            if key and key == _key(codec, config):  # nothing was changed meanwhile
+                digest_store.write({key: json.dumps(asdict(found)).encode()})
     except Exception as error:
         log.warning("no complexity.json, since counting failed: %s: %s", type(error).__name__, error, exc_info=True)
         return None
     write_json(run.complexity, found.to_dict())
     return found
+
+
+def _key(codec: Codec, config: RunConfig) -> bytes | None:
+    """What names the counts of a codec; None where code is in it that nothing names."""
+    if config.plugins:
+        return None
+    packages = {type(module).__module__.partition(".")[0] for module in codec.modules()} - {OURS}
+    if not all(map(is_library, packages)):
+        return None
+    try:
+        named = [f"{package} {version(package)}" for package in sorted(packages | {"torch"})]
+    except PackageNotFoundError:
+        return None
+    return key_of([FORM, *named, json.dumps(config.model.plain(), sort_keys=True)])
+
+
+def _known(key: bytes) -> Complexity | None:
+    try:
+        found = json.loads(digest_store.read([key]).get(key, b""))
+        return Complexity(found["height"], found["width"], tuple(PartCost(**part) for part in found["parts"]))
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -94,7 +94,7 @@ def train(
     judged.findings.keep(run)
     record_rates(run, objective)
     # Counted in the end, since it takes as long as many a step; only a profile's budget is made of it before.
-    cost = record_complexity(objective.codec, run) if config.trainer.profile else None
+    cost = record_complexity(objective.codec, run, config) if config.trainer.profile else None
     max_steps = sum(stage.steps for stage in stages)
     heart.hold.update_status(device=_device_name(device), max_steps=max_steps)
     for regularizer in objective.spectral_regularizers():
@@ -136,7 +136,7 @@ def train(
         finally:
             heart.hold.update_status(step=trainer.step, best=trainer.best, skipped=sorted(trainer.skipped))
             if not config.trainer.profile:
-                record_complexity(objective.codec, run)
+                record_complexity(objective.codec, run, config)
 
 
 def speeds_from(run: RunFolder, step: int, *, goes_on: bool) -> int:

@@ -12,6 +12,7 @@ import lic_exp
 from lic_exp import exit_codes
 from lic_exp.__main__ import main
 from lic_exp.capabilities import CodecFacts
+from lic_exp.config.loading import load_config
 from lic_exp.config.options import options
 from lic_exp.evaluation.complexity import ITSELF, complexity
 from lic_exp.models.base import Codec, CodecOutput, CodingPart
@@ -205,7 +206,7 @@ def test_a_codec_that_cannot_be_counted_is_warned_of(tmp_path, caplog):
 
     run = RunFolder(tmp_path)
     with caplog.at_level(logging.WARNING, "lic_exp"):
-        record_complexity(Looks(), run)
+        record_complexity(Looks(), run, load_config(["model=factorized_tiny"]))
     assert not run.complexity.exists()
     (record,) = caplog.records
     assert record.getMessage().startswith("no complexity.json, since counting failed: DataDependentOutputException")
