@@ -58,7 +58,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     command = import_module(f"analysis.cli.{name}")
     parser = CommandParser(prog=f"python -m analysis {name}", description=command.__doc__)
     command.add_arguments(parser)
-    code: int = command.run(parser.parse_args(arguments))
+    code: int = command.run(parser.parse_intermixed_args(arguments))  # names may stand after options as well
     return code
 
 

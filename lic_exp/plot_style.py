@@ -48,6 +48,7 @@ RC: Any = {
     "ytick.labelsize": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.facecolor": "none",
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.alpha": 0.3,

@@ -1,17 +1,20 @@
 """The parts of a report that are figures."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
+from analysis.arms import Arm
 from analysis.errors import AnalysisError, CurveError
 from analysis.figures import chosen_rate
-from analysis.losses import courses_of, loss_figure, rates_of, series_of_run
+from analysis.losses import courses_of, loss_figure, rate_of, rates_of, series_of_run
 from analysis.plots import rd_figure, saving_figure
 from analysis.report.parts import PageFigure, Part
 from analysis.report.subject import Subject
 from analysis.report.svg import inline
 from lic_exp.runs.plots import FigureKind, run_figure
+from lic_exp.tracking.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +25,9 @@ WIDTH = 4.8
 MOST_RUNS = 4
 """Runs whose own figures are drawn."""
 
+MOST_ARMS = 24
+"""Arms that are drawn together: of more nobody tells one from another."""
+
 
 class Drawings:
     """Figures as SVGs of one page."""
@@ -29,15 +35,18 @@ class Drawings:
     def __init__(self) -> None:
         self._numbers = count()
 
-    def figure(self, title: str, figure: "Figure", notes: Sequence[str] = ()) -> PageFigure:
-        return PageFigure(title, inline(figure, next(self._numbers)), tuple(notes))
+    def figure(self, title: str, figure: "Figure", notes: Sequence[str] = (), *, is_plate: bool = False) -> PageFigure:
+        return PageFigure(title, inline(figure, next(self._numbers)), tuple(notes), is_plate)
 
 
 def curves(subject: Subject, drawings: Drawings) -> Part:
     """Quality over rate, and the rate saved against the first curve beside the arms, or against the first arm."""
-    drawn = [*subject.curves, *subject.beside]
+    arms, left = drawn_arms(subject)
+    names = {arm.label for arm in arms}
+    drawn = [*(curve for curve in subject.curves if not left or curve.name in names), *subject.beside]
     if not drawn:
         return Part("Curves")
+    lines = (left,) if left else ()
     figures = [drawings.figure("Quality over rate", rd_figure(drawn, subject.metric, width=WIDTH))]
     others = [curve for curve in subject.beside if len(curve) > 1]
     if len(drawn) > 1:
@@ -48,27 +57,45 @@ def curves(subject: Subject, drawings: Drawings) -> Part:
             figures.append(drawings.figure("Rate saved, over quality", figure, notes))
         except CurveError:
             pass  # the table of BD-rates says why there is no number
-    return Part("Curves", figures=tuple(figures))
+    return Part("Curves", lines, figures=tuple(figures))
+
+
+def drawn_arms(subject: Subject) -> tuple[tuple[Arm, ...], str]:
+    """The arms that are drawn, and what is to be said where those are not all: the first, and those of least loss."""
+    if len(subject.arms) <= MOST_ARMS:
+        return subject.arms, ""
+    rate = chosen_rate(rates_of(subject.arms), None)
+
+    def loss(arm: Arm) -> float:
+        known = [subject.losses.get(cell.signature, math.nan) for cell in arm.cells if rate_of(cell) == rate]
+        known = [value for value in known if math.isfinite(value)]
+        return sum(known) / len(known) if known else math.inf
+
+    first, *others = subject.arms
+    best = sorted(others, key=loss)[: MOST_ARMS - 1]
+    chosen = tuple(arm for arm in subject.arms if arm is first or arm in best)
+    at = f" at {rate}" if rate else ""
+    said = f"of {len(subject.arms)} arms {MOST_ARMS} are drawn: the first, and those of the lowest last loss{at}"
+    return chosen, said
 
 
 def training(subject: Subject, drawings: Drawings) -> Part:
     """Losses over steps and seconds at the middle rate, and trainings of single runs."""
     figures = []
-    rates = rates_of(subject.arms)
+    arms, said = drawn_arms(subject)
+    rates = rates_of(arms)
     try:
-        (courses,) = courses_of(subject.arms, subject.runs, chosen_rate(rates, None))
+        (courses,) = courses_of(arms, subject.runs, chosen_rate(rates, None))
         left = [rate for rate in rates if rate != courses.rate and rate]
-        notes = [f"the others: {', '.join(left)}"] if left else []
+        notes = [f"the rates that are not drawn: {', '.join(left[:MOST_ARMS])}"] if left else []
         figures.append(drawings.figure("Validation loss", loss_figure(courses, width=WIDTH), notes))
     except AnalysisError as error:
         return Part("Training", (str(error),))
-    done = [
-        next((cell for cell in arm.cells if cell.signature in subject.rows), None) for arm in subject.arms[:MOST_RUNS]
-    ]
-    for arm, cell in zip(subject.arms, done, strict=False):
+    for arm in arms[:MOST_RUNS]:
+        cell = next((cell for cell in arm.cells if cell.signature in subject.rows), None)
         if cell is not None:
             figures += _of_run(subject, cell.signature, cell.label or arm.label, "training", drawings)
-    return Part("Training", figures=tuple(figures))
+    return Part("Training", (said,) if said else (), figures=tuple(figures))
 
 
 def norms(subject: Subject, drawings: Drawings) -> list[PageFigure]:
@@ -86,8 +113,9 @@ def _of_run(subject: Subject, signature: str, label: str, kind: FigureKind, draw
         "training": lambda name: f"Training of {name}",
         "norms": lambda name: f"Norms of {name}",
     }
+    skipped = RunFolder(subject.rows[signature]["folder"]).status_if_whole().get("skipped") or ()
     try:
-        figure = run_figure(series_of_run(subject.runs, signature), kind=kind, width=WIDTH)
+        figure = run_figure(series_of_run(subject.runs, signature), kind=kind, skipped=skipped, width=WIDTH)
     except ValueError:
         return  # it has logged nothing yet, which the list of runs says
     yield drawings.figure(titles[kind](label), figure)

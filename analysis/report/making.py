@@ -29,11 +29,13 @@ def report_of(subject: Subject, own: str) -> ReportContent:
         environment(subject),
         commands(subject, own),
     )
-    title = subject.table.study.table.title if subject.table is not None else subject.found.title
-    kind = f"{KINDS[subject.found.kind]} {subject.found.title}" if subject.table is not None else ""
+    title, kind = subject.found.title, KINDS[subject.found.kind]
+    if subject.table is not None or subject.found.kind == "run":
+        kind = f"{kind} {title}"
+        title = subject.arms[0].label if subject.table is None else subject.table.study.table.title
     return ReportContent(
         title,
-        kind or KINDS[subject.found.kind],
+        kind,
         tuple(_summary(subject)),
         tuple(part for part in parts if not part.is_empty),
     )

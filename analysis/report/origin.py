@@ -17,18 +17,17 @@ PACKAGES = ("torch", "torchvision", "numpy", "compressai", "pytorch-msssim", "pi
 MOST_READ = 200
 """Runs whose environment is read, spread over all of them."""
 
-SHOWN_KEYS = 40
+MOST_VALUES = 12
+"""Of a key, that are all named."""
+
+MOST_LAUNCHES = 40
+"""Commands of single runs."""
 
 
 def asked(subject: Subject) -> Part:
     """What was varied, what all runs have, and on which images they were measured."""
-    rows = [
-        (key, ", ".join(dict.fromkeys(value_text(cell.role[key]) for cell in cells if cell.role and key in cell.role)))
-        for key in _varied(subject)
-        for cells in [[cell for arm in subject.arms for cell in arm.cells]]
-    ]
     tables = []
-    if rows:
+    if rows := [(key, values_text(values)) for key, values in _varied(subject).items()]:
         tables.append(PageTable("What was varied", ("key", "values"), tuple(map(plain, rows))))
     lines = [subject.table.study.table.title] if subject.table is not None else []
     shared = list(_shared(subject))
@@ -37,8 +36,24 @@ def asked(subject: Subject) -> Part:
     return Part("What was asked", tuple(lines), tuple(tables))
 
 
-def _varied(subject: Subject) -> list[str]:
-    return list(dict.fromkeys(key for arm in subject.arms for cell in arm.cells for key in cell.role or {}))
+def _varied(subject: Subject) -> dict[str, list[Any]]:
+    """{key: its values in order, each once} of keys in which some differ; one that a run does not have is a value."""
+    roles = [cell.role or {} for arm in subject.arms for cell in arm.cells]
+    found: dict[str, dict[str, Any]] = {}
+    for role in roles:
+        for key, value in role.items():
+            found.setdefault(key, {}).setdefault(repr(value), value)
+    differ = [key for key, values in found.items() if len(values) > 1 or not all(key in role for role in roles)]
+    return {key: list(found[key].values()) for key in differ}
+
+
+def values_text(values: Sequence[Any]) -> str:
+    """All values, or of many how many and from what to what."""
+    if len(values) <= MOST_VALUES:
+        return ", ".join(map(value_text, values))
+    if all(type(value) in (int, float) for value in values):
+        return f"{len(values)} values, {value_text(min(values))} to {value_text(max(values))}"
+    return f"{', '.join(map(value_text, values[:MOST_VALUES]))} and {len(values) - MOST_VALUES} more"
 
 
 def _shared(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -121,7 +136,7 @@ def _launches(subject: Subject) -> Iterator[str]:
     if manifest is not None and manifest.get("given"):
         yield f"python launch.py -m {shlex.join(manifest['given'])}"
         return
-    for name, row in list(subject.rows.items())[:SHOWN_KEYS]:
+    for name, row in list(subject.rows.items())[:MOST_LAUNCHES]:
         try:
             overrides = read_record(RunFolder(row["folder"]).environment, Environment).get("overrides")
         except (OSError, RecordError):

@@ -42,11 +42,15 @@ class PageTable:
 
 @dataclass(frozen=True)
 class PageFigure:
-    """An SVG, ready to stand in a page, and what it shows in words."""
+    """An SVG, ready to stand in a page, and what it shows in words.
+
+    is_plate: it has shades that mean something, or photos: it stays as it is in the dark, and takes all of the width.
+    """
 
     title: str
     svg: str
     notes: tuple[str, ...] = ()
+    is_plate: bool = False
 
 
 @dataclass(frozen=True)

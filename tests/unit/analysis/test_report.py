@@ -17,6 +17,7 @@ from PIL import Image
 from recorded_study import write_study
 
 from analysis.__main__ import main
+from analysis.report.origin import values_text
 from analysis.report.svg import inline
 from lic_exp.plot_style import in_style, new_figure
 
@@ -69,7 +70,7 @@ def draw_pictures(runs: Path) -> None:
 
 
 def reported(*arguments: str, out: Path) -> tuple[str, Page]:
-    assert main(["report", *arguments, "--out", str(out)]) == 0
+    assert main(["report", "--out", str(out), *arguments]) == 0
     text = out.read_text()
     return text, Page(text)
 
@@ -79,7 +80,7 @@ def sweep(tmp_path_factory):
     place = tmp_path_factory.mktemp("report")
     write_trained_sweep(place / "runs", diverged=[FELL], without=[WAITING])
     draw_pictures(place / "runs")
-    return place / "runs", *reported(SWEEP, "kodak/vtm_18.0", "--runs", str(place / "runs"), out=place / "a.html")
+    return place / "runs", *reported(SWEEP, "--runs", str(place / "runs"), "kodak/vtm_18.0", out=place / "a.html")
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,7 @@ def test_what_failed_is_folded_away_with_its_reason_and_norms(sweep):
     assert REASON in folded
     assert "not begun" in folded
     assert ">train/grad_norm</text>" in folded
+    assert ">skipped step</text>" in folded
     assert "Failed, diverged, unfinished (2)" in folded
 
 
@@ -198,6 +200,30 @@ def test_what_cannot_be_reported_is_said(sweep, arguments, said, tmp_path, monke
     assert main(["report", *arguments, "--runs", str(sweep[0])]) == 2
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_of_many_arms_some_are_drawn_and_all_are_listed(tmp_path):
+    runs = tmp_path / "runs"
+    names = {f"r{i}": 0.001 * i for i in range(30)}
+    write_trained_sweep(runs, effect=names, seeds=(0,), lmbdas=(0.01, 0.02))
+    text, page = reported(SWEEP, "--runs", str(runs), out=tmp_path / "a.html")
+    assert "of 30 arms 24 are drawn: the first, and those of the lowest last loss at criterion.lmbda=0.02" in page.texts
+    assert "r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11 and 18 more" in page.texts
+    assert len([name for name in page.ids if name.startswith("run-")]) == 60
+    assert text.count(">spectral_reg=r0</text>") >= 2
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([0.1, 1e-05], "0.1, 1e-05"),
+        ([float(i) for i in range(20)], "20 values, 0.0 to 19.0"),
+        ([True, None, [1, 2]], "true, null, [1,2]"),
+        ([*range(12), "x"], "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 1 more"),
+    ],
+)
+def test_many_values_are_summed_up(values, said):
+    assert values_text(values) == said
 
 
 def test_two_figures_of_a_page_share_no_names():
