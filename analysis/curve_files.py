@@ -36,7 +36,10 @@ KEPT, MOST_KEPT = (STEPS, CHOSEN, SEEDED), 1000
 NAMES = "names"
 """Key of `about["images"]` where no pixels are known: what the images are called."""
 
-OF_A_RUN = (MADE_BY, NOTES, SEEDS, OF_RUNS, STEPS, CHOSEN, SEEDED)
+TRAINED, SIDE_BY_SIDE = "trained", "side_by_side"
+"""Of runs: the config of the first of them, and what named all of them at once, whose labels tell them apart."""
+
+OF_A_RUN = (MADE_BY, NOTES, SEEDS, OF_RUNS, STEPS, CHOSEN, SEEDED, TRAINED, SIDE_BY_SIDE)
 
 
 class Curve(Points):

@@ -7,7 +7,20 @@ from typing import Any
 import numpy as np
 
 from analysis.arms import Arm, arms_of
-from analysis.curve_files import MADE_BY, NOTES, OF_RUNS, SEEDED, SEEDS, STEPS, Curve, join, shared_images, together
+from analysis.curve_files import (
+    MADE_BY,
+    NOTES,
+    OF_RUNS,
+    SEEDED,
+    SEEDS,
+    SIDE_BY_SIDE,
+    STEPS,
+    TRAINED,
+    Curve,
+    join,
+    shared_images,
+    together,
+)
 from analysis.errors import AnalysisError
 from analysis.named_runs import Meaning
 from analysis.run_points import POINT, curve_of_run, evaluation_of
@@ -32,7 +45,8 @@ def curves_of(found: Meaning, trusted: Collection[str] = ()) -> list[Curve]:
         note = f"unfinished: nothing is evaluated yet of {_listed(silent)}"
         first = curves[0]
         curves[0] = _with(first, {NOTES: (*first.notes, note)})
-    return curves
+    together = (found.kind, found.title, str(found.runs[0].folder.parent))
+    return [_with(curve, {SIDE_BY_SIDE: together}) for curve in curves]
 
 
 def _of_arm(arm: Arm) -> Curve | None:
@@ -65,7 +79,8 @@ def _of_arm(arm: Arm) -> Curve | None:
     seeds = dict(sorted(seeds.items(), key=lambda one: (str(type(one[0])), one[0])))
     by_seed = {seed: join(list(own.values())) for seed, own in seeds.items()}
     whole = next(iter(by_seed.values())) if len(by_seed) == 1 else _mean(seeds)
-    about: dict[str, Any] = {}
+    first = next(iter(next(iter(seeds.values())).values()))
+    about: dict[str, Any] = {TRAINED: first.about[TRAINED]} if TRAINED in first.about else {}
     if told := tuple(dict.fromkeys([*notes, *_unequal(arm, whole), *whole.notes])):
         about[NOTES] = told
     if len(by_seed) > 1:

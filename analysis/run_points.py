@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.arms import config_of
-from analysis.curve_files import CHOSEN, MADE_BY, NAMES, NOTES, OF_RUNS, SEEDED, STEPS, Curve, read_curve
+from analysis.curve_files import CHOSEN, MADE_BY, NAMES, NOTES, OF_RUNS, SEEDED, STEPS, TRAINED, Curve, read_curve
 from analysis.errors import AnalysisError
 from analysis.made_by import made_in
 from analysis.measured_alike import images_of
@@ -22,7 +22,7 @@ from lic_exp.records import RecordError, read_record
 from lic_exp.text import shortened, visible
 from lic_exp.tracking.kinds import EvaluationResults
 from lic_exp.tracking.run_folder import EVALUATION_FILE, RunFolder
-from lic_exp.tracking.tables import VALIDATES, parse_table
+from lic_exp.tracking.tables import TRAINS, VALIDATES, parse_table
 
 SO_FAR = " so far"
 """After the run that an evaluation is `of`, where it was not trained to its end."""
@@ -78,13 +78,13 @@ def curve_of_run(run: NamedRun) -> Curve | None:
     name = run.label or run.signature
     curve = read_curve(folder / POINT, shortened(visible(name), 100))
     files = RunFolder(run.folder)
-    about = dict(curve.about)
+    about, rows = dict(curve.about), None
     if files.config.is_file():
         config, rows = config_of(run), _images(folder)
         about = _former(config, rows) | about | {OF_RUNS: (folder,)} | _made_how(run, config, rows)
     if files.status_file.is_file():
         about |= {MADE_BY: (made_in(files, folder),)}
-    notes = list(_run_notes(run, folder))
+    notes = [*_run_notes(run, folder), *_trained_on(name, _images(folder) if rows is None else rows)]
     return replace(curve, about=about | ({NOTES: tuple(notes)} if notes else {}))
 
 
@@ -104,10 +104,11 @@ def _former(config: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> dic
 
 
 def _made_how(run: NamedRun, config: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """For how many steps, on which seed, and how many of the images validated too, where that is known."""
+    """By which config, for how many steps, on which seed; how many of the images validated too, where that is known."""
     step, seed = RunFolder(run.folder).status_if_whole().get("step"), config.get("seed")
     chosen = {row["image"] for row in rows if row.get(VALIDATES) == "True"}
-    found = {STEPS: (step,) if step else (), SEEDED: () if seed is None else (seed,), CHOSEN: len(chosen)}
+    found: dict[str, Any] = {STEPS: (step,) if step else (), SEEDED: () if seed is None else (seed,)}
+    found |= {CHOSEN: len(chosen), TRAINED: config}
     return {key: value for key, value in found.items() if value}
 
 
@@ -139,6 +140,13 @@ def _run_notes(run: NamedRun, folder: Path) -> Iterator[str]:
         yield f"not-exact: {name}: on {len(results.get('mismatches', ()))} images decoder and encoder disagree"
     if changed := results.get("images_changed"):
         yield f"images-changed: {name}: {len(changed)} images changed while they were evaluated"
+
+
+def _trained_on(name: str, rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """What is to be said of images that the run was trained on."""
+    known = {row["image"]: row.get(TRAINS) == "True" for row in rows}
+    if count := sum(known.values()):
+        yield f"trained-on-these: {name}: it was trained on {count} of the {len(known)} images that it is evaluated on"
 
 
 def _is_former(run: NamedRun, folder: Path, status: Mapping[str, Any], results: EvaluationResults) -> bool:

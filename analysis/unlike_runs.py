@@ -1,9 +1,17 @@
-"""In what two curves of runs are unlike beside how they were measured: for how long, and on which seeds and images."""
+"""In what two curves of runs are unlike beside how they were measured: training, length, seeds, choice of weights."""
 
 from collections.abc import Iterator
 
-from analysis.curve_files import CHOSEN, SEEDED, STEPS, Curve
+from analysis.config_roles import config_roles
+from analysis.curve_files import CHOSEN, SEEDED, SIDE_BY_SIDE, STEPS, TRAINED, Curve
 from analysis.measured_alike import Unlike
+from lic_exp.labels import BETWEEN, SEED, is_rate, value_text
+from lic_exp.text import shortened, visible
+
+MOST_NAMED = 4
+LONGEST_VALUE = 60
+LENGTHS = ("trainer.max_steps", "trainer.max_epochs")
+"""Of which the steps that were trained tell more."""
 
 
 def unlike_runs(anchor: Curve, test: Curve) -> Iterator[Unlike]:
@@ -20,6 +28,32 @@ def unlike_runs(anchor: Curve, test: Curve) -> Iterator[Unlike]:
     if all(seeds) and seeds[0] != seeds[1]:
         said = (f"{curve.name}: {', '.join(map(str, own))}" for curve, own in zip((anchor, test), seeds, strict=True))
         yield Unlike("other-seeds", f"of other seeds: {'; '.join(said)}")
+    if differing := list(_trained_otherwise(anchor, test)):
+        more = [f"and {len(differing) - MOST_NAMED} more keys"] if differing[MOST_NAMED:] else []
+        listed = "; ".join([*differing[:MOST_NAMED], *more])
+        yield Unlike("other-training", f"{anchor.name} and {test.name} differ in more than these names say: {listed}")
+
+
+def _trained_otherwise(anchor: Curve, test: Curve) -> Iterator[str]:
+    """What can change a training and differs, but for seed, rate and length, and what either's name tells.
+
+    Curves that one name stands for are arms: what they are called is what differs between them.
+    """
+    configs = [curve.about.get(TRAINED) for curve in (anchor, test)]
+    if not all(configs) or anchor.about.get(SIDE_BY_SIDE) == test.about.get(SIDE_BY_SIDE) is not None:
+        return
+    ours, theirs = config_roles([config for config in configs if config])
+    parts = (part for curve in (anchor, test) for part in curve.name.split(BETWEEN))
+    told = {part.partition("=")[0].rpartition(":")[2] for part in parts}  # SWEEP:LABEL
+    for key in dict.fromkeys([*ours, *theirs]):
+        if ours.get(key) == theirs.get(key) or key == SEED or is_rate(key) or key in LENGTHS or key in told:
+            continue
+        values = (_value(role[key]) if key in role else "no such key" for role in (ours, theirs))
+        yield f"{key} is {' and '.join(values)}"
+
+
+def _value(value: object) -> str:
+    return shortened(visible(value_text(value)), LONGEST_VALUE)
 
 
 def _trained(curve: Curve) -> str:

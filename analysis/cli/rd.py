@@ -137,13 +137,13 @@ def _print_points(curves: Sequence["Curve"]) -> None:
 
 def _print_unlike(curves: Sequence["Curve"], metric: str) -> None:
     """In what any two of the curves that are drawn together are unlike; of each kind of difference the first ones."""
-    from analysis.curve_files import CHOSEN, SEEDED, STEPS
+    from analysis.curve_files import CHOSEN, SEEDED, SIDE_BY_SIDE, STEPS
     from analysis.measured_alike import SAID, Unlike, images_of, unlike
     from analysis.unlike_runs import unlike_runs
 
     told: dict[str, dict[Unlike, None]] = {}
     listed = sorted(curves, key=lambda curve: images_of(curve) is None)
-    keys = (*SAID, STEPS, CHOSEN, SEEDED)
+    keys = (*SAID, STEPS, CHOSEN, SEEDED, SIDE_BY_SIDE)
     kinds = {repr([curve.about.get(key) for key in keys] + list(curve.results)): curve for curve in reversed(listed)}
     for one, other in combinations(reversed(kinds.values()), 2):
         for found in (*unlike(one, other, metric), *unlike_runs(one, other)):

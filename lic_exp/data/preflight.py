@@ -130,9 +130,11 @@ def look(
             yield from zip(some, found, strict=True)
 
 
-def which_are_among(images: Sequence[SourceImage], others: Sequence[SourceImage], cache: Path | None) -> list[bool]:
-    """Of each image, whether one of the others shows the same photo. Files that cannot be read show nothing."""
-    twice = _twice(_Looked(look(images, cache)), _Looked(look(others, cache)))
+def which_are_among(
+    images: Sequence[SourceImage], others: Sequence[SourceImage], cache: Path | None, load: Load = _decoded
+) -> list[bool]:
+    """Of each image, whether one of the others, which `load` decodes, shows the same photo. Unreadable ones do not."""
+    twice = _twice(_Looked(look(images, cache)), _Looked(look(others, cache, load)))
     return [image.name in twice for image in images]
 
 

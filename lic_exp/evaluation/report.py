@@ -58,6 +58,7 @@ class Evaluation:
         encode_s, decode_s    [s]
         exact                 the decoder's picture equals the encoder's, bit for bit
         max_abs_difference    between those two, on the scale [0, 1]
+        trains                whether the run was trained on this image; of runs, as far as it is known
         validates             whether the run validates on this image too, so that it has chosen the weights; of runs
 
     further: columns of metrics beside these (`lic_exp.picture_metrics`), by their names; NaN as with MS-SSIM.

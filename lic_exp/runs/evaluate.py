@@ -5,8 +5,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
@@ -16,9 +17,9 @@ from lic_exp.comparability import optimized_for
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.evaluated import separate_fingerprint, separate_images
 from lic_exp.config.loading import with_values
-from lic_exp.config.schema import RunConfig
+from lic_exp.config.schema import RunConfig, StageConfig
 from lic_exp.config.signing import asked_evaluation_name, data_source, evaluation_name, folder_fingerprint
-from lic_exp.data.images import ImageError
+from lic_exp.data.images import ImageError, SourceImage, UnreadableError
 from lic_exp.data.loading import FolderImages, folder_images
 from lic_exp.data.preflight import cache_for, which_are_among
 from lic_exp.evaluation.conventions import DATA_SET, OPTIMIZED_FOR, WEIGHTS
@@ -35,12 +36,20 @@ from lic_exp.runs.code_hash import evaluated_by
 from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.preflight import checked_source
 from lic_exp.runs.run import Run
+from lic_exp.saying import say
 from lic_exp.text import blank_message, is_blank
 from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY
-from lic_exp.tracking.tables import VALIDATES
+from lic_exp.tracking.tables import TRAINS, VALIDATES
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.finite import FiniteWeights
 from lic_exp.training.trainer import Preempted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_DECODED = 1000
+"""Training images that are looked at to see whether they are evaluated; of more those that were looked at before."""
 
 
 @one_at_a_time("loads a codec", nested=True, long=False)
@@ -111,7 +120,7 @@ def evaluate_run(
             metrics=further,
             before_each=partial(_check_stop, stop),
             about=_described(config, data) | {"code": made_by, "of": of},
-            beside=_validates(config, data, images, run),
+            beside=_beside(config, data, images, run),
         )
     reached("evaluation.written")
     if name:
@@ -208,6 +217,42 @@ def _validates(config: RunConfig, data: str | None, images: FolderImages, run: R
         return [{VALIDATES: among} for among in which_are_among(images.sources, chosen, cache_for(run.folder.parent))]
     except (ConfigError, ImageError):
         return []
+
+
+def _trains(config: RunConfig, data: str | None, images: FolderImages, run: Run) -> list[dict[str, bool]]:
+    """Of each image, whether the run trains on the same photo; [] where its training images are not here."""
+    if data is None and config.evaluation.data is None and config.data.preflight != "off":
+        return [{TRAINS: False}] * len(images)  # else the training was refused, or the image left out
+    try:
+        train = list({image: None for stage in config.stage_configs for image in _training_images(stage, run)})
+        load = _decoded if len(train) <= MOST_DECODED else _not_now
+        found = which_are_among(images.sources, train, cache_for(run.folder.parent), load)
+    except (ConfigError, ImageError):
+        return []
+    if any(found):
+        say(f"{sum(found)} of the {len(found)} images are ones that the run was trained on")
+    return [{TRAINS: among} for among in found]
+
+
+def _training_images(stage: StageConfig, run: Run) -> list[SourceImage]:
+    skips = stage.data.preflight == "skip"
+    source = checked_source(run.config, stage.data, run.files) if skips else data_source(stage.data)
+    return [image for group in source.train() for image in group.images]
+
+
+def _decoded(image: SourceImage) -> "NDArray[np.uint8]":
+    return image.load()
+
+
+def _not_now(image: SourceImage) -> "NDArray[np.uint8]":
+    """Of a file that nobody has looked at: decoding hundreds of thousands for this would take hours."""
+    raise UnreadableError(f"{image.name} was not looked at")
+
+
+def _beside(config: RunConfig, data: str | None, images: FolderImages, run: Run) -> list[dict[str, bool]]:
+    """What is said of each image beside its numbers."""
+    told = (_trains(config, data, images, run), _validates(config, data, images, run))
+    return [trains | validates for trains, validates in zip_longest(*told, fillvalue=dict[str, bool]())]
 
 
 @dataclass(frozen=True)

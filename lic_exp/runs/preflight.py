@@ -18,7 +18,7 @@ from lic_exp.config.signing import data_source
 from lic_exp.data.digest_store import cache_folder
 from lic_exp.data.images import list_images, say_once
 from lic_exp.data.pixel_store import PixelStore, store_of
-from lic_exp.data.preflight import Report, Survey, Without, cache_for, survey
+from lic_exp.data.preflight import Report, Survey, Without, cache_for, survey, which_are_among
 from lic_exp.data.sources import Folder, ImageSource
 from lic_exp.data.unchanged import remembered
 from lic_exp.text import visible
@@ -82,6 +82,7 @@ def looked_at(config: RunConfig, data: DataConfig, run: RunFolder, findings: Fin
         val_crop_size=data.val_crop_size or _least_side(config.criterion.component),
         evaluation_crop_size=(config.evaluation.data is None and config.data.val_crop_size) or 1,
     )
+    _warn_of_choice(config, source, run)
     messages = report.messages()
     if messages or notes:
         findings.found = vars(report) | {"passed_over": notes}
@@ -90,6 +91,23 @@ def looked_at(config: RunConfig, data: DataConfig, run: RunFolder, findings: Fin
     if data.preflight == "fail":
         raise ConfigError([*messages[:MOST_MESSAGES], f"{_rest(run, messages, findings)}{REMOVE}"])
     return _left(config, source, report, run, findings)
+
+
+def _warn_of_choice(config: RunConfig, source: ImageSource, run: RunFolder) -> None:
+    """Say how many images of `evaluation.data` validate as well: their results are of weights that they have chosen."""
+    folder = config.evaluation.data
+    if folder is None or not config.evaluation.enabled:
+        return
+    images, chosen = separate_images(config), source.val()
+
+    def warn() -> None:
+        shared = which_are_among(images, chosen, cache_for(run.root.parent))
+        if any(shared):
+            names = [image.name for image, among in zip(images, shared, strict=True) if among]
+            text = f"{len(names)} of the {len(images)} images validate too, and so choose the weights that they judge"
+            log.warning("evaluation.data=%s: %s (%s)", folder, text, _some(names))
+
+    remembered(("chosen", tuple(images), tuple(chosen)), warn)
 
 
 def _passed_over(config: RunConfig, source: ImageSource) -> list[str]:

@@ -17,6 +17,10 @@ VALIDATES = "validates"
 """The column that says of an image whether its run validates on it too: it has then chosen the weights."""
 
 
+TRAINS = "trains"
+"""The column that says of an image whether its run was trained on it: its bits then say little of other images."""
+
+
 def parse_table(name: str, text: str) -> list[list[str]]:
     """The rows of an images.csv as text, names as they were, its header first.
 

@@ -55,6 +55,7 @@ def test_the_third_set_is_evaluated_and_the_second_is_so_when_asked_for(tmp_path
     mixed.mkdir()
     for name, image in (("seen.jpg", Bundled().val()[0]), ("unseen.png", BundledThreeWay().test()[0])):
         Image.fromarray(image.load()).save(mixed / name)
+    capfd.readouterr()
     assert go(*EVALUATED, f"evaluation.data={mixed}") == exit_codes.DONE
     found = [file for file in run.eval.glob("*/images.csv") if "seen.jpg" in file.read_text()]
     lines = [line for file in found for line in file.read_text().splitlines()[1:]]
@@ -92,6 +93,34 @@ def test_a_photo_of_the_third_set_that_trains_is_refused(monkeypatch, capfd):
     monkeypatch.setattr(BundledThreeWay, "test", lambda source: source.train()[0].images[:1])
     assert go(*EVALUATED) == exit_codes.CONFIG
     assert "training image chelsea.png is evaluation image chelsea.png" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("preflight", ["fail", "off"])
+def test_photos_that_trained_or_chose_the_weights_are_named(preflight, tmp_path, capfd):
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    photos = {"seen.jpg": Bundled().val()[0], "unseen.png": BundledThreeWay().test()[0]}
+    trained = Bundled().train()[0].images[0]
+    for name, image in photos.items():
+        Image.fromarray(image.load()).save(mixed / name)
+    given = [*EVALUATED, f"evaluation.data={mixed}", f"data.preflight={preflight}"]
+    assert go(*given) == exit_codes.DONE
+    warned = (
+        f"evaluation.data={mixed}: 1 of the 2 images validate too, and so choose the weights that they judge (seen.jpg)"
+    )
+    assert (warned in capfd.readouterr().err) is (preflight == "fail")
+
+    Image.fromarray(trained.load()).save(mixed / "trained.png")
+    run = only_run()
+    assert main(["eval", run.root.name, "--data", str(mixed), "--out", str(tmp_path / "out")]) == exit_codes.DONE
+    assert "1 of the 3 images are ones that the run was trained on" in capfd.readouterr().err
+    header, *rows = (line.split(",") for line in (tmp_path / "out/images.csv").read_text().splitlines())
+    told = {row[0]: (row[header.index("trains")], row[header.index("validates")]) for row in rows}
+    assert told == {
+        "seen.jpg": ("False", "True"),
+        "trained.png": ("True", "False"),
+        "unseen.png": ("False", "False"),
+    }
 
 
 def test_where_the_validation_images_are_gone_others_can_be_evaluated(tmp_path, monkeypatch):

@@ -289,6 +289,19 @@ def test_what_two_curves_of_runs_were_made_with(own: list[Path], tmp_path: Path,
     assert [found.name for found in unlike_runs(published, test)] == ([trap] if trap == "chosen-on-these" else [])
 
 
+@pytest.mark.parametrize("trained", [0, 1, 2])
+def test_a_curve_on_photos_that_trained_it_says_so(own: list[Path], trained: int) -> None:
+    for run in own:
+        header, *rows = (run / "eval/images.csv").read_text().splitlines()
+        rows = [f"{row},{place < trained}" for place, row in enumerate(rows)]
+        (run / "eval/images.csv").write_text("\n".join([f"{header},trains", *rows]) + "\n")
+    notes = [note for note in load_curve(own).notes if note.startswith("trained-on-these: ")]
+    assert len(notes) == (len(own) if trained else 0)
+    assert all(
+        note.endswith(f": it was trained on {trained} of the 2 images that it is evaluated on") for note in notes
+    )
+
+
 @pytest.mark.parametrize(("version", "said"), [(2, ["former-weights"]), (1, [])])
 def test_an_evaluation_of_weights_that_are_gone(own: list[Path], version: int, said: list[str]) -> None:
     for run in own:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from made_sweeps import LMBDAS, OWN, evaluate, point, write_manifest
+from made_sweeps import LMBDAS, OWN, evaluate, point, write_manifest, write_sweep
 from run_folders import write_run
 
-from analysis import load_curve
+from analysis import load_curve, load_curves
+from analysis.__main__ import main
 from analysis.errors import AnalysisError
+from analysis.unlike_runs import unlike_runs
 
 
 def sweep(
@@ -59,3 +61,34 @@ def test_cells_that_have_not_begun_are_named(tmp_path: Path, capsys: pytest.Capt
     sweep(tmp_path, "b-2", LMBDAS[2:], waiting=1)
     assert len(load_curve("a-1,b-2", runs=tmp_path)) == 3
     assert "passed over, as they have not begun: criterion.lmbda=0.0483" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("optimizer__lr", 0.5, "optimizer.lr is 0.002 and 0.5"),
+        ("data__train", ["others"], "data.train is [photos/train] and [others]"),
+        ("data__batch_size", 64, "data.batch_size is 8 and 64"),
+        ("data__val", ["others"], "data.val is [photos/val] and [others]"),
+        ("model__N", 192, "model.N is 32 and 192"),
+        ("seed", 3, None),
+    ],
+)
+def test_curves_of_two_sweeps_say_what_their_names_do_not(
+    tmp_path: Path, key: str, value: object, said: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(tmp_path, "a-1", LMBDAS)
+    sweep(tmp_path, "b-2", LMBDAS, **{key: value})
+    found = [str(one) for one in unlike_runs(load_curve("a-1", runs=tmp_path), load_curve("b-2", runs=tmp_path))]
+    assert [text for text in found if text.startswith("other-training")] == (
+        [f"other-training: a-1 and b-2 differ in more than these names say: {said}"] if said else []
+    )
+    assert main(["bdrate", "a-1", "b-2", "--runs", str(tmp_path)]) in (0, 2)
+    assert (said in " ".join(capsys.readouterr().out.split())) if said else True
+
+
+def test_arms_of_one_sweep_are_told_apart_by_their_names(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    for names in (["grid"], ["grid:spectral_reg=none", "grid:spectral_reg=intra"]):
+        none, intra = (curve for name in names for curve in load_curves(name, runs=tmp_path))
+        assert list(unlike_runs(none, intra)) == []
