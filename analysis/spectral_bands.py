@@ -76,16 +76,16 @@ def shares_of(products: Numbers) -> BandShares:
 
 
 def in_common(products: Numbers) -> Numbers:
-    """How much every two scales l and m of 0 to L have in common, in [0, 1]: (1 + L, 1 + L), symmetric.
+    """How much every two signals have in common, in [0, 1]: (2 + L, 2 + L), symmetric, the image first.
 
     sum over kinds and bands of |<C_l, C_m>|, over |C_l| |C_m| of all bands together; the mean over images of products
     (N, 2, bands, 2 + L, 2 + L). 0 where they are in other bands, or in the same and unlike each other; 1 where one is a
     multiple of the other. NaN where either is nothing, less than `BLANK_BELOW` of the image's energy.
     """
     own = np.einsum("nkbii->nkbi", products).sum((1, 2))
-    blank = own[:, 1:] < BLANK_BELOW * own[:, :1]
-    length = np.sqrt(np.where(blank, np.nan, own[:, 1:]))
-    common: Numbers = np.abs(products[..., 1:, 1:]).sum((1, 2)) / (length[:, :, None] * length[:, None, :])
+    blank = ~(own >= BLANK_BELOW * own[:, :1]) | (own <= 0)
+    length = np.sqrt(np.where(blank, np.nan, own))
+    common: Numbers = np.abs(products).sum((1, 2)) / (length[:, :, None] * length[:, None, :])
     return _mean(common)
 
 

@@ -114,6 +114,16 @@ def qualities_are_the_codecs(config: Mapping[str, Any], components: Components) 
         yield f"{shown}: a quality stands there twice"
 
 
+@reads("model", "evaluation")
+def there_are_scales_to_diagnose(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    codec, images = _facts(components, "model"), config["evaluation"]["diagnosis"]
+    if images and isinstance(codec, CodecFacts) and codec.latents < 2:
+        yield (
+            f"evaluation.diagnosis={images}: this model has one latent, so there are no scales to tell apart; DHIC and "
+            "HPCM have several. Set evaluation.diagnosis=0"
+        )
+
+
 @reads()
 def components_demands_are_met(config: Mapping[str, Any], components: Components) -> Iterator[str]:
     trainer = config.get("trainer", {})

@@ -151,6 +151,7 @@ class EvaluationConfig(Node):
     pictures: NonNegativeInt
     qualities: list[NonNegativeFloat] | None
     metrics: Annotated[list[str], Neutral([])]
+    diagnosis: Annotated[NonNegativeInt, Neutral(0)]
 
 
 class TrainerConfig(Node):

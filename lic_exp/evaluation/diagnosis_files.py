@@ -14,15 +14,13 @@ from typing_extensions import TypedDict
 from lic_exp.atomic import write_atomically
 from lic_exp.json_text import json_text
 from lic_exp.records import RECORD, SCHEMA_VERSION, Count, RecordError, checked, read_file
+from lic_exp.tracking.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.float64]
-
-FOLDER = "diagnosis"
-"""Of a run folder, where its diagnoses are."""
 
 AFTER_STEP = re.compile(r"step_(\d+)\.npz")
 
@@ -114,9 +112,9 @@ def read_diagnosis(path: Path) -> Diagnosis:
     return found
 
 
-def diagnoses_of(run: Path) -> Iterator[tuple[int, Path]]:
-    """(steps done, file) of a training's diagnoses, in order of steps. run: its folder."""
-    found = ((AFTER_STEP.fullmatch(path.name), path) for path in (run / FOLDER).glob("step_*.npz"))
+def diagnoses_of(run: RunFolder) -> Iterator[tuple[int, Path]]:
+    """(steps done, file) of a training's diagnoses, in order of steps."""
+    found = ((AFTER_STEP.fullmatch(path.name), path) for path in run.diagnosis.glob("step_*.npz"))
     yield from sorted((int(match[1]), path) for match, path in found if match)
 
 

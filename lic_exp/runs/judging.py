@@ -14,6 +14,7 @@ from lic_exp.config.signing import data_source
 from lic_exp.data.loading import FolderImages
 from lic_exp.models.files import CheckpointError
 from lic_exp.runs import build as building
+from lic_exp.runs.diagnosing import check_diagnosis
 from lic_exp.runs.numerics import channels_last_on_record, compiled_on_record
 from lic_exp.runs.preflight import Findings, check_disk, check_place, looked_at
 from lic_exp.runs.profiling import check_profile
@@ -71,6 +72,7 @@ def check_parts(
     )
     building.evaluation_rates(objective.criterion, objective.codec, config.evaluation.qualities)
     building.evaluation_metrics(config.evaluation.metrics)
+    check_diagnosis(config, objective.codec)
     for stage in building.build_stages(config, objective, data_source, device):
         stage.build()
     return objective

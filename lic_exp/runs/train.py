@@ -14,6 +14,7 @@ from lic_exp.evaluation.pictures import unless_it_fails
 from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.runs import build as building
 from lic_exp.runs.complexity import record_complexity
+from lic_exp.runs.diagnosing import diagnosed, drop_diagnoses
 from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.judging import Judged
 from lic_exp.runs.numerics import channels_last_on_record, compiled_on_record, history_of, without_graphs
@@ -107,7 +108,7 @@ def train(
         trainer = Trainer(
             objective,
             stages,
-            Validation(objective.criterion, images, device),
+            diagnosed(config, Validation(objective.criterion, images, device), images, run, lambda: trainer.step),
             names.VAL_RD_LOSS,
             Checkpoints(run.checkpoints, run.signature, before_writing=heart.hold.check),
             reporter,
@@ -124,6 +125,7 @@ def train(
         if config.trainer.try_step:
             trainer.rehearse()
         origin = begin(trainer, config, run, console)
+        drop_diagnoses(run, after=trainer.step)
         if trainer.step < max_steps:
             reporter.history = history_of(config, origin, device, trainer.step, console)
             heart.hold.update_status(

@@ -7,6 +7,7 @@ complexity.json  parameters and MACs of the codec, part by part
 metrics.jsonl    one JSON object per logged step: the truth that tracking stores project
 run.log          what the run said
 checkpoints/ eval/ artifacts/
+diagnosis/       what each scale of the codec contributes, where that was asked for
 """
 
 import errno
@@ -154,6 +155,7 @@ class RunFolder:
         self.checkpoints = self.root / "checkpoints"
         self.eval = self.root / "eval"
         self.artifacts = self.root / "artifacts"
+        self.diagnosis = self.root / "diagnosis"
         self._status_lock = threading.Lock()
         self._written: Mapping[str, Any] = {}
 
