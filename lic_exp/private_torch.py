@@ -230,6 +230,33 @@ def known_settings(wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name in known}
 
 
+def graph_pass(change: "Callable[[torch.fx.Graph], None]") -> Any:
+    """A function that changes graphs, as torch's compiler takes it; it is one with the file that it stands in.
+
+    Why: what was compiled is kept for other processes only where a pass says what it is, by a class without promises.
+    """
+    from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
+
+    class Pass(CustomGraphPass):
+        def __call__(self, graph: "torch.fx.Graph") -> None:
+            change(graph)
+
+        def uuid(self) -> bytes:
+            return get_hash_for_files((change.__code__.co_filename,))
+
+    return Pass()
+
+
+def sort_graph(graph: "torch.fx.Graph") -> None:
+    """Put each node of a graph behind those that it needs, and leave the others where they are.
+
+    Why: the public way, `legalize_graph`, puts every node elsewhere, and with it the peak of memory.
+    """
+    from torch._inductor.pattern_matcher import stable_topological_sort
+
+    stable_topological_sort(graph)
+
+
 def allow_graphs(count: int) -> None:
     """Let one function be compiled so many times, for blocks of other sizes, before the compiler gives it up.
 

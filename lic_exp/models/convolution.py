@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lic_exp.ops.precision import widened
+
 
 def trains_on_gpu(x: Tensor) -> bool:
     """Whether features x are computed on a GPU and gradients are wanted. Coding and evaluation stay as they are."""
@@ -40,3 +42,9 @@ class Pointwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return pointwise(x, self.weight, self.bias)
+
+
+def shifted(layer: Pointwise, bias: Tensor) -> Tensor:
+    """The bias (N,) with which the layer makes of features x what it would make of x + bias, (B, C, h, w) and (C,)."""
+    shift = layer.bias + (widened(layer.weight.flatten(1)) * widened(bias)).sum(1)
+    return shift.to(layer.bias.dtype)

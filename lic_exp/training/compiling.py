@@ -5,14 +5,18 @@ from typing import Any
 
 from torch import nn
 
-from lic_exp.private_torch import allow_graphs, known_settings
+from lic_exp.private_torch import allow_graphs, graph_pass, known_settings
 from lic_exp.training.objective import Objective
+from lic_exp.training.weight_gradients import merge_weight_gradients
 
 INDUCTOR = "inductor"
 
 ON_GPU: Mapping[str, Any] = {"combo_kernels": True}
 """What the compiler is told for a GPU, where launches are what a step is made of: kernels that do not wait for each
 other become one. benchmarks/RESULTS.md has what it saves."""
+
+BEFORE_FUSION = "post_grad_custom_pre_pass"
+"""The setting that names what changes each graph, forward and backward, before kernels are made of it."""
 
 
 def compile_objective(objective: Objective, how: bool | str, backend: Any = INDUCTOR) -> None:
@@ -34,7 +38,9 @@ def compile_objective(objective: Objective, how: bool | str, backend: Any = INDU
 
 def settings(device: str) -> dict[str, Any] | None:
     """Of torch's own compiler, for a device of this type; those that this torch knows."""
-    return known_settings(ON_GPU) if device == "cuda" else None
+    if device != "cuda":
+        return None
+    return known_settings({**ON_GPU, BEFORE_FUSION: graph_pass(merge_weight_gradients)})
 
 
 def outermost(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[nn.Module]:

@@ -1,5 +1,6 @@
 """The context model: eleven steps over three scales, each predicting what the next one codes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -51,6 +52,7 @@ class ContextModel(nn.Module):
         first = grid.steps[0][0]
         y_hat = chosen(first, step(0, first, *decided.chunk(2, 1)), 0.0)
         latents = []
+        shifts = self.y_spatial_prior_s1_s2.shifts_for(context), self.y_spatial_prior_s3.shifts_for(context)
         calls = iter(self.adaptive_params_list)
         for scale, masks in enumerate(grid.steps):
             sides = height >> 2 - scale, width >> 2 - scale
@@ -60,7 +62,7 @@ class ContextModel(nn.Module):
                 more = move(params, grid.hyper_to_s2, *sides, 2) if scale == 1 else _outside(params, masks)
                 context = self.context_net[scale - 1](move(context, up, *sides, 2) + more)
             for call, mask in enumerate(masks[FIRST_PREDICTED[scale] :]):
-                t = self._predicted(scale, call, context, y_hat, next(calls))
+                t = self._predicted(scale, call, context, y_hat, next(calls), shifts[scale == 2])
                 if (scale, call) != (2, CALLS[2] - 1):
                     context = self._next(scale, t, context)
                 t = widened(t)
@@ -69,14 +71,18 @@ class ContextModel(nn.Module):
             latents.append(y_hat)
         return Walk(decided, tuple(latents))  # type: ignore[arg-type]
 
-    def _predicted(self, scale: int, call: int, context: Tensor, y_hat: Tensor, gain: Tensor) -> Tensor:
+    def _predicted(
+        self, scale: int, call: int, context: Tensor, y_hat: Tensor, gain: Tensor, shifts: Sequence[Tensor | None]
+    ) -> Tensor:
         """The prediction t (B, 2 M, h, w) of a scale's call, counted from 0."""
         adaptor_list = self.get_submodule(f"y_spatial_prior_adaptor_list_s{scale + 1}")
         assert isinstance(adaptor_list, nn.ModuleList)
         prior = self.y_spatial_prior_s3 if scale == 2 else self.y_spatial_prior_s1_s2
-        known = torch.cat((context, y_hat), 1).contiguous(memory_format=torch.channels_last)
+        # Under autocast y_hat is wider, and the adaptor narrows it anyway.
+        both = (part.contiguous(memory_format=torch.channels_last) for part in (context, y_hat.to(context.dtype)))
+        known = torch.cat(tuple(both), 1).contiguous(memory_format=torch.channels_last)
         # The released models count from -1: the last adaptor is asked first.
-        t: Tensor = prior(adaptor_list[call - 1](known), gain)
+        t: Tensor = prior(adaptor_list[call - 1](known), gain, shifts)
         return t
 
     def _next(self, scale: int, t: Tensor, context: Tensor) -> Tensor:

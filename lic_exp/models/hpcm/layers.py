@@ -1,10 +1,11 @@
 """The residual blocks that HPCM is made of. Positions in their sequences are the released models' keys."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lic_exp.models.convolution import Pointwise
-from lic_exp.models.hpcm.fused_pointwise import fused_pointwise, fusing_pays
+from lic_exp.models.convolution import Pointwise, compiles_for_gpu, pointwise, shifted
+from lic_exp.models.hpcm.fused_pointwise import SLOPE, fused_pointwise, fusing_pays
 
 
 class PartialConv(nn.Module):
@@ -20,7 +21,10 @@ class PartialConv(nn.Module):
 
     def first(self, x: Tensor) -> Tensor:
         """The convolved channels alone."""
-        y: Tensor = self.pconv(x[:, : self.convolved])
+        part = x[:, : self.convolved]
+        if compiles_for_gpu(x):  # or forward and backward pass would each bring it together in memory
+            part = part.contiguous(memory_format=torch.channels_last)
+        y: Tensor = self.pconv(part)
         return y
 
 
@@ -33,13 +37,31 @@ class Residual(nn.Module):
         activation = nn.LeakyReLU(inplace=True)
         self.branch = nn.Sequential(mix, Pointwise(width, inner), activation, Pointwise(inner, width))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
+        """y; shift: `shift_for` of x, where it is known already."""
+        mix, first, _, second = self.branch
         if fusing_pays(x):
             x = x.contiguous(memory_format=torch.channels_last)
-            mix, first, _, second = self.branch
             return fused_pointwise(x, mix.first(x) if isinstance(mix, PartialConv) else mix(x), first, second)
-        y: Tensor = x + self.branch(x)
+        y: Tensor
+        if not compiles_for_gpu(x):
+            y = x + self.branch(x)
+            return y
+        if isinstance(mix, nn.Conv2d) and isinstance(first, Pointwise):
+            mixed = F.conv2d(x, mix.weight, padding=1, groups=mix.groups)
+            inner = pointwise(mixed, first.weight, self.shift_for(x) if shift is None else shift)
+        else:
+            inner = first(mix(x))
+        # A graph of what is written in place would move it, and its gradients, to places of their own.
+        y = x + second(F.leaky_relu(inner, SLOPE))
         return y
+
+    def shift_for(self, x: Tensor) -> Tensor | None:
+        """What P1 adds where the bias of a depthwise mix is left to it: in a graph for a GPU."""
+        mix, first, *_ = self.branch
+        if compiles_for_gpu(x) and isinstance(mix, nn.Conv2d) and isinstance(first, Pointwise):
+            return shifted(first, mix.get_parameter("bias"))
+        return None
 
 
 def partial_block(width: int, ratio: int) -> Residual:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lic_exp.models.convolution import Pointwise
 from lic_exp.models.hpcm.config import HPCMConfig, Layout
-from lic_exp.models.hpcm.layers import depthwise_block, down, up
+from lic_exp.models.hpcm.layers import Residual, depthwise_block, down, up
 
 Named = tuple[str, list[nn.Module]]
 """A layer or a chain of blocks, and the name that it has in a staged layout."""
@@ -90,9 +90,20 @@ class PriorNetwork(nn.Module):
             *second_half, Pointwise(3 * M, 2 * M), *(depthwise_block(2 * M) for _ in range(last))
         )
 
-    def forward(self, u: Tensor, a: Tensor) -> Tensor:
-        t: Tensor = self.branch_2(self.branch_1(u) * a)
+    def forward(self, u: Tensor, a: Tensor, shifts: Sequence[Tensor | None]) -> Tensor:
+        """t; shifts: `shifts_for` of such features."""
+        known = iter(shifts)
+        for layer in self.branch_1:
+            u = layer(u, next(known))
+        t = u * a
+        for layer in self.branch_2:
+            t = layer(t, next(known)) if isinstance(layer, Residual) else layer(t)
         return t
+
+    def shifts_for(self, x: Tensor) -> list[Tensor | None]:
+        """Of each block, `Residual.shift_for` features such as x: once for all calls."""
+        layers = (*self.branch_1, *self.branch_2)
+        return [layer.shift_for(x) for layer in layers if isinstance(layer, Residual)]
 
 
 def adaptors(M: int, count: int, depth: int) -> nn.ModuleList:

@@ -11,14 +11,14 @@ from torch._dynamo.backends.common import aot_autograd
 
 import lic_exp
 from lic_exp.models import convolution
-from lic_exp.models.convolution import Pointwise, pointwise
+from lic_exp.models.convolution import Pointwise, pointwise, shifted
 from lic_exp.models.dhic import conditioning
 from lic_exp.models.dhic import convolution as dhic_convolution
 from lic_exp.models.dhic.blocks import BaseBlock
 from lic_exp.models.dhic.conditioning import LOOK_UP, Quality, gains_at, parameter_names, starting_values
 from lic_exp.models.hpcm import attention, layers
 from lic_exp.models.hpcm.attention import WindowAttention
-from lic_exp.models.hpcm.layers import depthwise_block
+from lic_exp.models.hpcm.layers import depthwise_block, partial_block
 from lic_exp.training.draws import Draws
 
 pytestmark = pytest.mark.filterwarnings(
@@ -32,7 +32,7 @@ SIZES = [(1, 1), (1, 5), (4, 4), (7, 3)]
 @pytest.fixture
 def compiled_for_gpu(monkeypatch):
     """All features are taken for a GPU's, in a graph that is being compiled."""
-    for module in (convolution, dhic_convolution, attention):
+    for module in (convolution, dhic_convolution, attention, layers):
         monkeypatch.setattr(module, "compiles_for_gpu", lambda x: True)
     monkeypatch.setattr(dhic_convolution.Conv1x1, "forward", Pointwise.forward)
     monkeypatch.setattr(layers, "fusing_pays", lambda x: False)
@@ -91,6 +91,49 @@ def test_modules_leave_no_pointwise_convolution_to_torch(monkeypatch, name):
     convolutions = [operator for operator in operators if "convolution" in str(operator.target)]
     assert all(6 in operator.args for operator in convolutions), "groups"
     assert len(convolutions) == (2 if "lock" in name else 0)
+
+
+BLOCKS = {
+    "dhic": lambda: BaseBlock(8, 8, 8, 2),
+    "dhic, other widths": lambda: BaseBlock(4, 8, 6, 2),
+    "hpcm, depthwise": lambda: depthwise_block(8),
+    "hpcm, partial": lambda: partial_block(8, 4),
+}
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_for_a_gpu_is_the_block(name, last, request):
+    torch.manual_seed(0)
+    block = BLOCKS[name]().double().train()
+    x = features(next(block.parameters()).shape[1] if "dhic" in name else 8, (3, 5), last)
+
+    def everything():
+        block.zero_grad()
+        y, gradient = with_gradients(block, x)
+        block(x).square().sum().backward()
+        return y, gradient, *(weight.grad.clone() for weight in block.parameters())
+
+    before = everything()
+    request.getfixturevalue("compiled_for_gpu")
+    with Operators() as seen:
+        after = everything()
+    for ours, theirs in zip(after, before, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+    assert "aten.leaky_relu_.default" not in seen.names
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("widths", [(1, 1), (5, 3), (64, 96)])
+def test_a_bias_may_be_left_to_the_layer_behind(dtype, widths):
+    torch.manual_seed(0)
+    layer, bias = Pointwise(*widths).to(dtype), torch.randn(widths[0], dtype=dtype)
+    x = torch.randn(2, widths[0], 3, 4, dtype=dtype)
+    shift = shifted(layer, bias)
+    assert (shift.dtype, shift.shape) == (dtype, (widths[1],))
+    whole = pointwise(x.double() + bias.view(-1, 1, 1).double(), layer.weight.double(), layer.bias.double())
+    close = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.03}[dtype]
+    torch.testing.assert_close(pointwise(x, layer.weight, shift).double(), whole, rtol=close, atol=close)
 
 
 def test_on_a_cpu_it_is_torchs_own_to_the_bit():

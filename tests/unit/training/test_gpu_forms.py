@@ -4,6 +4,8 @@ import sys
 
 import pytest
 import torch
+from torch._dynamo.backends.common import aot_autograd
+from torch._inductor.decomposition import select_decomp_table
 from training_parts import CPU, SEED, optimizers, step_options, variable_rate
 
 import lic_exp
@@ -17,6 +19,7 @@ from lic_exp.training.criterion import MSE
 from lic_exp.training.objective import Objective
 from lic_exp.training.rng import seed_everything
 from lic_exp.training.stepper import Stepper
+from lic_exp.training.weight_gradients import merge_weight_gradients
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
@@ -41,6 +44,12 @@ def as_on_a_gpu(monkeypatch):
                 monkeypatch.setattr(module, question, answer)
 
 
+def merged(graph, inputs):
+    merge_weight_gradients(graph.graph)
+    graph.recompile()
+    return graph.forward
+
+
 def three_steps(model, precision, graph, memory_format=torch.channels_last):
     """Terms of each of three steps."""
     torch._dynamo.reset()
@@ -50,7 +59,7 @@ def three_steps(model, precision, graph, memory_format=torch.channels_last):
     last = memory_format == torch.channels_last
     codec.to(memory_format=memory_format)
     if graph:
-        compile_objective(of, True, backend="aot_eager")
+        compile_objective(of, True, backend=aot_autograd(fw_compiler=merged, decompositions=select_decomp_table))
     stepper = Stepper(of, optimizers(of), step_options(precision=precision, channels_last=last), CPU, SEED)
     side = codec.facts.downsampling_factor
     x = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
