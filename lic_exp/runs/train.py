@@ -1,7 +1,9 @@
 """The training of one run: builds its parts, and leaves checkpoints, metrics and pictures in its folder."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from rich.console import Console
@@ -10,6 +12,7 @@ from lic_exp.atomic import write_atomically
 from lic_exp.config.reach import end_of
 from lic_exp.config.schema import RunConfig
 from lic_exp.csv_text import csv_text
+from lic_exp.data.loading import FolderImages
 from lic_exp.evaluation.pictures import unless_it_fails
 from lic_exp.evaluation.rates import MSE_UNIT
 from lic_exp.runs import build as building
@@ -28,6 +31,7 @@ from lic_exp.training.display import Display
 from lic_exp.training.objective import Objective
 from lic_exp.training.options import TrainerOptions
 from lic_exp.training.profiling import Profiler
+from lic_exp.training.rng import rng_state, set_rng_state
 from lic_exp.training.stepper import StepOptions
 from lic_exp.training.trainer import Trainer
 from lic_exp.training.validation import Validation
@@ -55,12 +59,21 @@ class RunReporter:
         self.heart = heart
         self.history: list[Numerics] = []
         self.profiler: Profiler | None = None
+        self.pictures: Callable[[], None] | None = None
 
     def log(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
         self.writer.write(metrics, step=step, epoch=epoch)
         self.display.log(metrics)
+        if names.VAL_RD_LOSS in metrics:
+            self.draw()
         if self.tracker:
             self.tracker.poke()
+
+    def draw(self) -> None:
+        """Draw the pictures, once: with the first validation, as the loop's clock stands still then."""
+        if self.pictures:
+            pictures, self.pictures = self.pictures, None
+            pictures()
 
     def advance(self, step: int) -> None:
         self.heart.pulse["step"] = step
@@ -99,12 +112,10 @@ def train(
     max_steps = sum(stage.steps for stage in stages)
     heart.hold.update_status(device=_device_name(device), max_steps=max_steps)
     for regularizer in objective.spectral_regularizers():
-        photo = images[0][1][0]
         regularizer.set_end(end_of(config))
-        with unless_it_fails("pictures of the regularizer"):
-            regularizer.write_pictures(photo, run.artifacts)
     with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console) as display:
         reporter = RunReporter(writer, judged.tracker, display, heart)
+        reporter.pictures = partial(draw_regularizers, objective, images, run)
         trainer = Trainer(
             objective,
             stages,
@@ -137,8 +148,20 @@ def train(
                 trainer.fit()
         finally:
             heart.hold.update_status(step=trainer.step, best=trainer.best, skipped=sorted(trainer.skipped))
+            reporter.draw()
             if not config.trainer.profile:
                 record_complexity(objective.codec, run, config)
+
+
+def draw_regularizers(objective: Objective, images: FolderImages, run: RunFolder) -> None:
+    """What the regularizers do to the first image, into artifacts/; not again where an earlier attempt has drawn it."""
+    if any(run.artifacts.glob("*.png")):
+        return
+    before = rng_state()
+    for regularizer in objective.spectral_regularizers():
+        with unless_it_fails("pictures of the regularizer"), torch.no_grad():
+            regularizer.write_pictures(images[0][1][0], run.artifacts)
+    set_rng_state(before)
 
 
 def speeds_from(run: RunFolder, step: int, *, goes_on: bool) -> int:

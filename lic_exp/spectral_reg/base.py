@@ -75,5 +75,8 @@ class SpectralRegularizer(nn.Module):
         """Called once, before pictures are drawn: where training will end, in steps, epochs and the share 1."""
 
     def write_pictures(self, photo: Tensor, folder: Path) -> list[Path]:
-        """Picture what the regularizer will do, on a photo (3, H, W) in [0, 1]; returns the files made."""
+        """Picture what the regularizer does in a training, on a photo (3, H, W) in [0, 1]; returns the files made.
+
+        Called with the first validation, or where training ends before it, and not again by an attempt that goes on.
+        """
         return []
