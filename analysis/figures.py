@@ -7,10 +7,10 @@ from analysis.arms import arms_of
 from analysis.curve_files import Curve, told_apart
 from analysis.curves import load_curve, load_curves
 from analysis.errors import AnalysisError
-from analysis.losses import courses_of, loss_figure, rates_of
+from analysis.losses import chosen_rate, courses_of, last_losses, loss_figure, rates_of, telling_arms
 from analysis.named_runs import begun, named
 from analysis.plots import rd_figure, saving_figure
-from analysis.run_places import Place
+from analysis.run_places import Place, no_store
 from analysis.runs import load_runs
 
 if TYPE_CHECKING:
@@ -60,20 +60,14 @@ def plot_loss(name: str, *, rate: str | None = None, runs: Place = "runs", trust
 
     rate: in words, "criterion.lmbda=0.013"; None: the middle one. Raises AnalysisError with the rates there are.
     """
+    no_store(runs, "figures of losses over seconds")
     found = named(name, runs)
     arms = arms_of(found, trusted)
     chosen = chosen_rate(rates_of(arms), rate)
-    (courses,) = courses_of(arms, load_runs([run.folder for run in begun(found)]), chosen)
-    return loss_figure(courses)
-
-
-def chosen_rate(rates: Sequence[str], wanted: str | None) -> str:
-    """The rate that is meant; the middle one where none is named. Raises AnalysisError where there is no such."""
-    if wanted is None:
-        return rates[len(rates) // 2]
-    if wanted not in rates:
-        raise AnalysisError(f"there is no rate {wanted}; there is {' | '.join(filter(None, rates)) or 'one alone'}")
-    return wanted
+    read = load_runs([run.folder for run in begun(found)])
+    drawn, said = telling_arms(arms, last_losses(read), chosen)
+    (courses,) = courses_of(drawn, read, chosen)
+    return loss_figure(courses, said)
 
 
 def _curves(what: Sequence[Named], runs: Place, trusted: Collection[str]) -> list[Curve]:

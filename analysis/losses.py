@@ -1,5 +1,6 @@
 """Losses of arms over steps and over seconds of training, as a figure."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ UNITS = {"steps": "step", "seconds": "training [s]"}
 
 AT_ONCE = 200
 """Places at which a mean over seeds is drawn, at most."""
+
+MOST_ARMS = 24
+"""Arms that are drawn together: of more nobody tells one from another."""
 
 FALLEN = ("diverged", "failed")
 
@@ -85,6 +89,42 @@ def rates_of(arms: Iterable[Arm]) -> list[str]:
     return list(dict.fromkeys(rate_of(cell) for arm in arms for cell in arm.cells))
 
 
+def chosen_rate(rates: Sequence[str], wanted: str | None) -> str:
+    """The rate that is meant; the middle one where none is named. Raises AnalysisError where there is no such."""
+    if wanted is None:
+        return rates[len(rates) // 2]
+    if wanted not in rates:
+        raise AnalysisError(f"there is no rate {wanted}; there is {' | '.join(filter(None, rates)) or 'one alone'}")
+    return wanted
+
+
+def last_losses(runs: Runs) -> dict[str, float]:
+    """{signature: its last `val/rd_loss`, or NaN}"""
+    return {str(name): value for name, value in runs.final([names.VAL_RD_LOSS])[names.VAL_RD_LOSS].items()}
+
+
+def telling_arms(
+    arms: Sequence[Arm], losses: Mapping[str, float], rate: str | None = None
+) -> tuple[tuple[Arm, ...], str]:
+    """The arms that are drawn, and what is to be said where those are not all: the first, and those of least loss.
+
+    losses: of runs, the last. rate: at which, in words; None: the middle one.
+    """
+    if len(arms) <= MOST_ARMS:
+        return tuple(arms), ""
+    at = chosen_rate(rates_of(arms), rate)
+
+    def loss(arm: Arm) -> float:
+        own = [losses.get(cell.signature, math.nan) for cell in arm.cells if rate_of(cell) == at]
+        known = [value for value in own if math.isfinite(value)]
+        return sum(known) / len(known) if known else math.inf
+
+    best = {id(arm) for arm in sorted(arms[1:], key=loss)[: MOST_ARMS - 1]}
+    chosen = tuple(arm for arm in arms if arm is arms[0] or id(arm) in best)
+    place = f" at {at}" if at else ""
+    return chosen, f"of {len(arms)} arms {MOST_ARMS} are drawn: the first, and those of the lowest last loss{place}"
+
+
 def _of_rate(rate: str, arms: Sequence[Arm], cells: Sequence[tuple[str, NamedRun]], runs: Runs) -> Courses:
     states = {row["signature"]: row["state"] for row in runs.rows()}
     whole: dict[str, list[Trajectory]] = {arm.label: [] for arm in arms}
@@ -112,20 +152,22 @@ def _target(signatures: Sequence[str], runs: Runs) -> tuple[float | None, str]:
 
 
 @in_style
-def loss_figure(courses: Courses, *, width: float = 7.5) -> "Figure":
+def loss_figure(courses: Courses, said: str = "", *, width: float = 7.5) -> "Figure":
     """The mean over seeds of each arm, between its lowest and highest seed; above over steps, below over seconds.
 
-    A run that fell is a thin line that ends in a cross. Raises AnalysisError where nothing was validated yet.
+    A run that fell is a thin line that ends in a cross. said: what stands above it beside the rate. Raises
+    AnalysisError where nothing was validated yet.
     """
     if courses.is_empty:
         raise AnalysisError(f"nothing has logged {names.VAL_RD_LOSS} yet")
+    title_of = "; ".join(filter(None, [courses.rate, said]))
     figure = new_figure(width, 6.4 + 0.12 * len(courses.arms))
     panels: list[Axes] = list(figure.subplots(2, 1, sharey=True))
     for axes, (unit, title) in zip(panels, UNITS.items(), strict=True):
         values = list(_draw(axes, courses, unit))
         if courses.target is not None:
             axes.axhline(courses.target, color=NEUTRAL, linestyle="--", linewidth=1, label=courses.target_is)
-        name_axes(axes, title, names.VAL_RD_LOSS, courses.rate if axes is panels[0] else "")
+        name_axes(axes, title, names.VAL_RD_LOSS, title_of if axes is panels[0] else "")
         axes.set_xlim(left=0)
         if spans_decades(values):
             axes.set_yscale("log")

@@ -51,8 +51,9 @@ def run(options: argparse.Namespace) -> int:
         choices=choices,
         anchors=[name.strip() for name in (options.anchors or "").split(",") if name.strip()],
     )
+    at = "" if options.runs == "runs" else f" --runs {shlex.quote(options.runs)}"
     out = options.out or Path("reports", f"{file_name(of.found.title, 100, otherwise='report')}.html")
-    write_out(out, page(report_of(of, _own_command(options))))
+    write_out(out, page(report_of(of, _own_command(options), at)))
     show(f"written: {out}")
     return 0
 

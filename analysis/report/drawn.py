@@ -1,14 +1,19 @@
 """The parts of a report that are figures."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
-from analysis.arms import Arm
 from analysis.errors import AnalysisError, CurveError
-from analysis.figures import chosen_rate
-from analysis.losses import courses_of, loss_figure, rate_of, rates_of, series_of_run
+from analysis.losses import (
+    MOST_ARMS,
+    chosen_rate,
+    courses_of,
+    loss_figure,
+    rates_of,
+    series_of_run,
+    telling_arms,
+)
 from analysis.plots import rd_figure, saving_figure
 from analysis.report.parts import PageFigure, Part
 from analysis.report.subject import Subject
@@ -25,9 +30,6 @@ WIDTH = 4.8
 MOST_RUNS = 4
 """Runs whose own figures are drawn."""
 
-MOST_ARMS = 24
-"""Arms that are drawn together: of more nobody tells one from another."""
-
 
 class Drawings:
     """Figures as SVGs of one page."""
@@ -41,7 +43,7 @@ class Drawings:
 
 def curves(subject: Subject, drawings: Drawings) -> Part:
     """Quality over rate, and the rate saved against the first curve beside the arms, or against the first arm."""
-    arms, left = drawn_arms(subject)
+    arms, left = telling_arms(subject.arms, subject.losses)
     names = {arm.label for arm in arms}
     drawn = [*(curve for curve in subject.curves if not left or curve.name in names), *subject.beside]
     if not drawn:
@@ -60,29 +62,10 @@ def curves(subject: Subject, drawings: Drawings) -> Part:
     return Part("Curves", lines, figures=tuple(figures))
 
 
-def drawn_arms(subject: Subject) -> tuple[tuple[Arm, ...], str]:
-    """The arms that are drawn, and what is to be said where those are not all: the first, and those of least loss."""
-    if len(subject.arms) <= MOST_ARMS:
-        return subject.arms, ""
-    rate = chosen_rate(rates_of(subject.arms), None)
-
-    def loss(arm: Arm) -> float:
-        known = [subject.losses.get(cell.signature, math.nan) for cell in arm.cells if rate_of(cell) == rate]
-        known = [value for value in known if math.isfinite(value)]
-        return sum(known) / len(known) if known else math.inf
-
-    first, *others = subject.arms
-    best = sorted(others, key=loss)[: MOST_ARMS - 1]
-    chosen = tuple(arm for arm in subject.arms if arm is first or arm in best)
-    at = f" at {rate}" if rate else ""
-    said = f"of {len(subject.arms)} arms {MOST_ARMS} are drawn: the first, and those of the lowest last loss{at}"
-    return chosen, said
-
-
 def training(subject: Subject, drawings: Drawings) -> Part:
     """Losses over steps and seconds at the middle rate, and trainings of single runs."""
     figures = []
-    arms, said = drawn_arms(subject)
+    arms, said = telling_arms(subject.arms, subject.losses)
     rates = rates_of(arms)
     try:
         (courses,) = courses_of(arms, subject.runs, chosen_rate(rates, None))

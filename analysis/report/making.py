@@ -13,8 +13,8 @@ from analysis.report.subject import Subject
 KINDS = {"run": "Run", "runs": "Runs", "sweep": "Sweep", "table": "Table", "label": "Runs of one label"}
 
 
-def report_of(subject: Subject, own: str) -> ReportContent:
-    """All parts that have something to say. own: the command that makes this report."""
+def report_of(subject: Subject, own: str, at: str = "") -> ReportContent:
+    """All parts that have something to say. own: the command that makes this; at: its words on where runs are."""
     drawings = Drawings()
     trouble = troubles(subject)
     parts = (
@@ -27,7 +27,7 @@ def report_of(subject: Subject, own: str) -> ReportContent:
         replace(trouble, figures=tuple(norms(subject, drawings))),
         all_runs(subject),
         environment(subject),
-        commands(subject, own),
+        commands(subject, own, at),
     )
     title, kind = subject.found.title, KINDS[subject.found.kind]
     if subject.table is not None or subject.found.kind == "run":

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from analysis.published import has
 from analysis.report.parts import PageTable, Part, plain
 from analysis.report.subject import Subject
 from lic_exp.labels import value_text
@@ -112,17 +113,18 @@ def _counted(found: Sequence[Mapping[str, str]]) -> dict[str, dict[str, int]]:
     return counted
 
 
-def commands(subject: Subject, own: str) -> Part:
-    """What makes all of this again. own: the command of the report itself."""
+def commands(subject: Subject, own: str, at: str) -> Part:
+    """What makes all of this again. own: the command of the report itself. at: its words that say where runs are."""
     lines = list(_launches(subject))
     name = shlex.quote(subject.name)
     if subject.table is not None:
         study = subject.table.study
-        lines.append(f"python -m analysis ablation {study.experiment}{_choice('scale', study.scale)}")
+        lines.append(f"python -m analysis ablation {study.experiment}{_choice('scale', study.scale)}{at}")
     if subject.curves:
-        beside = "".join(f" {shlex.quote(curve.name)}" for curve in subject.beside if "/" in curve.name)
-        lines.append(f"python -m analysis rd {name}{beside} --metric {subject.metric} --out rd.svg")
-    lines += [f"python -m analysis plot loss {name} --out loss.svg", own]
+        beside = "".join(f" {shlex.quote(curve.name)}" for curve in subject.beside if has(curve.name))
+        measured = f" --anchors {','.join(subject.anchors)}" if subject.anchors else ""
+        lines.append(f"python -m analysis rd {name}{beside}{measured} --metric {subject.metric}{at} --out rd.svg")
+    lines += [f"python -m analysis plot loss {name}{at} --out loss.svg", own]
     return Part("Commands", commands=tuple(lines))
 
 

@@ -55,12 +55,12 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class PagePhoto:
-    """A picture as a data address, and what it is."""
+    """A picture as a data address, "" of one that cannot be shown, and what it is."""
 
     caption: str
-    source: str
-    width: int
-    height: int
+    source: str = ""
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True)

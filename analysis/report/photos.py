@@ -3,9 +3,10 @@
 import base64
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from analysis.run_points import evaluation_of
 from lic_exp.records import RecordError, read_file
 from lic_exp.text import visible
 from lic_exp.tracking.tables import parse_table
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 WIDEST = 1600
 """Pixels that a picture in the page has across; a wider one is reduced."""
@@ -92,11 +96,9 @@ def _shown(chosen: Mapping[str, list[CodedPhoto]]) -> Iterator[PagePhoto]:
             shown.append(one.picture)
             caption = f"{what}. {one.image}, {one.run.label or one.run.signature}: {one.bpp:.4f} bpp, {one.psnr:.2f} dB"
             try:
-                source, width, height = _embedded(one.picture)
+                yield PagePhoto(caption, *_embedded(one.picture))
             except (OSError, ValueError) as error:
-                caption = f"{caption}; its picture cannot be shown: {error}"
-                source, width, height = "data:,", 1, 1
-            yield PagePhoto(caption, source, width, height)
+                yield PagePhoto(f"{caption}; its picture cannot be shown: {error}")
 
 
 def _embedded(path: Path) -> tuple[str, int, int]:
@@ -104,7 +106,7 @@ def _embedded(path: Path) -> tuple[str, int, int]:
     from PIL import Image
 
     data = read_file(path, MOST_BYTES)
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+    with _opened(data) as picture:
         size = picture.size
         if picture.width > WIDEST:
             size = WIDEST, max(1, round(picture.height * WIDEST / picture.width))
@@ -112,6 +114,18 @@ def _embedded(path: Path) -> tuple[str, int, int]:
             picture.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(reduced, "PNG")
             data = reduced.getvalue()
     return f"data:image/png;base64,{base64.b64encode(data).decode()}", *size
+
+
+@contextmanager
+def _opened(data: bytes) -> "Iterator[Image]":
+    """Raises ValueError where it is no PNG, or one of more pixels than anybody has drawn."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            yield picture
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from error
 
 
 def _coded(arm: Arm) -> Iterator[CodedPhoto]:

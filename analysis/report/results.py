@@ -26,6 +26,8 @@ from lic_exp.labels import SEED, label
 MEASURES = {"bpp": ("bpp", "{:.4f}"), "psnr": ("PSNR dB", "{:.3f}"), "ms_ssim_db": ("MS-SSIM dB", "{:.3f}")}
 """Columns of means over images that are shown, where they are there."""
 
+MOST_NOTES = 60
+
 
 def results(subject: Subject) -> Part:
     """The table where there is one, BD-rates of arms, and rate and quality by arm and rate."""
@@ -50,7 +52,7 @@ def bd_tables(subject: Subject) -> list[PageTable]:
     """Of arms against the first, and of all against each curve beside them; none where there is nothing to compare."""
     found = []
     told: dict[str, None] = {}
-    if len(subject.curves) > 1 and subject.table is None:
+    if len(subject.curves) > 1 and subject.table is None and any(len(curve) > 1 for curve in subject.curves):
         found.append(_bd_table(subject, subject.curves[0], subject.curves[1:], told))
     if subject.curves:
         found += [_bd_table(subject, curve, subject.curves, told) for curve in subject.beside]
@@ -76,7 +78,9 @@ def _bd_table(subject: Subject, anchor: Curve, tests: Sequence[Curve], told: dic
             notes.append(f"{test.name}: {seeds}")
     title = f"Against {anchor.name}: rate at equal {label_of(subject.metric)}; negative % is a saving"
     header = ("", "BD-rate %", "BD dB", "R + lmbda D %", "shared range", "points")
-    return PageTable(title, header, tuple(rows), tuple(dict.fromkeys(notes)))
+    once = list(dict.fromkeys(notes))
+    more = [f"and {len(once) - MOST_NOTES} more, as `python -m analysis rd` has them"] if once[MOST_NOTES:] else []
+    return PageTable(title, header, tuple(rows), (*once[:MOST_NOTES], *more))
 
 
 def _bd_cells(row: BDComparison) -> Iterator[str]:
@@ -90,7 +94,8 @@ def _bd_cells(row: BDComparison) -> Iterator[str]:
 
 def by_rate(subject: Subject) -> PageTable:
     """Of each arm at each rate the means over its finished runs, with 95 % intervals over seeds."""
-    there = [key for key in MEASURES if any(key in point for points in subject.points.values() for point in points)]
+    every = [point for points in subject.points.values() for point in points]
+    there = [key for key in MEASURES if any(not math.isnan(point.get(key, math.nan)) for point in every)]
     rows = []
     for arm in subject.arms:
         for rate in rates_of([arm]):
@@ -149,7 +154,7 @@ def troubles(subject: Subject) -> Part:
 
 def all_runs(subject: Subject) -> Part:
     """Every run, by arm and rate: where it is, in what state, and what came of it."""
-    rows, ids = [], []
+    rows, ids, ids_given = [], [], set[str]()
     header = ("run", "what differs", "seed", "state", "code", "step", "val/rd_loss", "bpp", "PSNR dB", "folder")
     for arm in subject.arms:
         first_of_arm = True
@@ -166,7 +171,9 @@ def all_runs(subject: Subject) -> Part:
                     rows.append(plain([f"{rate}: {counted}" if rate else counted]))
                     ids.append(address)
                 rows.append(plain(list(_of_run(subject, cell))))
-                ids.append(f"run-{cell.signature}")
+                own = f"run-{cell.signature}"
+                ids.append("" if own in ids_given else own)  # of cells that are one training the first
+                ids_given.add(own)
     table = PageTable("Every run behind the numbers", header, tuple(rows), is_long=True, ids=tuple(ids))
     return Part("Runs", tables=(table,))
 

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 from analysis.arms import Arm, arms_of
 from analysis.curve_files import Curve, told_apart
 from analysis.errors import AnalysisError
-from analysis.losses import rate_of
+from analysis.losses import last_losses, rate_of
 from analysis.named_runs import Meaning, NamedRun, begun, named
 from analysis.run_curves import curves_of
-from analysis.run_places import Place, run_folders
+from analysis.run_places import Place, no_store, run_folders
 from analysis.runs import Runs, load_runs
 from analysis.sweep_manifests import table_of
 from lic_exp.labels import SEED, VARIANT, label
 from lic_exp.manifests import SweepRecord, read_sweep
 from lic_exp.records import RecordError
-from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import SWEEPS
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class Subject:
 
     arms: with all of their cells, begun or not. runs: those that have begun. table: what they are compared in where
     they are those of a table. curves: of arms that are evaluated; why_none: else why there are none. beside: other
-    curves. metric: the quality that is drawn.
+    curves, of which the codecs `anchors` were measured for it. metric: the quality that is drawn.
     """
 
     name: str
@@ -48,6 +47,7 @@ class Subject:
     beside: tuple[Curve, ...] = ()
     metric: str = "psnr"
     place: Path = field(default=Path("runs"))
+    anchors: tuple[str, ...] = ()
 
     @cached_property
     def rows(self) -> Mapping[str, Mapping[Any, Any]]:
@@ -67,7 +67,7 @@ class Subject:
     @cached_property
     def losses(self) -> Mapping[str, float]:
         """{signature: its last `val/rd_loss`, or NaN}"""
-        return {str(name): value for name, value in self.runs.final([names.VAL_RD_LOSS])[names.VAL_RD_LOSS].items()}
+        return last_losses(self.runs)
 
     def address(self, arm: Arm, rate: str | None = None) -> str:
         """Where in the page the runs of an arm are, or those of it that are of one rate."""
@@ -108,8 +108,10 @@ def subject(
 
     anchors: codecs that are measured on the photos of the runs. Raises AnalysisError.
     """
+    no_store(runs, "reports")
     found = named(name, runs)
-    place = found.runs[0].folder.parent
+    there = begun(found)
+    place = there[0].folder.parent
     table = found.title if found.kind == "table" else None
     if found.kind == "sweep":
         table = table_of(found.title, place)
@@ -120,9 +122,9 @@ def subject(
         study = load_study(table, runs=place, **(choices or {}))
         if found.kind == "table":
             found = _of_study(found, study, place)
+            there = [run for run in found.runs if run.has_begun]
     elif choices:
-        raise AnalysisError(f"{name} is no table: scale=... and study=... choose between studies of one")
-    there = begun(found)
+        raise AnalysisError(f"{name} is no table: --scale and --study choose between studies of one")
     arms = tuple(arms_of(found, trusted))
     read = study.runs if study is not None and study.runs is not None and found.kind == "table" else _read(there)
     compared = None
@@ -134,7 +136,7 @@ def subject(
     measured = _measured(anchors, curves, metric) if anchors else []
     everything = told_apart([*curves, *beside, *measured])
     mine, others = tuple(everything[: len(curves)]), tuple(everything[len(curves) :])
-    return Subject(name, found, arms, read, compared, mine, why, others, metric, place)
+    return Subject(name, found, arms, read, compared, mine, why, others, metric, place, tuple(anchors))
 
 
 def _measured(anchors: Sequence[str], curves: Sequence[Curve], metric: str) -> list[Curve]:

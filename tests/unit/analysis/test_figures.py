@@ -72,6 +72,14 @@ def test_losses_over_steps_and_seconds_with_target_and_spread(rate, runs):
     assert (10 * FALLS_AT in [line.get_xdata()[-1] for line in upper.lines]) is fell
 
 
+def test_of_many_arms_those_of_least_loss_are_drawn(tmp_path):
+    write_trained_sweep(tmp_path, effect={f"r{i}": 0.0 for i in range(30)}, seeds=(0,), lmbdas=(0.01,))
+    figure = analysis.plot_loss("grid", runs=tmp_path)
+    assert len([name for name in legend(figure) if name.startswith("spectral_reg=")]) == 24
+    assert "of 30 arms 24 are drawn" in figure.axes[0].get_title(loc="left")
+    assert legend(figure)[0] == "spectral_reg=r0"
+
+
 def test_a_mean_is_of_what_all_seeds_have_passed():
     seeds = [{"steps": np.array([1.0, 3.0]), "value": np.array(v)} for v in ([3.0, 1.0], [5.0, 3.0])]
     places, mean, low, high = over_seeds(seeds, "steps")

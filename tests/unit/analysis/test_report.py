@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from browser import browser, needs_browser
 from figure_runs import REASON, SWEEP, write_trained_sweep
+from made_sweeps import write_manifest
 from PIL import Image
 from recorded_study import write_study
+from without_torch import blocked
 
 from analysis.__main__ import main
 from analysis.report.origin import values_text
@@ -157,6 +159,31 @@ def test_a_table_has_its_claims_verdicts_and_rows(table):
     assert "estimated bits by latent, % (last validation)" in said
 
 
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"0" * 40])
+def test_a_picture_that_is_none_is_said(content, tmp_path):
+    runs = tmp_path / "runs"
+    (name, *_) = write_trained_sweep(runs, effect={"none": 0.0}, seeds=(0,), lmbdas=(0.01, 0.02))
+    draw_pictures(runs)
+    for picture in runs.glob("*/eval/*.png"):
+        picture.write_bytes(content)
+    _, page = reported(name, "--runs", str(runs), out=tmp_path / "a.html")
+    captions = [text for text in page.texts if "its picture cannot be shown" in text]
+    assert [caption.partition(".")[0] for caption in captions] == ["best PSNR", "worst PSNR"]
+    assert "img" not in page.tags
+
+
+def test_cells_of_one_training_have_one_place(tmp_path):
+    runs = tmp_path / "runs"
+    write_trained_sweep(runs, seeds=(0,), lmbdas=(0.01,))
+    manifest = runs / ".sweeps" / SWEEP / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["cells"].append({**content["cells"][0], "label": "again", "role": {"spectral_reg": "again"}})
+    manifest.write_text(json.dumps(content))
+    text, page = reported(SWEEP, "--runs", str(runs), out=tmp_path / "a.html")
+    assert len(page.ids) == len(set(page.ids))
+    assert "Against" not in text  # one rate makes no curve
+
+
 @pytest.mark.parametrize("name", ["0000000000000000", "spectral_reg=intra"])
 def test_of_a_run_and_of_a_label(sweep, name, tmp_path):
     runs, _, _ = sweep
@@ -189,6 +216,7 @@ def test_any_text_is_text(tmp_path):
     ("arguments", "said"),
     [
         (["nosuch"], "there is no run nosuch"),
+        (["empty-0"], "no run of sweep empty-0 has begun"),
         ([SWEEP, "--out", "a.pdf"], "--out=a.pdf: a report is written as .html"),
         ([SWEEP, "--scale", "mini"], f"{SWEEP} is no table"),
         ([SWEEP, "--anchors", "nosuch"], "nosuch"),
@@ -197,6 +225,7 @@ def test_any_text_is_text(tmp_path):
 )
 def test_what_cannot_be_reported_is_said(sweep, arguments, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    write_manifest(sweep[0], "empty-0", [], made="2020-01-01")
     assert main(["report", *arguments, "--runs", str(sweep[0])]) == 2
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -224,6 +253,16 @@ def test_of_many_arms_some_are_drawn_and_all_are_listed(tmp_path):
 )
 def test_many_values_are_summed_up(values, said):
     assert values_text(values) == said
+
+
+def test_no_torch_is_needed(sweep, tmp_path):
+    done = blocked(
+        f"from analysis.__main__ import main; sys.exit(main(['report', {SWEEP!r}, '--runs', {str(sweep[0])!r}]))",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"written: reports/{SWEEP}.html\n"
+    assert (tmp_path / "reports" / f"{SWEEP}.html").is_file()
 
 
 def test_two_figures_of_a_page_share_no_names():
