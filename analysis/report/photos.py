@@ -16,6 +16,7 @@ from analysis.named_runs import NamedRun
 from analysis.report.parts import PagePhoto, Part
 from analysis.report.subject import Subject
 from analysis.run_points import evaluation_of
+from lic_exp.labels import SEED
 from lic_exp.records import RecordError, read_file
 from lic_exp.text import visible
 from lic_exp.tracking.tables import parse_table
@@ -134,18 +135,20 @@ def _coded(arm: Arm) -> Iterator[CodedPhoto]:
     for cell in arm.cells:
         try:
             folder = evaluation_of(cell)
-            rows = [] if folder is None else _rows(folder / "images.csv")
+            drawn = [] if folder is None else sorted(folder.glob("[0-9][0-9][0-9]_*.png"))
+            rows = _rows(drawn[0].with_name("images.csv")) if drawn else []
         except (AnalysisError, RecordError, OSError, ValueError):
             continue  # what is damaged is told beside the curves
         places = {image: place for place, image in enumerate(dict.fromkeys(row["image"] for row in rows))}
-        rate_of_run = repr(sorted((cell.role or {}).items()))
+        rate_of_run = repr(sorted((key, repr(value)) for key, value in (cell.role or {}).items() if key != SEED))
         for row in rows:
             rate = f"_q{float(row['rate']):g}" if row.get("rate") else ""
-            found = sorted((folder or Path()).glob(f"{places[row['image']]:03d}_*{rate}.png"))
-            key = (row["image"], rate_of_run, rate)
+            place = places[row["image"]]
+            begins, key = f"{place:03d}_", (row["image"], rate_of_run, rate)
+            found = [one for one in drawn if one.name.startswith(begins) and one.stem.endswith(rate)]
             if found and key not in seen:
                 seen.add(key)
-                yield CodedPhoto(cell, visible(row["image"]), places[row["image"]], rate, *_measures(row), found[0])
+                yield CodedPhoto(cell, visible(row["image"]), place, rate, *_measures(row), found[0])
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
