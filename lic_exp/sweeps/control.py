@@ -216,4 +216,4 @@ def commands_for(sweep: SweepFolder, now: Iterable[CellState]) -> list[str]:
     lines.append(f"table:  python -m analysis {named if table else f'sweep {sweep.name}'} {place}")
     if any(cell.evaluation for cell in sweep.cells):
         lines.append(f"curves: python -m analysis rd {sweep.name} {place} --out {sweep.name}.png")
-    return lines
+    return [*lines, f"report: python -m analysis report {sweep.name} {place}"]

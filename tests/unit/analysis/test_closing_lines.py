@@ -33,7 +33,7 @@ def test_every_command_finds_the_sweep(folder, tmp_path, monkeypatch, capsys):
         metrics = "".join(map(encode_metrics, curve([9.0, 1.0])))
         RunFolder(tmp_path / folder / name).metrics_file.write_text(metrics)
     commands = closing(tmp_path / folder)
-    assert list(commands) == ["cells", "table", "curves"]
+    assert list(commands) == ["cells", "table", "curves", "report"]
     for command in commands.values():
         python, flag, program, *given = shlex.split(command)
         assert (python, flag) == ("python", "-m")
@@ -45,8 +45,8 @@ def test_every_command_finds_the_sweep(folder, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("manifest", "titles"),
     [
-        ({"experiment": "table2", "table": {"title": "t"}, "scale": "mini"}, ["cells", "table", "curves"]),
-        ({"experiment": "table2", "table": {"title": "t"}, "scale": None}, ["cells", "table", "curves"]),
+        ({"experiment": "table2", "table": {"title": "t"}, "scale": "mini"}, ["cells", "table", "curves", "report"]),
+        ({"experiment": "table2", "table": {"title": "t"}, "scale": None}, ["cells", "table", "curves", "report"]),
         ({"cells": [{"signature": "abcd", "label": "none", "role": {}, "evaluation": "1"}]}, ["cells"]),
     ],
 )
@@ -58,7 +58,7 @@ def test_only_what_there_is_to_see(manifest, titles, tmp_path):
         scale = " scale=mini" if manifest["scale"] else ""
         assert commands["table"] == f"python -m analysis ablation table2{scale} --runs {tmp_path}"
     unjudged = [{"signature": name, "label": name, "role": {}, "evaluation": None} for name in names]
-    assert list(closing(tmp_path, table=None, cells=unjudged)) == ["cells", "table"]
+    assert list(closing(tmp_path, table=None, cells=unjudged)) == ["cells", "table", "report"]
 
 
 @pytest.mark.parametrize(("more", "said"), [({}, True), ({"trials": []}, False)])
