@@ -1,5 +1,6 @@
 """The rate-distortion points of one run's evaluation, with what is to be known of them."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -84,7 +85,8 @@ def curve_of_run(run: NamedRun) -> Curve | None:
         about = _former(config, rows) | about | {OF_RUNS: (folder,)} | _made_how(run, config, rows)
     if files.status_file.is_file():
         about |= {MADE_BY: (made_in(files, folder),)}
-    notes = [*_run_notes(run, folder), *_trained_on(name, _images(folder) if rows is None else rows)]
+    rows = _images(folder) if rows is None else rows
+    notes = [*_run_notes(run, folder), *_trained_on(name, rows), *_edited(curve, rows)]
     return replace(curve, about=about | ({NOTES: tuple(notes)} if notes else {}))
 
 
@@ -140,6 +142,29 @@ def _run_notes(run: NamedRun, folder: Path) -> Iterator[str]:
         yield f"not-exact: {name}: on {len(results.get('mismatches', ()))} images decoder and encoder disagree"
     if changed := results.get("images_changed"):
         yield f"images-changed: {name}: {len(changed)} images changed while they were evaluated"
+
+
+def _edited(curve: Curve, rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Whether the points are other than the means of the images beside them: somebody has changed one of the two."""
+    by_rate: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        if not row.get("bpp") or not row.get("psnr"):
+            return
+        by_rate.setdefault(row.get("rate", ""), []).append((float(row["bpp"]), float(row["psnr"])))
+    means = sorted(tuple(sum(column) / len(own) for column in zip(*own, strict=True)) for own in by_rate.values())
+    points = sorted(zip(curve.results["bpp"], curve.results.get("psnr", ()), strict=False))
+    if not means or not points:
+        return
+    if len(means) != len(points):
+        yield f"not-its-images: {curve.name}: {POINT} has {len(points)} points, and images.csv beside it {len(means)}"
+    elif apart := [one for one in zip(points, means, strict=True) if not _are_close(*one)]:
+        (bpp, psnr), (rate, quality) = apart[0]
+        said = f"{bpp:.4f} bpp at {psnr:.3f} dB, and images.csv beside it {rate:.4f} at {quality:.3f}"
+        yield f"not-its-images: {curve.name}: {POINT} has {said}"
+
+
+def _are_close(point: Sequence[float], mean: Sequence[float]) -> bool:
+    return all(math.isclose(*pair, rel_tol=1e-4) for pair in zip(point, mean, strict=True))
 
 
 def _trained_on(name: str, rows: Sequence[Mapping[str, str]]) -> Iterator[str]:

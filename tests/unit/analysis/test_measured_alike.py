@@ -289,6 +289,44 @@ def test_what_two_curves_of_runs_were_made_with(own: list[Path], tmp_path: Path,
     assert [found.name for found in unlike_runs(published, test)] == ([trap] if trap == "chosen-on-these" else [])
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"bpp": 0.8}, "bpp at"),
+        ({"psnr": 1.05}, "dB, and images.csv beside it"),
+        ({"encoding_time": 3.0}, None),
+    ],
+)
+def test_points_that_are_not_the_means_of_their_images(own: list[Path], change: dict[str, float], said: str) -> None:
+    file = own[1] / "eval/rd_point.json"
+    content = json.loads(file.read_text())
+    content["results"] |= {
+        key: [by * value for value in content["results"].get(key, [1])] for key, by in change.items()
+    }
+    file.write_text(json.dumps(content))
+    notes = [
+        note for note in load_curve(own).notes if note.startswith(f"not-its-images: {own[1].name}: rd_point.json has")
+    ]
+    assert len(notes) == bool(said)
+    assert all(said in note for note in notes)
+
+
+@pytest.mark.parametrize("points", [1, 3])
+def test_points_that_somebody_took_out_or_put_in(own: list[Path], points: int) -> None:
+    file = own[1] / "eval/rd_point.json"
+    header, *rows = (own[1] / "eval/images.csv").read_text().splitlines()
+    rows = [f"{row},{rate}" for rate in (0, 1) for row in rows]
+    (own[1] / "eval/images.csv").write_text("\n".join([f"{header},rate", *rows]) + "\n")
+    content = json.loads(file.read_text())
+    content["results"] = {
+        key: [value[0] + 0.01 * i for i in range(points)] for key, value in content["results"].items()
+    }
+    file.write_text(json.dumps(content))
+    said = f"not-its-images: {own[1].name}: rd_point.json has {points} points, and images.csv beside it 2"
+    assert said in load_curve(own).notes
+
+
 @pytest.mark.parametrize("trained", [0, 1, 2])
 def test_a_curve_on_photos_that_trained_it_says_so(own: list[Path], trained: int) -> None:
     for run in own:
