@@ -1,6 +1,7 @@
 """BD-rates against an anchor, as tables for people, with what to know of each number."""
 
 from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.table import Table
@@ -10,18 +11,68 @@ from analysis.bd import Method, bd_rate
 from analysis.bd_comparison import BDComparison
 from analysis.curve_files import Curve
 from analysis.errors import CurveError
-from analysis.image_interval import bd_rate_over_images, curve_by_image
-from analysis.statistics import t_interval
+from analysis.image_interval import OverImages, bd_rate_over_images, curve_by_image
+from analysis.statistics import Interval, t_interval
 from lic_exp.console import styled
 
 
-def print_comparisons(rows: Sequence[BDComparison], *, told: Collection[str] = ()) -> None:
+class OverSeeds(NamedTuple):
+    """BD-rates [%] seed by seed, {seed: value}; left: seeds that have none."""
+
+    values: dict[int, float]
+    left: tuple[int, ...]
+
+    @property
+    def mean(self) -> float | None:
+        """None of fewer than two."""
+        return float(np.mean(list(self.values.values()))) if len(self.values) > 1 else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """At 95 %, by Student t over seeds alone; None of fewer than two."""
+        return t_interval(np.array(list(self.values.values()))) if len(self.values) > 1 else None
+
+    def __str__(self) -> str:
+        out = f"; no BD-rate of seed {', '.join(map(str, self.left))}" if self.left else ""
+        if self.interval is None:
+            return f"no interval over seeds{out}"
+        low, high = self.interval
+        single = ", ".join(f"{seed}: {value:+.2f}" for seed, value in self.values.items())
+        return (
+            f"BD-rate over {len(self.values)} seeds {self.mean:+.2f} [{low:+.2f}, {high:+.2f}] at 95 % (Student t over "
+            f"seeds alone, not over images); by seed {single}{out}"
+        )
+
+
+BDInterval = OverSeeds | OverImages | None
+
+
+def print_comparisons(
+    rows: Sequence[BDComparison], found: Sequence[BDInterval] | None = None, *, told: Collection[str] = ()
+) -> None:
     """Print the table of comparisons with one anchor, their flags and intervals.
 
-    told: flags that have been printed already, and are named in the table alone.
+    found: what `intervals` has found of them. told: flags that have been printed already, and are named in the table
+    alone.
     """
     _print_table(rows, told)
-    _print_intervals(rows)
+    for row, interval in zip(rows, intervals(rows) if found is None else found, strict=True):
+        if interval is not None:
+            console(150).print(f"{row.test.name}: {interval}", soft_wrap=True, markup=False, highlight=False)
+
+
+def interval_row(interval: BDInterval) -> dict[str, Any]:
+    """An interval as columns of a table: over what, of how many, mean where it is over seeds, low and high [%]."""
+    low, high = (None, None) if interval is None or interval.interval is None else interval.interval
+    seeds = isinstance(interval, OverSeeds)
+    over = None if interval is None else "seeds" if seeds else "images"
+    return {
+        "interval_over": over,
+        "interval_of": len(interval.values) if isinstance(interval, OverSeeds) else interval and interval.images,
+        "interval_mean_percent": interval.mean if isinstance(interval, OverSeeds) else None,
+        "interval_low_percent": low,
+        "interval_high_percent": high,
+    }
 
 
 def _print_table(rows: Sequence[BDComparison], told: Collection[str]) -> None:
@@ -42,42 +93,39 @@ def _print_table(rows: Sequence[BDComparison], told: Collection[str]) -> None:
             out.print(f"{row.test.name}: {flag}", soft_wrap=True, markup=False, highlight=False)
 
 
-def _print_intervals(rows: Sequence[BDComparison]) -> None:
-    """Over seeds where there are several; of single trainings that were evaluated on the same images over these."""
-    anchor, measured = rows[0].anchor, [row for row in rows if row.rate is not None]
+def intervals(rows: Sequence[BDComparison]) -> list[BDInterval]:
+    """Of each comparison with one anchor: over seeds where there are several; of single trainings that were evaluated
+    on the same images over these.
+    """
+    anchor = rows[0].anchor
+    measured = [row for row in rows if row.rate is not None]
     by_image = curve_by_image(anchor) if any(row.metric == "psnr" for row in measured) else None
-    for row in measured:
-        found = over_seeds(anchor, row.test, row.metric, row.method)
-        if not found and by_image is not None:
-            found = str(bd_rate_over_images(by_image, curve_by_image(row.test), row.method) or "")
-        if found:
-            console(150).print(f"{row.test.name}: {found}", soft_wrap=True, markup=False, highlight=False)
+    found: list[BDInterval] = []
+    for row in rows:
+        interval: BDInterval = None
+        if row.rate is not None:
+            interval = over_seeds(anchor, row.test, row.metric, row.method)
+            if interval is None and by_image is not None:
+                interval = bd_rate_over_images(by_image, curve_by_image(row.test), row.method)
+        found.append(interval)
+    return found
 
 
-def over_seeds(anchor: Curve, test: Curve, metric: str, method: Method) -> str:
-    """The BD-rates seed by seed in words, each against the anchor's same seed where it has several; "" of one seed."""
+def over_seeds(anchor: Curve, test: Curve, metric: str, method: Method) -> OverSeeds | None:
+    """The BD-rates seed by seed, each against the anchor's same seed where it has several; None of one seed."""
     anchors, tests = anchor.by_seed, test.by_seed
     if not tests:
-        return ""
+        return None
     pairs = {seed: (anchors.get(seed) if anchors else anchor, curve) for seed, curve in tests.items()}
-    values, left = {}, []
+    values, left = dict[int, float](), list[int]()
     for seed, (base, curve) in pairs.items():
         try:
             if base is None:
                 raise CurveError("the anchor has no such seed")
             values[seed] = float(bd_rate(base.bpp, base.quality(metric), curve.bpp, curve.quality(metric), method))
         except CurveError:
-            left.append(str(seed))
-    out = f"; no BD-rate of seed {', '.join(left)}" if left else ""
-    if len(values) < 2:
-        return f"no interval over seeds{out}"
-    low, high = t_interval(np.array(list(values.values())))
-    single = ", ".join(f"{seed}: {value:+.2f}" for seed, value in values.items())
-    mean = np.mean(list(values.values()))
-    return (
-        f"BD-rate over {len(values)} seeds {mean:+.2f} [{low:+.2f}, {high:+.2f}] at 95 % (Student t over seeds alone, "
-        f"not over images); by seed {single}{out}"
-    )
+            left.append(seed)
+    return OverSeeds(values, tuple(left))
 
 
 def _needs_telling(flag: str) -> bool:

@@ -220,7 +220,8 @@ def columns_of(curves: Sequence[Curve]) -> list[str]:
 def _rows(curves: Iterable[Curve]) -> list[list[Any]]:
     curves = list(curves)
     metrics = columns_of(curves)
-    rows: list[list[Any]] = [["curve", "dataset", "bpp", *metrics, "source"]]
+    told = [key for key in KEPT if any(curve.about.get(key) for curve in curves)]
+    rows: list[list[Any]] = [["curve", "dataset", "bpp", *metrics, *told, "source"]]
     for curve in curves:
         stated = curve.about.get("source")
         source = stated if isinstance(stated, dict) else {}
@@ -228,8 +229,13 @@ def _rows(curves: Iterable[Curve]) -> list[list[Any]]:
         place = "; ".join(filter(None, [place, *flags(curve.made_by), *curve.notes]))
         qualities = [curve.quality(m).tolist() if m in curve.metrics else [""] * len(curve) for m in metrics]
         points = zip(curve.bpp.tolist(), *qualities, strict=True)
-        rows += [[curve.name, curve.about.get("dataset", ""), *values, place] for values in points]
+        runs = [_listed(curve.about.get(key, "")) for key in told]
+        rows += [[curve.name, curve.about.get("dataset", ""), *values, *runs, place] for values in points]
     return rows
+
+
+def _listed(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def _json_number(value: float) -> float | str | None:

@@ -22,6 +22,7 @@ from lic_exp.saying import say
 
 if TYPE_CHECKING:
     from analysis.bd_comparison import BDComparison
+    from analysis.bd_report import BDInterval
     from analysis.curve_files import Curve
 
 
@@ -51,11 +52,12 @@ def run(options: argparse.Namespace) -> int:
         for curve in (anchor, *tests):
             curve.quality(options.metric)
     comparisons = [compare_curves(anchor, test, options.metric, options.method) for test in tests]
-    if options.out is not None:
-        _write(options.out, comparisons)
-    from analysis.bd_report import print_comparisons
+    from analysis.bd_report import intervals, print_comparisons
 
-    print_comparisons(comparisons)
+    found = intervals(comparisons)
+    if options.out is not None:
+        _write(options.out, comparisons, found)
+    print_comparisons(comparisons, found)
     for row in comparisons:
         if row.error:
             say(f"{row.test.name}: {row.error}")
@@ -76,8 +78,10 @@ def _anchor_and_tests(options: argparse.Namespace) -> "tuple[Curve, list[Curve]]
     return first[0], load_curves(options.tests, options)
 
 
-def _write(path: Path, comparisons: "Sequence[BDComparison]") -> None:
-    rows = [row.row() for row in comparisons]
+def _write(path: Path, comparisons: "Sequence[BDComparison]", found: "Sequence[BDInterval]") -> None:
+    from analysis.bd_report import interval_row
+
+    rows = [row.row() | interval_row(interval) for row, interval in zip(comparisons, found, strict=True)]
     if path.suffix == ".json":
         write_out(path, json_text(rows, indent=1) + "\n")
         return

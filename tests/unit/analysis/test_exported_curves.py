@@ -1,11 +1,13 @@
 """A curve of runs that was written to a file is told from others by what told the runs from them."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from made_sweeps import LMBDAS, evaluate, point
+from made_sweeps import LMBDAS, evaluate, point, write_sweep
 from run_folders import write_run
 
 from analysis import load_curve
@@ -51,3 +53,44 @@ def test_what_a_file_says_there_otherwise_counts_as_nothing(tmp_path: Path, key:
     curve = load_curve(tmp_path / "curve.json")
     assert key not in curve.about
     assert not list(unlike_runs(curve, load_curve("kodak/vtm_18.0")))
+
+
+def test_a_table_of_curves_has_it_too(tmp_path: Path) -> None:
+    own, file = made(tmp_path / "own", seed=2, step=300, validates=True), tmp_path / "curves.csv"
+    assert main(["rd", own, "kodak/vtm_18.0", "--out", str(file)]) == 0
+    with open(file, newline="") as text:
+        rows = list(csv.DictReader(text))
+    told = {tuple(row[key] for key in ("steps", "chosen", "seeds")) for row in rows}
+    assert told == {("300", "2", "2"), ("", "", "")}
+
+
+@pytest.mark.parametrize(("seeds", "images", "over"), [((0, 1, 2), 2, "seeds"), ((0,), 12, "images"), ((0,), 2, None)])
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_a_table_of_bd_rates_has_its_intervals(
+    tmp_path: Path,
+    seeds: tuple[int, ...],
+    images: int,
+    over: str | None,
+    suffix: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = write_sweep(tmp_path, seeds=seeds)
+    if over == "images":
+        rng = np.random.default_rng(0)
+        for place, name in enumerate(names):
+            by = {lmbda: point(lmbda, 0.05 * (place >= len(LMBDAS))) for lmbda in LMBDAS}[LMBDAS[place % len(LMBDAS)]]
+            spread = 1 + 0.1 * rng.random(images)
+            rows = [f"{i},64,96,{by['bpp'][0] * own},{by['psnr'][0]}" for i, own in enumerate(spread)]
+            (tmp_path / name / "eval/images.csv").write_text("\n".join(["image,height,width,bpp,psnr", *rows]) + "\n")
+    file = tmp_path / f"bd{suffix}"
+    assert main(["bdrate", "grid", "--baseline", "spectral_reg=none", "--runs", str(tmp_path), "--out", str(file)]) == 0
+    shown = capsys.readouterr().out
+    with open(file, newline="") as text:
+        (row,) = list(csv.DictReader(text)) if suffix == ".csv" else json.load(text)
+    low, high, of = (row[f"interval_{key}"] for key in ("low_percent", "high_percent", "of"))
+    if over is None:
+        assert (row["interval_over"] or None, low or None, high or None) == (None, None, None)
+        return
+    assert row["interval_over"] == over
+    assert int(of) == {"seeds": len(seeds), "images": images}[over]
+    assert f"[{float(low):+.2f}, {float(high):+.2f}]" in shown
