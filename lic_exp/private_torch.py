@@ -1,23 +1,17 @@
 """What torch does not promise to keep, each use once, with the reason for it; `lic_exp.private_interfaces` likewise.
 
+What its compiler does not promise stands in `lic_exp.private_compiler`.
+
 torch is imported where it is used, so that nothing pays for it at start-up.
 """
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import wraps
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-COMPILER = "torch._dynamo"
 
 
 def shut_down_workers(iterator: object) -> None:
@@ -58,14 +52,6 @@ def times_written(tensor: "Tensor") -> int:
     Why: comparing values would take longer than what is saved by it, and nothing public tells.
     """
     return 0 if tensor.is_inference() else int(tensor._version)
-
-
-def is_compiled(module: "torch.nn.Module") -> bool:
-    """Whether `Module.compile` was called on it.
-
-    Why: nothing public tells.
-    """
-    return module._compiled_call_impl is not None
 
 
 def watched(see: "Callable[[list[Tensor], torch.dtype | None, bool], None]") -> AbstractContextManager[Any]:
@@ -142,130 +128,6 @@ def approach_all(places: "Sequence[Tensor]", values: "Sequence[Tensor]", share: 
     moves = torch._foreach_sub(list(values), own)
     torch._foreach_mul_(moves, share.to(moves[0].dtype))
     torch._foreach_add_(own, list(moves))
-
-
-def has_loaded_compiler() -> bool:
-    """Whether anything can be compiled: torch loads its compiler when it is first asked for.
-
-    Why: that takes a second, and all that asks the compiler a question loads it.
-    """
-    return not isinstance(sys.modules.get(COMPILER), _NotLoaded | None)
-
-
-def compiled_as_constant(function: Function) -> Function:
-    """Where it is called in what is compiled, what it returns then is taken for a constant.
-
-    Why: the public decorator loads the compiler, which only puts this mark.
-    """
-    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
-    return function
-
-
-def left_uncompiled(function: Function, *arguments: Any, **options: Any) -> Function:
-    """Where it is called in what is compiled, it runs as it is written: `torch.compiler.disable` of these.
-
-    Why: that loads the compiler, whether anything is compiled or not.
-    """
-    known: Callable[..., Any] | None = None
-
-    @wraps(function)
-    def called(*given: Any, **named: Any) -> Any:
-        nonlocal known
-        if known is None and has_loaded_compiler():
-            known = sys.modules[COMPILER].disable(function, *arguments, **options)
-        return (known or function)(*given, **named)
-
-    return called  # type: ignore[return-value]
-
-
-@contextmanager
-def compiler_not_loaded() -> Iterator[None]:
-    """Inside, torch's own optimizers are made, step and are saved without its compiler, if that is not loaded yet.
-
-    Why: they load it only to tell it that they are not to be compiled, and to break graphs that nobody traces.
-    """
-    import torch
-
-    if COMPILER in sys.modules:
-        yield
-        return
-    stand_in = _NotLoaded(COMPILER)
-    sys.modules[COMPILER] = vars(torch)["_dynamo"] = stand_in
-    try:
-        yield
-    finally:
-        stand_in.leave()
-
-
-class _NotLoaded(ModuleType):
-    """Does what torch's optimizers ask of the compiler; asked for more, it makes room for the compiler itself."""
-
-    def disable(self, function: Function, *arguments: Any, **options: Any) -> Function:
-        return left_uncompiled(function, *arguments, **options)
-
-    def graph_break(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def leave(self) -> None:
-        import torch
-
-        if sys.modules.get(COMPILER) is self:
-            del sys.modules[COMPILER]
-        if vars(torch).get("_dynamo") is self:
-            del vars(torch)["_dynamo"]
-
-    def __getattr__(self, name: str) -> Any:
-        self.leave()
-        return getattr(importlib.import_module(COMPILER), name)
-
-
-def known_settings(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the settings for torch's compiler that it has; the others cost speed and nothing else.
-
-    Why: their names come and go with versions, and `torch.compile` refuses one that it does not know.
-    """
-    import torch._inductor
-
-    known = torch._inductor.list_options()
-    return {name: value for name, value in wanted.items() if name in known}
-
-
-def graph_pass(change: "Callable[[torch.fx.Graph], None]") -> Any:
-    """A function that changes graphs, as torch's compiler takes it; it is one with the file that it stands in.
-
-    Why: what was compiled is kept for other processes only where a pass says what it is, by a class without promises.
-    """
-    from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
-
-    class Pass(CustomGraphPass):
-        def __call__(self, graph: "torch.fx.Graph") -> None:
-            change(graph)
-
-        def uuid(self) -> bytes:
-            return get_hash_for_files((change.__code__.co_filename,))
-
-    return Pass()
-
-
-def sort_graph(graph: "torch.fx.Graph") -> None:
-    """Put each node of a graph behind those that it needs, and leave the others where they are.
-
-    Why: the public way, `legalize_graph`, puts every node elsewhere, and with it the peak of memory.
-    """
-    from torch._inductor.pattern_matcher import stable_topological_sort
-
-    stable_topological_sort(graph)
-
-
-def allow_graphs(count: int) -> None:
-    """Let one function be compiled so many times, for blocks of other sizes, before the compiler gives it up.
-
-    Why: it does at eight, silently, and the setting stands among those that may change.
-    """
-    import torch._dynamo.config as settings
-
-    # torch 2.6 has no other name for it, and later ones keep this one.
-    settings.cache_size_limit = max(settings.cache_size_limit, count)
 
 
 def abandon_capture(pool: Any) -> None:

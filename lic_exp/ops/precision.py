@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lic_exp.private_torch import has_loaded_compiler
+from lic_exp.private_compiler import has_loaded_compiler
 
 ATTENTION = [
     *(SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION),

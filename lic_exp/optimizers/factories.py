@@ -10,7 +10,7 @@ import torch
 
 from lic_exp.capabilities import signed_as
 from lic_exp.option_types import Decay, NonNegativeFloat, PositiveFloat
-from lic_exp.private_torch import compiler_not_loaded
+from lic_exp.private_compiler import compiler_not_loaded
 from lic_exp.requirements import Forbids, declares
 
 

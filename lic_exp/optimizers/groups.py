@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lic_exp.optimizers.factories import adam
 from lic_exp.option_types import PositiveFloat
-from lic_exp.private_torch import can_skip_on_device, compiler_not_loaded, step_unless
+from lic_exp.private_compiler import compiler_not_loaded
+from lic_exp.private_torch import can_skip_on_device, step_unless
 
 NET, REGULARIZER, AUX = "net", "regularizer", "aux"
 

@@ -10,7 +10,7 @@ from torch.optim.adamw import adamw
 from lic_exp.capabilities import signed_as
 from lic_exp.optimizers.factories import pair
 from lic_exp.option_types import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
-from lic_exp.private_torch import compiler_not_loaded
+from lic_exp.private_compiler import compiler_not_loaded
 
 MATRIX, REST = "muon", "adam"
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lic_exp.capabilities import signed_as
 from lic_exp.option_types import NonNegativeFloat, PositiveFloat, Tau
-from lic_exp.private_torch import left_uncompiled
+from lic_exp.private_compiler import left_uncompiled
 from lic_exp.requirements import NoWeights, Unused, WindowOptions, declares
 from lic_exp.spectral_reg import pictures
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer

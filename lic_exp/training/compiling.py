@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from lic_exp.private_torch import allow_graphs, graph_pass, known_settings
+from lic_exp.private_compiler import allow_graphs, graph_pass, known_settings
 from lic_exp.training.objective import Objective
 from lic_exp.training.weight_gradients import merge_weight_gradients
 

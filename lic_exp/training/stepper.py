@@ -12,7 +12,7 @@ from torch import Tensor
 from lic_exp.data.batches import Batch
 from lic_exp.divergence import DivergedError
 from lic_exp.optimizers.groups import NET, REGULARIZER, Optimizers, clip_gradients
-from lic_exp.private_torch import is_compiled
+from lic_exp.private_compiler import is_compiled
 from lic_exp.progress import Progress
 from lic_exp.sections import BACKWARD, DRAWS, OPTIMIZER, REPLAY, TRANSFER, Section
 from lic_exp.training.buffers import FormerBuffers

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, Node
 
-from lic_exp.private_torch import sort_graph
+from lic_exp.private_compiler import sort_graph
 
 aten = torch.ops.aten
 

@@ -14,9 +14,9 @@ from packaging.requirements import Requirement
 from torch import nn
 
 import lic_exp
-from lic_exp import private_interfaces, private_torch
+from lic_exp import private_compiler, private_interfaces, private_torch
 
-HOMES = ("lic_exp/private_interfaces.py", "lic_exp/private_torch.py")
+HOMES = ("lic_exp/private_interfaces.py", "lic_exp/private_torch.py", "lic_exp/private_compiler.py")
 PUBLIC = {"_fields", "_replace", "_asdict", "_make", "_exit", "_generate_next_value_"}
 """Documented, for all their underscore: those of named tuples and of enumerations, and os._exit."""
 
@@ -116,7 +116,7 @@ def test_a_planted_replacement_is_found():
     assert found.endswith("Planted._load_from_state_dict")
 
 
-@pytest.mark.parametrize("home", [private_interfaces, private_torch])
+@pytest.mark.parametrize("home", [private_interfaces, private_torch, private_compiler])
 def test_every_use_says_why(home):
     functions = [value for value in vars(home).values() if inspect.isfunction(value)]
     own = [

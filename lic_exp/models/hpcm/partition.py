@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lic_exp.private_torch import compiled_as_constant
+from lic_exp.private_compiler import compiled_as_constant
 
 GROUPS = 8
 LATENT_MULTIPLE = 8

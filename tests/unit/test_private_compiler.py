@@ -7,7 +7,7 @@ import torch
 from checkout import ROOT
 from commands import finish, start
 
-from lic_exp.private_torch import has_loaded_compiler, left_uncompiled
+from lic_exp.private_compiler import has_loaded_compiler, left_uncompiled
 
 OPTIMIZERS = {
     "adam": "factories.adam, {'betas': [0.9, 0.999], 'eps': 1e-8, 'weight_decay': 0.1}",
@@ -25,7 +25,7 @@ from functools import partial
 import torch
 from lic_exp.optimizers import factories, muon
 from lic_exp.optimizers.groups import build_optimizers, split_parameters
-from lic_exp.private_torch import compiler_not_loaded, has_loaded_compiler
+from lic_exp.private_compiler import compiler_not_loaded, has_loaded_compiler
 
 FACTORIES = {{{", ".join(f"{name!r}: ({given})" for name, given in OPTIMIZERS.items())}}}
 
