@@ -63,7 +63,7 @@ class RunReporter:
 
     def log(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
         self.writer.write(metrics, step=step, epoch=epoch)
-        self.display.log(metrics)
+        self.display.log(metrics, step)
         if names.VAL_RD_LOSS in metrics:
             self.draw()
         if self.tracker:
@@ -113,7 +113,7 @@ def train(
     heart.hold.update_status(device=_device_name(device), max_steps=max_steps)
     for regularizer in objective.spectral_regularizers():
         regularizer.set_end(end_of(config))
-    with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console) as display:
+    with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console, lasting=[names.VAL_RD_LOSS]) as display:
         reporter = RunReporter(writer, judged.tracker, display, heart)
         reporter.pictures = partial(draw_regularizers, objective, images, run)
         trainer = Trainer(

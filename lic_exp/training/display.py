@@ -3,6 +3,8 @@
 import sys
 import time
 from collections import deque
+from collections.abc import Collection, Iterator
+from statistics import fmean
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lic_exp.console import console_for
 
-PLAIN_LINE_EVERY_S = 5.0
+PLAIN_LINE_EVERY_S, PLAIN_LINE_EVERY_SHARE, PLAIN_LINE_AT_LEAST_EVERY_S = 5.0, 0.05, 600.0
+"""The next plain line comes when the training has gone on for a twentieth of what it has taken, within these bounds:
+60 in ten minutes, 230 in a day."""
+
 RECENT_S = 5.0
 """Over so long, or the last step where that took longer, the speed that is shown is a mean."""
 
@@ -22,14 +27,24 @@ Mark = tuple[int, float]
 class Display:
     """Shows steps done, steps per second as of late, chosen metrics, and the time left by the speed without the start.
 
-    shown: {metric name: (label, format)}; a metric appears from when it was first logged.
+    shown: {metric name: (label, format)}; a metric appears from when it was first logged. A plain line has the speed
+    since the one before, and of a metric the mean of what was logged since then, of `lasting` ones the last; what is
+    older has its step beside it.
     """
 
-    def __init__(self, max_steps: int, shown: dict[str, tuple[str, str]], console: Console | None = None) -> None:
+    def __init__(
+        self,
+        max_steps: int,
+        shown: dict[str, tuple[str, str]],
+        console: Console | None = None,
+        lasting: Collection[str] = (),
+    ) -> None:
         self.max_steps = max_steps
-        self.shown = shown
+        self.shown, self.lasting = shown, lasting
         self.console = console or console_for(sys.stderr)
-        self._values: dict[str, str] = {}
+        self._values: dict[str, tuple[str, int]] = {}
+        self._since: dict[str, list[float]] = {}
+        self._line: Mark | None = None
         self._started = self._printed = time.monotonic()
         self._recent: deque[Mark] = deque()
         self._first: Mark = (0, 0.0)
@@ -47,20 +62,34 @@ class Display:
         )
         self._task = self._bar.add_task("training", total=max_steps, rate="", metrics="")
 
-    def log(self, metrics: dict[str, float]) -> None:
+    def log(self, metrics: dict[str, float], step: int) -> None:
         for name, (label, form) in self.shown.items():
             if name in metrics:
-                self._values[label] = format(metrics[name], form)
+                self._values[label] = format(metrics[name], form), step
+                self._since[label] = [*(() if name in self.lasting else self._since.get(label, ())), metrics[name]]
 
     def advance(self, step: int) -> None:
         rate, since_first = self._rates(step)
-        metrics = "  ".join(f"{label} {value}" for label, value in self._values.items())
+        metrics = "  ".join(f"{label} {value}" for label, (value, _) in self._values.items())
         self._bar.update(self._task, completed=step, rate=f"{rate:.2f} steps/s", metrics=metrics)
-        if not self.console.is_terminal and self._line_is_due(step):
-            left = (self.max_steps - step) / since_first if since_first else 0.0
-            self.console.print(
-                f"step {step}/{self.max_steps}  {rate:.2f} steps/s  {metrics}  {left:.0f} s left", soft_wrap=True
-            )
+        now = time.monotonic()
+        if self.console.is_terminal or not self._line_is_due(step, now):
+            return
+        if self._line is not None:
+            rate = _rate(self._line, (step, now))
+        left = _left((self.max_steps - step) / since_first if since_first else 0.0)
+        shown = "  ".join(self._of_the_interval())
+        self.console.print(f"step {step}/{self.max_steps}  {rate:.2f} steps/s  {shown}  {left} left", soft_wrap=True)
+        self._line = step, now
+        self._since.clear()
+
+    def _of_the_interval(self) -> Iterator[str]:
+        for label, form in self.shown.values():
+            if found := self._since.get(label):
+                yield f"{label} {format(fmean(found), form)}"
+            elif label in self._values:
+                value, step = self._values[label]
+                yield f"{label} {value} (step {step})"
 
     def _rates(self, step: int) -> tuple[float, float]:
         """Steps per second as of late, and since the first step, whose own time is mostly that of the start."""
@@ -74,9 +103,10 @@ class Display:
             self._recent.popleft()
         return _rate(self._recent[0], (step, now)), _rate(self._first, (step, now))
 
-    def _line_is_due(self, step: int) -> bool:
-        now = time.monotonic()
-        if step < self.max_steps and now - self._printed < PLAIN_LINE_EVERY_S:
+    def _line_is_due(self, step: int, now: float) -> bool:
+        share = PLAIN_LINE_EVERY_SHARE * (now - self._first[1])
+        wait = min(max(PLAIN_LINE_EVERY_S, share), PLAIN_LINE_AT_LEAST_EVERY_S)
+        if step < self.max_steps and now - self._printed < wait:
             return False
         self._printed = now
         return True
@@ -90,6 +120,13 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+def _left(seconds: float) -> str:
+    """A time to come in the unit that tells enough of it."""
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _rate(one: Mark, other: Mark) -> float:

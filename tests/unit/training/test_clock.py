@@ -104,6 +104,44 @@ def test_what_is_shown_leaves_out_the_start(time, start):
     assert found["100/100"] == ("2.00", "0")
 
 
+@pytest.mark.parametrize(
+    ("hours", "step_s", "least", "most"),
+    [(1 / 60, 0.5, 10, 13), (1 / 6, 0.5, 50, 70), (1, 2.0, 80, 110), (24, 5.0, 180, 260)],
+)
+def test_lines_come_at_a_pace_for_people(time, hours, step_s, least, most):
+    console = Console(file=io.StringIO(), width=200)
+    steps = round(hours * 3600 / step_s)
+    with Display(steps, {}, console) as shown:
+        for step in range(1, steps + 1):
+            time.now += step_s
+            shown.advance(step)
+    found = lines(console)
+    assert least <= len(found) <= most
+    assert found[-1][1] == f"{steps}/{steps}"
+    assert {line[2] for line in found} == {f"{1 / step_s:.2f}"}
+
+
+def test_a_line_has_the_values_of_its_interval(time):
+    """The mean of what was logged since the line before, of a validation the last; older values have their step."""
+    console = Console(file=io.StringIO(), width=200)
+    metrics = {"train/loss": ("loss", ".2f"), "val/rd_loss": ("val rd_loss", ".1f")}
+    with Display(40, metrics, console, lasting=["val/rd_loss"]) as shown:
+        for step in range(1, 41):
+            time.now += 1.0
+            if step <= 10 or step == 40:
+                shown.log({"train/loss": float(step)}, step)
+            if step in (4, 5):
+                shown.log({"val/rd_loss": float(step)}, step)
+            shown.advance(step)
+    found = [" ".join(line[4:-3]) for line in lines(console)]
+    assert found[:3] == [
+        "loss 3.00 val rd_loss 5.0",
+        "loss 8.00 val rd_loss 5.0 (step 5)",
+        "loss 10.00 (step 10) val rd_loss 5.0 (step 5)",
+    ]
+    assert found[-1] == "loss 40.00 val rd_loss 5.0 (step 5)"
+
+
 def test_a_run_of_one_step_has_only_its_start_to_tell(time):
     console = Console(file=io.StringIO(), width=200)
     with Display(1, {}, console) as shown:
