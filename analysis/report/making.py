@@ -2,13 +2,21 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from analysis.errors import AnalysisError
 from analysis.report.drawn import Drawings, curves, norms, training
 from analysis.report.origin import asked, commands, environment
 from analysis.report.parts import Part, ReportContent
 from analysis.report.photos import pictures
 from analysis.report.results import all_runs, results, troubles
 from analysis.report.subject import Subject
+
+if TYPE_CHECKING:
+    from analysis.diagnoses import DiagnosedRun
+
+MOST_DIAGNOSED = 2
+"""Arms whose spectra are drawn, each takes seconds."""
 
 KINDS = {"run": "Run", "runs": "Runs", "sweep": "Sweep", "table": "Table", "label": "Runs of one label"}
 
@@ -42,8 +50,31 @@ def report_of(subject: Subject, own: str, at: str = "") -> ReportContent:
 
 
 def spectra(subject: Subject, drawings: Drawings) -> list[Part]:
-    """The spectral diagnosis of runs that have one."""
-    return []
+    """What the scales contribute, of the first runs that have a spectral diagnosis; none where no run has."""
+    from analysis.diagnoses import course_of, unlike
+    from analysis.spectral_plots import TITLES, figures_of
+    from analysis.spectral_text import answers
+
+    courses, lines = list["DiagnosedRun"](), list[str]()
+    for arm in subject.arms:
+        for cell in arm.cells:
+            try:
+                course = course_of(cell.folder, arm.label)
+            except AnalysisError as error:
+                lines.append(str(error))
+                continue
+            if course is not None:
+                courses.append(course)
+                break
+        if len(courses) == MOST_DIAGNOSED:
+            break
+    figures = [
+        drawings.figure(f"{TITLES[name]}: {course.label}", figure, is_plate=True)
+        for course in courses
+        for name, figure in figures_of(course).items()
+    ]
+    lines += [*unlike(courses), *answers(courses)] if courses else []
+    return [Part("Spectra", tuple(lines), figures=tuple(figures))]
 
 
 def _summary(subject: Subject) -> list[str]:

@@ -11,16 +11,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 from browser import browser, needs_browser
 from figure_runs import REASON, SWEEP, write_trained_sweep
 from made_sweeps import write_manifest
 from PIL import Image
 from recorded_study import write_study
+from scale_toys import Banded, photos
 from without_torch import blocked
 
 from analysis.__main__ import main
 from analysis.report.origin import values_text
 from analysis.report.svg import inline
+from lic_exp.evaluation.diagnosis import diagnose
 from lic_exp.plot_style import in_style, new_figure
 
 OUTSIDE = """[...document.querySelectorAll('body *')].filter(one => {
@@ -157,6 +160,24 @@ def test_a_table_has_its_claims_verdicts_and_rows(table):
     assert "not resolvable" in said or any(text.startswith("supported") for text in said) or "contradicted" in said
     assert "python launch.py -m experiment=table2 scale=mini trainer.max_epochs=50" in " ".join(page.texts)
     assert "estimated bits by latent, % (last validation)" in said
+
+
+def test_spectra_of_the_first_of_each_arm_that_has_them(tmp_path):
+    runs = tmp_path / "runs"
+    first, *_, last = write_trained_sweep(runs, seeds=(0,), lmbdas=(0.01, 0.02))
+    for name in (first, last):
+        (runs / name / "diagnosis").mkdir()
+        found = diagnose(Banded((0, 0.25, 1)), photos(2, 32, 48), None, torch.device("cpu"), step=None)
+        found.write(runs / name / "diagnosis" / "best.npz")
+    text, page = reported(SWEEP, "--runs", str(runs), out=tmp_path / "a.html")
+    assert "Spectra" in page.texts
+    assert any(said.startswith("spectral_reg=none: ") for said in page.texts)
+    for arm in ("none", "intra"):
+        assert f"What each scale contributes, luma: spectral_reg={arm}" in page.texts
+        assert f"What each scale adds to a photo: spectral_reg={arm}" in page.texts
+    assert text.count('class="plate"') >= 8
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
+    assert len(page.ids) == len(set(page.ids))
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"0" * 40])
