@@ -148,7 +148,7 @@ def _target(signatures: Sequence[str], runs: Runs) -> tuple[float | None, str]:
             levels.append(np.interp(np.log(PLACE * found.end), np.log(found.costs), curve))
     if not levels:
         return None, ""
-    return float(np.exp(np.mean(levels))), f"target: the first one's smoothed loss at {PLACE:g} before its rate falls"
+    return float(np.exp(np.mean(levels))), f"target: the first arm's loss at {PLACE:g} of its undecayed training"
 
 
 @in_style
