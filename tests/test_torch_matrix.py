@@ -94,6 +94,13 @@ As it was.
 """
 
 
+def test_a_table_at_the_end_of_the_page_is_no_note():
+    page = FOUND.partition("Found and mended")[0]
+    found = versions.Found(page, "1.0")
+    found.take("Python 3.1.")
+    assert found.on(page, "2026-02-02").count("a_tiny") == 1
+
+
 def test_what_is_left_is_what_was_not_tried():
     assert versions.Found(FOUND, "1.0").tried() == [
         *("a_tiny/forward, backward", "a_tiny/compile=full", "a_tiny/coding"),

@@ -95,8 +95,7 @@ class Found:
         body = next((part for part in sections(page) if part.partition("\n")[0] == self._title), "")
         self._above: list[str] = []
         self._rows: dict[str, dict[str, str]] = {}
-        below = body.rpartition("|\n")[2] if "|" in body else ""
-        self._below = below.strip()
+        self._below = re.split(r"^\|.*$", body, flags=re.MULTILINE)[-1].strip() if "|" in body else ""
         columns: list[str] = []
         for line in body.splitlines():
             texts = [text.strip() for text in line.strip("|").split("|")]
