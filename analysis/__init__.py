@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from analysis.measured.beside import measure_anchors
     from analysis.published import anchors
     from analysis.runs import Runs, load_runs
+    from analysis.spectral_plots import plot_spectra
     from analysis.speedup import speed_up
     from analysis.statistics import bca_interval, resolvable, t_interval
     from analysis.sweeps import load_sweep
@@ -39,6 +40,7 @@ _MODULE_OF = {
     "plot_loss": "analysis.figures",
     "plot_rd": "analysis.figures",
     "plot_saving": "analysis.figures",
+    "plot_spectra": "analysis.spectral_plots",
     "rd_change": "analysis.lagrangian",
     "resolvable": "analysis.statistics",
     "speed_up": "analysis.speedup",
@@ -62,6 +64,7 @@ __all__ = [
     "plot_loss",
     "plot_rd",
     "plot_saving",
+    "plot_spectra",
     "rd_change",
     "resolvable",
     "speed_up",

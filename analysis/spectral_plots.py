@@ -1,12 +1,16 @@
 """Diagnoses as figures: heat maps over training, rates and errors by scale, and what each scale adds to a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.diagnoses import DiagnosedRun, Instant, common_by_step, course_of, pairs
+from analysis.diagnoses import DiagnosedRun, Instant, common_by_step, course_of, made_course, pairs
+from analysis.errors import AnalysisError
+from analysis.named_runs import begun, named
+from analysis.run_places import Place
 from analysis.spectral_bands import KINDS, Numbers
 from lic_exp.plot_style import in_lines, in_style, legend_below, legend_name, looks, name_axes, new_figure
 
@@ -46,15 +50,35 @@ TITLES = {
 }
 
 
-def figures_of(course: DiagnosedRun) -> "dict[str, Figure]":
-    """{name of a file: figure}, the keys of TITLES; without rates over training where there is no training."""
-    found = {f"shares_{kind}": shares_figure(course, kind) for kind in KINDS}
-    found["cosines"] = cosines_figure(course)
-    if len(course.along) > 1:
-        found["rates"] = rates_figure(course)
-    found["errors"] = errors_figure(course)
-    found["pictures"] = pictures_figure(course)
-    return found
+def figures_of(course: DiagnosedRun, wanted: Collection[str] = tuple(TITLES)) -> "dict[str, Figure]":
+    """{name of a file: figure}, those of TITLES that are wanted; without rates over training where there is none."""
+    draw: dict[str, Callable[[DiagnosedRun], Figure]] = {
+        **{f"shares_{kind}": partial(shares_figure, kind=kind) for kind in KINDS},
+        "cosines": cosines_figure,
+        **({"rates": rates_figure} if len(course.along) > 1 else {}),
+        "errors": errors_figure,
+        "pictures": pictures_figure,
+    }
+    return {name: figure(course) for name, figure in draw.items() if name in wanted}
+
+
+def plot_spectra(
+    name: str, what: str = "shares_luma", *, quality: float | None = None, runs: Place = "runs"
+) -> "Figure":
+    """One of the figures of a run's diagnosis, by its name in TITLES. Where there is no diagnosis, it is made first.
+
+    Raises AnalysisError for a name that means no run or several, and where there is no such figure.
+    """
+    there = begun(named(name, runs))
+    if len(there) > 1:
+        raise AnalysisError(f"a diagnosis is drawn of one run; {name} means {len(there)}: name one of them")
+    if what not in TITLES:
+        raise AnalysisError(f"there is no figure {what}; there are {', '.join(TITLES)}")
+    (run,) = there
+    figures = figures_of(made_course(run.folder, run.label or run.signature, quality=quality), [what])
+    if what not in figures:
+        raise AnalysisError(f"{name}: {what} are of a training that was diagnosed as it went: evaluation.diagnosis")
+    return figures[what]
 
 
 @in_style
@@ -195,9 +219,10 @@ def _heat_map(axes: "Axes", course: DiagnosedRun, values: Sequence[Numbers], lim
     axes.set_facecolor(BLANK)
     if len(steps) == 1:
         axes.set_xticks([])
-    return axes.pcolormesh(
-        borders, edges, np.ma.masked_invalid(np.array(values).T), cmap=shades, vmin=limits[0], vmax=limits[1]
-    )
+    cells = np.ma.masked_invalid(np.array(values).T)
+    # As a picture also in an SVG, which a thousand cells would make slow to show.
+    look: Any = {"cmap": shades, "vmin": limits[0], "vmax": limits[1], "rasterized": True}
+    return axes.pcolormesh(borders, edges, cells, **look)
 
 
 def _steps_name(course: DiagnosedRun) -> str:
@@ -211,5 +236,6 @@ def _some(instants: Sequence[Instant]) -> list[Instant]:
 
 def _titled(figure: "Figure", course: DiagnosedRun, what: str, *, rated: bool = True) -> "Figure":
     at = "" if course.quality is None or not rated else f", quality {course.quality:g}"
-    figure.suptitle(in_lines(f"{course.label}{at}: {what}"), fontsize=10.5, x=0.01, ha="left", parse_math=False)
+    title = f"{in_lines(course.label + at)}\n{what}"
+    figure.suptitle(title, fontsize=10.5, x=0.01, ha="left", parse_math=False)
     return figure

@@ -29,8 +29,33 @@ NESTED = "its latents are samples of one latent, the coarser ones contained in t
 TOO_FEW = "a single image, or too few positions for the channels: it takes more or larger images"
 
 
+SAME = 1e-3
+"""So much may the decode from all scales differ from that of `forward` by rounding, on the scale [0, 1] and relatively."""
+
+
 def check_diagnosable(codec: Codec) -> None:
-    """Raise ValueError, with the reason, for a codec whose scales cannot be told apart."""
+    """Raise ValueError, with the reason, for a codec whose scales cannot be told apart, or that does not say how."""
+    _check_scales(codec)
+    name, side = type(codec).__name__, codec.facts.downsampling_factor
+    with _at_rest(codec):
+        parameter = next(codec.parameters())
+        x = torch.linspace(0, 1, side**2, dtype=parameter.dtype, device=parameter.device).expand(1, 3, -1)
+        x = x.reshape(1, 3, side, side)
+        output: CodecOutput = codec.forward(x)
+        try:
+            sent = codec.bits_by_scale(output.bits)
+        except NotImplementedError as error:
+            how = "it must say in `bits_by_scale` which bits are of which scale"
+            raise ValueError(f"{name}: {error}; {how}") from error
+        whole = codec.partial(x, scales=codec.facts.latents)
+    if len(sent) < codec.facts.latents:
+        raise ValueError(f"{name}: its bits_by_scale has {', '.join(sent)}, but there are {codec.facts.latents} scales")
+    near = {"rtol": SAME, "atol": SAME, "equal_nan": True}
+    if whole.shape != output.x_hat.shape or not torch.allclose(whole, output.x_hat, **near):
+        raise ValueError(f"{name}: its partial gives another picture from all scales than its forward does")
+
+
+def _check_scales(codec: Codec) -> None:
     name, latents = type(codec).__name__, codec.facts.latents
     if latents < 2:
         raise ValueError(f"{name} has one latent, so there are no scales to tell apart; DHIC and HPCM have several")
@@ -54,9 +79,9 @@ def diagnose(
     """The diagnosis of a codec on images (1, 3, H, W) in [0, 1]; its modes are as before afterwards.
 
     rates: of a variable-rate codec; None of others. Eval mode, float32 without TF32, and nothing is drawn at random.
-    Raises ValueError as `check_diagnosable`, and without images.
+    Raises ValueError without images, and for a codec of one latent or without partial decodes.
     """
-    check_diagnosable(codec)
+    _check_scales(codec)
     if not images:
         raise ValueError("no images to diagnose a codec on")
     chosen: list[Rate | None] = [*rates] if rates else [None]

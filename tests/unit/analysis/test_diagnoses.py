@@ -11,6 +11,7 @@ from made_runs import write_run
 from PIL import Image
 from scale_toys import Banded, Copying, photos
 
+import analysis
 from analysis import diagnoses
 from analysis.__main__ import main
 from analysis.diagnoses import below_from, course_of, made_course, settled_from
@@ -170,6 +171,18 @@ def test_best_weights_alone_have_figures_but_no_course(tmp_path):
     assert answer == "c: two scales have nothing in common on average"
     both = answers([course, course])
     assert "since when, only evaluation.diagnosis along both trainings tells" in both[-1]
+
+
+def test_one_figure_by_name(runs, tmp_path):
+    figure = analysis.plot_spectra("a" * 16, "rates", runs=runs)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["bpp", "MSE of the decode"]
+    with pytest.raises(AnalysisError, match=r"means 2: name one"):
+        analysis.plot_spectra(str(runs))
+    with pytest.raises(AnalysisError, match="there is no figure colours; there are shares_luma"):
+        analysis.plot_spectra("a" * 16, "colours", runs=runs)
+    run = kept(tmp_path / ("6" * 16), {None: Repeating(0)}, photos(1, 16, 16))
+    with pytest.raises(AnalysisError, match="rates are of a training that was diagnosed as it went"):
+        analysis.plot_spectra(str(run), "rates")
 
 
 def test_a_run_without_any_has_no_figures(tmp_path):

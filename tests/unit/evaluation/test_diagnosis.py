@@ -1,5 +1,6 @@
 """The diagnosis of codecs whose scales are known, and of the shipped ones."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -156,6 +157,50 @@ def test_what_cannot_be_diagnosed_says_why(codec, words):
         check_diagnosable(codec)
     with pytest.raises(ValueError, match=words):
         diagnosed(codec, photos(1, 64, 64))
+
+
+class Mute(Banded):
+    """Its bits are of all scales together."""
+
+    def forward(self, x):
+        output = super().forward(x)
+        return replace(output, bits={"y": output.bits["z1"]})
+
+
+class Untold(Banded):
+    """Its `bits_by_scale` leaves scales out."""
+
+    def bits_by_scale(self, bits):
+        return {"z1": bits["z1"].flatten(1).sum(1)}
+
+
+class Otherwise(Banded):
+    """Its decode from all scales is not its picture."""
+
+    def partial(self, x, *, scales):
+        return super().partial(x, scales=scales) + 0.01
+
+
+class Smaller(Banded):
+    """Its partial decodes are cut."""
+
+    def partial(self, x, *, scales):
+        return super().partial(x, scales=scales)[..., 1:]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Mute, "Mute: bits of y, but 2 latents; it must say in `bits_by_scale` which bits are of which scale"),
+        (Untold, "Untold: its bits_by_scale has z1, but there are 2 scales"),
+        (Otherwise, "Otherwise: its partial gives another picture from all scales than its forward does"),
+        (Smaller, "Smaller: its partial gives another picture"),
+    ],
+)
+def test_a_codec_that_contradicts_itself_is_refused_beforehand(kind, words):
+    with pytest.raises(ValueError, match=words):
+        check_diagnosable(kind((0, 0.5, 1)))
+    check_diagnosable(Banded((0, 0.5, 1)))
 
 
 def test_without_images_there_is_nothing_to_say():

@@ -72,6 +72,9 @@ def test_evaluation_in_float64_is_the_references(codec, expected):
     x_hat_sums = [float(expected[f"f64.qp{Q}.x_hat.{name}"]) for name in ("sum", "sqsum")]
     assert _sums(output.x_hat) == pytest.approx(x_hat_sums, rel=1e-9)
     assert torch.equal(output.x_hat[..., ::4, ::4].float(), _tensor(expected, f"f64.qp{Q}.x_hat.s4_f32"))
+    for (name, bits), scale in zip(codec.bits_by_scale(output.bits).items(), range(1, 5), strict=True):
+        assert name == f"z{scale}"
+        assert bits.item() / 256**2 == pytest.approx(float(expected[f"f64.qp{Q}.z{scale}.bpp"]), rel=1e-9)
     for scales in range(4):
         partial = codec.partial(x, Q, scales=scales)
         measured = [*_sums(partial), (partial - x).square().mean().item()]

@@ -66,6 +66,10 @@ def test_evaluation_is_the_references(codec, expected):
         assert output.likelihoods[name].sum().item() == pytest.approx(sums[f"sum64.{name}_lik"], rel=1e-9)
         likelihoods = torch.from_numpy(arrays[f"{name}_lik"])
         torch.testing.assert_close(output.likelihoods[name].float(), likelihoods, rtol=2e-7, atol=1e-11)
+    assert torch.equal(codec.partial(x, scales=3).float(), torch.from_numpy(arrays["x_hat"]))
+    bits = codec.bits_by_scale(output.bits)
+    assert bits.pop("z").item() / PIXELS == pytest.approx(sums["eval64"]["z_bpp"], rel=1e-9)
+    assert sum(bits.values()).item() / PIXELS == pytest.approx(sums["eval64"]["y_bpp"], rel=1e-9)
     grid, y, z = codec._analysed(x)
     seen = []
 
