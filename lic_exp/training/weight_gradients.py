@@ -23,7 +23,7 @@ LIGHT = (*VIEWS, aten.add.Tensor, torch.ops.prims.convert_element_type.default)
 TOGETHER = 8
 """Most weights whose gradients wait for each other: until then, what they are made of is kept."""
 
-LARGEST = 2**24
+LARGEST = 2**25
 """Most elements of the features of a product that is made together with others: larger ones are worth a launch, and
 would be copied."""
 
