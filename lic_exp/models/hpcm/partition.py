@@ -183,4 +183,5 @@ class _Moved(torch.autograd.Function):
 
 def _taken(x: Tensor, take: Tensor, keep: Tensor) -> Tensor:
     index = take[None, None, :, None, :].expand(*x.shape[:-1], -1)
-    return x.gather(-1, index).masked_fill_(~keep[:, None, :], 0)
+    # Not in place: torch 2.11 compiles a function whose forward writes to its result to one without a gradient.
+    return x.gather(-1, index).masked_fill(~keep[:, None, :], 0)
