@@ -30,6 +30,7 @@ from lic_exp.runs.changed_images import check_beginning, check_evaluated, check_
 from lic_exp.runs.code_hash import code_at_work, code_parts
 from lic_exp.runs.evaluate import evaluate_run
 from lic_exp.runs.heartbeat import Heartbeat
+from lic_exp.runs.images_record import images_record
 from lic_exp.runs.judging import Judged, judged
 from lic_exp.runs.lock import Hold, LockLostError, RunBusyError, RunGoneError, run_is_held, run_lock
 from lic_exp.runs.log_file import held_back, log_file
@@ -240,7 +241,7 @@ def prepare(config: RunConfig, hold: Hold, arguments: list[str], sweep: str | No
         evaluation=wanted_evaluation(config),
         schema_version=SCHEMA_VERSION,
     )
-    record_environment(run, arguments, config.plugins)
+    record_environment(run, arguments, config.plugins, images_record(config))
 
 
 def keep_config(config: RunConfig, hold: Hold) -> None:

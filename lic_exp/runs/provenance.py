@@ -1,4 +1,4 @@
-"""What a result was made with: packages, code, machine."""
+"""What a result was made with: packages, code, images, machine."""
 
 import os
 import platform
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lic_exp.atomic import write_atomically, write_json
@@ -30,10 +31,15 @@ class CodeState(NamedTuple):
     diffs: dict[str, bytes]
 
 
-def record_environment(run: RunFolder, arguments: list[str], plugins: Sequence[str] = ()) -> dict[str, Any]:
+def record_environment(
+    run: RunFolder,
+    arguments: list[str],
+    plugins: Sequence[str] = (),
+    images: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Write environment.json, and beside it what was not committed of the code.
 
-    plugins: the user's own packages.
+    plugins: the user's own packages. images: what `lic_exp.runs.images_record` says.
     """
     code = origin(PACKAGE.parent) or code_state(plugins)
     environment = {
@@ -43,6 +49,7 @@ def record_environment(run: RunFolder, arguments: list[str], plugins: Sequence[s
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         **code.facts,
+        "images": {key: dict(facts) for key, facts in images.items()},
         "packages": dict(sorted(map(_named, distributions()))),
     }
     for earlier in run.root.glob("git*.diff"):

@@ -1,7 +1,9 @@
 """What a run's own evaluation found, as metrics for the stores: rate and quality of the finished codec. No torch."""
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lic_exp.picture_metrics import is_further
@@ -20,30 +22,63 @@ METRICS = {
 """{mean of an evaluation: its metric}"""
 
 
-def evaluation_metrics(run: RunFolder) -> dict[str, float]:
-    """{metric: mean over images} of the run's own evaluation; of a variable-rate codec by quality (`at_quality`).
+@dataclass(frozen=True)
+class Evaluated:
+    """A run's own evaluation. points: (quality, {metric: mean over images}); of a codec with one rate None and them.
 
-    {} where it has none, or one that is damaged; where the run is not done, whose evaluation may be of an earlier
+    images: which they are (`lic_exp.image_identity.identity`), {} where that is not on record.
+    """
+
+    points: Sequence[tuple[float | None, Mapping[str, float]]] = ()
+    images: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """{metric: mean over images}; of a variable-rate codec by quality (`at_quality`)."""
+        return {
+            name if rate is None else names.at_quality(name, rate): value
+            for rate, means in self.points
+            for name, value in means.items()
+        }
+
+
+def own_evaluation(run: RunFolder) -> Evaluated:
+    """What is known of it.
+
+    Nothing where it has none, or one that is damaged; where the run is not done, whose evaluation may be of an earlier
     training; and where it counts as none of the run. What was not measured is left out.
     """
     status = run.status_if_whole()
     if status.get("state") != "done":
-        return {}
+        return Evaluated()
     try:
         found = read_record(run.eval / EVALUATION_FILE, EvaluationResults)
     except (FileNotFoundError, NotADirectoryError, RecordError):
-        return {}
+        return Evaluated()
     if status.get("schema_version", 0) >= 2 and not found.get("evaluation"):
-        return {}
+        return Evaluated()
+    said = found.get("images")
+    images = said if isinstance(said, dict) else {}
     points = found.get("points") or []
     if not points:
-        return dict(_means(found.get("mean", {})))
-    return {
-        names.at_quality(name, float(point["rate"])): value
-        for point in points
-        if isinstance(point.get("rate"), int | float)
-        for name, value in _means(point)
-    }
+        return Evaluated([(None, dict(_means(found.get("mean", {}))))], images)
+    rated = [point for point in points if isinstance(point.get("rate"), int | float)]
+    return Evaluated([(float(point["rate"]), dict(_means(point))) for point in rated], images)
+
+
+def evaluation_metrics(run: RunFolder) -> dict[str, float]:
+    """The metrics of a run's own evaluation, {} where it has none."""
+    return own_evaluation(run).metrics
+
+
+def evaluation_entry(run: RunFolder, last_step: int) -> dict[str, Any]:
+    """The same as a line of `metrics.jsonl` would have them: of the run's last step, when it finished.
+
+    last_step: of a run whose status does not say.
+    """
+    status = run.status_if_whole()
+    at = {"step": status.get("step") or last_step, "time": status.get("finished") or time.time()}
+    return at | evaluation_metrics(run)
 
 
 def _means(mean: Mapping[str, Any]) -> list[tuple[str, float]]:

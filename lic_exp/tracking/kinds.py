@@ -100,6 +100,8 @@ class EvaluationResults(TypedDict, total=False):
     code: the hash of the code that evaluated, null where nobody knows it; earlier versions did not say.
 
     former: the training began anew since, and the weights that were evaluated are gone.
+
+    images: which they are, as `lic_exp.image_identity` says it; whoever reads it looks at what it holds.
     """
 
     mean: dict[str, Any]
@@ -111,6 +113,7 @@ class EvaluationResults(TypedDict, total=False):
     of: str | None
     code: str | None
     former: bool
+    images: Any
 
 
 @with_config(RECORD)
@@ -132,8 +135,18 @@ class CodeRecord(CodeFacts, total=False):
 
 
 @with_config(RECORD)
+class ImagesRecord(TypedDict):
+    """Images of a run or of a stage of it. train, val: how many there are."""
+
+    name: str
+    fingerprint: str
+    train: Count
+    val: Count
+
+
+@with_config(RECORD)
 class Environment(CodeRecord, total=False):
-    """environment.json."""
+    """environment.json. images: by what messages call them, "data" or "stages[1].data"; earlier versions had none."""
 
     command: list[str]
     overrides: list[str]
@@ -141,6 +154,7 @@ class Environment(CodeRecord, total=False):
     platform: str
     cpu_count: Count | None
     packages: dict[str, str]
+    images: dict[str, ImagesRecord]
 
 
 @with_config(RECORD)

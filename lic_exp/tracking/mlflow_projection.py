@@ -20,8 +20,9 @@ from lic_exp.option_types import PositiveFloat
 from lic_exp.text import shortened, visible
 from lic_exp.tracking.background_sync import BackgroundSync
 from lic_exp.tracking.base import artifact_files, metrics_of, without_password
-from lic_exp.tracking.evaluated import evaluation_metrics
+from lic_exp.tracking.evaluated import evaluation_entry
 from lic_exp.tracking.jsonl_reader import JsonlReader
+from lic_exp.tracking.mlflow_data import log_image_sets
 from lic_exp.tracking.mlflow_store import (
     ELSEWHERE_TAG,
     SPEEDS_TAG,
@@ -30,6 +31,7 @@ from lic_exp.tracking.mlflow_store import (
     open_mlflow_run,
     prepare_environment,
 )
+from lic_exp.tracking.mlflow_sweep import show_sweep
 from lic_exp.tracking.numerics import changes_text
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -75,6 +77,8 @@ class MlflowProjection:
         self._run = run
         self._client, mlflow_run = open_mlflow_run(run, name=name, uri=uri, experiment=experiment)
         self.run_id: str = mlflow_run.info.run_id
+        self._experiment_id: str = mlflow_run.info.experiment_id
+        log_image_sets(self._client, self.run_id, run)
         self._reader = JsonlReader(run.metrics_file)
         # Of each metric the store names the point of the highest step; only `to_proto` shows that step in public.
         self._reached: dict[str, int] = {metric.key: metric.step for metric in mlflow_run.data.to_proto().metrics}
@@ -87,28 +91,30 @@ class MlflowProjection:
         return len(points)
 
     def send_state(self, state: str) -> None:
-        """Show the run's state; with a final one come the artifacts and the end time."""
+        """Show the run's state, and in its sweep's run where that stands; with a final one come artifacts and end."""
         self._client.set_tag(self.run_id, STATE_TAG, state)
         if (since := self._run.status().get("interval_speeds_from")) is not None:
             self._client.set_tag(self.run_id, SPEEDS_TAG, str(since))
         if state not in END_STATUS:
             self._client.update_run(self.run_id, status="RUNNING")
-            return
+        else:
+            self._send_end(state)
+        show_sweep(self._client, self._run, self._experiment_id)
+
+    def _send_end(self, state: str) -> None:
         if said := changes_text(self._run.status()):
             self._client.set_tag(self.run_id, ELSEWHERE_TAG, shortened(visible(said), TAG_LENGTH))
         for file in artifact_files(self._run):
             folder = file.parent.relative_to(self._run.root).as_posix()
             self._client.log_artifact(self.run_id, str(file), None if folder == "." else folder)
         self._send_evaluation()
+        log_image_sets(self._client, self.run_id, self._run)
         ended_s = self._run.status().get("finished") or time.time()
         self._client.set_terminated(self.run_id, END_STATUS[state], round(ended_s * 1000))
 
     def _send_evaluation(self) -> None:
         """Rate and quality of the finished codec, as metrics of the last step, once."""
-        status = self._run.status()
-        time_s = status.get("finished") or time.time()
-        step = status.get("step") or max(self._reached.values(), default=0)
-        entry = {"step": step, "time": time_s} | evaluation_metrics(self._run)
+        entry = evaluation_entry(self._run, max(self._reached.values(), default=0))
         if points := list(self._unsent(entry)):
             self._client.log_batch(self.run_id, metrics=points)
 

@@ -36,6 +36,8 @@ STATE_TAG = "lic_exp.state"
 SPEEDS_TAG = "lic_exp.interval_speeds_from"
 ELSEWHERE_TAG = "lic_exp.elsewhere"
 DIRTY_TAG = "lic_exp.git_dirty"
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
+"""What the experiment is, for MLflow's pages, which else take it for one of language models."""
 FIRST_MADE = ["attributes.start_time ASC"]
 PARAMS_PER_BATCH = 100
 PARAM_LENGTH = 6000
@@ -95,7 +97,10 @@ def open_mlflow_run(run: RunFolder, *, name: str | None, uri: str, experiment: s
         experiment_id = _experiment_id(client, uri, experiment)
         found = client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{record['key']}'", max_results=1)
         parent = _parent(client, run, experiment_id)
-        mlflow_run = found[0] if found else _create(client, run, experiment_id, name, record["key"], parent)
+        called = visible(name or label_of_run(run) or run.signature)
+        mlflow_run = found[0] if found else _create(client, run, experiment_id, called, record["key"], parent)
+        if called != run.signature == mlflow_run.info.run_name:  # it has become a sweep's cell since
+            client.update_run(mlflow_run.info.run_id, name=called)
         if parent and mlflow_run.data.tags.get(PARENT_TAG) != parent:
             client.set_tag(mlflow_run.info.run_id, PARENT_TAG, parent)
     _log_missing_params(client, mlflow_run, run)
@@ -182,36 +187,45 @@ def _store_lock(uri: str) -> AbstractContextManager[object]:
 def _experiment_id(client: "MlflowClient", uri: str, experiment: str) -> str:
     found = client.get_experiment_by_name(experiment)
     if found is not None:
+        if KIND_TAG not in found.tags:
+            client.set_experiment_tag(found.experiment_id, KIND_TAG, KIND)
         return str(found.experiment_id)
     file = sqlite_file(uri)
     # An absolute place: MLflow's default for sqlite is relative to wherever a process happened to start.
     artifacts = (file.parent / "mlartifacts").as_uri() if file else None
-    return str(client.create_experiment(experiment, artifact_location=artifacts))
+    return str(client.create_experiment(experiment, artifact_location=artifacts, tags={KIND_TAG: KIND}))
 
 
-def _parent(client: "MlflowClient", run: RunFolder, experiment_id: str) -> str | None:
-    """The id of the MLflow run that stands for the sweep that `run` is a cell of, made by the first that asks."""
+def parent_of(client: "MlflowClient", run: RunFolder, experiment_id: str) -> "Run | None":
+    """The MLflow run that stands for the sweep that `run` is a cell of; None where it is of none, or nobody made it."""
     sweep = run.status().get("sweep")
     if sweep is None:
         return None
     kind = f"tags.`{SWEEP_TAG}` = '{sweep}' and tags.`{KEY_TAG}` = 'sweep'"
-    found = client.search_runs([experiment_id], kind, order_by=FIRST_MADE)
-    if not found:
+    found = client.search_runs([experiment_id], kind, order_by=FIRST_MADE, max_results=1)
+    return found[0] if found else None
+
+
+def _parent(client: "MlflowClient", run: RunFolder, experiment_id: str) -> str | None:
+    """The id of the same, which the first that asks makes."""
+    sweep = run.status().get("sweep")
+    if sweep is None:
+        return None
+    found = parent_of(client, run, experiment_id)
+    if found is None:
         made = client.create_run(experiment_id, tags={SWEEP_TAG: sweep, KEY_TAG: "sweep"}, run_name=sweep)
-        client.set_terminated(made.info.run_id)  # it has no process of its own that could end it
-        found = client.search_runs([experiment_id], kind, order_by=FIRST_MADE)
-        if found[0].info.run_id != made.info.run_id:  # on a server, which has no lock, another cell was first
+        found = parent_of(client, run, experiment_id) or made
+        if found.info.run_id != made.info.run_id:  # on a server, which has no lock, another cell was first
             client.delete_run(made.info.run_id)
-    return str(found[0].info.run_id)
+    return str(found.info.run_id)
 
 
 def _create(
-    client: "MlflowClient", run: RunFolder, experiment_id: str, name: str | None, key: str, parent: str | None
+    client: "MlflowClient", run: RunFolder, experiment_id: str, called: str, key: str, parent: str | None
 ) -> "Run":
     first = next(run.metrics(), {"time": time.time()})
     tags = run_tags(run) | {KEY_TAG: key} | ({PARENT_TAG: parent} if parent else {})
     started_ms = round(first.get("time", time.time()) * 1000)
-    called = visible(name or label_of_run(run) or run.signature)
     return client.create_run(experiment_id, start_time=started_ms, tags=tags, run_name=called)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from lic_exp.capabilities import TrackerNeeds, signed_as
 from lic_exp.option_types import PositiveFloat
 from lic_exp.tracking.background_sync import BackgroundSync
-from lic_exp.tracking.base import metrics_of
+from lic_exp.tracking.base import FINAL_STATES, metrics_of
+from lic_exp.tracking.evaluated import evaluation_entry, evaluation_metrics
 from lic_exp.tracking.jsonl_reader import JsonlReader
 from lic_exp.tracking.run_folder import RunFolder
 
@@ -36,6 +37,7 @@ class EventFiles:
         self._folder = run.root / "tensorboard"
         self._reader = JsonlReader(run.metrics_file)
         self._writer = self._begin()
+        self._last_step = 0
 
     def send_metrics(self) -> int:
         """Write what was logged since the last call; how many points that was."""
@@ -49,7 +51,10 @@ class EventFiles:
         return points
 
     def send_state(self, state: str) -> None:
-        """An event file has no place for it."""
+        """An event file has no place for it; with a final one comes what the run's own evaluation found."""
+        if state in FINAL_STATES and evaluation_metrics(self._run):
+            self._write(evaluation_entry(self._run, self._last_step))
+            self._writer.flush()
 
     def close(self) -> None:
         self._writer.close()
@@ -70,6 +75,7 @@ class EventFiles:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
+        self._last_step = entry["step"]
         values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics_of(entry).items()]
         self._writer.add_event(
             Event(step=entry["step"], wall_time=entry.get("time", 0.0), summary=Summary(value=values))

@@ -18,6 +18,7 @@ from lic_exp.option_types import PositiveFloat
 from lic_exp.records import read_record
 from lic_exp.tracking.background_sync import BackgroundSync
 from lic_exp.tracking.base import FINAL_STATES, metrics_of, tracking_folder
+from lic_exp.tracking.evaluated import evaluation_metrics
 from lic_exp.tracking.jsonl_reader import JsonlReader
 from lic_exp.tracking.kinds import WandbRecord
 from lic_exp.tracking.run_folder import RunFolder
@@ -89,10 +90,12 @@ class WandbProjection:
         return sum(self._take(entry) for entry in entries)
 
     def send_state(self, state: str) -> None:
-        """The final state becomes wandb's exit code; the newest step is complete then."""
+        """The final state becomes wandb's exit code; the newest step is complete then, and so is the summary."""
         if state in FINAL_STATES:
             self._exit_code = 0 if state in ("done", "preempted") else 1
             self._send_row()
+            if found := evaluation_metrics(self._run):
+                self._wandb_run.summary.update(found)
 
     def close(self) -> None:
         if self._offline:  # complete or not, it is written anew

@@ -148,7 +148,7 @@ class FakeWandbRun:
     """What the server of an online run has: {step: row}; a step cannot be changed once a later one is there."""
 
     def __init__(self, rows):
-        self.rows = rows
+        self.rows, self.summary = rows, {}
         self.starting_step = max(rows, default=-1) + 1
 
     def log(self, row, *, step):
@@ -189,6 +189,33 @@ def test_wandb_online_sends_whole_steps_and_each_once(run, online):
     points = sorted((name, step, value) for step, row in rows.items() for name, value in row.items())
     assert points == logged_points(run)
     assert [one.exit_code for one in opened] == [0, 1]
+
+
+EVALUATION = {"mean": {"bpp": 0.5, "psnr": 31.0}, "evaluation": "0a1b2c3d"}
+FOUND = {"eval/bpp": 0.5, "eval/psnr": 31.0}
+
+
+@pytest.mark.parametrize(("state", "found"), [("done", FOUND), ("failed", {}), ("running", {})])
+def test_wandb_has_what_an_evaluation_found_in_its_summary(run, online, state, found):
+    write(run, [1, 2])
+    run.update_status(state=state, step=2)
+    (run.eval / "evaluation.json").write_text(json.dumps(EVALUATION))
+    for _ in range(2):
+        wandb_of(run, "online").sync()
+    assert [one.summary for one in online[1]] == [found, found]
+    assert not any("eval/psnr" in row for rows in online[0].values() for row in rows.values())
+
+
+@needs_tensorboard
+@pytest.mark.parametrize(("state", "found"), [("done", FOUND), ("failed", {})])
+def test_tensorboard_has_what_an_evaluation_found_at_the_last_step(run, state, found):
+    write(run, [1, 2])
+    run.update_status(state=state, step=2)
+    (run.eval / "evaluation.json").write_text(json.dumps(EVALUATION))
+    for _ in range(2):
+        tensorboard_of(run).sync()
+        expected = [(name, 2, value) for name, value in found.items()]
+        assert tensorboard_points(run) == sorted([*logged_points(run), *expected])
 
 
 class Store:

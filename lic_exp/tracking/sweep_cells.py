@@ -1,0 +1,116 @@
+"""What the cells of a sweep came to, from its manifest and the run folders beside it: for stores. Imports no torch."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from lic_exp.labels import SEED, is_rate, labels
+from lic_exp.manifests import SweepCell, SweepRecord
+from lic_exp.tracking import names
+from lic_exp.tracking.evaluated import Evaluated, own_evaluation
+from lic_exp.tracking.run_folder import EVALUATION_FILE, RunFolder, is_silent
+
+WAITING = "waiting"
+DEAD = "dead"
+
+FAILURES = ("failed", "diverged", DEAD)
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell. state: of its run, "waiting" where it has none yet, "dead" where nobody runs it any more.
+
+    step: of a run that does not run now. best: lowest `val/rd_loss`, of one that is done. may_stay_out: whether it is
+    of a screened sweep, and begins only where its arm was good enough at the first rate.
+    """
+
+    signature: str
+    label: str
+    role: Mapping[str, Any]
+    state: str
+    step: int | None = None
+    best: float | None = None
+    finished: float | None = None
+    evaluated: Evaluated = field(default_factory=Evaluated)
+    may_stay_out: bool = False
+
+
+def cell_results(runs: Path, record: SweepRecord) -> list[CellResult]:
+    """All cells, in the manifest's order. runs: the folder of runs."""
+    return [_result(RunFolder(runs / cell["signature"]), cell) for cell in record["cells"]]
+
+
+def counts_text(cells: Sequence[CellResult]) -> str:
+    """How many are in which state: 4 done, 1 running."""
+    return ", ".join(f"{number} {state}" for state, number in Counter(cell.state for cell in cells).most_common())
+
+
+def image_sets(cells: Sequence[CellResult]) -> set[str]:
+    """Fingerprints of the images that cells were evaluated on, "" of unknown ones."""
+    return {str(cell.evaluated.images.get("fingerprint") or "") for cell in cells if cell.evaluated.points}
+
+
+def curves(cells: Sequence[CellResult]) -> dict[str, list[tuple[float, float]]]:
+    """{arm: its (bpp, psnr [dB]) by rate}, means over seeds of those that were evaluated, in the order of the cells.
+
+    An arm is what its cells have in common beside seed and rate, and is called by what tells it from other arms.
+    """
+    arms: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    roles: dict[str, dict[str, Any]] = {}
+    for cell in cells:
+        role = {key: value for key, value in cell.role.items() if key != SEED and not is_rate(key)}
+        rates = {key: value for key, value in cell.role.items() if is_rate(key)}
+        roles[repr(role)] = role
+        for quality, means in cell.evaluated.points:
+            if names.EVAL_BPP in means and names.EVAL_PSNR in means:
+                points = arms.setdefault(repr(role), {}).setdefault(repr((rates, quality)), [])
+                points.append((means[names.EVAL_BPP], means[names.EVAL_PSNR]))
+    called = dict(zip(roles, labels(roles.values()), strict=True))
+    return {
+        called[arm]: sorted(
+            (fmean(bpp for bpp, _ in same), fmean(psnr for _, psnr in same)) for same in points.values()
+        )
+        for arm, points in arms.items()
+    }
+
+
+_known: dict[Path, tuple[object, CellResult]] = {}
+"""Of runs that are done, what their files said, and which files those were: they are asked for time and again."""
+
+
+def _result(run: RunFolder, cell: SweepCell) -> CellResult:
+    files = (_written(run.status_file), _written(run.eval / EVALUATION_FILE), cell["label"])
+    known = _known.get(run.root)
+    if known and known[0] == files:
+        return known[1]
+    status = run.status_if_whole()
+    state = str(status.get("state", WAITING))
+    if state == "running" and is_silent(status, run.status_file):
+        state = DEAD
+    found = CellResult(
+        cell["signature"],
+        cell["label"],
+        cell.get("role", {}),
+        state,
+        None if state == "running" else status.get("step"),
+        status.get("best") if state == "done" else None,
+        status.get("finished"),
+        own_evaluation(run),
+        cell.get("group") is not None and not cell.get("first", False),
+    )
+    if state == "done":
+        _known[run.root] = (files, found)
+    return found
+
+
+def _written(file: Path) -> tuple[int, int, int] | None:
+    """Which file that is, and when it was written; None where there is none."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
