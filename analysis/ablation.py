@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.bd import bd_rate
-from analysis.comparable import check_comparable, code_flags, makers
+from analysis.comparable import check_comparable, code_flags, makers_of
 from analysis.contrasts import Contrast, judged
 from analysis.curves import load_curve
 from analysis.errors import AnalysisError, CurveError
@@ -102,7 +102,8 @@ def _compared(study: StudyResults, row: Row, pairs: SeedPairs, equals: Row | Non
         "bits": _bits(study.last, [name for _, theirs in complete.values() for name in theirs]),
     }
     others = [name for base, _ in pairs.values() for name in base if name in states]
-    notes = row_notes(makers(runs.of(there)), makers(runs.of(others)) if row.role != BASELINE else [])
+    ours, theirs = (makers_of(map(runs.facts, names)) for names in (there, others))
+    notes = row_notes(ours, theirs if row.role != BASELINE else [])
     own_rates = row.role == VARIANT and bool(study.table.variants[row.name].rates)
     if complete and row.role != BASELINE and not own_rates:
         arms = _arms(runs, complete)
@@ -177,9 +178,12 @@ def _arms(runs: Runs, complete: SeedPairs) -> tuple[Runs, Runs]:
 
 
 def _arm(runs: Runs, seeds: Mapping[str, int]) -> Runs:
-    """The runs with these signatures, under the seeds by which they are paired."""
-    arm = runs.where(runs.runs["signature"].isin(list(seeds)))
-    return Runs(arm.runs.assign(seed=arm.runs["signature"].map(seeds)), arm.metrics, arm.evaluation)
+    """The runs with these signatures, under the seeds by which they are paired; of the same the same object."""
+    asked = (_arm, tuple(seeds.items()))
+    if asked not in runs.remembered:
+        runs.remembered[asked] = runs.where(runs.runs["signature"].isin(list(seeds))).with_seeds(seeds)
+    found: Runs = runs.remembered[asked]
+    return found
 
 
 def _against_anchors(study: StudyResults, complete: SeedPairs, notes: list[str]) -> dict[str, Estimate]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.optimize import brentq
 
 from analysis.errors import AnalysisError
 from analysis.statistics import Interval
@@ -161,4 +160,6 @@ def _root(rising: Callable[[float], float], start: float, step: float) -> float:
         low, step = low - step, 2 * step
     while rising(high) <= 0:
         high, step = high + step, 2 * step
+    from scipy.optimize import brentq
+
     return float(brentq(rising, low, high, xtol=1e-12))

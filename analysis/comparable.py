@@ -1,7 +1,7 @@
 """Whether the `val/rd_loss` of two arms of an experiment means the same, and which of their runs belong together."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis.errors import AnalysisError
@@ -83,8 +83,11 @@ def _evaluated(arm: Runs) -> Iterator[Images]:
     own = rows[(rows["set"] == "") & rows["signature"].isin(whole)]
     if VALIDATES in own:
         own = own[own[VALIDATES] != False]  # noqa: E712 (also those of which it is not known)
-    for _, images in own.groupby("signature"):
-        yield images_in(images.sort_values("image", kind="stable").drop_duplicates("image"))
+    own = own.sort_values("image", kind="stable").drop_duplicates(["signature", "image"])
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for signature, image in zip(own["signature"], images_in(own), strict=True):
+        found.setdefault(signature, []).append(image)
+    yield from map(tuple, found.values())
 
 
 def pairs(baseline: Runs, test: Runs) -> tuple[list[dict[str, Any]], list[str]]:
@@ -185,7 +188,12 @@ def check_done(runs: Runs) -> None:
 
 def makers(*arms: Runs) -> list[Maker]:
     """Which code made the runs that have begun, each run once."""
-    rows = {row["signature"]: row for arm in arms for row in arm.rows() if row["state"] != "created"}
+    return makers_of(row for arm in arms for row in arm.rows())
+
+
+def makers_of(listed: Iterable[Mapping[Any, Any]]) -> list[Maker]:
+    """The same of rows of `Runs.runs`."""
+    rows = {row["signature"]: row for row in listed if row["state"] != "created"}
     return [Maker(name, row["code"], row["code_hashes"], dict(row["code_parts"])) for name, row in rows.items()]
 
 

@@ -29,18 +29,25 @@ def points_by_image(runs: "Runs", means: Mapping[str, NDArray[np.float64]]) -> d
     means: (rates, 4) of each, which say its rates in their order.
     """
     rows = runs.evaluation[runs.evaluation["set"] == ""]
+    if rows.empty:
+        return {}
+    by_rate = rows.groupby(["signature", *(["rate"] if "rate" in rows else [])], sort=False, dropna=False).ngroup()
+    _, order = np.unique(rows["image"].to_numpy(object), return_inverse=True)
+    rows = rows.iloc[np.lexsort((order, by_rate))]
+    images, points = images_in(rows), rows[["bpp", "psnr"]].to_numpy(float)
+    ends = np.cumsum(np.bincount(by_rate)).tolist()
+    signatures = rows["signature"].tolist()
+    rates: dict[str, list[slice]] = {}
+    for part in map(slice, [0, *ends[:-1]], ends):
+        rates.setdefault(str(signatures[part.start]), []).append(part)
     found = {}
-    for name, own in rows.groupby("signature"):
-        if str(name) not in means:
+    for name, parts in rates.items():
+        sets = {images[part] for part in parts}
+        if len(sets) > 1 or len(parts) != len(means.get(name, ())):
             continue
-        groups = own.groupby("rate", sort=False, dropna=False) if "rate" in own else [((), own)]
-        rates = [_sorted(part) for _, part in groups]
-        images = {images_in(part) for part in rates}
-        if len(images) > 1 or len(rates) != len(means[str(name)]):
-            continue
-        bpp, psnr = (np.array([part[column] for part in rates], float).T for column in ("bpp", "psnr"))
-        lmbda = np.broadcast_to(means[str(name)][:, 2], bpp.shape)
-        found[str(name)] = ImagePoints(images.pop(), np.stack([bpp, psnr, lmbda, 10 ** (-psnr / 10)], 1))
+        bpp, psnr = np.stack([points[part] for part in parts], 1).T.swapaxes(1, 2)
+        lmbda = np.broadcast_to(means[name][:, 2], bpp.shape)
+        found[name] = ImagePoints(sets.pop(), np.stack([bpp, psnr, lmbda, 10 ** (-psnr / 10)], 1))
     return found
 
 
@@ -65,9 +72,5 @@ def _could_be_same(ours: Images, theirs: Images) -> bool:
 def images_in(rows: Any) -> Images:
     """The images of these rows of an evaluation's table, in their order."""
     # A store of MLflow's need not have what files have.
-    known = rows.reindex(columns=["image", "height", "width", PIXELS])
-    return tuple(known.fillna({"height": 0, "width": 0, PIXELS: ""}).itertuples(index=False, name=None))
-
-
-def _sorted(rows: Any) -> Any:
-    return rows.sort_values("image", kind="stable")
+    known = rows.reindex(columns=["image", "height", "width", PIXELS]).fillna({"height": 0, "width": 0, PIXELS: ""})
+    return tuple(zip(*(known[column].tolist() for column in known), strict=True))

@@ -91,14 +91,15 @@ def files_of(folder: Path) -> list[list[Any]]:
     )
     others = [table.with_name(EVALUATION_FILE) for table in tables if table.parent != run.eval]
     for path in (*single, *tables, *others):
+        name = path.as_posix().removeprefix(f"{folder.as_posix()}/")
         try:
             facts = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:  # reading it will say why
-            found.append([path.relative_to(folder).as_posix(), -1, -1])
+            found.append([name, -1, -1])
             continue
-        found.append([path.relative_to(folder).as_posix(), facts.st_size, facts.st_mtime_ns])
+        found.append([name, facts.st_size, facts.st_mtime_ns])
     return found
 
 

@@ -88,7 +88,10 @@ class Runs:
         others = (
             table[table["signature"].isin(kept)].reset_index(drop=True) for table in (self.metrics, self.evaluation)
         )
-        return Runs(runs, *others)
+        some = Runs(runs, *others)
+        if "_rows" in vars(self):  # made already, which takes longest of all
+            vars(some)["_rows"] = {name: self._rows[name] for name in runs["signature"]}
+        return some
 
     def of(self, signatures: Sequence[str]) -> "Runs":
         """The runs of these signatures, in their order."""
@@ -115,6 +118,14 @@ class Runs:
         left = self.evaluation["signature"].map(own).fillna(UNNAMED)
         sets = self.evaluation["set"].mask(wanted.notna() & (self.evaluation["set"] == ""), left)
         return Runs(runs, self.metrics, self.evaluation.assign(set=sets.mask(sets == wanted, "")))
+
+    def with_seeds(self, seeds: Mapping[str, int]) -> "Runs":
+        """The same runs under other seeds."""
+        runs = self.runs.assign(seed=self.runs["signature"].map(seeds))
+        found = replace(self, runs=runs)
+        if "_rows" in vars(self):
+            vars(found)["_rows"] = {name: row | {"seed": seeds[name]} for name, row in self._rows.items()}
+        return found
 
     def curve(self, signature: str, metric: str) -> pd.DataFrame:
         """One metric of one run: `step, epoch, time, value` by step, of a step logged twice the last; may be empty."""
@@ -180,8 +191,19 @@ class Runs:
         return {row["signature"]: row for row in self.runs.to_dict("records")}
 
     @cached_property
+    def remembered(self) -> dict[Any, Any]:
+        """What others have worked out of these runs, by what they call it: a table asks for its baseline row by row."""
+        return {}
+
+    @cached_property
     def _places(self) -> Mapping[Any, Any]:
-        return self.metrics.groupby(["signature", "metric"], observed=True, sort=False).indices
+        (runs, named), (logged, measured) = (pd.factorize(self.metrics[key]) for key in ("signature", "metric"))
+        signatures, metrics = list(named), list(measured)
+        of_each = runs * len(metrics) + logged
+        order = np.argsort(of_each, kind="stable")
+        pairs, begins = np.unique(of_each[order], return_index=True)
+        found = zip(pairs.tolist(), np.split(order, begins[1:]), strict=True) if len(order) else ()
+        return {(signatures[pair // len(metrics)], metrics[pair % len(metrics)]): places for pair, places in found}
 
 
 def load_runs(

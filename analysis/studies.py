@@ -59,7 +59,14 @@ class StudyResults:
 
     def of(self, variant: str, seed: int) -> list[str]:
         """The signatures of a row's trainings with this seed, one per rate; [] where nothing was launched."""
-        return [name for cell, name in self.signatures if (cell.variant, cell.seed) == (variant, seed)]
+        return list(self._of_each.get((variant, seed), ()))
+
+    @cached_property
+    def _of_each(self) -> dict[tuple[str, int], list[str]]:
+        found: dict[tuple[str, int], list[str]] = {}
+        for cell, name in self.signatures:
+            found.setdefault((cell.variant, cell.seed), []).append(name)
+        return found
 
     @cached_property
     def states(self) -> dict[Any, Any]:
@@ -233,9 +240,8 @@ def _evaluations(manifest: Mapping[str, Any]) -> dict[str, str | None]:
 def _load(folder: Path, evaluations: Mapping[str, str | None]) -> "Runs | None":
     from analysis.runs import load_runs
 
-    wanted = [name for name in sorted(evaluations) if is_run_folder(folder / name)]
-    if not wanted:
+    if not any(is_run_folder(folder / name) for name in evaluations):
         return None
     runs = load_runs(folder)
-    there = runs.where(np.isin(runs.runs["signature"].to_numpy(str), wanted))  # type: ignore[arg-type]
+    there = runs.where(runs.runs["signature"].isin(list(evaluations)))
     return there.with_evaluations(evaluations)

@@ -65,6 +65,13 @@ def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | 
         ratios.
     Raises AnalysisError where the metric was never logged.
     """
+    asked = (trajectory, signature, metric, macs_per_image)
+    if asked not in runs.remembered:
+        runs.remembered[asked] = _trajectory(runs, signature, metric, macs_per_image)
+    return dict(runs.remembered[asked])
+
+
+def _trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | None) -> Trajectory:
     row = runs.facts(signature)
     curve = runs.series(signature, metric)
     if not len(curve["step"]):
