@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
 CONTEXT_TAG = "mlflow.data.context"
-NAME_LENGTH = 200
+NAME_LENGTH, SIZES_LENGTH = 200, 1000
 
 
 class LoggedImages(NamedTuple):
@@ -35,12 +35,12 @@ def image_sets(run: RunFolder) -> Iterator[LoggedImages]:
     except (FileNotFoundError, RecordError):
         recorded = {}
     for facts in recorded.values():
-        numbers = {"training": facts["train"], "validation": facts["val"]}
-        about = {"num_rows": sum(numbers.values()), "images": numbers}
+        numbers = {"training_images": facts["train"], "validation_images": facts["val"]}
+        about = {"num_rows": sum(numbers.values())} | numbers
         yield LoggedImages("training", facts["name"], facts["fingerprint"][:DIGITS], about)
     images = own_evaluation(run).images
     if images.get("fingerprint"):
-        about = {"num_rows": images.get("number"), "sizes": images.get("sizes")}
+        about = {"num_rows": images.get("number"), "sizes": _sizes_text(images.get("sizes"))}
         yield LoggedImages("evaluation", str(images.get("name") or "images"), str(images["fingerprint"]), about)
 
 
@@ -56,7 +56,13 @@ def log_image_sets(client: "MlflowClient", run_id: str, run: RunFolder) -> None:
 def _input(found: LoggedImages) -> "DatasetInput":
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    about = json.dumps(found.about)
     name = shortened(visible(found.name), NAME_LENGTH)
-    dataset = Dataset(name, found.digest, source_type="images", source=about, profile=about)
+    source, profile = json.dumps({"images": name}), json.dumps(found.about)
+    dataset = Dataset(name, found.digest, source_type="images", source=source, profile=profile)
     return DatasetInput(dataset, [InputTag(CONTEXT_TAG, found.context)])
+
+
+def _sizes_text(sizes: Any) -> str:
+    """How many images of which size: 24 of 768 x 512."""
+    counted = sizes.items() if isinstance(sizes, Mapping) else ()
+    return shortened(", ".join(f"{number} of {size}" for size, number in counted), SIZES_LENGTH)

@@ -22,6 +22,9 @@ UNLIKE = "The cells were evaluated on different images, so there is no picture o
 FOR_THE_COUNT = 80
 """Characters of the line that says how many rows there is no room for."""
 
+SIZE = (4.8, 4.0)
+"""Of the picture [inches]: in the description of a run MLflow shows pixels as they are, and cuts off what is wider."""
+
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~#!])")
 
 
@@ -101,7 +104,7 @@ def curve_figure(name: str, cells: Sequence[CellResult]) -> "Figure | None":
     drawn = drawable(cells)
     if not drawn:
         return None
-    figure = new_figure(7.2, 4.8)
+    figure = new_figure(*SIZE)
     axes = figure.subplots()
     for look, (arm, points) in zip(looks(len(drawn)), drawn.items(), strict=True):
         rates, qualities = zip(*points, strict=True)

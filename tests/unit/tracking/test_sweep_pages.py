@@ -15,7 +15,8 @@ from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.tracking.sweep_cells import CellResult, cell_results, counts_text, curves
 from lic_exp.tracking.sweep_page import curve_figure, markdown_table, page
 
-KODAK = {"name": "kodak", "number": 24, "fingerprint": "a" * 16}
+SIZES = {"768 x 512": 18, "512 x 768": 6}
+KODAK = {"name": "kodak", "number": 24, "fingerprint": "a" * 16, "sizes": SIZES}
 
 
 def cell(runs: Path, signature: str, state: str | None, role: dict[str, Any], **more: Any) -> dict[str, Any]:

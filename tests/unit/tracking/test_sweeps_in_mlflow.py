@@ -124,6 +124,9 @@ def test_images_are_data_sets(tmp_path: Path, uri: str) -> None:
             for one in stored.inputs.dataset_inputs
         }
         assert len(stored.inputs.dataset_inputs) == len(found[state])
+    profiles = [json.loads(one.dataset.profile) for one in stored.inputs.dataset_inputs]
+    assert {"num_rows": 820, "training_images": 800, "validation_images": 20} in profiles
+    assert {"num_rows": 24, "sizes": "18 of 768 x 512, 6 of 512 x 768"} in profiles
     training = ("training", "photos", "c" * 16, 820)
     assert found["running"] == {training}
     assert found["done"] == {training, ("evaluation", "kodak", KODAK["fingerprint"], 24)}
