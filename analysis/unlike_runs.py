@@ -1,10 +1,12 @@
 """In what two curves of runs are unlike beside how they were measured: training, length, seeds, choice of weights."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from analysis.config_roles import config_roles
 from analysis.curve_files import CHOSEN, SEEDED, SIDE_BY_SIDE, STEPS, TRAINED, Curve
 from analysis.measured_alike import Unlike
+from analysis.sweep_manifests import all_sweeps
 from lic_exp.labels import BETWEEN, SEED, is_rate, value_text
 from lic_exp.text import shortened, visible
 
@@ -28,7 +30,8 @@ def unlike_runs(anchor: Curve, test: Curve) -> Iterator[Unlike]:
     if all(seeds) and seeds[0] != seeds[1]:
         said = (f"{curve.name}: {', '.join(map(str, own))}" for curve, own in zip((anchor, test), seeds, strict=True))
         yield Unlike("other-seeds", f"of other seeds: {'; '.join(said)}")
-    if differing := list(_trained_otherwise(anchor, test)):
+    differing = list(_trained_otherwise(anchor, test))
+    if differing and not _are_of_one_sweep(anchor, test):
         more = [f"and {len(differing) - MOST_NAMED} more keys"] if differing[MOST_NAMED:] else []
         listed = "; ".join([*differing[:MOST_NAMED], *more])
         yield Unlike("other-training", f"{anchor.name} and {test.name} differ in more than these names say: {listed}")
@@ -50,6 +53,22 @@ def _trained_otherwise(anchor: Curve, test: Curve) -> Iterator[str]:
             continue
         values = (_value(role[key]) if key in role else "no such key" for role in (ours, theirs))
         yield f"{key} is {' and '.join(values)}"
+
+
+def _are_of_one_sweep(anchor: Curve, test: Curve) -> bool:
+    """Whether a sweep, which may be of a table, has cells of both: it has set them side by side by what differs."""
+    runs = [run for curve in (anchor, test) for run in _runs_of(curve)]
+    places = {run.parent for run in runs}
+    names = {run.name for run in runs}
+    if len(places) != 1:
+        return False
+    return any(names <= {cell["signature"] for cell in sweep.cells} for sweep in all_sweeps(places.pop()))
+
+
+def _runs_of(curve: Curve) -> list[Path]:
+    """The folders of the runs that a curve's points are of."""
+    folders = [folder for one in (curve, *curve.by_seed.values()) for folder in one.of_runs]
+    return [folder.parent if folder.name == "eval" else folder.parents[1] for folder in folders]
 
 
 def _value(value: object) -> str:

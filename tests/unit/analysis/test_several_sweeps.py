@@ -87,8 +87,19 @@ def test_curves_of_two_sweeps_say_what_their_names_do_not(
     assert (said in " ".join(capsys.readouterr().out.split())) if said else True
 
 
-def test_arms_of_one_sweep_are_told_apart_by_their_names(tmp_path: Path) -> None:
-    write_sweep(tmp_path)
-    for names in (["grid"], ["grid:spectral_reg=none", "grid:spectral_reg=intra"]):
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+@pytest.mark.parametrize("labels", [{}, {"none": "naive", "intra": "phase 1"}])
+def test_arms_of_one_sweep_are_told_apart_by_their_names(
+    tmp_path: Path, labels: dict[str, str], seeds: tuple[int, ...]
+) -> None:
+    write_sweep(tmp_path, seeds=seeds)
+    file = tmp_path / ".sweeps/grid-1a2b3c4d/manifest.json"
+    manifest = json.loads(file.read_text())
+    for cell in manifest["cells"] if labels else ():  # as the rows of a table
+        name = labels[cell["role"].pop("spectral_reg")]
+        cell["role"], cell["label"] = {"variant": name} | cell["role"], name
+    file.write_text(json.dumps(manifest))
+    arms = [labels.get(name, f"spectral_reg={name}") for name in ("none", "intra")]
+    for names in (["grid"], [f"grid:{arm}" for arm in arms]):
         none, intra = (curve for name in names for curve in load_curves(name, runs=tmp_path))
         assert list(unlike_runs(none, intra)) == []
