@@ -23,6 +23,7 @@ DESCRIPTION = (
     f"published. Exit code {exit_codes.FAILED}: a decoder came to another picture than its encoder."
 )
 
+GOALS = ("mse", "ms-ssim")
 MEASURES = {"psnr": ("PSNR dB", "psnr"), "ms-ssim-db": ("MS-SSIM dB", "ms_ssim_db"), "ms-ssim": ("MS-SSIM", "ms_ssim")}
 """A published quality: its heading, and the measure of an evaluation."""
 
@@ -36,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="FOLDER", help="images, e.g. Kodak's 24")
     parser.add_argument(
         "--published", default="kodak", metavar="SET", help="data set of the published points (default: kodak)"
+    )
+    parser.add_argument(
+        "--optimized-for", choices=GOALS, help="what the weights were trained for, so that the results say it"
     )
     parser.add_argument("--no-compat", action="store_true", help="weights of our own, trained with model.compat=false")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
@@ -71,11 +75,14 @@ def run(options: argparse.Namespace) -> int:
                 folder=options.out,
                 device=options.device,
                 console=console_for(sys.stderr),
+                objective=options.optimized_for,
             )
     except (DamagedImagesError, EvaluationError) as error:
         return said_of_evaluation(error)
     console = console_for(sys.stdout)
     console.print(evaluation_table(measured))
+    if options.optimized_for:  # of both curves it is one of them
+        curves = [curve for curve in curves if curve.about.get("optimized_for", "mse") == options.optimized_for]
     for curve in curves:
         console.print(comparison(measured, curve))
     if not curves:

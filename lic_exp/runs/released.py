@@ -11,7 +11,7 @@ from lic_exp.config.loading import load_part
 from lic_exp.config.signing import digest, file_hash, folder_fingerprint
 from lic_exp.data.images import ImageError
 from lic_exp.data.loading import folder_images
-from lic_exp.evaluation.conventions import DATA_SET
+from lic_exp.evaluation.conventions import DATA_SET, OPTIMIZED_FOR
 from lic_exp.evaluation.evaluator import evaluate
 from lic_exp.evaluation.report import Evaluation
 from lic_exp.evaluation.unfinished import DamagedImagesError, ReadableImages
@@ -33,12 +33,14 @@ def measure_released(
     folder: Path | None,
     device: str,
     console: Console,
+    objective: str | None = None,
 ) -> tuple[Evaluation, Path]:
     """Code the images in the folder `data` with these weights. Returns what was found, and where its files are.
 
     folder: where they go; None is `verify/best-1a2b3c4d` and the like, with digits of weights, images and model.
-    weights_key, compat: as of `model`, the latter where the model has it. Raises ConfigError where the weights are not
-    of this model, which must have one rate per checkpoint, and where there are no images.
+    objective: what they were trained for, where that is known: the results say so. weights_key, compat: as of
+    `model`, the latter where the model has it. Raises ConfigError where the weights are not of this model, which must
+    have one rate per checkpoint, and where there are no images.
     """
     codec = _codec(checkpoint, model, weights_key=weights_key, compat=compat)
     if codec.facts.variable_rate:
@@ -60,7 +62,7 @@ def measure_released(
                 progress=console,
                 name=checkpoint.name,
                 about={"data": (place := os.path.abspath(os.path.expanduser(data))), "fingerprint": content, "of": of}
-                | {DATA_SET: Path(place).name},
+                | {DATA_SET: Path(place).name, OPTIMIZED_FOR: objective},
             )
         return found, folder
     except DamagedImagesError:

@@ -1,5 +1,7 @@
 """`verify` with synthetic weights: what it shows, and what it refuses."""
 
+import json
+
 import pytest
 import torch
 
@@ -34,6 +36,14 @@ def test_a_checkpoint_is_measured_and_compared(tmp_path, photos, capsys, monkeyp
     for part in ("exact", "published: hpcm_base on Kodak", "0.1211", "measured PSNR dB", "LIC-HPCM", "c271cfe"):
         assert part in said
     assert (tmp_path / "out/images.csv").is_file()
+    for goal, others in (("mse", "ms-ssim"), ("ms-ssim", "mse")):
+        place = tmp_path / goal
+        assert main([*arguments, "--device", "cpu", "--optimized-for", goal, "--out", str(place)]) == exit_codes.DONE
+        assert json.loads((place / "rd_point.json").read_text())["optimized_for"] == goal
+        said = capsys.readouterr().out
+        titles = {"mse": "measured PSNR dB", "ms-ssim": "measured MS-SSIM dB"}
+        assert titles[goal] in said
+        assert titles[others] not in said
     assert main([*arguments, "--no-compat"]) == exit_codes.CONFIG
     said = capsys.readouterr().err
     assert "leave out --no-compat" in said
