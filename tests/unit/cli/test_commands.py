@@ -13,7 +13,7 @@ from lic_exp.cli.commands import commands, find_command
 from lic_exp.sweeps.create import sweep_request
 
 HIDDEN = {"cell", "pool", "slurm-job"}
-HELPERS = {"arguments", "commands", "flags", "starting", "sweeping"}
+HELPERS = {"arguments", "commands", "flags", "starting", "sweeping", "version"}
 NEW_COMMAND = """
 SUMMARY = "greets"
 DESCRIPTION = "Greets somebody."
@@ -105,9 +105,9 @@ def test_no_help_loads_anything_heavy(tmp_path):
 
 def test_a_command_loads_itself_alone_and_the_list_none(tmp_path):
     listing, ls, wait = probe([], ["ls", "--help"], ["wait", "--help"], folder=tmp_path)
-    assert listing[2] == ["commands"]
-    assert sorted(ls[2]) == ["arguments", "commands", "ls"]
-    assert sorted(wait[2]) == ["arguments", "commands", "ls", "wait"]
+    assert listing[2] == ["commands", "version"]
+    assert sorted(ls[2]) == ["arguments", "commands", "ls", "version"]
+    assert sorted(wait[2]) == ["arguments", "commands", "ls", "version", "wait"]
 
 
 def test_what_needs_no_weights_loads_nothing_heavy(make_run, tmp_path):
