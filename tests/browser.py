@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,14 @@ FLAGS = (
     *("--no-first-run", "--disable-extensions", "--disable-background-networking", "--disable-component-update"),
     *("--mute-audio", "--disable-sync", "--remote-debugging-pipe"),
 )
-ANSWERS_WITHIN_S = 60.0
+BY_3_AND_4 = """
+import fcntl, os, sys
+given = [fcntl.fcntl(int(pipe), fcntl.F_DUPFD, 10) for pipe in sys.argv[1:3]]
+for pipe, number in zip(given, (3, 4)):
+    os.dup2(pipe, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Becomes the browser, which takes commands by 3 and answers by 4."""
 
 
 class Browser:
@@ -120,21 +128,13 @@ def browser() -> Iterator[Browser]:
     assert PROGRAM is not None
     to_it, into = os.pipe()
     out, from_it = os.pipe()
-
-    def as_it_expects() -> None:
-        """Commands come by 3, answers go by 4."""
-        first, second = os.dup(to_it), os.dup(from_it)
-        os.dup2(first, 3)
-        os.dup2(second, 4)
-
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            [PROGRAM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            [sys.executable, "-c", BY_3_AND_4, str(to_it), str(from_it), PROGRAM, *FLAGS, f"--user-data-dir={profile}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=as_it_expects,  # noqa: PLW1509 (nothing else of this process runs meanwhile)
-            close_fds=False,
+            pass_fds=(to_it, from_it),
         )
         for pipe in (to_it, from_it):
             os.close(pipe)

@@ -183,7 +183,9 @@ def _of_run(subject: Subject, cell: NamedRun) -> Iterator[str]:
     points = subject.points.get(cell.signature, [])
     yield cell.signature
     yield cell.label or label({key: value for key, value in (cell.role or {}).items() if key != SEED})
-    yield str((cell.role or {}).get(SEED, "" if row is None else row["seed"]))
+    seed = (cell.role or {}).get(SEED, None if row is None else row["seed"])
+    unread = isinstance(seed, float) and math.isnan(seed)
+    yield "" if seed is None or unread else str(seed)
     yield "not begun" if row is None else str(row["state"])
     yield "" if row is None else str(row["code"])
     yield "" if row is None else _steps(row)
