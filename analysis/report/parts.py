@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from analysis.grid import Grid
 
 
+NOTES_SHOWN, MOST_NOTES_SHOWN = 16, 20
+"""Of the notes below a table so many stand there where there are more than that."""
+
+
 @dataclass(frozen=True)
 class Linked:
     """A cell. of: the address, in the page, of the run or the runs that it is of; "" of a cell that is of none."""
@@ -28,6 +32,16 @@ class PageTable:
     notes: tuple[str, ...] = ()
     is_long: bool = False
     ids: tuple[str, ...] = ()
+
+    @property
+    def shown_notes(self) -> tuple[str, ...]:
+        """All of them where they are not many, else the first."""
+        return self.notes[: NOTES_SHOWN if len(self.notes) > MOST_NOTES_SHOWN else None]
+
+    @property
+    def folded_notes(self) -> tuple[str, ...]:
+        """The others."""
+        return self.notes[len(self.shown_notes) :]
 
     @property
     def kind(self) -> str:

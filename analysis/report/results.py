@@ -26,8 +26,6 @@ from lic_exp.labels import SEED, label
 MEASURES = {"bpp": ("bpp", "{:.4f}"), "psnr": ("PSNR dB", "{:.3f}"), "ms_ssim_db": ("MS-SSIM dB", "{:.3f}")}
 """Columns of means over images that are shown, where they are there."""
 
-MOST_NOTES = 60
-
 
 def results(subject: Subject) -> Part:
     """The table where there is one, BD-rates of arms, and rate and quality by arm and rate."""
@@ -79,8 +77,7 @@ def _bd_table(subject: Subject, anchor: Curve, tests: Sequence[Curve], told: dic
     title = f"Against {anchor.name}: rate at equal {label_of(subject.metric)}; negative % is a saving"
     header = ("", "BD-rate %", "BD dB", "R + lmbda D %", "shared range", "points")
     once = list(dict.fromkeys(notes))
-    more = [f"and {len(once) - MOST_NOTES} more, as `python -m analysis rd` has them"] if once[MOST_NOTES:] else []
-    return PageTable(title, header, tuple(rows), (*once[:MOST_NOTES], *more))
+    return PageTable(title, header, tuple(rows), tuple(once))
 
 
 def _bd_cells(row: BDComparison) -> Iterator[str]:

@@ -22,6 +22,8 @@ from without_torch import blocked
 
 from analysis.__main__ import main
 from analysis.report.origin import values_text
+from analysis.report.page import page as page_of
+from analysis.report.parts import PageTable, Part, ReportContent
 from analysis.report.svg import inline
 from lic_exp.evaluation.diagnosis import diagnose
 from lic_exp.plot_style import in_style, new_figure
@@ -282,6 +284,17 @@ def test_no_torch_is_needed(sweep, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"written: reports/{'0' * 16}.html\n"
     assert (tmp_path / "reports" / f"{'0' * 16}.html").is_file()
+
+
+@pytest.mark.parametrize(("count", "folded"), [(0, 0), (20, 0), (21, 5), (300, 284)])
+def test_many_notes_are_folded_and_none_is_lost(count, folded):
+    notes = tuple(map(str, range(count)))
+    table = PageTable("title", ("a", "b"), (), notes)
+    assert len(table.folded_notes) == folded
+    assert (*table.shown_notes, *table.folded_notes) == notes
+    shown = page_of(ReportContent("t", "k", (), (Part("Results", tables=(table,)),)))
+    assert all(f"<li>{note}</li>" in shown for note in notes)
+    assert (f"{folded} more notes" in shown) is bool(folded)
 
 
 def test_two_figures_of_a_page_share_no_names():
