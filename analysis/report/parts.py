@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from analysis.grid import Grid
 
-
 NOTES_SHOWN, MOST_NOTES_SHOWN = 16, 20
 """Of the notes below a table so many stand there where there are more than that."""
 

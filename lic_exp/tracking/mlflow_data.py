@@ -36,7 +36,7 @@ def image_sets(run: RunFolder) -> Iterator[LoggedImages]:
         recorded = {}
     for facts in recorded.values():
         numbers = {"training_images": facts["train"], "validation_images": facts["val"]}
-        about = {"num_rows": sum(numbers.values())} | numbers
+        about: dict[str, Any] = {"num_rows": sum(numbers.values())} | numbers
         yield LoggedImages("training", facts["name"], facts["fingerprint"][:DIGITS], about)
     images = own_evaluation(run).images
     if images.get("fingerprint"):
