@@ -34,9 +34,8 @@ def merge_weight_gradients(graph: Graph) -> None:
         return
     graph.eliminate_dead_code()
     joined = _Joined(graph)
-    late = _late(graph)
     for node in list(graph.nodes):
-        if node in late and _is_sum(node) and not (len(node.users) == 1 and _is_sum(next(iter(node.users)))):
+        if _is_sum(node) and not (len(node.users) == 1 and _is_sum(next(iter(node.users)))):
             _add_up(joined, node)
     graph.eliminate_dead_code()
     late = _late(graph)
@@ -95,7 +94,10 @@ def _of_rows(node: Node, rows: tuple[Node, ...], *alike: Hashable) -> RowSum | N
 
 
 def _add_up(joined: "_Joined", root: Node) -> None:
-    """Replace what a sum of gradients adds by what is made of more rows at once."""
+    """Replace what a sum adds by what is made of more rows at once.
+
+    Only what nothing else is made of: then none of it is needed for the others.
+    """
     terms = [_looked_through(leaf) for leaf in _leaves(root)]
     groups: dict[Hashable, list[tuple[RowSum, list[Node]]]] = {}
     others: list[Node] = []
