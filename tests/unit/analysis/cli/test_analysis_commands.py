@@ -35,7 +35,8 @@ def spied(folder, *arguments: str) -> tuple[int, list[str], list[str], str]:
 def test_help_lists_every_file_with_its_first_line(tmp_path):
     code, heavy, imported, shown = spied(tmp_path, "--help")
     assert (code, heavy, imported) == (0, [], [])
-    known = {"ablation", "anchors", "bdrate", "compare", "complexity", "plot", "rd", "report", "speedup", "sweep"}
+    known = {"ablation", "anchors", "bdrate", "compare", "complexity", "plot", "rd", "report"}
+    known |= {"spectra", "speedup", "sweep"}
     assert set(commands()) == known
     for name in commands():
         assert f"\n  {name}" in shown
