@@ -13,6 +13,7 @@ from checkout import ROOT
 
 import analysis.__main__
 from lic_exp.cli.commands import commands
+from lic_exp.cli.version import VERSION
 from lic_exp.command_parser import CommandParser
 from lic_exp.config.hydra_app import parse_arguments
 from lic_exp.config.options import groups
@@ -62,7 +63,9 @@ def flags() -> set[str]:
         if add is not None:
             add(parser)
         found |= {flag for action in parser._actions for flag in action.option_strings}
-    return found | {f"--{name.replace('_', '-')}" for name in vars(parse_arguments([]))} | {"--cfg", "--multirun"}
+    return (
+        found | {f"--{name.replace('_', '-')}" for name in vars(parse_arguments([]))} | {"--cfg", "--multirun", VERSION}
+    )
 
 
 @cache
