@@ -27,8 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from analysis.diagnoses import unlike
     from analysis.out_places import make_folder
+    from analysis.run_places import no_store
     from analysis.spectral_text import answers
 
+    no_store(options.runs, "diagnoses")
     if options.out is not None:
         make_folder(options.out)
     courses = _courses(options)

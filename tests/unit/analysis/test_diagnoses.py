@@ -240,6 +240,7 @@ def test_unlike_diagnoses_are_flagged_or_refused(tmp_path, capfd):
         (["--images", "kodak"], "has no diagnosis on images called kodak; there is none but the run's own"),
         (["--out", "{file}/out"], "--out: the folder"),
         (["--quality", "x"], "invalid float value"),
+        (["--runs", "sqlite:///mlflow.db"], "an MLflow store has no diagnoses; name the folder of runs"),
     ],
 )
 def test_what_there_is_not_is_refused_by_name(options, words, tmp_path, capfd):

@@ -39,6 +39,16 @@ def test_constant_channels_do_not_count():
     assert foretold([torch.ones(2, 16, 16)] * 4, fine) is None
 
 
+@pytest.mark.parametrize("channels", [2, 24])
+def test_a_copy_needs_no_more_positions_than_it_has_channels(channels):
+    """96 features of 24 channels, of which three quarters are constant or repeat others."""
+    coarse = drawn(5, channels, 4, 4)
+    fine = [latent.repeat_interleave(2, -1).repeat_interleave(2, -2) for latent in coarse]
+    assert foretold(coarse, fine) > 0.9
+    assert foretold(coarse, [torch.cat((latent, -latent, 2 * latent)) for latent in fine]) > 0.9
+    assert foretold(coarse, drawn(5, 24, 8, 8, seed=1)) is None
+
+
 @pytest.mark.parametrize(
     ("coarse", "fine"),
     [
