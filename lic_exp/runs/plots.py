@@ -76,14 +76,16 @@ def _groups(metrics: Mapping[str, Series], kind: FigureKind) -> Iterable[tuple[s
         yield "cut-off tau", {names.SPECTRAL_TAU: names.SPECTRAL_TAU}
     if names.INTER_WEIGHT in metrics:
         yield "phase 2: weight", {names.INTER_WEIGHT: names.INTER_WEIGHT}
-    latents = {name.removeprefix("val/").removesuffix("_bpp"): name for name in metrics if is_latent_bpp(name)}
+    latents = {
+        name.removeprefix(names.VALIDATION).removesuffix("_bpp"): name for name in metrics if is_latent_bpp(name)
+    }
     if len(latents) > 1:
         yield "estimated bpp", {f"latent {label}": name for label, name in latents.items()}
 
 
 def is_latent_bpp(name: str) -> bool:
     """Whether a metric is the estimated rate of one latent."""
-    return name.startswith("val/") and name.endswith("_bpp")
+    return name.startswith(names.VALIDATION) and name.endswith("_bpp")
 
 
 def _marks(metrics: Mapping[str, Series], skipped: Sequence[int]) -> dict[str, Sequence[float]]:

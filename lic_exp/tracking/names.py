@@ -21,6 +21,9 @@ TRAIN_SKIPPED_STEPS = "train/skipped_steps"
 TRAIN_DIVERGED = "train/diverged"
 """1 at the step at which a run has diverged; nowhere else."""
 
+VALIDATION = "val/"
+"""What names of validation begin with."""
+
 VAL_RD_LOSS = "val/rd_loss"
 VAL_BPP_LOSS = "val/bpp_loss"
 VAL_MSE_LOSS = "val/mse_loss"
