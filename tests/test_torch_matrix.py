@@ -124,3 +124,23 @@ def test_every_line_of_a_probe_stands_in_the_page_at_once(version):
     assert f"| b_tiny | not yet | FAILED: Error | {' | '.join(['not yet'] * 4)} |\n" in page
     assert ("As it was." in page) == (version != "2.0")
     assert "Found and mended: a thing.\n" in page
+
+
+def asked_by_truth(source):
+    """Lines in which something is asked for its part by a comparison as such."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Compare | ast.BoolOp)
+    ]
+
+
+def test_no_model_asks_a_tuple_by_a_truth():
+    """What torch 2.11 cannot trace."""
+    found = {path.name: asked_by_truth(path.read_text()) for path in (ROOT / "lic_exp/models").rglob("*.py")}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize("line", ["shifts[scale == 2]", "a[b in c]", "pair[x and y]", "f(x)[x is None]"])
+def test_a_planted_one_is_found(line):
+    assert asked_by_truth(line) == [1]

@@ -62,7 +62,8 @@ class ContextModel(nn.Module):
                 more = move(params, grid.hyper_to_s2, *sides, 2) if scale == 1 else _outside(params, masks)
                 context = self.context_net[scale - 1](move(context, up, *sides, 2) + more)
             for call, mask in enumerate(masks[FIRST_PREDICTED[scale] :]):
-                t = self._predicted(scale, call, context, y_hat, next(calls), shifts[scale == 2])
+                # By a number: torch 2.11 cannot trace a tuple that is asked for by a truth.
+                t = self._predicted(scale, call, context, y_hat, next(calls), shifts[int(scale == 2)])
                 if (scale, call) != (2, CALLS[2] - 1):
                     context = self._next(scale, t, context)
                 t = widened(t)
