@@ -10,6 +10,10 @@ from lic_exp.config.options import options
 from lic_exp.training.compiling import compile_objective
 from lic_exp.training.draws import Draws
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)  # the compiler's
+
 SMALL = [name for name in options("model") if name.endswith("_tiny")]
 OWN = [name for name in SMALL if name.startswith(("dhic", "hpcm"))]
 COMPILED = [*((name, "aot_eager") for name in SMALL), *((name, "inductor") for name in OWN)]
