@@ -55,7 +55,7 @@ def left_uncompiled(function: Function, *arguments: Any, **options: Any) -> Func
     def called(*given: Any, **named: Any) -> Any:
         nonlocal known
         if known is None and has_loaded_compiler():
-            known = sys.modules[COMPILER].disable(function, *arguments, **options)
+            known = importlib.import_module(COMPILER).disable(function, *arguments, **options)
         return (known or function)(*given, **named)
 
     return called  # type: ignore[return-value]
@@ -114,7 +114,7 @@ def known_settings(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def graph_pass(change: "Callable[[torch.fx.Graph], None]") -> Any:
-    """A function that changes graphs, as torch's compiler takes it; it is one with the file that it stands in.
+    """A function that changes graphs, as torch's compiler takes it; it is one with the files that it stands in.
 
     Why: what was compiled is kept for other processes only where a pass says what it is, by a class without promises.
     """
@@ -125,7 +125,7 @@ def graph_pass(change: "Callable[[torch.fx.Graph], None]") -> Any:
             change(graph)
 
         def uuid(self) -> bytes:
-            return get_hash_for_files((change.__code__.co_filename,))
+            return get_hash_for_files((change.__code__.co_filename, __file__))
 
     return Pass()
 

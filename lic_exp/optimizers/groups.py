@@ -1,6 +1,7 @@
 """Who optimises which parameter: net (the codec), regularizer (training only), aux (the entropy model's quantiles)."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -77,8 +78,13 @@ class Optimizers:
     aux: torch.optim.Optimizer | None
     split: ParameterSplit
 
+    def _without_compiler(self) -> AbstractContextManager[None]:
+        """Torch's compiler stays unloaded inside; of an optimizer of the user's own nobody knows what it asks of it."""
+        homes = {type(optimizer).__module__.partition(".")[0] for optimizer in self.each().values()}
+        return compiler_not_loaded() if homes <= {"torch", "lic_exp"} else nullcontext()
+
     def zero_grad(self) -> None:
-        with compiler_not_loaded():
+        with self._without_compiler():
             for optimizer in self.each().values():
                 optimizer.zero_grad(set_to_none=True)
 
@@ -93,7 +99,7 @@ class Optimizers:
         skip: a bool scalar on the device; where it is true neither weights nor moments change, without the host
         knowing (only if `can_skip`).
         """
-        with compiler_not_loaded():
+        with self._without_compiler():
             for optimizer in self.each().values():
                 if skip is not None:
                     step_unless(optimizer, skip)
@@ -101,7 +107,7 @@ class Optimizers:
                     optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        with compiler_not_loaded():
+        with self._without_compiler():
             states = {name: optimizer.state_dict() for name, optimizer in self.each().items()}
         return {"parameters": self._names(), **states}
 
@@ -125,7 +131,7 @@ class Optimizers:
         """
         if state["parameters"] != self._names():
             raise ValueError(_difference(saved=state["parameters"], present=self._names()))
-        with compiler_not_loaded():
+        with self._without_compiler():
             for name, optimizer in self.each().items():
                 optimizer.load_state_dict(state[name])
 

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from lic_exp.places import PACKAGE
 from lic_exp.processes import PROCESS_BEGAN
-from lic_exp.runs import reached
-from lic_exp.runs.code_known import Code, known
+from lic_exp.runs import code_known, reached
+from lic_exp.runs.code_known import Code
 from lic_exp.runs.modules_read import Sources
 from lic_exp.runs.reached import meanings
 from lic_exp.source_text import OURS, source_file
@@ -85,12 +85,16 @@ def code_parts(
 
 @cache
 def _code(components: tuple[str, ...], plugins: tuple[str, ...], root: Path | None) -> Code | None:
+    if code_known.has_changed():  # what was read before is of other files
+        reached.forget()
+        _part.cache_clear()
+
     def find() -> Code | None:
         return _found(components, _sources(plugins, root))
 
     if plugins or root is not None:
         return find()
-    return known((KIND, *ROOTS, "", *sorted(QUIET), "", *sorted(HEARD)), components, find)
+    return code_known.known((KIND, *ROOTS, "", *sorted(QUIET), "", *sorted(HEARD)), components, find)
 
 
 def _found(components: tuple[str, ...], sources: Sources) -> Code | None:

@@ -6,8 +6,10 @@ not looked at; so with packages of the user's own nothing is kept. Losing it cos
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from lic_exp.data import digest_store
@@ -15,8 +17,11 @@ from lic_exp.places import PACKAGE
 from lic_exp.runs import modules_read
 from lic_exp.source_text import OURS
 
-FORM = "code 1"
+FORM = "code 2"
 """Of what is kept, with a number that counts its versions."""
+
+_seen: list[bytes | None] = []
+"""What the package's files held when this process looked first, and last."""
 
 
 class Code(NamedTuple):
@@ -38,20 +43,56 @@ def known(settings: Iterable[str], components: Sequence[str], find: Callable[[],
     found = _read(key)
     if found is None:
         found = find()
-        if found is not None and key_of(named) == key:  # nothing was changed meanwhile
+        if found is not None and key is not None and key_of(named) == key:  # nothing was changed meanwhile
             _write(key, found)
     return found
 
 
-def key_of(settings: Iterable[str]) -> bytes:
-    """What names an outcome of this package's code, as it lies on disk now, and of these settings."""
-    files = sorted(PACKAGE.rglob("*.py"))
-    contents = (f"{path.relative_to(PACKAGE)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files)
-    return hashlib.sha256("\0".join([*settings, "", *contents]).encode()).digest()
+def key_of(settings: Iterable[str]) -> bytes | None:
+    """What names an outcome of this package's code, as it lies on disk now, and of these settings; None: nothing."""
+    now = contents()
+    return None if now is None else hashlib.sha256("\0".join([*settings, "", now.hex()]).encode()).digest()
 
 
-def _read(key: bytes) -> Code | None:
-    text = digest_store.read([key]).get(key)
+def contents() -> bytes | None:
+    """A digest of all files that can be imported from this package; None where that cannot be said.
+
+    As of folders elsewhere that are linked to, whose files may come and go unseen.
+    """
+    found = hashlib.sha256()
+    try:
+        for place, folders, files in os.walk(PACKAGE, onerror=_raise):
+            if any(Path(place, name).is_symlink() for name in folders):
+                return None
+            folders.sort()
+            for path in (Path(place, name) for name in sorted(files)):
+                # Editors leave files and links of other names beside those that they have open.
+                if path.suffix == ".py" and path.stem.isidentifier():
+                    found.update(f"{path.relative_to(PACKAGE)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    except OSError:
+        return None
+    return found.digest()
+
+
+def has_changed() -> bool:
+    """Whether the files hold something else than at the last time that this was asked, or nobody can say."""
+    now = contents()
+    changed = not _seen or now is None or now != _seen[-1]
+    _seen[:] = [_seen[0] if _seen else now, now]
+    return changed
+
+
+def as_first_seen() -> bool:
+    """Whether the files are as when this process looked first, so that what it imported is what lies there."""
+    return bool(_seen) and _seen[0] is not None and contents() == _seen[0]
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _read(key: bytes | None) -> Code | None:
+    text = digest_store.read([key]).get(key) if key is not None else None
     try:
         parts, modules, libraries = json.loads(text or b"")
     except (ValueError, TypeError):

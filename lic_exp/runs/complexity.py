@@ -13,7 +13,7 @@ from lic_exp.data import digest_store
 from lic_exp.evaluation.complexity import Complexity, PartCost, complexity
 from lic_exp.models.base import Codec
 from lic_exp.private_torch import without_values
-from lic_exp.runs.code_known import key_of
+from lic_exp.runs.code_known import as_first_seen, key_of
 from lic_exp.runs.modules_read import is_library
 from lic_exp.source_text import OURS
 from lic_exp.tracking.run_folder import RunFolder
@@ -34,7 +34,7 @@ def complexity_of(config: RunConfig, size: tuple[int, int] | None = None) -> Com
         raise ConfigError([str(error)]) from error
 
 
-FORM = "complexity 1"
+FORM = "complexity 2"
 """Of what is kept of counts, with a number that counts its versions."""
 
 
@@ -59,8 +59,8 @@ def record_complexity(codec: Codec, run: RunFolder, config: RunConfig) -> Comple
 
 
 def _key(codec: Codec, config: RunConfig) -> bytes | None:
-    """What names the counts of a codec; None where code is in it that nothing names."""
-    if config.plugins:
+    """What names the counts of a codec; None where code is in it that nothing names, or other code than on disk."""
+    if config.plugins or not as_first_seen():
         return None
     packages = {type(module).__module__.partition(".")[0] for module in codec.modules()} - {OURS}
     if not all(map(is_library, packages)):

@@ -16,6 +16,8 @@ from lic_exp.training.profiling import Profile
 Record = Mapping[str, Any]
 """What profile.json holds."""
 
+PICTURE = "profile.png"
+
 COLUMNS = {
     "part": "part",
     "share": "share [%]",
@@ -74,7 +76,7 @@ def write_report(record: Record, folder: Path) -> None:
     write_json(folder / "profile.json", dict(record))
     write_atomically(folder / "profile.csv", records_text(record["parts"], list(COLUMNS)))
     write_atomically(folder / "profile.md", text_of(record))
-    write_picture(folder / "profile.png", record)
+    write_picture(folder / PICTURE, record)
 
 
 def table_of(record: Record) -> Table:

@@ -21,6 +21,7 @@ from lic_exp.runs.diagnosing import diagnosed, drop_diagnoses
 from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.judging import Judged
 from lic_exp.runs.numerics import channels_last_on_record, compiled_on_record, history_of, without_graphs
+from lic_exp.runs.profile_report import PICTURE
 from lic_exp.runs.profiling import profiled
 from lic_exp.tracking import names
 from lic_exp.tracking.base import MetricsWriter, Tracker
@@ -155,7 +156,7 @@ def train(
 
 def draw_regularizers(objective: Objective, images: FolderImages, run: RunFolder) -> None:
     """What the regularizers do to the first image, into artifacts/; not again where an earlier attempt has drawn it."""
-    if any(run.artifacts.glob("*.png")):
+    if any(picture.name != PICTURE for picture in run.artifacts.glob("*.png")):
         return
     before = rng_state()
     for regularizer in objective.spectral_regularizers():

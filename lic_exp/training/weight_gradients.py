@@ -235,8 +235,10 @@ def _is_sum(node: Node) -> bool:
     """Of two of its own shape and numbers."""
     if node.target is not aten.add.Tensor or node.kwargs or not all(isinstance(one, Node) for one in _given(node)):
         return False
-    own = _value(node)
-    return all(_value(one).shape == own.shape and _value(one).dtype == own.dtype for one in _given(node))
+    own, *values = (one.meta.get("val") for one in (node, *_given(node)))
+    return isinstance(own, Tensor) and all(
+        isinstance(value, Tensor) and (value.shape, value.dtype) == (own.shape, own.dtype) for value in values
+    )
 
 
 def _leaves(node: Node) -> list[Node]:

@@ -27,8 +27,9 @@ def gradients(of):
     draws.draw(0, len(x))
     draws.learn(x)
     of.zero_grad()
+    drawn = [values.to(x.device) for values in of.draw(draws.shares())]
     with draws.given(slice(0, len(x))):
-        of(x, *of.draw(draws.shares()))["loss"].backward()
+        of(x, *drawn)["loss"].backward()
     return {key: weight.grad.clone() for key, weight in of.named_parameters() if weight.grad is not None}
 
 

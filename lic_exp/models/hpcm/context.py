@@ -79,11 +79,13 @@ class ContextModel(nn.Module):
         adaptor_list = self.get_submodule(f"y_spatial_prior_adaptor_list_s{scale + 1}")
         assert isinstance(adaptor_list, nn.ModuleList)
         prior = self.y_spatial_prior_s3 if scale == 2 else self.y_spatial_prior_s1_s2
-        # Under autocast y_hat is wider, and the adaptor narrows it anyway.
-        both = (part.contiguous(memory_format=torch.channels_last) for part in (context, y_hat.to(context.dtype)))
-        known = torch.cat(tuple(both), 1).contiguous(memory_format=torch.channels_last)
         # The released models count from -1: the last adaptor is asked first.
-        t: Tensor = prior(adaptor_list[call - 1](known), gain, shifts)
+        adaptor = adaptor_list[call - 1]
+        if isinstance(adaptor, Pointwise):  # under autocast y_hat is wider, and a product narrows it anyway
+            y_hat = y_hat.to(context.dtype)
+        both = (part.contiguous(memory_format=torch.channels_last) for part in (context, y_hat))
+        known = torch.cat(tuple(both), 1).contiguous(memory_format=torch.channels_last)
+        t: Tensor = prior(adaptor(known), gain, shifts)
         return t
 
     def _next(self, scale: int, t: Tensor, context: Tensor) -> Tensor:

@@ -99,6 +99,52 @@ def test_nothing_is_kept_of_what_is_not_to_be_found(package):
     assert twice(lambda: None, found=None) == 2
 
 
+BESIDE = {
+    "a link of an editor's to nowhere": lambda folder: (folder / ".#one.py").symlink_to("nobody@nowhere"),
+    "a name that cannot be imported": lambda folder: (folder / "one copy.py").write_text("ONE = 3\n"),
+}
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_what_lies_beside_the_code_is_no_code(package, what):
+    BESIDE[what](package)
+    assert twice(lambda: None) == 1
+
+
+def test_of_folders_elsewhere_nothing_is_kept(package, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (package / "mine").symlink_to(tmp_path / "elsewhere")
+    assert twice(lambda: None) == 2
+
+
+def test_of_files_that_cannot_be_read_nothing_is_kept(package):
+    (package / "three.py").symlink_to(package / "nowhere.py")
+    assert twice(lambda: None) == 2
+
+
+def test_changes_are_told_from_the_last_look_and_from_the_first(package, monkeypatch):
+    monkeypatch.setattr(code_known, "_seen", [])
+    assert (code_known.has_changed(), code_known.has_changed(), code_known.as_first_seen()) == (True, False, True)
+    rewritten(package / "one.py", "ONE = 2\n")
+    assert (code_known.has_changed(), code_known.has_changed(), code_known.as_first_seen()) == (True, False, False)
+    rewritten(package / "one.py", "ONE = 1\n")
+    assert (code_known.has_changed(), code_known.as_first_seen()) == (True, True)
+
+
+def test_a_process_that_read_former_code_keeps_nothing_of_it(monkeypatch, tmp_path):
+    """A notebook that asks, whose user edits a file, and that asks for something else."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code_hash.forget()
+    code_hash.code_hash(("lic_exp.optimizers.factories.adam",))
+    read = [code_hash._part.cache_info().currsize]
+    monkeypatch.setattr(code_known, "_seen", [b"of before"] * 2)
+    code_hash.code_hash(("lic_exp.optimizers.factories.sgd",))
+    read.append(code_hash._part.cache_info().misses)
+    assert read[1] >= read[0] > 0  # all parts anew, none from memory
+    assert code_hash._part.cache_info().hits == 0
+    code_hash.forget()
+
+
 @pytest.mark.parametrize("when", ["before", "between"])
 def test_nothing_holds_where_a_librarys_name_is_something_else(package, monkeypatch, when):
     libraries = {"lic_exp": False, "yaml": False}

@@ -60,6 +60,7 @@ def counted(monkeypatch, tmp_path):
 
     monkeypatch.setattr(recording, "complexity", count)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    code_known.has_changed()
     return times
 
 
@@ -118,12 +119,28 @@ def test_what_is_no_count_is_counted_anew(here, counted, monkeypatch, text):
     assert len(counted) == 2
 
 
+def test_nothing_is_kept_of_a_process_that_runs_former_code(here, counted, monkeypatch):
+    code_known.has_changed()
+    monkeypatch.setattr(code_known, "_seen", [b"of before", code_known.contents()])
+    for name in ("one", "two"):
+        recorded(here / name)
+    assert len(counted) == 2
+
+
 def test_other_code_is_counted_anew(here, counted, monkeypatch):
+    def begin():
+        """As a process does that finds the code as it is."""
+        monkeypatch.setattr(code_known, "_seen", [])
+        code_known.has_changed()
+
+    begin()
     recorded(here / "one")
     (here / "lic_exp").mkdir()
     monkeypatch.setattr(code_known, "PACKAGE", here / "lic_exp")
+    begin()
     recorded(here / "two")
     (here / "lic_exp" / "new.py").write_text("")
+    begin()
     recorded(here / "three")
     recorded(here / "four")
     assert len(counted) == 3
