@@ -3,7 +3,7 @@
 import difflib
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from glob import escape
 from pathlib import Path
@@ -44,7 +44,7 @@ class StudyResults:
 
     scale, overrides: what all of its runs were launched with, beside the experiment. made: when it was last launched.
     signatures: {cell: signature}; empty where nothing was launched. runs: those whose folders exist.
-    others: manifests of the same table that were not chosen.
+    others: manifests of the same table that were not chosen. evaluations: {signature: the name of its evaluation}.
     """
 
     experiment: str
@@ -56,6 +56,7 @@ class StudyResults:
     made: str = ""
     signatures: tuple[tuple[TableCell, str], ...] = ()
     others: tuple[str, ...] = ()
+    evaluations: Mapping[str, str | None] = field(default_factory=dict)
 
     def of(self, variant: str, seed: int) -> list[str]:
         """The signatures of a row's trainings with this seed, one per rate; [] where nothing was launched."""
@@ -100,11 +101,19 @@ class StudyResults:
         return next(cell.rate for cell, name in self.signatures if name == signature)
 
 
-def load_study(experiment: str, *, runs: Place = "runs", scale: str | None = None, study: str = "") -> StudyResults:
+def load_study(
+    experiment: str,
+    *,
+    runs: Place = "runs",
+    scale: str | None = None,
+    study: str = "",
+    having: Mapping[str, str | None] | None = None,
+) -> StudyResults:
     """The study of a table (`conf/experiment/NAME.yaml`, or a path of such a file) in a folder of runs.
 
-    Of several the one launched last; scale, study (the beginning of its name) choose. Where nothing was launched the
-    table is there without runs. Raises AnalysisError.
+    Of several the one launched last; scale, study (the beginning of its name) choose, and having, which are cells that
+    it must have, as {signature: the name of its evaluation}. Where nothing was launched the table is there without
+    runs. Raises AnalysisError.
     """
     no_store(runs, "tables")
     folder, wanted = given_path(runs), given_path(experiment, "the name of a table")
@@ -115,10 +124,13 @@ def load_study(experiment: str, *, runs: Place = "runs", scale: str | None = Non
     if known and not launched:
         said = ", ".join(map(_described, known))
         raise AnalysisError(f"{runs} has no runs of {name} launched so; it has {said}")
+    if known and having and not (launched := [each for each in launched if _has(each, having)]):
+        raise AnalysisError(f"no study of {name} in {runs} that is meant has all cells of the sweep")
     chosen = max(launched, key=lambda each: str(each["made"]), default=None)
     if chosen is None:
         return StudyResults(name, _table(path, name, None, scale), scale=scale)
-    found = _load(folder, _evaluations(chosen))
+    evaluations = _evaluations(chosen)
+    found = _load(folder, evaluations)
     begun = set() if found is None else set(found.runs["signature"])
     cells = tuple((TableCell(row["variant"], row["seed"], row["rate"]), row["signature"]) for row in chosen["cells"])
     rows_begun = [cell.variant for cell, signature in cells if signature in begun]
@@ -132,6 +144,7 @@ def load_study(experiment: str, *, runs: Place = "runs", scale: str | None = Non
         chosen["made"],
         cells,
         tuple(_described(each) for each in launched if each is not chosen),
+        evaluations,
     )
 
 
@@ -222,6 +235,16 @@ def _described(manifest: Mapping[str, Any]) -> str:
     words = [f"study={manifest['study'][:8]}"]
     words += [f"scale={manifest['scale']}"] if manifest["scale"] else []
     return " ".join([*words, *manifest["overrides"]])
+
+
+def _has(manifest: Mapping[str, Any], cells: Mapping[str, str | None]) -> bool:
+    """Whether all of these are its cells; where one of the two says of no evaluation, by signature."""
+    known: dict[str, set[str | None]] = {}
+    for cell in manifest["cells"]:
+        known.setdefault(cell["signature"], set()).add(cell.get("evaluation"))
+    return all(name is None or {name, None} & known.get(of, set()) for of, name in cells.items()) and (
+        cells.keys() <= known.keys()
+    )
 
 
 def _evaluations(manifest: Mapping[str, Any]) -> dict[str, str | None]:

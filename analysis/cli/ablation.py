@@ -34,7 +34,8 @@ def run(options: argparse.Namespace) -> int:
     if options.table is None:
         show(*tables())
         return 0
-    study = load_study(_table(options), runs=options.runs, **_choices(options))
+    name, having = _meant(options)
+    study = load_study(name, runs=options.runs, having=having, **_choices(options))
     from analysis.ablation import ablation
     from analysis.ablation_files import trace, write
     from analysis.ablation_text import bits_grid, grid
@@ -51,12 +52,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _table(options: argparse.Namespace) -> str:
-    """The table's name; of a sweep that is one of a table, of that."""
-    from analysis.sweep_manifests import table_of
+def _meant(options: argparse.Namespace) -> tuple[str, dict[str, str | None]]:
+    """The table's name, and nothing; of a sweep that is one of a table that, and the sweep's cells."""
+    from analysis.sweep_manifests import find_sweep, table_of
 
     name: str = options.table
-    return (not is_store(options.runs) and table_of(name, Path(options.runs))) or name
+    table = None if is_store(options.runs) else table_of(name, Path(options.runs))
+    if table is None or table == name:
+        return name, {}
+    return table, {cell["signature"]: cell.get("evaluation") for cell in find_sweep(name, options.runs).cells}
 
 
 def _choices(options: argparse.Namespace) -> dict[str, str]:

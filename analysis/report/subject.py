@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError
 from analysis.losses import last_losses, rate_of
 from analysis.named_runs import Meaning, NamedRun, begun, named
 from analysis.run_curves import curves_of
-from analysis.run_places import Place, no_store, run_folders
+from analysis.run_places import Place, given_path, no_store, run_folders
 from analysis.runs import Runs, load_runs
 from analysis.sweep_manifests import table_of
 from lic_exp.labels import SEED, VARIANT, label
@@ -110,21 +110,21 @@ def subject(
     """
     no_store(runs, "reports")
     found = named(name, runs)
-    there = begun(found)
-    place = there[0].folder.parent
+    place = found.runs[0].folder.parent if found.runs else given_path(runs)
     table = found.title if found.kind == "table" else None
-    if found.kind == "sweep":
-        table = table_of(found.title, place)
+    having: dict[str, str | None] = {}
+    if found.kind == "sweep" and (table := table_of(found.title, place)) is not None:
+        having = {run.signature: run.evaluation for run in found.runs}
     study = None
     if table is not None:
         from analysis.studies import load_study
 
-        study = load_study(table, runs=place, **(choices or {}))
+        study = load_study(table, runs=place, having=having, **(choices or {}))
         if found.kind == "table":
             found = _of_study(found, study, place)
-            there = [run for run in found.runs if run.has_begun]
     elif choices:
         raise AnalysisError(f"{name} is no table: --scale and --study choose between studies of one")
+    there = begun(found)
     arms = tuple(arms_of(found, trusted))
     read = study.runs if study is not None and study.runs is not None and found.kind == "table" else _read(there)
     compared = None
@@ -147,12 +147,10 @@ def _measured(anchors: Sequence[str], curves: Sequence[Curve], metric: str) -> l
 
 
 def _of_study(found: Meaning, study: "StudyResults", runs: Path) -> Meaning:
-    """The runs of the study that was chosen, where that is not the one launched last."""
-    wanted = {signature for _, signature in study.signatures}
-    if {run.signature for run in found.runs} == wanted:
-        return found
+    """The runs of the study that was chosen, each with the evaluation that is meant."""
     roles = (({VARIANT: cell.variant, SEED: cell.seed, **cell.rate}, name) for cell, name in study.signatures)
-    return Meaning(found.title, "table", tuple(NamedRun(runs / name, None, role, label(role)) for role, name in roles))
+    cells = (NamedRun(runs / name, study.evaluations.get(name), role, label(role)) for role, name in roles)
+    return Meaning(found.title, "table", tuple(cells))
 
 
 def _read(there: Sequence[NamedRun]) -> Runs:

@@ -211,9 +211,8 @@ def commands_for(sweep: SweepFolder, now: Iterable[CellState]) -> list[str]:
     lines = [f"cells:  python -m lic_exp status {sweep.name} {place}"]
     if not any(one.state in FINISHED for one in now):
         return lines
-    table, scale = sweep.manifest.get("table"), sweep.manifest.get("scale")
-    named = f"ablation {sweep.manifest.get('experiment')}{f' scale={scale}' if scale else ''}"
-    lines.append(f"table:  python -m analysis {named if table else f'sweep {sweep.name}'} {place}")
+    kind = "ablation" if sweep.manifest.get("table") else "sweep"
+    lines.append(f"table:  python -m analysis {kind} {sweep.name} {place}")
     if any(cell.evaluation for cell in sweep.cells):
         lines.append(f"curves: python -m analysis rd {sweep.name} {place} --out {sweep.name}.png")
     return [*lines, f"report: python -m analysis report {sweep.name} {place}"]

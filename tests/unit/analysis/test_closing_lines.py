@@ -55,8 +55,7 @@ def test_only_what_there_is_to_see(manifest, titles, tmp_path):
     commands = closing(tmp_path, **manifest)
     assert list(commands) == titles
     if "table" in manifest:
-        scale = " scale=mini" if manifest["scale"] else ""
-        assert commands["table"] == f"python -m analysis ablation table2{scale} --runs {tmp_path}"
+        assert commands["table"] == f"python -m analysis ablation {NAME} --runs {tmp_path}"
     unjudged = [{"signature": name, "label": name, "role": {}, "evaluation": None} for name in names]
     assert list(closing(tmp_path, table=None, cells=unjudged)) == ["cells", "table", "report"]
 
