@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from itertools import chain, count
+from pathlib import PurePath
 
 
 class AmbiguousNameError(LookupError):
@@ -28,6 +29,11 @@ def file_name(text: str, most_bytes: int = 40, *, otherwise: str) -> str:
     """
     plain = re.sub(r"[^\w.-]+", "_", text).encode(errors="replace")[:most_bytes]
     return plain.decode(errors="ignore").strip("._") or otherwise
+
+
+def picture_stem(image: str) -> str:
+    """What the name of an image's picture has of the image's own; of two images it may be the same."""
+    return file_name(PurePath(image).stem, 100, otherwise="image")
 
 
 class UniqueNames:

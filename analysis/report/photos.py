@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from analysis.report.parts import PagePhoto, Part
 from analysis.report.subject import Subject
 from analysis.run_points import evaluation_of
 from lic_exp.labels import SEED
+from lic_exp.naming import picture_stem
 from lic_exp.records import RecordError, read_file
 from lic_exp.text import visible
 from lic_exp.tracking.tables import parse_table
@@ -36,12 +37,11 @@ TITLE = "Pictures at about equal rate"
 class CodedPhoto:
     """An image that a run has coded, and the picture of that.
 
-    place: of the image among those evaluated. rate: as names of pictures have it, "" of a codec of one rate.
+    rate: as names of pictures have it, "" of a codec of one rate.
     """
 
     run: NamedRun
     image: str
-    place: int
     rate: str
     bpp: float
     psnr: float
@@ -54,7 +54,7 @@ def pictures(subject: Subject) -> Part:
     The gain of an image is PSNR above that of the first arm at the same rate, on straight lines between its rates where
     they reach so far, and else above that of its nearest rate. Each picture is shown beside the first arm's nearest.
     """
-    coded = {arm.label: list(_coded(arm)) for arm in subject.arms}
+    coded = {arm.label: list(coded_photos(arm)) for arm in subject.arms}
     drawn = [arm.label for arm in subject.arms if coded[arm.label]]
     if not drawn:
         return Part(TITLE, ("no pictures are there: evaluation.pictures=4 in the runs' command draws the first four",))
@@ -129,7 +129,7 @@ def _opened(data: bytes) -> "Iterator[Image]":
         raise ValueError(str(error)) from error
 
 
-def _coded(arm: Arm) -> Iterator[CodedPhoto]:
+def coded_photos(arm: Arm) -> Iterator[CodedPhoto]:
     """What the runs of an arm have pictures of, one run per rate: of several seeds the first that has some."""
     seen: set[tuple[str, str, str]] = set()
     for cell in arm.cells:
@@ -139,16 +139,37 @@ def _coded(arm: Arm) -> Iterator[CodedPhoto]:
             rows = _rows(drawn[0].with_name("images.csv")) if drawn else []
         except (AnalysisError, RecordError, OSError, ValueError):
             continue  # what is damaged is told beside the curves
-        places = {image: place for place, image in enumerate(dict.fromkeys(row["image"] for row in rows))}
+        images = list(dict.fromkeys(row["image"] for row in rows))
+        pictures_at: dict[str, dict[str, Path]] = {}
         rate_of_run = repr(sorted((key, repr(value)) for key, value in (cell.role or {}).items() if key != SEED))
         for row in rows:
             rate = f"_q{float(row['rate']):g}" if row.get("rate") else ""
-            place = places[row["image"]]
-            begins, key = f"{place:03d}_", (row["image"], rate_of_run, rate)
-            found = [one for one in drawn if one.name.startswith(begins) and one.stem.endswith(rate)]
-            if found and key not in seen:
+            if rate not in pictures_at:
+                pictures_at[rate] = _by_image(drawn, images, rate)
+            picture, key = pictures_at[rate].get(row["image"]), (row["image"], rate_of_run, rate)
+            if picture is not None and key not in seen:
                 seen.add(key)
-                yield CodedPhoto(cell, visible(row["image"]), place, rate, *_measures(row), found[0])
+                yield CodedPhoto(cell, visible(row["image"]), rate, *_measures(row), picture)
+
+
+def _by_image(drawn: Sequence[Path], images: Sequence[str], rate: str) -> dict[str, Path]:
+    """{image: its picture at this rate} by the name that a picture has from its image.
+
+    The number before that counts all images of a folder, also those that have no row. Images of one such name have
+    their pictures in the order of both; none where there are more pictures than images: whose they are is not known.
+    """
+    alike: dict[str, list[str]] = {}
+    for image in images:
+        alike.setdefault(f"{picture_stem(image)}{rate}.png", []).append(image)
+    named: dict[str, list[Path]] = {}
+    for one in drawn:
+        named.setdefault(one.name.partition("_")[2], []).append(one)
+    found: dict[str, Path] = {}
+    for name, own in alike.items():
+        pictures_of = named.get(name, [])
+        if len(pictures_of) <= len(own):
+            found.update(zip(own, pictures_of, strict=False))
+    return found
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

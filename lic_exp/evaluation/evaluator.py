@@ -25,7 +25,7 @@ from lic_exp.image_identity import pixels_digest
 from lic_exp.metrics import MIN_MS_SSIM_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr, to_8bit
 from lic_exp.models.base import Codec, Compressed
 from lic_exp.models.coding import coding_device
-from lic_exp.naming import UniqueNames, file_name
+from lic_exp.naming import UniqueNames, picture_stem
 from lic_exp.ops.precision import exact_float32, repeatable_kernels
 from lic_exp.picture_metrics import PictureMetric
 from lic_exp.text import visible
@@ -196,7 +196,7 @@ def at(rate: Rate | None) -> dict[str, float]:
 
 def _picture_name(index: int, image: str, rate: Rate | None) -> str:
     """The same on any file system, and short: the image's own name may be as long as a file's can be."""
-    name = f"{index:03d}_{file_name(Path(image).stem, 100, otherwise='image')}"
+    name = f"{index:03d}_{picture_stem(image)}"
     return f"{name if rate is None else names.at_quality(name, rate.quality)}.png"
 
 

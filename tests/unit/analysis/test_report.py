@@ -68,8 +68,9 @@ class Page(HTMLParser):
 def draw_pictures(runs: Path) -> None:
     """The pictures of two images in every evaluation, and its point where it has none."""
     for number, table in enumerate(sorted(runs.glob("*/eval/images.csv"))):
-        for place in range(2):
-            Image.new("RGB", (480, 160), (number % 255, 40 * place, 99)).save(table.with_name(f"{place:03d}_x.png"))
+        for place, name in enumerate("ab"):
+            picture = table.with_name(f"{place:03d}_{name}.png")
+            Image.new("RGB", (480, 160), (number % 255, 40 * place, 99)).save(picture)
         if not (point := table.with_name("rd_point.json")).is_file():
             rows = list(csv.DictReader(table.read_text().splitlines()))
             means = {key: [sum(float(row[key]) for row in rows) / len(rows)] for key in ("bpp", "psnr")}
