@@ -12,6 +12,8 @@ from analysis.named_runs import begun, named
 from analysis.plots import rd_figure, saving_figure
 from analysis.run_places import Place, no_store
 from analysis.runs import load_runs
+from analysis.unlike_runs import told_of, unlike_pairs
+from lic_exp.saying import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +32,7 @@ def plot_rd(
     """Rate-distortion curves: of everything that `load_curves` takes, or curves; one line per arm of a sweep.
 
     anchors: codecs that are measured on the photos of the first run here (`analysis.measure_anchors`); published curves
-    are named like the others. Raises AnalysisError.
+    are named like the others. In what any two of the curves are unlike is said. Raises AnalysisError.
     """
     curves = _curves(what, runs, trusted)
     if anchors:
@@ -38,7 +40,9 @@ def plot_rd(
 
         single = [one for curve in curves for one in (curve, *curve.by_seed.values())]
         curves += anchors_beside(list(anchors), [folder for curve in single for folder in curve.of_runs], metric)
-    return rd_figure(curves, metric)
+    figure = rd_figure(curves, metric)
+    say(*told_of(unlike_pairs(curves), metric))
+    return figure
 
 
 def plot_saving(
@@ -46,13 +50,17 @@ def plot_saving(
 ) -> "Figure":
     """The rate that each curve saves at equal quality against one of them, by its label, or any other curve [%].
 
-    Raises AnalysisError, also where no BD-rate follows from any of them.
+    Which are left out and why, and in what any is unlike the anchor, is said. Raises AnalysisError, also where no
+    BD-rate follows from any of them.
     """
     curves = _curves(what, runs, trusted)
     anchor = next((one for one in curves if against in (one, one.name)), None)
     if anchor is None:
         anchor = against if isinstance(against, Curve) else load_curve(against, runs=runs, trusted=trusted)
-    return saving_figure(anchor, [one for one in curves if one is not anchor], metric)[0]
+    tests = [one for one in curves if one is not anchor]
+    figure, notes = saving_figure(anchor, tests, metric)
+    say(*notes, *told_of([(anchor, test) for test in tests], metric))
+    return figure
 
 
 def plot_loss(name: str, *, rate: str | None = None, runs: Place = "runs", trusted: Collection[str] = ()) -> "Figure":

@@ -1,16 +1,20 @@
 """In what two curves of runs are unlike beside how they were measured: training, length, seeds, choice of weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 
 from analysis.config_roles import config_roles
 from analysis.curve_files import CHOSEN, SEEDED, SIDE_BY_SIDE, STEPS, TRAINED, Curve
-from analysis.measured_alike import Unlike
+from analysis.measured_alike import SAID, Unlike, images_of, unlike
 from analysis.sweep_manifests import all_sweeps
 from lic_exp.labels import BETWEEN, SEED, is_rate, value_text
 from lic_exp.text import shortened, visible
 
 MOST_NAMED = 4
+MOST_TOLD = 10
+"""Pairs of curves of which one kind of difference is told."""
+
 LONGEST_VALUE = 60
 LENGTHS = ("trainer.max_steps", "trainer.max_epochs")
 """Of which the steps that were trained tell more."""
@@ -35,6 +39,26 @@ def unlike_runs(anchor: Curve, test: Curve) -> Iterator[Unlike]:
         more = [f"and {len(differing) - MOST_NAMED} more keys"] if differing[MOST_NAMED:] else []
         listed = "; ".join([*differing[:MOST_NAMED], *more])
         yield Unlike("other-training", f"{anchor.name} and {test.name} differ in more than these names say: {listed}")
+
+
+def unlike_pairs(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:
+    """Any two of these curves, of which those count as one that say the same of themselves."""
+    listed = sorted(curves, key=lambda curve: images_of(curve) is None)
+    keys = (*SAID, STEPS, CHOSEN, SEEDED, SIDE_BY_SIDE)
+    kinds = {repr([curve.about.get(key) for key in keys] + list(curve.results)): curve for curve in reversed(listed)}
+    return list(combinations(reversed(kinds.values()), 2))
+
+
+def told_of(pairs: Iterable[tuple[Curve, Curve]], metric: str) -> Iterator[str]:
+    """In what these pairs are unlike, which are drawn together, a line each; of each kind of difference the first."""
+    told: dict[str, dict[Unlike, None]] = {}
+    for one, other in pairs:
+        for found in (*unlike(one, other, metric), *unlike_runs(one, other)):
+            told.setdefault(found.name, {})[found] = None
+    for name, differences in told.items():
+        yield from map(str, list(differences)[:MOST_TOLD])
+        if len(differences) > MOST_TOLD:
+            yield f"{name}: and {len(differences) - MOST_TOLD} more pairs"
 
 
 def _trained_otherwise(anchor: Curve, test: Curve) -> Iterator[str]:

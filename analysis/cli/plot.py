@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
 def _saving(options: argparse.Namespace) -> "Figure":
     from analysis.arguments import load_curves, one_of_curves
     from analysis.plots import saving_figure
+    from analysis.unlike_runs import told_of
     from lic_exp.saying import say
 
     if options.against is None:
@@ -51,7 +52,7 @@ def _saving(options: argparse.Namespace) -> "Figure":
         for curve in (anchor, *tests):
             curve.quality(options.metric)
     figure, notes = saving_figure(anchor, tests, options.metric)
-    say(*notes)
+    say(*notes, *told_of([(anchor, test) for test in tests], options.metric))
     return figure
 
 

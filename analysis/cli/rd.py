@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,6 @@ from lic_exp.saying import say
 
 if TYPE_CHECKING:
     from analysis.curve_files import Curve
-
-MOST_TOLD = 10
-"""Pairs of curves of which one kind of difference is told."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,23 +132,11 @@ def _print_points(curves: Sequence["Curve"]) -> None:
 
 
 def _print_unlike(curves: Sequence["Curve"], metric: str) -> None:
-    """In what any two of the curves that are drawn together are unlike; of each kind of difference the first ones."""
-    from analysis.curve_files import CHOSEN, SEEDED, SIDE_BY_SIDE, STEPS
-    from analysis.measured_alike import SAID, Unlike, images_of, unlike
-    from analysis.unlike_runs import unlike_runs
+    """In what any two of the curves that are drawn together are unlike."""
+    from analysis.unlike_runs import told_of, unlike_pairs
 
-    told: dict[str, dict[Unlike, None]] = {}
-    listed = sorted(curves, key=lambda curve: images_of(curve) is None)
-    keys = (*SAID, STEPS, CHOSEN, SEEDED, SIDE_BY_SIDE)
-    kinds = {repr([curve.about.get(key) for key in keys] + list(curve.results)): curve for curve in reversed(listed)}
-    for one, other in combinations(reversed(kinds.values()), 2):
-        for found in (*unlike(one, other, metric), *unlike_runs(one, other)):
-            told.setdefault(found.name, {})[found] = None
-    for name, differences in told.items():
-        texts = list(map(str, differences))
-        more = [f"{name}: and {len(texts) - MOST_TOLD} more pairs"] if texts[MOST_TOLD:] else []
-        for text in [*texts[:MOST_TOLD], *more]:
-            console(150).print(text, markup=False, highlight=False, soft_wrap=True)
+    for text in told_of(unlike_pairs(curves), metric):
+        console(150).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _list_published() -> int:

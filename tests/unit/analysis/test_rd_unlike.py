@@ -5,17 +5,24 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from made_sweeps import evaluate
+from made_sweeps import PHOTOS, evaluate
 from run_folders import write_run
 
+import analysis
 from analysis.__main__ import main
+from lic_exp.image_identity import Pictured
 
 POINTS = {"bpp": [0.2, 0.5, 0.9], "psnr": [28.0, 31.0, 34.0]}
 
 
-def made(folder: Path, name: str, *, weights: str = "raw", seed: int = 0, step: int = 100) -> str:
+OTHERS = (Pictured("c.png", 64, 96, "cccc"),)
+
+
+def made(
+    folder: Path, name: str, *, weights: str = "raw", seed: int = 0, step: int = 100, images: tuple = PHOTOS
+) -> str:
     run = write_run(folder / name, seed=seed)
-    evaluate(run, POINTS, weights=weights)
+    evaluate(run, POINTS, weights=weights, images=images)
     status = json.loads((run / "status.json").read_text())
     (run / "status.json").write_text(json.dumps(status | {"step": step}))
     return str(run)
@@ -30,6 +37,7 @@ def published(folder: Path, run: str) -> str:
 
 
 DIFFERENCES = [("other-weights", {"weights": "ema"}), ("other-length", {"step": 200}), ("other-seeds", {"seed": 1})]
+DRAWN = [*DIFFERENCES, ("other-data-set", {"images": OTHERS}), ("fewer-images", {"images": PHOTOS[:1]})]
 
 
 @pytest.mark.parametrize(("name", "change"), DIFFERENCES)
@@ -54,3 +62,29 @@ def test_many_pairs_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[st
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("other-length")]
     assert len(lines) == 11
     assert lines[-1] == "other-length: and 5 more pairs"
+
+
+def said(text: str) -> list[str]:
+    """Names of the differences that are told."""
+    return [line.partition(":")[0] for line in text.splitlines() if line.startswith(("other-", "fewer-"))]
+
+
+@pytest.mark.parametrize(("name", "change"), DRAWN)
+def test_figures_say_it_as_well(
+    tmp_path: Path, name: str, change: dict, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = made(tmp_path, "000"), made(tmp_path, "100", **change)
+    assert main(["plot", "saving", second, "--against", first, "--out", "a.svg"]) == 0
+    assert said(capsys.readouterr().err) == [name]
+    analysis.plot_saving(second, against=first)
+    assert said(capsys.readouterr().err) == [name]
+    analysis.plot_rd(first, second)
+    assert said(capsys.readouterr().err) == [name]
+
+
+def test_figures_of_like_curves_say_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = made(tmp_path, "000"), made(tmp_path, "100")
+    analysis.plot_saving(second, against=first)
+    analysis.plot_rd(first, second)
+    assert capsys.readouterr().err == ""
