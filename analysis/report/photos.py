@@ -20,13 +20,16 @@ from lic_exp.labels import SEED
 from lic_exp.naming import picture_stem
 from lic_exp.records import RecordError, read_file
 from lic_exp.text import visible
-from lic_exp.tracking.tables import parse_table
+from lic_exp.tracking.tables import PIXELS, parse_table
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 WIDEST = 1600
 """Pixels that a picture in the page has across; a wider one is reduced."""
+
+MOST_NAMED = 4
+"""Images that are left out, by name."""
 
 MOST_BYTES = 64 * 2**20
 
@@ -37,15 +40,24 @@ TITLE = "Pictures at about equal rate"
 class CodedPhoto:
     """An image that a run has coded, and the picture of that.
 
-    rate: as names of pictures have it, "" of a codec of one rate.
+    size: height and width. pixels: the digest of what was coded, "" where that was not recorded. rate: as names of
+    pictures have it, "" of a codec of one rate.
     """
 
     run: NamedRun
     image: str
+    size: tuple[str, str]
+    pixels: str
     rate: str
     bpp: float
     psnr: float
     picture: Path
+
+    def is_of(self, other: "CodedPhoto") -> bool:
+        """Whether both are of one image: by its pixels where both have recorded them, else by its name and size."""
+        if self.pixels and other.pixels:
+            return self.pixels == other.pixels
+        return (self.image, self.size) == (other.image, other.size)
 
 
 def pictures(subject: Subject) -> Part:
@@ -53,6 +65,7 @@ def pictures(subject: Subject) -> Part:
 
     The gain of an image is PSNR above that of the first arm at the same rate, on straight lines between its rates where
     they reach so far, and else above that of its nearest rate. Each picture is shown beside the first arm's nearest.
+    Images of one name that are not the same are not compared, which is said.
     """
     coded = {arm.label: list(coded_photos(arm)) for arm in subject.arms}
     drawn = [arm.label for arm in subject.arms if coded[arm.label]]
@@ -64,20 +77,32 @@ def pictures(subject: Subject) -> Part:
         return Part(TITLE, photos=tuple(_shown({"best PSNR": [ordered[-1]], "worst PSNR": ordered[:1]})))
     gains = [(_gain(coded[first], one), one) for one in coded[second]]
     known = sorted(((gain, one) for gain, one in gains if gain is not None), key=lambda pair: pair[0])
+    said = tuple(_of_namesakes(coded[first], coded[second], first, second))
     if not known:
-        return Part(TITLE, (f"{first} and {second} have no pictures of the same images",))
+        return Part(TITLE, (f"{first} and {second} have no pictures of the same images", *said))
     ends = {"worst": known[0], "best": known[-1]} if len(known) > 1 else {"the only one": known[0]}
     chosen = {}
     for how, (gain, one) in reversed(ends.items()):
         apart = f"{abs(gain):.2f} dB {'above' if gain >= 0 else 'below'} {first} at its rate"
         chosen[f"{how}: {second} is {apart}"] = [one]
         chosen[f"{how}: {first} at its nearest rate"] = [_nearest(coded[first], one)]
-    return Part(TITLE, photos=tuple(_shown(chosen)))
+    return Part(TITLE, said, photos=tuple(_shown(chosen)))
+
+
+def _of_namesakes(ours: Sequence[CodedPhoto], theirs: Sequence[CodedPhoto], first: str, second: str) -> Iterator[str]:
+    """What is to be said of images that have one name in both arms."""
+    pairs = [(one, other) for one in theirs for other in ours if one.image == other.image]
+    if unlike := list(dict.fromkeys(one.image for one, other in pairs if not one.is_of(other))):
+        more = f" and {len(unlike) - MOST_NAMED} more" if unlike[MOST_NAMED:] else ""
+        names = f"{', '.join(unlike[:MOST_NAMED])}{more}"
+        yield f"other-data-set: not the same images in {first} and {second}, and not compared: {names}"
+    if any(one.is_of(other) and not (one.pixels and other.pixels) for one, other in pairs):
+        yield f"unknown-images: whether images of one name have the same pixels in {first} and {second} is not recorded"
 
 
 def _gain(others: list[CodedPhoto], one: CodedPhoto) -> float | None:
     """How much better an image is than the others' of it at its rate [dB]; None where they have none."""
-    same = sorted((other.bpp, other.psnr) for other in others if other.image == one.image)
+    same = sorted((other.bpp, other.psnr) for other in others if one.is_of(other))
     if not same or not np.isfinite(one.psnr):
         return None
     rates, qualities = np.array(same).T
@@ -85,7 +110,7 @@ def _gain(others: list[CodedPhoto], one: CodedPhoto) -> float | None:
 
 
 def _nearest(others: list[CodedPhoto], one: CodedPhoto) -> CodedPhoto:
-    return min((o for o in others if o.image == one.image), key=lambda o: (abs(o.bpp - one.bpp), o.run.signature))
+    return min((o for o in others if one.is_of(o)), key=lambda o: (abs(o.bpp - one.bpp), o.run.signature))
 
 
 def _shown(chosen: Mapping[str, list[CodedPhoto]]) -> Iterator[PagePhoto]:
@@ -149,7 +174,7 @@ def coded_photos(arm: Arm) -> Iterator[CodedPhoto]:
             picture, key = pictures_at[rate].get(row["image"]), (row["image"], rate_of_run, rate)
             if picture is not None and key not in seen:
                 seen.add(key)
-                yield CodedPhoto(cell, visible(row["image"]), rate, *_measures(row), picture)
+                yield CodedPhoto(cell, visible(row["image"]), *_identity(row), rate, *_measures(row), picture)
 
 
 def _by_image(drawn: Sequence[Path], images: Sequence[str], rate: str) -> dict[str, Path]:
@@ -175,6 +200,11 @@ def _by_image(drawn: Sequence[Path], images: Sequence[str], rate: str) -> dict[s
 def _rows(path: Path) -> list[dict[str, Any]]:
     header, *rows = parse_table(path.name, read_file(path).decode())
     return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _identity(row: Mapping[str, str]) -> tuple[tuple[str, str], str]:
+    """(size, digest of the pixels)"""
+    return (row.get("height", ""), row.get("width", "")), row.get(PIXELS, "")
 
 
 def _measures(row: Mapping[str, str]) -> tuple[float, float]:

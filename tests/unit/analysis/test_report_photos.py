@@ -1,7 +1,9 @@
 """Pictures in a report: each stands under the numbers of its own image."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from made_sweeps import evaluate
 from PIL import Image
@@ -9,7 +11,8 @@ from run_folders import write_run
 
 from analysis.arms import Arm
 from analysis.named_runs import NamedRun
-from analysis.report.photos import CodedPhoto, coded_photos
+from analysis.report.parts import Part
+from analysis.report.photos import CodedPhoto, coded_photos, pictures
 from lic_exp.image_identity import Pictured
 from lic_exp.naming import picture_stem
 
@@ -50,3 +53,33 @@ def test_what_is_found_has_its_own_numbers(tmp_path):
     (one,) = coded_photos(arm(tmp_path / "one", ["a.png", "c.png"], ["002_c.png"]))
     assert isinstance(one, CodedPhoto)
     assert (one.image, one.bpp, one.psnr) == ("c.png", 0.5, 30.0)
+
+
+def compared(folder: Path, ours: dict[str, str], theirs: dict[str, str]) -> Part:
+    """Of two arms: {image: digest of its pixels} of each, the second 1 dB better."""
+    arms = []
+    for name, pixels in (("first", ours), ("second", theirs)):
+        found = arm(folder / name, list(pixels), [f"{i:03d}_{picture_stem(one)}.png" for i, one in enumerate(pixels)])
+        table = found.cells[0].folder / "eval/images.csv"
+        rows = pd.read_csv(table).assign(pixels=list(pixels.values()))
+        rows.assign(psnr=rows["psnr"] + (name == "second")).to_csv(table, index=False)
+        arms.append(found)
+    return pictures(SimpleNamespace(arms=tuple(arms)))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shown_images", "said"),
+    [
+        ({"a.png": "aa"}, {"a.png": "aa"}, {"a.png"}, []),
+        ({"a.png": "aa"}, {"a.png": "bb"}, set(), ["first and second have no pictures", "other-data-set"]),
+        ({"a.png": "aa", "b.png": "bb"}, {"a.png": "cc", "b.png": "bb"}, {"b.png"}, ["other-data-set"]),
+        ({"a.png": "aa"}, {"z.png": "aa"}, {"a.png", "z.png"}, []),
+        ({"a.png": ""}, {"a.png": "aa"}, {"a.png"}, ["unknown-images"]),
+        ({"a.png": ""}, {"a.png": ""}, {"a.png"}, ["unknown-images"]),
+    ],
+)
+def test_only_images_of_the_same_pixels_are_compared(tmp_path, ours, theirs, shown_images, said):
+    part = compared(tmp_path, ours, theirs)
+    assert {photo.caption.split(". ")[1].split(",")[0] for photo in part.photos} == shown_images
+    assert len(part.lines) == len(said)
+    assert all(line.startswith(begin) for line, begin in zip(part.lines, said, strict=True))
