@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from analysis.diagnoses import SETTLED, DiagnosedRun, below_from, common_by_step, settled_from
+from analysis.diagnoses import SETTLED, DiagnosedRun, Instant, below_from, common_by_step, settled_from
 
 COLUMNS = ("scale", "bpp", "PSNR so far dB", "centre", "of the image", "like it", "in common", "foretold")
 """Of a scale: what it costs, side information with scale 0, the decode without any; PSNR of the decode up to it; the
@@ -51,29 +51,55 @@ def answers(courses: Sequence[DiagnosedRun]) -> list[str]:
 def _of_one(course: DiagnosedRun) -> list[str]:
     last = course.last
     unforetold = last.found.about["unforetold"]
-    lines = [f"{course.label}: two scales have {_share(last.in_common)} in common on average"]
+    lines = [f"{course.label}: {_common(last)}"]
     if len(course.along) > 1:
         values = common_by_step(course)
         since, end = settled_from(values), max(values)
         lines[0] += f"; after step {end} {_share(values[end])}" if last.step is None else ""
-        lines[0] += (
-            f", within {SETTLED:.0%} of it from step {since} on"
-            if since is not None and since < end
-            else ", still moving at the last step"
-        )
+        if since is not None and since < end:
+            lines[0] += f", within {SETTLED:.0%} of it from step {since} on"
+        elif not math.isnan(values[end]):
+            lines[0] += ", still moving at the last step"
+    lines[0] += "".join(f"; {one}" for one in _empty(last))
     return [*lines, *([f"{course.label}: not all is foretold: {unforetold}"] if unforetold else [])]
+
+
+def _common(one: Instant) -> str:
+    """What the scales have in common, and not "nothing" where it is not known."""
+    if math.isnan(one.in_common):
+        return "what two scales have in common is not known"
+    return f"two scales have {one.in_common:.3f} in common on average"
+
+
+def _empty(one: Instant) -> list[str]:
+    """Of each scale from 1 on that contributes nothing: that, and how much of the one before it foretells."""
+    found = []
+    for scale in range(1, one.found.scales + 1):
+        if math.isnan(one.common[scale, scale]):
+            guess = one.found.foretold[one.rate, scale - 2] if scale > 1 else math.nan
+            told = "" if math.isnan(guess) else f", and foretells {guess:.3f} of scale {scale - 1}'s latent"
+            found.append(f"scale {scale} contributes nothing{told}")
+    return found
 
 
 def _beside(course: DiagnosedRun, first: DiagnosedRun) -> str:
     mine, theirs = common_by_step(course), common_by_step(first)
-    if not mine.keys() & theirs.keys():
+    common = mine.keys() & theirs.keys()
+    of_both = (mine[max(common)], theirs[max(common)]) if common else (course.last.in_common, first.last.in_common)
+    if any(map(math.isnan, of_both)):
+        at = f" at step {max(common)}" if common else ""
+        return (
+            f"{course.label}: whether its scales have less in common than those of {first.label} is not known "
+            f"({_share(of_both[0])} and {_share(of_both[1])}{at})"
+        )
+    if not common:
         less = course.last.in_common < first.last.in_common
         return (
             f"{course.label}: its scales have {'less' if less else 'no less'} in common than those of {first.label} "
             f"({_share(course.last.in_common)}, {_share(first.last.in_common)}); since when, only "
             "evaluation.diagnosis along both trainings tells"
         )
-    end = max(mine.keys() & theirs.keys())
+    end = max(common)
     since = below_from(mine, theirs)
     numbers = f"{_share(mine[end])} and {_share(theirs[end])} at step {end}"
     if since is None:
@@ -84,4 +110,4 @@ def _beside(course: DiagnosedRun, first: DiagnosedRun) -> str:
 
 
 def _share(value: float) -> str:
-    return "nothing" if math.isnan(value) else f"{value:.3f}"
+    return "not known" if math.isnan(value) else f"{value:.3f}"
