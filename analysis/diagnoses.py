@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.spectral_bands import BandShares, Numbers, band_shares, centroid, in_common
+from analysis.spectral_bands import BandShares, Numbers, band_shares, brought, centroid, in_common
 from lic_exp.evaluation.diagnosis_files import Diagnosis, diagnoses_of, read_diagnosis
 from lic_exp.records import RecordError
 from lic_exp.saying import say
@@ -46,16 +46,20 @@ class Instant:
 
     @property
     def signed(self) -> Numbers:
-        """(1 + L,), the part of the image that each scale brings, over all bands; the mean over images."""
-        total = self.found.products[self.rate].sum((1, 2))
-        found: Numbers = (total[:, 0, 1:] / total[:, 0, :1]).mean(0)
-        return found
+        """(1 + L,), the part of the image that each scale brings (`analysis.spectral_bands.brought`)."""
+        return brought(self.found.products[self.rate])
 
     @property
     def in_common(self) -> float:
         """Its mean over the pairs of scales from 1 on that both contribute; NaN where there is none."""
         known = [value for pair in pairs(self.found.scales) if not np.isnan(value := self.common[pair])]
         return float(np.mean(known)) if known else float("nan")
+
+    @property
+    def quality(self) -> float | None:
+        """Of a variable-rate codec."""
+        qualities = self.found.about["qualities"]
+        return qualities[self.rate] if qualities else None
 
     @property
     def bpp(self) -> dict[str, float]:
@@ -104,8 +108,7 @@ class DiagnosedRun:
     @property
     def quality(self) -> float | None:
         """Of a variable-rate codec."""
-        qualities = self.last.found.about["qualities"]
-        return qualities[self.last.rate] if qualities else None
+        return self.last.quality
 
 
 def pairs(scales: int) -> list[tuple[int, int]]:
@@ -149,23 +152,38 @@ def made_course(folder: Path, label: str, *, quality: float | None = None, image
 
 
 def unlike(courses: Sequence[DiagnosedRun]) -> list[str]:
-    """In what runs differ that are shown side by side, beside their training: images, rates, and how many scales."""
+    """In what runs differ that are shown side by side, beside their training: images, rates, and how many scales.
+
+    Each is said once of two runs, of their last diagnoses or else of those along their trainings.
+    """
     first, *others = courses
     said = []
     for other in others:
-        for what, differ in _differences(first, other).items():
-            if differ:
-                said.append(f"{what}: {first.label} and {other.label} are not diagnosed alike: {differ}")
+        found: dict[str, str] = {}
+        for where, a, b in _compared(first, other):
+            for what, differ in _differences(a, b).items():
+                if differ:
+                    found.setdefault(what, f"{differ}{where}")
+        said += [f"{what}: {first.label} and {other.label} are not diagnosed alike: {it}" for what, it in found.items()]
     return said
 
 
-def _differences(one: DiagnosedRun, other: DiagnosedRun) -> Mapping[str, str]:
-    a, b = one.last.found, other.last.found
-    digests = [sorted(image[3] for image in found.about["images"]) for found in (a, b)]
+def _compared(one: DiagnosedRun, other: DiagnosedRun) -> Iterator[tuple[str, Instant, Instant]]:
+    """What is shown side by side of two runs: their last diagnoses, and those along both trainings at one step."""
+    yield "", one.last, other.last
+    there = {found.step: found for found in other.along}
+    for found in one.along:
+        if found.step in there:
+            yield " along their trainings", found, there[found.step]
+
+
+def _differences(a: Instant, b: Instant) -> Mapping[str, str]:
+    digests = [sorted(image[3] for image in found.found.about["images"]) for found in (a, b)]
+    scales = [found.found.scales for found in (a, b)]
     return {
         "other-images": "not the same images" if digests[0] != digests[1] else "",
-        "other-rate": f"quality {one.quality} and {other.quality}" if one.quality != other.quality else "",
-        "other-scales": f"{a.scales} and {b.scales} scales" if a.scales != b.scales else "",
+        "other-rate": f"quality {a.quality} and {b.quality}" if a.quality != b.quality else "",
+        "other-scales": f"{scales[0]} and {scales[1]} scales" if scales[0] != scales[1] else "",
     }
 
 

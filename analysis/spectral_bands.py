@@ -20,6 +20,9 @@ BLANK_BELOW = 1e-6
 EMPTY_BELOW = 1e-9
 """Nor has an image in a band with less than this part of all its energy, as a grey one's chroma."""
 
+FLAT_BELOW = 1e-9
+"""Nor has an image with less energy than this, the mean left out: one sample of 8 bits that is off by one has more."""
+
 
 @dataclass(frozen=True)
 class BandShares:
@@ -35,7 +38,7 @@ class BandShares:
     cosine: (1 + L, 1 + L, 2, bands), |<C_l, C_m>| / (|C_l| |C_m|), in [0, 1]: 0 where two scales are apart.
     occupied: (1 + L, 2, bands), the part of a scale's own energy that is in the band; sums to 1 over both kinds.
 
-    Each is the mean over images, of those where it is not blank.
+    Each is the mean over images, of those where it is not blank; flat images take no part.
     """
 
     overlap: Numbers
@@ -56,7 +59,8 @@ def shares_of(products: Numbers) -> BandShares:
     """Those of inner products (N, 2, bands, 2 + L, 2 + L), the image's first (`lic_exp.ops.bands.band_products`)."""
     power = np.einsum("nkbii->nkbi", products)
     image, own = power[..., 0], power[..., 1:]
-    empty = image < EMPTY_BELOW * image.sum((1, 2), keepdims=True)
+    whole = image.sum((1, 2), keepdims=True)
+    empty = (image < EMPTY_BELOW * whole) | (whole < FLAT_BELOW)
     image = np.where(empty | (image <= 0), np.nan, image)
     with np.errstate(invalid="ignore"):
         blank = ~(own >= BLANK_BELOW * image[..., None])
@@ -71,7 +75,7 @@ def shares_of(products: Numbers) -> BandShares:
         strength=_mean(own / image[..., None]),
         error=_mean(_errors(products) / image[..., None]),
         cosine=_mean(pairs),
-        occupied=_mean(_over(own, own.sum((1, 2), keepdims=True))),
+        occupied=_mean(_over(own, np.where(whole[..., None] < FLAT_BELOW, 0.0, own.sum((1, 2), keepdims=True)))),
     )
 
 
@@ -80,13 +84,24 @@ def in_common(products: Numbers) -> Numbers:
 
     sum over kinds and bands of |<C_l, C_m>|, over |C_l| |C_m| of all bands together; the mean over images of products
     (N, 2, bands, 2 + L, 2 + L). 0 where they are in other bands, or in the same and unlike each other; 1 where one is a
-    multiple of the other. NaN where either is nothing, less than `BLANK_BELOW` of the image's energy.
+    multiple of the other. NaN where either is nothing, less than `BLANK_BELOW` of the image's energy; flat
+    images take no part.
     """
     own = np.einsum("nkbii->nkbi", products).sum((1, 2))
-    blank = ~(own >= BLANK_BELOW * own[:, :1]) | (own <= 0)
+    blank = ~(own >= BLANK_BELOW * own[:, :1]) | (own <= 0) | (own[:, :1] < FLAT_BELOW)
     length = np.sqrt(np.where(blank, np.nan, own))
     common: Numbers = np.abs(products).sum((1, 2)) / (length[:, :, None] * length[:, None, :])
     return _mean(common)
+
+
+def brought(products: Numbers) -> Numbers:
+    """The part of the image that each scale brings, (1 + L,), over all kinds and bands; NaN where all images are flat.
+
+    <C_l, X> / |X|^2 of products (N, 2, bands, 2 + L, 2 + L), the mean over images that have any detail.
+    """
+    total = products.sum((1, 2))
+    energy = total[:, 0, :1]
+    return _mean(_over(total[:, 0, 1:], np.where(energy < FLAT_BELOW, 0.0, energy)))
 
 
 def centroid(shares: BandShares, edges: Numbers) -> Numbers:

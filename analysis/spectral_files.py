@@ -44,7 +44,7 @@ def scale_records(one: Instant) -> Iterator[dict[str, Any]]:
             "bpp": one.scale_bpp[scale],
             "mse": one.mse[scale],
             "centre": _known(one.centres[scale]),
-            "signed": one.signed[scale],
+            "signed": _known(one.signed[scale]),
             "like_image": _known(like[scale]),
             "foretold_by_next": _known(guess),
         }
@@ -78,8 +78,7 @@ def _all(course: DiagnosedRun) -> list[Instant]:
 
 
 def _moment(one: Instant) -> dict[str, Any]:
-    qualities = one.found.about["qualities"]
-    return {"step": "best" if one.step is None else one.step, "quality": qualities[one.rate] if qualities else None}
+    return {"step": "best" if one.step is None else one.step, "quality": one.quality}
 
 
 def _known(value: float) -> float | None:
