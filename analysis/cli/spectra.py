@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from analysis.arguments import RUN_HELP, add_runs, console
 from analysis.errors import AnalysisError
+from lic_exp.command_parser import finite_number
 from lic_exp.saying import say, show
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="RUN", help=RUN_HELP)
-    parser.add_argument("--quality", type=float, metavar="Q", help="of a variable-rate model (default: the middle one)")
+    parser.add_argument("--quality", type=finite_number(0, 1e6), metavar="Q", help="default: the middle one")
     parser.add_argument("--images", metavar="NAME", help="those of `diagnose --data` (default: the run's)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="figures as .png and .svg, and numbers as .csv")
     add_runs(parser)

@@ -45,9 +45,9 @@ QUIET = frozenset(
         *("models.file_digest", "runs.preflight.check_disk", "runs.preflight.check_place", "training.display"),
         # What measures a training that goes on as it would without.
         *("sections", "runs.profiling", "runs.profile_report", "runs.plots", "plot_style"),
-        *("runs.diagnosing", "evaluation.diagnosis", "evaluation.diagnosis_files", "ops.bands", "ops.foretold"),
+        *("runs.diagnosing", "ops.bands", "ops.foretold"),
         *(f"training.{part}" for part in ("profiling", "step_times", "launches", "arithmetic")),
-        *(f"evaluation.{part}" for part in ("watching", "pictures", "curve_picture")),
+        *(f"evaluation.{part}" for part in ("watching", "pictures", "curve_picture", "diagnosis", "diagnosis_files")),
         *(f"spectral_reg.{part}" for part in ("pictures",)),
     )
 )

@@ -84,7 +84,7 @@ def test_a_warning_of_a_library_is_one_line(monkeypatch):
 @pytest.mark.parametrize(
     ("program", "arguments", "said"),
     [
-        (lic_exp, ["show", "%"], "File name too long"),
+        (lic_exp, ["show", "%"], "in runs, nor a run folder of that path"),
         (lic_exp, ["ls", "--runs", "%"], "File name too long"),
         (analysis, ["rd", "%"], "in runs, nor a run folder of that path"),
         (analysis, ["compare", "%", "x"], "in runs, nor a run folder of that path"),

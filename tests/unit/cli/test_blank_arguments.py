@@ -30,6 +30,8 @@ def arguments_of(module: str) -> list[argparse.Action]:
 def line_with(actions: list[argparse.Action], chosen: argparse.Action, blank: str) -> list[str]:
     """A command line whose argument `chosen` is blank; the others that stand by their place are there."""
     option = [chosen.option_strings[-1], blank] if chosen.option_strings else []
+    needed = (action for action in actions if action.option_strings and action.required and action is not chosen)
+    option += [text for action in needed for text in (action.option_strings[-1], "1")]
     return [*option, *(blank if action is chosen else "1" for action in actions if not action.option_strings)]
 
 
