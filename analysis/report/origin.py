@@ -4,13 +4,19 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from analysis.errors import AnalysisError
+from analysis.image_points import Images
+from analysis.named_runs import NamedRun
 from analysis.published import has
 from analysis.report.parts import PageTable, Part, plain
 from analysis.report.subject import Subject
+from analysis.run_points import evaluation_of
+from lic_exp.image_identity import images_fingerprint
 from lic_exp.labels import value_text
 from lic_exp.records import RecordError, read_record
-from lic_exp.tracking.kinds import Environment
-from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.text import visible
+from lic_exp.tracking.kinds import Environment, EvaluationResults
+from lic_exp.tracking.run_folder import EVALUATION_FILE, RunFolder
 
 PACKAGES = ("torch", "torchvision", "numpy", "compressai", "pytorch-msssim", "pillow", "scikit-image")
 """What bits and measures depend on."""
@@ -21,12 +27,14 @@ MOST_READ = 200
 MOST_VALUES = 12
 """Of a key, that are all named."""
 
+FINGERPRINT_DIGITS = 8
+
 MOST_LAUNCHES = 40
 """Commands of single runs."""
 
 
 def asked(subject: Subject) -> Part:
-    """What was varied, what all runs have, and on which images they were measured."""
+    """What was varied, what all runs that have begun have, and on which images they were measured."""
     tables = []
     if rows := [(key, values_text(values)) for key, values in _varied(subject).items()]:
         tables.append(PageTable("What was varied", ("key", "values"), tuple(map(plain, rows))))
@@ -34,6 +42,9 @@ def asked(subject: Subject) -> Part:
     shared = list(_shared(subject))
     if shared:
         tables.append(PageTable("What all runs have", ("key", "value"), tuple(map(plain, shared))))
+    if measured := list(_measured_on(subject)):
+        header = ("images", "number", "fingerprint", "runs")
+        tables.append(PageTable("What was evaluated on", header, tuple(map(plain, measured))))
     return Part("What was asked", tuple(lines), tuple(tables))
 
 
@@ -58,17 +69,35 @@ def values_text(values: Sequence[Any]) -> str:
 
 
 def _shared(subject: Subject) -> Iterator[tuple[str, str]]:
-    """Choices and sizes that are the same in all runs."""
+    """Choices and sizes that all runs say, and the same."""
     facts = subject.runs.runs
     keys = ("model", "spectral_reg", "optimizer", "scheduler", "criterion", "data", "data.batch_size", "data.crop_size")
     for key in (*keys, "optimizer.lr", "criterion.lmbda", "max_steps", "device"):
-        values: list[str] = facts[key].dropna().map(str).unique().tolist() if key in facts else []
-        if len(values) == 1:
+        if key in facts and facts[key].notna().all() and len(values := facts[key].map(str).unique().tolist()) == 1:
             yield key, values[0]
-    rows = subject.runs.evaluation
-    own = rows[rows["set"] == ""] if len(rows) else rows
-    if len(own):
-        yield "evaluated on", f"{own['image'].nunique()} images"
+
+
+def _measured_on(subject: Subject) -> Iterator[tuple[str, str, str, str]]:
+    """Of each set of images its name, number and fingerprint, and how many of the runs were evaluated on it."""
+    cells = {cell.signature: cell for arm in subject.arms for cell in arm.cells}
+    of: dict[Images, list[str]] = {}
+    for signature, images in subject.images.items():
+        of.setdefault(images, []).append(signature)
+    for images, names in of.items():
+        digests = [pixels for *_, pixels in images]
+        fingerprint = images_fingerprint(digests)[:FINGERPRINT_DIGITS] if all(digests) else "not recorded"
+        yield _called(cells[names[0]]), str(len(images)), fingerprint, f"{len(names)} of {len(subject.rows)}"
+
+
+def _called(cell: NamedRun) -> str:
+    """The name of the images of its evaluation; "" where nothing says it."""
+    try:
+        folder = evaluation_of(cell)
+        known = {} if folder is None else read_record(folder / EVALUATION_FILE, EvaluationResults)
+    except (AnalysisError, OSError, RecordError):
+        return ""
+    said = known.get("images")
+    return visible(str(said.get("name") or "")) if isinstance(said, dict) else ""
 
 
 def environment(subject: Subject) -> Part:

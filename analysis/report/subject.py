@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.arms import Arm, arms_of
 from analysis.curve_files import Curve, told_apart
 from analysis.errors import AnalysisError
+from analysis.image_points import Images, images_in
 from analysis.losses import last_losses, rate_of
 from analysis.named_runs import Meaning, NamedRun, begun, named
 from analysis.run_curves import curves_of
@@ -63,6 +64,15 @@ class Subject:
         for row in self.runs.means().to_dict("records"):
             found.setdefault(row["signature"], []).append(row)
         return found
+
+    @cached_property
+    def images(self) -> Mapping[str, Images]:
+        """{signature: the images, in the order of their names} of what is evaluated."""
+        rows = self.runs.evaluation
+        if rows.empty:
+            return {}
+        own = rows[rows["set"] == ""].drop_duplicates(["signature", "image"]).sort_values("image", kind="stable")
+        return {str(name): images_in(of_run) for name, of_run in own.groupby("signature", sort=False)}
 
     @cached_property
     def losses(self) -> Mapping[str, float]:

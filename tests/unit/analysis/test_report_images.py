@@ -1,0 +1,64 @@
+"""On which images the numbers of a report are, and that runs of several sets of images have no mean."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from made_sweeps import LMBDAS, Pictured, evaluate, write_sweep
+
+from analysis.report.origin import asked
+from analysis.report.subject import Subject, subject
+from lic_exp.image_identity import images_fingerprint
+
+SWEEP = "grid-1a2b3c4d"
+
+
+def photos(name: str, count: int = 2) -> list[Pictured]:
+    return [Pictured(f"{number}.png", 64, 96, f"{name}{number}") for number in range(count)]
+
+
+def evaluated(runs: Path, sets: Sequence[tuple[str, Sequence[Pictured]]]) -> Subject:
+    """A sweep of a seed for each set: its name, and its images."""
+    seeds = range(len(sets))
+    for name, (data, images) in zip(
+        write_sweep(runs, SWEEP, effect={"none": 0.0}, seeds=seeds, lmbdas=LMBDAS[:1]), sets, strict=True
+    ):
+        folder = evaluate(runs / name, {"bpp": [0.5], "psnr": [30.0]}, images=images, data=data)
+        rows = [f"{one.name},{one.height},{one.width},0.5,30,{one.pixels}" for one in images]
+        (folder / "images.csv").write_text("\n".join(["image,height,width,bpp,psnr,pixels", *rows, ""]))
+    return subject(SWEEP, runs=runs)
+
+
+def tables_of(of: Subject) -> Mapping[str, list[list[str]]]:
+    return {table.title: [[cell.text for cell in row] for row in table.rows] for table in asked(of).tables}
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        ([("kodak", photos("k"))] * 2, [("kodak", 2, "k", 2)]),
+        ([("kodak", photos("k")), ("tecnick", photos("t"))], [("kodak", 2, "k", 1), ("tecnick", 2, "t", 1)]),
+        ([("kodak", photos("k")), ("kodak", photos("k", 1))], [("kodak", 2, "k", 1), ("kodak", 1, "k", 1)]),
+    ],
+)
+def test_each_set_of_images_is_named(
+    tmp_path: Path, sets: list[tuple[str, list[Pictured]]], said: list[tuple[str, int, str, int]]
+) -> None:
+    expected = [
+        [name, str(number), images_fingerprint(one.pixels for one in photos(letter, number))[:8], f"{runs} of 2"]
+        for name, number, letter, runs in said
+    ]
+    assert tables_of(evaluated(tmp_path, sets))["What was evaluated on"] == expected
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_what_one_run_does_not_say_not_all_have(tmp_path: Path, left_out: bool) -> None:
+    kodak = ("kodak", photos("k"))
+    evaluated(tmp_path, [kodak, kodak])
+    config = next(tmp_path.glob("*/config.yaml"))
+    text = config.read_text()
+    if left_out:
+        config.write_text("\n".join(line for line in text.splitlines() if "lr:" not in line) + "\n")
+        assert config.read_text() != text
+    shared = dict(tables_of(subject(SWEEP, runs=tmp_path))["What all runs have"])
+    assert ("optimizer.lr" in shared) is not left_out
