@@ -14,6 +14,7 @@ from analysis.comparable import code_flags, elsewhere_flags
 from analysis.curve_files import Curve
 from analysis.curve_metrics import label_of
 from analysis.errors import CurveError
+from analysis.image_points import distinct_sets
 from analysis.image_sets import image_notes
 from analysis.losses import rate_of, rates_of
 from analysis.made_by import flags
@@ -100,8 +101,8 @@ def by_rate(subject: Subject) -> PageTable:
             rows += list(_rows_of_rate(subject, arm, rate, cells, there))
     header = ("runs", "rate", "done", *(MEASURES[key][0] for key in there), "val/rd_loss")
     several = any(len(arm.cells) > len(rates_of([arm])) for arm in subject.arms)
-    notes = ("mean over runs, 95 % interval by Student t over them",) if several else ()
-    return PageTable("Rate, quality and loss", header, tuple(rows), notes)
+    notes = ["mean over runs, 95 % interval by Student t over them"] if several else []
+    return PageTable("Rate, quality and loss", header, tuple(rows), (*notes, *_unlike_images(subject)))
 
 
 def _rows_of_rate(
@@ -110,14 +111,43 @@ def _rows_of_rate(
     done = [cell.signature for cell in cells if subject.rows.get(cell.signature, {}).get("state") == "done"]
     of = subject.address(arm, rate)
     losses = [subject.losses.get(name, math.nan) for name in done]
-    points = [subject.points.get(name, []) for name in done]
+    alike = are_of_the_same_images(subject, done)
     count = f"{len(done)}/{len(cells)}"
-    for place in range(max(map(len, points), default=1) or 1):
-        own = [some[place] for some in points if len(some) > place]
-        named = rate or (f"quality {own[0]['rate']:g}" if own and "rate" in own[0] else "")
-        values = [_mean([point[key] for point in own if key in point], MEASURES[key][1]) for key in there]
+    by_quality: dict[float | None, list[Mapping[Any, Any]]] = {}
+    for name in done:
+        for point in subject.points.get(name, []):
+            by_quality.setdefault(_quality(point), []).append(point)
+    in_order = sorted(by_quality.items(), key=lambda one: -math.inf if one[0] is None else one[0])
+    for place, (quality, own) in enumerate(in_order or [(None, [])]):
+        named = ", ".join(filter(None, [rate, "" if quality is None else f"quality {quality:g}"]))
+        known = own if alike else []
+        values = [_mean([point[key] for point in known if key in point], MEASURES[key][1]) for key in there]
         texts = [arm.label, named, count, *values, "" if place else _mean(losses, "{:.4f}")]
         yield tuple(Linked(text, of if number != 1 and text else "") for number, text in enumerate(texts))
+
+
+def _quality(point: Mapping[Any, Any]) -> float | None:
+    """Which rate of its codec a point is of; None of a codec of one rate."""
+    rate = point.get("rate")
+    return None if rate is None or math.isnan(rate) else float(rate)
+
+
+def are_of_the_same_images(subject: Subject, signatures: Sequence[str]) -> bool:
+    """Whether nothing that is known tells apart the images that these runs were evaluated on."""
+    return len(distinct_sets(subject.images[name] for name in signatures if name in subject.images)) < 2
+
+
+def _unlike_images(subject: Subject) -> Iterator[str]:
+    """What is to be said where runs are compared, or have a mean, that were not evaluated on the same images."""
+    done = [name for name, row in subject.rows.items() if row["state"] == "done"]
+    if are_of_the_same_images(subject, done):
+        return
+    yield "other-data-set: not all of these runs were evaluated on the same images; What was evaluated on lists them"
+    for arm in subject.arms:
+        for rate in rates_of([arm]):
+            own = [cell.signature for cell in arm.cells if rate_of(cell) == rate and cell.signature in done]
+            if not are_of_the_same_images(subject, own):
+                yield f"{' '.join(filter(None, [arm.label, rate]))}: its runs are of other images, and have no mean"
 
 
 def _mean(values: Sequence[float], form: str) -> str:

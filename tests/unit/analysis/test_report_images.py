@@ -7,6 +7,7 @@ import pytest
 from made_sweeps import LMBDAS, Pictured, evaluate, write_sweep
 
 from analysis.report.origin import asked
+from analysis.report.results import by_rate
 from analysis.report.subject import Subject, subject
 from lic_exp.image_identity import images_fingerprint
 
@@ -62,3 +63,45 @@ def test_what_one_run_does_not_say_not_all_have(tmp_path: Path, left_out: bool) 
         assert config.read_text() != text
     shared = dict(tables_of(subject(SWEEP, runs=tmp_path))["What all runs have"])
     assert ("optimizer.lr" in shared) is not left_out
+
+
+@pytest.mark.parametrize(
+    ("other", "has_mean"),
+    [
+        (photos("k"), True),
+        (photos("t"), False),
+        (photos("k", 1), False),
+        ([Pictured(one.name, 64, 96, "") for one in photos("k")], True),  # what was not recorded
+    ],
+)
+def test_runs_of_other_images_have_no_mean(tmp_path: Path, other: list[Pictured], has_mean: bool) -> None:
+    of = evaluated(tmp_path, [("kodak", photos("k")), ("kodak", other)])
+    table = by_rate(of)
+    (row,) = table.rows
+    assert (row[table.header.index("bpp")].text == "0.5000 [0.5000, 0.5000]") is has_mean
+    assert (row[table.header.index("PSNR dB")].text == "") is not has_mean
+    assert any(note.startswith("other-data-set") for note in table.notes) is not has_mean
+    assert any(note.endswith("have no mean") for note in table.notes) is not has_mean
+
+
+@pytest.mark.parametrize(
+    ("qualities", "expected"),
+    [
+        ([None, (0, 2)], {"": "1.0000", "quality 0": "1.0000", "quality 2": "2.0000"}),
+        ([(0, 2), (2,)], {"quality 0": "1.0000", "quality 2": "1.5000 [-4.8531, 7.8531]"}),
+        ([(2, 0), (0, 2)], {"quality 0": "1.5000 [-4.8531, 7.8531]", "quality 2": "1.5000 [-4.8531, 7.8531]"}),
+    ],
+)
+def test_points_are_joined_by_quality(
+    tmp_path: Path, qualities: list[tuple[float, ...] | None], expected: dict[str, str]
+) -> None:
+    """Of a run the first point is of 1 bpp, the second of 2."""
+    names = write_sweep(tmp_path, SWEEP, effect={"none": 0.0}, seeds=range(2), lmbdas=LMBDAS[:1])
+    for name, own in zip(names, qualities, strict=True):
+        header = "image,bpp,psnr" if own is None else "image,bpp,psnr,rate"
+        ends = [""] if own is None else [f",{quality}" for quality in own]
+        rows = [f"a.png,{bpp},30{end}" for bpp, end in enumerate(ends, 1)]
+        (tmp_path / name / "eval" / "images.csv").write_text("\n".join([header, *rows, ""]))
+    table = by_rate(subject(SWEEP, runs=tmp_path))
+    found = {row[1].text.removeprefix(f"criterion.lmbda={LMBDAS[0]}").strip(", "): row for row in table.rows}
+    assert {name: row[table.header.index("bpp")].text for name, row in found.items()} == expected
