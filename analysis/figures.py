@@ -75,7 +75,9 @@ def plot_loss(name: str, *, rate: str | None = None, runs: Place = "runs", trust
     read = load_runs([run.folder for run in begun(found)])
     drawn, said = telling_arms(arms, last_losses(read), chosen)
     (courses,) = courses_of(drawn, read, chosen)
-    return loss_figure(courses, said)
+    figure = loss_figure(courses, said)
+    say(*courses.ends)
+    return figure
 
 
 def _curves(what: Sequence[Named], runs: Place, trusted: Collection[str]) -> list[Curve]:

@@ -17,7 +17,7 @@ from analysis.smoothing import smoothed
 from analysis.speed import descent
 from analysis.training_cost import Trajectory, trajectory
 from analysis.undecayed import PLACE
-from lic_exp.labels import SEED, is_rate, label
+from lic_exp.labels import SEED, is_rate, label, value_text
 from lic_exp.plot_style import (
     BAND,
     NEUTRAL,
@@ -53,7 +53,7 @@ class Courses:
 
     rate: in words, "" where the runs have no other. arms: {label: the courses of its seeds}; fallen: of those of its
     runs that diverged or failed, which are in no mean. target: the loss whose costs a speed-up compares, None where
-    it is not known; target_is: that in words.
+    it is not known; target_is: that in words. ends: which seed ends where, of arms whose seeds end at different steps.
     """
 
     rate: str
@@ -61,6 +61,7 @@ class Courses:
     fallen: Mapping[str, Sequence[Trajectory]]
     target: float | None = None
     target_is: str = ""
+    ends: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -129,13 +130,19 @@ def _of_rate(rate: str, arms: Sequence[Arm], cells: Sequence[tuple[str, NamedRun
     states = {row["signature"]: row["state"] for row in runs.rows()}
     whole: dict[str, list[Trajectory]] = {arm.label: [] for arm in arms}
     fallen: dict[str, list[Trajectory]] = {arm.label: [] for arm in arms}
+    ends: dict[str, dict[str, float]] = {arm.label: {} for arm in arms}
     for of, cell in cells:
         if cell.signature in states:
             with suppress(AnalysisError):  # nothing was validated yet
                 course = trajectory(runs, cell.signature, names.VAL_RD_LOSS)
-                (fallen if states[cell.signature] in FALLEN else whole)[of].append(course)
+                if states[cell.signature] in FALLEN:
+                    fallen[of].append(course)
+                    continue
+                whole[of].append(course)
+                ends[of][value_text((cell.role or {}).get(SEED, cell.signature))] = float(course["steps"][-1])
     first = [cell.signature for of, cell in cells if of == arms[0].label and states.get(cell.signature) == "done"]
-    return Courses(rate, whole, fallen, *_target(first, runs))
+    said = tuple(text for of, own in ends.items() for text in _ends(of, own))
+    return Courses(rate, whole, fallen, *_target(first, runs), said)
 
 
 def _target(signatures: Sequence[str], runs: Runs) -> tuple[float | None, str]:
@@ -155,6 +162,7 @@ def _target(signatures: Sequence[str], runs: Runs) -> tuple[float | None, str]:
 def loss_figure(courses: Courses, said: str = "", *, width: float = 7.5) -> "Figure":
     """The mean over seeds of each arm, between its lowest and highest seed; above over steps, below over seconds.
 
+    Where one seed alone has got further than all others, the rest of it is a thin line.
     A run that fell is a thin line that ends in a cross. said: what stands above it beside the rate. Raises
     AnalysisError where nothing was validated yet.
     """
@@ -185,6 +193,10 @@ def _draw(axes: "Axes", courses: Courses, unit: str) -> Iterable[float]:
             axes.plot(at, mean, label=legend_name(name), **options)
             if len(known) > 1:
                 axes.fill_between(at, low, high, color=look.colour, alpha=BAND, linewidth=0)
+            for seed in known if len(known) > 1 else ():
+                alone = seed[unit] >= at[-1]
+                if alone.sum() > 1 and seed["steps"][-1] > max(one["steps"][-1] for one in known if one is not seed):
+                    axes.plot(seed[unit][alone], seed["value"][alone], color=look.colour, linewidth=0.7)
             yield from mean
         for number, seed in enumerate(courses.fallen[name]):
             if np.isfinite(seed[unit]).all():
@@ -194,20 +206,33 @@ def _draw(axes: "Axes", courses: Courses, unit: str) -> Iterable[float]:
 
 
 def over_seeds(seeds: Sequence[Trajectory], unit: str) -> tuple[Floats, Floats, Floats, Floats] | None:
-    """Places (n,) that all seeds have passed, and their mean, lowest and highest loss there; None of no seed.
+    """Places (n,) that two seeds at least have passed, and mean, lowest and highest loss there; None of no seed.
 
-    Between evaluations each is a straight line. Seeds that share no places are of no mean: then it is the first's.
+    Each place is of the seeds that have got so far: one that has only begun hides no other. Those who have got furthest
+    in steps are in all of it. Between evaluations each is a straight line. Where no two share places it is the course
+    of the one that has got furthest.
     """
     if not seeds:
         return None
-    low, high = max(seed[unit][0] for seed in seeds), min(seed[unit][-1] for seed in seeds)
+    furthest = sorted((seed["steps"][-1] for seed in seeds), reverse=True)
+    ahead = [seed for seed in seeds if seed["steps"][-1] >= furthest[:2][-1]]
+    low, high = max(seed[unit][0] for seed in ahead), min(seed[unit][-1] for seed in ahead)
     if low >= high:
-        seeds = seeds[:1]
+        seeds = [max(seeds, key=lambda seed: float(seed["steps"][-1]))]
         low, high = seeds[0][unit][0], seeds[0][unit][-1]
     inner = np.unique([place for seed in seeds for place in seed[unit] if low <= place <= high])
     places = inner if len(inner) <= AT_ONCE else np.linspace(low, high, AT_ONCE)
-    values = np.array([np.interp(places, seed[unit], seed["value"]) for seed in seeds])
-    return places, values.mean(0), values.min(0), values.max(0)
+    outside = [(places < seed[unit][0]) | (places > seed[unit][-1]) for seed in seeds]
+    courses = [np.interp(places, seed[unit], seed["value"]) for seed in seeds]
+    values: np.ma.MaskedArray[Any, Any] = np.ma.MaskedArray(courses, mask=outside)
+    return places, *(np.asarray(of(axis=0).filled(np.nan)) for of in (values.mean, values.min, values.max))
+
+
+def _ends(label_of: str, ends: Mapping[str, float]) -> Iterable[str]:
+    """What is to be said of an arm whose seeds have not all got equally far. ends: {seed: its last step}."""
+    if len(set(ends.values())) > 1:
+        said = ", ".join(f"seed {seed} ends at step {step:g}" for seed, step in ends.items())
+        yield f"{label_of}: {said}; the mean is over those that have got so far"
 
 
 def shown_seeds(arms: Iterable[Arm]) -> int:

@@ -71,6 +71,7 @@ def training(subject: Subject, drawings: Drawings) -> Part:
         (courses,) = courses_of(arms, subject.runs, chosen_rate(rates, None))
         left = [rate for rate in rates if rate != courses.rate and rate]
         notes = [f"the rates that are not drawn: {', '.join(left[:MOST_ARMS])}"] if left else []
+        notes += courses.ends
         figures.append(drawings.figure("Validation loss", loss_figure(courses, width=WIDTH), notes))
     except AnalysisError as error:
         return Part("Training", (str(error),))

@@ -90,6 +90,46 @@ def test_a_mean_is_of_what_all_seeds_have_passed():
     assert over_seeds([], "steps") is None
 
 
+def course(last, level):
+    steps = np.arange(1.0, last + 1)
+    return {"steps": steps, "seconds": 2 * steps, "value": np.full(len(steps), float(level))}
+
+
+@pytest.mark.parametrize("unit", ["steps", "seconds"])
+@pytest.mark.parametrize(
+    ("seeds", "far", "means"),
+    [
+        ([(1, 9), (20, 1)], 20, {1: 1, 20: 1}),
+        ([(20, 1), (1, 9)], 20, {1: 1, 20: 1}),
+        ([(1, 9), (20, 1), (20, 3)], 20, {1: 13 / 3, 2: 2, 20: 2}),
+        ([(5, 9), (20, 1), (20, 3)], 20, {5: 13 / 3, 6: 2, 20: 2}),
+        ([(5, 9), (10, 1), (20, 3)], 10, {5: 13 / 3, 10: 2}),
+        ([(20, 4)], 20, {1: 4, 20: 4}),
+    ],
+)
+def test_a_seed_that_has_just_begun_hides_no_other(seeds, far, means, unit):
+    places, mean, low, high = over_seeds([course(*seed) for seed in seeds], unit)
+    scale = 1 if unit == "steps" else 2
+    found = dict(zip((places / scale).tolist(), mean.tolist(), strict=True))
+    assert max(found) == far
+    assert {place: found[place] for place in means} == pytest.approx(means)
+    assert (low <= mean).all()
+    assert (mean <= high).all()
+
+
+def test_it_is_said_which_seed_ends_where(tmp_path, capsys):
+    signatures = write_trained_sweep(tmp_path, seeds=(0, 1, 2), lmbdas=(0.01,))
+    metrics = tmp_path / signatures[1] / "metrics.jsonl"
+    lines = metrics.read_text().splitlines(keepends=True)
+    metrics.write_text("".join(lines[: len(lines) // 4]))
+    analysis.plot_loss("grid", runs=tmp_path)
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "spectral_reg=none: seed 0 ends at step 200, seed 1 ends at step 50, seed 2 ends at step 200;"
+    )
+    assert "spectral_reg=intra" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
