@@ -16,7 +16,8 @@ from lic_exp.saying import show
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KINDS = ("loss", "saving", "training", "norms")
+KINDS = {"loss": ("rate", "trust"), "saving": ("against", "metric", "trust", "images"), "training": (), "norms": ()}
+"""What can be drawn, and which options each takes beside --out and --runs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"of saving: {CURVE_HELP}; of the others runs alone")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
     parser.add_argument("--against", metavar="CURVE", help="of saving: a label, or any other curve")
-    parser.add_argument("--metric", default="psnr", help=f"of saving: {METRIC_HELP}")
+    parser.add_argument("--metric", help=f"of saving: {METRIC_HELP}")
     parser.add_argument("--rate", metavar="KEY=VALUE", help="of loss: which rate is drawn (default: the middle one)")
     add_curve_options(parser)
 
@@ -33,10 +34,21 @@ def run(options: argparse.Namespace) -> int:
     from analysis.plots import check_suffix, write_figure
 
     check_suffix(options.out)
+    _check_options(options)
     figure = _saving(options) if options.kind == "saving" else _of_runs(options)
     write_figure(options.out, figure)
     show(f"written: {options.out}")
     return 0
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Raises AnalysisError where an option is given that says nothing to this kind of figure."""
+    own = KINDS[options.kind]
+    others = dict.fromkeys(option for taken in KINDS.values() for option in taken if option not in own)
+    given = [f"--{option}" for option in others if getattr(options, option) not in (None, [])]
+    if given:
+        takes = ", ".join(f"--{option}" for option in (*own, "runs", "out"))
+        raise AnalysisError(f"{options.kind} does not take {', '.join(given)}; it takes {takes}")
 
 
 def _saving(options: argparse.Namespace) -> "Figure":
@@ -47,12 +59,13 @@ def _saving(options: argparse.Namespace) -> "Figure":
 
     if options.against is None:
         raise AnalysisError("saving needs --against: the curve that the others are compared with")
+    metric = options.metric or "psnr"
     anchor, tests = one_of_curves(options.against, load_curves(options.names, options), options, flag="--against")
     with named("--metric"):
         for curve in (anchor, *tests):
-            curve.quality(options.metric)
-    figure, notes = saving_figure(anchor, tests, options.metric)
-    say(*notes, *told_of([(anchor, test) for test in tests], options.metric))
+            curve.quality(metric)
+    figure, notes = saving_figure(anchor, tests, metric)
+    say(*notes, *told_of([(anchor, test) for test in tests], metric))
     return figure
 
 

@@ -143,6 +143,18 @@ def test_it_is_said_which_seed_ends_where(tmp_path, capsys):
         (["saving", "grid", "--out", "a.svg"], "saving needs --against"),
         (["saving", "grid", "--against", "naught", "--out", "a.svg"], "--against=naught is none of these curves"),
         (["norms", "nosuch", "--out", "a.svg"], "there is no run nosuch"),
+        (
+            ["norms", FELL, "--rate", "foo", "--against", "bar", "--metric", "zzz", "--out", "a.svg"],
+            "norms does not take --rate, --against, --metric; it takes --runs, --out",
+        ),
+        (["training", FELL, "--trust", "seed", "--out", "a.svg"], "training does not take --trust; it takes --runs"),
+        (["norms", FELL, "--images", "kodak", "--out", "a.svg"], "norms does not take --images"),
+        (["loss", "grid", "--metric", "psnr", "--out", "a.svg"], "loss does not take --metric; it takes --rate, --tr"),
+        (["loss", "grid", "--images", "kodak", "--out", "a.svg"], "loss does not take --images"),
+        (
+            ["saving", "grid", "--against", "spectral_reg=none", "--rate", "x", "--out", "a.svg"],
+            "saving does not take --rate; it takes --against, --metric, --trust, --images",
+        ),
     ],
 )
 def test_the_command_says_what_would_be_right(arguments, said, runs, tmp_path, monkeypatch, capsys):
