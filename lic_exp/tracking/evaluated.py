@@ -4,13 +4,14 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lic_exp.picture_metrics import is_further
 from lic_exp.records import RecordError, read_record
 from lic_exp.tracking import names
 from lic_exp.tracking.kinds import EvaluationResults
-from lic_exp.tracking.run_folder import EVALUATION_FILE, SPECIAL, RunFolder
+from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY, SPECIAL, RunFolder
 
 METRICS = {
     "bpp": names.EVAL_BPP,
@@ -42,8 +43,8 @@ class Evaluated:
         }
 
 
-def own_evaluation(run: RunFolder) -> Evaluated:
-    """What is known of it.
+def own_evaluation(run: RunFolder, name: str | None = None) -> Evaluated:
+    """What is known of it. name: of another evaluation of the same training; None: the run's own.
 
     Nothing where it has none, or one that is damaged; where the run is not done, whose evaluation may be of an earlier
     training; and where it counts as none of the run. What was not measured is left out.
@@ -52,8 +53,10 @@ def own_evaluation(run: RunFolder) -> Evaluated:
     if status.get("state") != "done":
         return Evaluated()
     try:
-        found = read_record(run.eval / EVALUATION_FILE, EvaluationResults)
+        found = read_record(_place(run, status, name), EvaluationResults)
     except (FileNotFoundError, NotADirectoryError, RecordError):
+        return Evaluated()
+    if name and found.get("evaluation") not in (None, name):
         return Evaluated()
     if status.get("schema_version", 0) >= 2 and not found.get("evaluation"):
         return Evaluated()
@@ -64,6 +67,17 @@ def own_evaluation(run: RunFolder) -> Evaluated:
         return Evaluated([(None, dict(_means(found.get("mean", {}))))], images)
     rated = [point for point in points if isinstance(point.get("rate"), int | float)]
     return Evaluated([(float(point["rate"]), dict(_means(point))) for point in rated], images)
+
+
+def _place(run: RunFolder, status: Mapping[str, Any], name: str | None) -> Path:
+    """The file of an evaluation. That of a run whose own has no name (schema 1) is taken for any."""
+    own, other = status.get(EVALUATION_KEY), named_file(run, name)
+    return other if name not in (None, own) and (own or other.is_file()) else named_file(run, None)
+
+
+def named_file(run: RunFolder, name: str | None) -> Path:
+    """The file of an evaluation that is not the run's own; None: of its own."""
+    return (run.eval / name if name else run.eval) / EVALUATION_FILE
 
 
 def evaluation_metrics(run: RunFolder) -> dict[str, float]:

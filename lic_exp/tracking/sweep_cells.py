@@ -11,8 +11,8 @@ from typing import Any
 from lic_exp.labels import SEED, is_rate, labels
 from lic_exp.manifests import SweepCell, SweepRecord
 from lic_exp.tracking import names
-from lic_exp.tracking.evaluated import Evaluated, own_evaluation
-from lic_exp.tracking.run_folder import EVALUATION_FILE, RunFolder, is_silent
+from lic_exp.tracking.evaluated import Evaluated, named_file, own_evaluation
+from lic_exp.tracking.run_folder import RunFolder, is_silent
 
 WAITING = "waiting"
 DEAD = "dead"
@@ -78,13 +78,15 @@ def curves(cells: Sequence[CellResult]) -> dict[str, list[tuple[float, float]]]:
     }
 
 
-_known: dict[Path, tuple[object, CellResult]] = {}
+_known: dict[tuple[Path, str | None], tuple[object, CellResult]] = {}
 """Of runs that are done, what their files said, and which files those were: they are asked for time and again."""
 
 
 def _result(run: RunFolder, cell: SweepCell) -> CellResult:
-    files = (_written(run.status_file), _written(run.eval / EVALUATION_FILE), cell["label"])
-    known = _known.get(run.root)
+    wanted = cell.get("evaluation")
+    evaluations = [_written(named_file(run, name)) for name in (None, wanted)]
+    files = (_written(run.status_file), evaluations, cell)
+    known = _known.get((run.root, wanted))
     if known and known[0] == files:
         return known[1]
     status = run.status_if_whole()
@@ -99,11 +101,11 @@ def _result(run: RunFolder, cell: SweepCell) -> CellResult:
         None if state == "running" else status.get("step"),
         status.get("best") if state == "done" else None,
         status.get("finished"),
-        own_evaluation(run),
+        own_evaluation(run, wanted),
         cell.get("group") is not None and not cell.get("first", False),
     )
     if state == "done":
-        _known[run.root] = (files, found)
+        _known[run.root, wanted] = (files, found)
     return found
 
 

@@ -102,6 +102,45 @@ def test_what_changes_in_a_run_that_was_done_is_seen(tmp_path: Path) -> None:
     assert results(tmp_path, cells)[0].evaluated.metrics["eval/bpp"] == 0.25
 
 
+OF_OTHERS = KODAK | {"fingerprint": "c" * 16}
+
+
+def evaluated(runs: Path, signature: str, name: str | None, own: str | None = None, **means: float) -> None:
+    """Put down an evaluation of a run; name: None is its own, called `own`."""
+    run = RunFolder(runs / signature)
+    folder = run.eval / name if name else run.eval
+    folder.mkdir(parents=True, exist_ok=True)
+    said = {"mean": means, "points": None, "images": OF_OTHERS if name else KODAK, "evaluation": name or own}
+    (folder / "evaluation.json").write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    ("own", "there", "bpp"),
+    [("aaaa", "bbbb", 0.75), ("aaaa", None, None), ("bbbb", None, 0.5), (None, None, 0.5), (None, "bbbb", 0.75)],
+)
+def test_the_evaluation_is_that_which_the_cell_asks_for(
+    tmp_path: Path, own: str | None, there: str | None, bpp: float | None
+) -> None:
+    asking = cell(tmp_path, "aa00", "done", {"seed": 0}) | {"evaluation": "bbbb"}
+    evaluated(tmp_path, "aa00", None, own, **mean(0.5, 31.0))
+    if there:
+        evaluated(tmp_path, "aa00", there, **mean(0.75, 33.0))
+    RunFolder(tmp_path / "aa00").update_status(evaluation=own, schema_version=2 if own else 1)
+    (found,) = results(tmp_path, [asking])
+    assert found.evaluated.metrics.get("eval/bpp") == bpp
+    (of_its_own,) = results(tmp_path, [cell(tmp_path, "aa00", "done", {"seed": 0})])
+    assert of_its_own.evaluated.metrics["eval/bpp"] == 0.5
+
+
+def test_an_evaluation_that_comes_later_is_seen(tmp_path: Path) -> None:
+    asking = cell(tmp_path, "aa00", "done", {"seed": 0}) | {"evaluation": "bbbb"}
+    evaluated(tmp_path, "aa00", None, "aaaa", **mean(0.5, 31.0))
+    RunFolder(tmp_path / "aa00").update_status(evaluation="aaaa")
+    assert results(tmp_path, [asking])[0].evaluated.metrics == {}
+    evaluated(tmp_path, "aa00", "bbbb", **mean(0.75, 33.0))
+    assert results(tmp_path, [asking])[0].evaluated.metrics["eval/bpp"] == 0.75
+
+
 def arms(runs: Path, **changes: Any) -> list[dict[str, Any]]:
     """Two arms at two rates with two seeds."""
     return [
