@@ -221,7 +221,8 @@ def _validates(config: RunConfig, data: str | None, images: FolderImages, run: R
 
 def _trains(config: RunConfig, data: str | None, images: FolderImages, run: Run) -> list[dict[str, bool]]:
     """Of each image, whether the run trains on the same photo; [] where its training images are not here."""
-    if data is None and config.evaluation.data is None and config.data.preflight != "off":
+    unseen = "off" in [config.data.preflight, *(stage.data.preflight for stage in config.stage_configs)]
+    if data is None and config.evaluation.data is None and not unseen:
         return [{TRAINS: False}] * len(images)  # else the training was refused, or the image left out
     try:
         train = list({image: None for stage in config.stage_configs for image in _training_images(stage, run)})
