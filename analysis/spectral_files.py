@@ -1,5 +1,6 @@
 """The files of `spectra --out`: figures of each run and of all, and numbers as CSV."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -19,11 +20,19 @@ WRITTEN = (".png", ".svg")
 
 
 def write_courses(folder: Path, courses: Sequence[DiagnosedRun]) -> None:
-    """Write into a folder what there is of these runs; of several each has a folder of its own below, by signature."""
+    """Write into a folder what there is of these runs; of several each has a folder of its own below, by signature.
+
+    Of runs of one signature in several folders the second has `-2` behind it, and so on.
+    """
     from analysis.spectral_plots import common_figure, figures_of
 
+    written = Counter[str]()
     for course in courses:
-        place = folder if len(courses) == 1 else folder / course.folder.name
+        below = signature = course.folder.name
+        written[signature] += 1
+        if written[signature] > 1:
+            below = f"{signature}-{written[signature]}"
+        place = folder if len(courses) == 1 else folder / below
         for name, figure in figures_of(course).items():
             for suffix in WRITTEN:
                 write_out(place / f"{name}{suffix}", encoded(figure, suffix))

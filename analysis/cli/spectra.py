@@ -14,7 +14,10 @@ from lic_exp.command_parser import finite_number
 from lic_exp.saying import say, show
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analysis.diagnoses import DiagnosedRun
+    from analysis.named_runs import NamedRun
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,12 +55,29 @@ def _courses(options: argparse.Namespace) -> "list[DiagnosedRun]":
     from analysis.named_runs import begun, several_named
 
     found = [one for name in options.names for one in several_named(name, options.runs)]
-    meant = {run.signature: run for one in found for run in begun(one)}
+    meant = {run.folder.resolve(): run for one in found for run in begun(one)}
     if not meant:
         raise AnalysisError("no run has begun")
+    by_itself = {run.folder.resolve() for one in found if one.kind == "run" for run in one.runs}
+    courses, refused = [], list[str]()
+    for (place, run), label in zip(meant.items(), _labels(list(meant.values())), strict=True):
+        try:
+            courses.append(made_course(run.folder, label, quality=options.quality, images=options.images or ""))
+        except AnalysisError as error:
+            if place in by_itself:
+                raise
+            refused.append(str(error))
+    if not courses:
+        raise AnalysisError("; ".join(refused))
+    say(*(f"passed over: {text}" for text in refused))
+    return courses
+
+
+def _labels(runs: "Sequence[NamedRun]") -> list[str]:
+    """What runs are called; with their folder those that are called alike, as one signature in two places."""
+    called = [run.label or run.signature for run in runs]
     return [
-        made_course(run.folder, run.label or run.signature, quality=options.quality, images=options.images or "")
-        for run in meant.values()
+        f"{name} ({run.folder})" if called.count(name) > 1 else name for name, run in zip(called, runs, strict=True)
     ]
 
 
