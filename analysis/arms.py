@@ -10,7 +10,7 @@ from analysis.named_runs import Meaning, NamedRun, arm_role
 from analysis.run_records import parse_config
 from analysis.sweep_manifests import all_sweeps
 from lic_exp.evaluation.published import LONGEST_NAME
-from lic_exp.labels import BETWEEN, is_rate, labels
+from lic_exp.labels import BETWEEN, labels, sizes_of_rates
 from lic_exp.saying import say
 from lic_exp.text import shortened, visible
 from lic_exp.tracking.run_folder import RunFolder
@@ -33,7 +33,7 @@ def arms_of(found: Meaning, trusted: Collection[str] = ()) -> list[Arm]:
     if len(cells) == 1:
         return [Arm(name_of_run(cells[0]), tuple(cells))]
     # Of runs that no sweep has set side by side nobody has said that a size goes with the rate.
-    sizes = _sizes_of_rates([cell.role or {} for cell in cells]) if known else []
+    sizes = sizes_of_rates([cell.role or {} for cell in cells]) if known else []
     roles = [{key: value for key, value in arm_role(cell.role or {}).items() if key not in sizes} for cell in cells]
     grouped: dict[str, list[NamedRun]] = {}
     of: dict[str, Mapping[str, Any]] = {}
@@ -106,21 +106,6 @@ def config_of(run: NamedRun) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise AnalysisError(f"{run.folder}: config.yaml cannot be read: {error}".replace("\n", " ")) from error
-
-
-def _sizes_of_rates(roles: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Sizes of the model that go with the rate, as where the higher rates have more channels: they make no arms."""
-    rates = [repr(sorted((k, repr(v)) for k, v in role.items() if is_rate(k))) for role in roles]
-    if len(set(rates)) < 2:
-        return []
-    keys = dict.fromkeys(key for role in roles for key in role if key.startswith("model."))
-    found = []
-    for key in keys:
-        pairs = {(rate, repr(role.get(key))) for rate, role in zip(rates, roles, strict=True)}
-        sized = all(type(role.get(key)) is int for role in roles)  # a switch is no size
-        if sized and len(pairs) == len(set(rates)):
-            found.append(key)
-    return found
 
 
 def name_of_run(run: NamedRun) -> str:

@@ -43,6 +43,21 @@ def is_rate(key: str) -> bool:
     return key.rpartition(".")[2] in ("lmbda", "quality", "qualities")
 
 
+def sizes_of_rates(roles: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Sizes of the model that go with the rate, as where the higher rates have more channels: they make no arms."""
+    rates = [repr(sorted((k, repr(v)) for k, v in role.items() if is_rate(k))) for role in roles]
+    if len(set(rates)) < 2:
+        return []
+    keys = dict.fromkeys(key for role in roles for key in role if key.startswith("model."))
+    found = []
+    for key in keys:
+        pairs = {(rate, repr(role.get(key))) for rate, role in zip(rates, roles, strict=True)}
+        sized = all(type(role.get(key)) is int for role in roles)  # a switch is no size
+        if sized and len(pairs) == len(set(rates)):
+            found.append(key)
+    return found
+
+
 def label_width(texts: Iterable[str]) -> int:
     """The columns that labels need so that lines break between their parts alone, of parts that fit into a table."""
     widths = [len(part) for text in texts for part in f"{text},".split(" ")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lic_exp.labels import SEED, is_rate, labels
+from lic_exp.labels import SEED, is_rate, labels, sizes_of_rates
 from lic_exp.manifests import SweepCell, SweepRecord
 from lic_exp.tracking import names
 from lic_exp.tracking.evaluated import Evaluated, named_file, own_evaluation
@@ -57,17 +57,20 @@ def image_sets(cells: Sequence[CellResult]) -> set[str]:
 def curves(cells: Sequence[CellResult]) -> dict[str, list[tuple[float, float]]]:
     """{arm: its (bpp, psnr [dB]) by rate}, means over seeds of those that were evaluated, in the order of the cells.
 
-    An arm is what its cells have in common beside seed and rate, and is called by what tells it from other arms.
+    An arm is what its cells have in common beside seed, rate, and sizes of the model that go with the rate. It is
+    called by what tells it from other arms.
     """
     arms: dict[str, dict[str, list[tuple[float, float]]]] = {}
     roles: dict[str, dict[str, Any]] = {}
+    sizes = sizes_of_rates([cell.role for cell in cells])
     for cell in cells:
-        role = {key: value for key, value in cell.role.items() if key != SEED and not is_rate(key)}
-        rates = {key: value for key, value in cell.role.items() if is_rate(key)}
-        roles[repr(role)] = role
+        role = {k: value for k, value in cell.role.items() if k != SEED and k not in sizes and not is_rate(k)}
+        rates = sorted((key, repr(value)) for key, value in cell.role.items() if is_rate(key))
+        arm = repr(sorted((key, repr(value)) for key, value in role.items()))
+        roles.setdefault(arm, role)
         for quality, means in cell.evaluated.points:
             if names.EVAL_BPP in means and names.EVAL_PSNR in means:
-                points = arms.setdefault(repr(role), {}).setdefault(repr((rates, quality)), [])
+                points = arms.setdefault(arm, {}).setdefault(repr((rates, quality)), [])
                 points.append((means[names.EVAL_BPP], means[names.EVAL_PSNR]))
     called = dict(zip(roles, labels(roles.values()), strict=True))
     return {

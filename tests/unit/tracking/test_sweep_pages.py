@@ -164,6 +164,34 @@ def test_curves_are_of_arms_over_rates_and_means_over_seeds(tmp_path: Path) -> N
     assert found == {"spectral_reg=none": expected, "spectral_reg=intra": expected}
 
 
+def evaluated_cells(runs: Path, roles: list[dict[str, Any]]) -> list[CellResult]:
+    return results(runs, [cell(runs, f"{i:02d}cc", "done", role, mean=mean(i + 1, 30)) for i, role in enumerate(roles)])
+
+
+@pytest.mark.parametrize(
+    ("arm", "called"), [({}, [""]), ({"spectral_reg": ("none", "intra")}, ["spectral_reg=none", "spectral_reg=intra"])]
+)
+def test_sizes_that_go_with_the_rate_make_no_arms(
+    tmp_path: Path, arm: dict[str, tuple[str, str]], called: list[str]
+) -> None:
+    sized = [{"criterion.lmbda": lmbda, "model.N": size} for lmbda, size in ((0.01, 128), (0.02, 192))]
+    values = [{key: value} for key, pair in arm.items() for value in pair] or [{}]
+    found = curves(evaluated_cells(tmp_path, [value | rate for value in values for rate in sized]))
+    assert {name: len(points) for name, points in found.items()} == dict.fromkeys(called, 2)
+
+
+def test_sizes_beside_the_rate_are_arms(tmp_path: Path) -> None:
+    roles = [{"criterion.lmbda": lmbda, "model.N": size} for size in (128, 192) for lmbda in (0.01, 0.02)]
+    assert list(curves(evaluated_cells(tmp_path, roles))) == ["model.N=128", "model.N=192"]
+
+
+def test_the_order_of_keys_makes_no_arms(tmp_path: Path) -> None:
+    roles = [{"a": 1, "b": 2, "criterion.lmbda": 0.01}, {"criterion.lmbda": 0.02, "b": 2, "a": 1}]
+    others = [{**{key: role[key] for key in reversed(role)}, "a": 3} for role in roles]
+    found = curves(evaluated_cells(tmp_path, [*roles, *others]))
+    assert {name: len(points) for name, points in found.items()} == {"a=1": 2, "a=3": 2}
+
+
 def test_a_codec_of_many_rates_is_a_curve_by_itself(tmp_path: Path) -> None:
     points = [{"rate": 1, **mean(0.75, 33.0)}, {"rate": 0, **mean(0.25, 30.0)}]
     cells = results(tmp_path, [cell(tmp_path, f"{i}{i}aa", "done", {"seed": i}, points=points) for i in range(2)])
