@@ -58,7 +58,7 @@ class _StoreOnce(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        if self.nargs is None and isinstance(values, list):  # what argparse makes of `--option=--`
+        if self.nargs is None and values == []:  # what argparse makes of `--option=--`
             raise argparse.ArgumentError(self, "-- is no value, but ends the options")
         if isinstance(parser, CommandParser) and option_string is not None:
             if self.dest in parser.given:

@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
         trusted=options.trust,
         choices=choices,
         anchors=[name.strip() for name in (options.anchors or "").split(",") if name.strip()],
+        given=options.curves,
     )
     at = "" if options.runs == "runs" else f" --runs {shlex.quote(options.runs)}"
     out = options.out or Path("reports", f"{file_name(of.found.title, 100, otherwise='report')}.html")

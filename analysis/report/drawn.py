@@ -51,8 +51,8 @@ def curves(subject: Subject, drawings: Drawings) -> Part:
     lines = (left,) if left else ()
     figures = [drawings.figure("Quality over rate", rd_figure(drawn, subject.metric, width=WIDTH))]
     others = [curve for curve in subject.beside if len(curve) > 1]
-    if len(drawn) > 1:
-        anchor = others[0] if others else subject.curves[0]
+    anchor = next(iter((*others, *subject.curves)), None)  # of single points beside runs without a curve there is none
+    if anchor is not None and len(drawn) > 1:
         try:
             tests = [curve for curve in drawn if curve is not anchor]
             figure, notes = saving_figure(anchor, tests, subject.metric, width=WIDTH, beside=drawn)

@@ -2,12 +2,12 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.image_points import Images
-from analysis.named_runs import NamedRun
-from analysis.published import has
+from analysis.named_runs import NamedRun, named
 from analysis.report.parts import PageTable, Part, plain
 from analysis.report.subject import Subject
 from analysis.run_points import evaluation_of
@@ -27,7 +27,7 @@ MOST_READ = 200
 MOST_VALUES = 12
 """Of a key, that are all named."""
 
-FINGERPRINT_DIGITS = 8
+FINGERPRINT_DIGITS, STUDY_DIGITS = 8, 8
 
 MOST_LAUNCHES = 40
 """Commands of single runs."""
@@ -145,16 +145,41 @@ def _counted(found: Sequence[Mapping[str, str]]) -> dict[str, dict[str, int]]:
 def commands(subject: Subject, own: str, at: str) -> Part:
     """What makes all of this again. own: the command of the report itself. at: its words that say where runs are."""
     lines = list(_launches(subject))
+    trusted = f" --trust {shlex.join(subject.trusted)}" if subject.trusted else ""
     name = shlex.quote(subject.name)
     if subject.table is not None:
         study = subject.table.study
-        lines.append(f"python -m analysis ablation {study.experiment}{_choice('scale', study.scale)}{at}")
-    if subject.curves:
-        beside = "".join(f" {shlex.quote(curve.name)}" for curve in subject.beside if has(curve.name))
-        measured = f" --anchors {','.join(subject.anchors)}" if subject.anchors else ""
-        lines.append(f"python -m analysis rd {name}{beside}{measured} --metric {subject.metric}{at} --out rd.svg")
-    lines += [f"python -m analysis plot loss {name}{at} --out loss.svg", own]
-    return Part("Commands", commands=tuple(lines))
+        chosen = f"{_choice('scale', study.scale)}{_choice('study', study.study[:STUDY_DIGITS])}"
+        lines.append(f"python -m analysis ablation {study.experiment}{chosen}{at}")
+    said = []
+    if _is_what_its_name_means(subject):
+        if subject.curves:
+            beside = "".join(f" {shlex.quote(word)}" for word in subject.given)
+            measured = f" --anchors {shlex.quote(','.join(subject.anchors))}" if subject.anchors else ""
+            curves = f"python -m analysis rd {name}{beside}{measured} --metric {shlex.quote(subject.metric)}"
+            lines.append(f"{curves}{at} --out rd.svg{trusted}")
+        lines.append(f"python -m analysis plot loss {name}{at} --out loss.svg{trusted}")
+    else:
+        said.append(f"rd and plot take the study of {subject.name} that was launched last, which is another one")
+    if _are_launched_alone(subject) and (left := len(subject.rows) - MOST_LAUNCHES) > 0:
+        said.append(f"the launches of {left} more runs are not listed; `python -m lic_exp show` has each")
+    return Part("Commands", tuple(said), commands=(*lines, own))
+
+
+def _is_what_its_name_means(subject: Subject) -> bool:
+    """Whether commands that choose no study of a table have the same runs by its name."""
+    if subject.found.kind != "table":
+        return True
+    newest = named(subject.name, subject.place).runs
+    return {(run.signature, run.evaluation) for run in newest} == {
+        (run.signature, run.evaluation) for run in subject.found.runs
+    }
+
+
+def _are_launched_alone(subject: Subject) -> bool:
+    of_a_table = subject.found.kind == "table" and subject.table is not None
+    manifest = subject.manifest
+    return not of_a_table and not (manifest is not None and manifest.get("given"))
 
 
 def _launches(subject: Subject) -> Iterator[str]:
@@ -168,14 +193,16 @@ def _launches(subject: Subject) -> Iterator[str]:
         yield f"python launch.py -m {shlex.join(manifest['given'])}"
         return
     for name, row in list(subject.rows.items())[:MOST_LAUNCHES]:
+        folder = RunFolder(row["folder"])
         try:
-            overrides = read_record(RunFolder(row["folder"]).environment, Environment).get("overrides")
+            overrides = read_record(folder.environment, Environment).get("overrides")
         except (OSError, RecordError):
             overrides = None
         if overrides is not None:
             yield f"python launch.py {shlex.join(overrides)}"
         else:
-            yield f"python -m lic_exp show {name}"
+            place = "" if folder.root.parent == Path("runs") else f" --runs {shlex.quote(str(folder.root.parent))}"
+            yield f"python -m lic_exp show {name}{place}"
 
 
 def _choice(key: str, value: str | None) -> str:

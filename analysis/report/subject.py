@@ -36,6 +36,7 @@ class Subject:
     arms: with all of their cells, begun or not. runs: those that have begun. table: what they are compared in where
     they are those of a table. curves: of arms that are evaluated; why_none: else why there are none. beside: other
     curves, of which the codecs `anchors` were measured for it. metric: the quality that is drawn.
+    given: the words that name curves beside. trusted: keys in which runs of one arm may differ.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Subject:
     metric: str = "psnr"
     place: Path = field(default=Path("runs"))
     anchors: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
 
     @cached_property
     def rows(self) -> Mapping[str, Mapping[Any, Any]]:
@@ -113,10 +116,12 @@ def subject(
     trusted: Collection[str] = (),
     choices: Mapping[str, str] | None = None,
     anchors: Sequence[str] = (),
+    given: Sequence[str] = (),
 ) -> Subject:
     """What a name means, read. choices: scale and study of a table, as `load_study` takes them.
 
-    anchors: codecs that are measured on the photos of the runs. Raises AnalysisError.
+    anchors: codecs that are measured on the photos of the runs. given: what the curves beside were named by, as
+    commands have it. Raises AnalysisError.
     """
     no_store(runs, "reports")
     found = named(name, runs)
@@ -146,7 +151,8 @@ def subject(
     measured = _measured(anchors, curves, metric) if anchors else []
     everything = told_apart([*curves, *beside, *measured])
     mine, others = tuple(everything[: len(curves)]), tuple(everything[len(curves) :])
-    return Subject(name, found, arms, read, compared, mine, why, others, metric, place, tuple(anchors))
+    said = (tuple(anchors), tuple(given), tuple(trusted))
+    return Subject(name, found, arms, read, compared, mine, why, others, metric, place, *said)
 
 
 def _measured(anchors: Sequence[str], curves: Sequence[Curve], metric: str) -> list[Curve]:
@@ -174,10 +180,18 @@ def _read(there: Sequence[NamedRun]) -> Runs:
 
 
 def _curves(found: Meaning, metric: str, trusted: Collection[str]) -> tuple[list[Curve], str]:
-    """The curves of the arms that have the metric, and why there are none."""
+    """The curves of the arms that have the metric, and why there are none.
+
+    Raises AnalysisError where there are some, and none of them has it.
+    """
     try:
         curves = curves_of(found, trusted)
     except AnalysisError as error:
         return [], str(error)
     having = [curve for curve in curves if metric in curve.metrics]
-    return having, "" if having else f"no curve has {metric}"
+    if not having:
+        try:
+            curves[0].quality(metric)
+        except AnalysisError as error:
+            raise AnalysisError(f"--metric: {error}") from error
+    return having, ""

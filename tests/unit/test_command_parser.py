@@ -73,3 +73,11 @@ def test_a_number_out_of_its_range_is_refused(package, arguments, text, tmp_path
     assert (code, said.out) == (exit_codes.CONFIG, "")
     assert "should be " in said.err or "is empty" in said.err or "expected one argument" in said.err
     assert max(map(len, said.err.splitlines())) < 400
+
+
+@pytest.mark.parametrize("option", ["--published", "--data"])
+def test_what_ends_the_options_is_no_value_of_one(option, capsys):
+    with pytest.raises(SystemExit) as end:
+        lic_exp.__main__.main(["verify", "weights.pth", f"{option}=--"])
+    assert end.value.code == exit_codes.CONFIG
+    assert f"argument {option}: -- is no value" in capsys.readouterr().err

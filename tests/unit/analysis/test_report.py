@@ -242,6 +242,9 @@ def test_any_text_is_text(tmp_path):
         ([SWEEP, "--out", "a.pdf"], "--out=a.pdf: a report is written as .html"),
         ([SWEEP, "--scale", "mini"], f"{SWEEP} is no table"),
         ([SWEEP, "--anchors", "nosuch"], "nosuch"),
+        ([SWEEP, "--metric", "zzz"], "--metric: no metric 'zzz': it is one of psnr"),
+        ([SWEEP, "--metric", "ms-ssim"], "--metric: spectral_reg=none has no ms-ssim; it has psnr"),
+        (["0000000000000000", "--metric", "ms-ssim"], "--metric: "),
         ([SWEEP, "kodak/vtm_18.0", "--metric", "ms-ssim"], "--metric: kodak/vtm_18.0 has no ms-ssim"),
     ],
 )

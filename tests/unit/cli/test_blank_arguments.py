@@ -32,7 +32,8 @@ def line_with(actions: list[argparse.Action], chosen: argparse.Action, blank: st
     option = [chosen.option_strings[-1], blank] if chosen.option_strings else []
     needed = (action for action in actions if action.option_strings and action.required and action is not chosen)
     option += [text for action in needed for text in (action.option_strings[-1], "1")]
-    return [*option, *(blank if action is chosen else "1" for action in actions if not action.option_strings)]
+    places = (action for action in actions if not action.option_strings)
+    return [*option, *(blank if action is chosen else next(iter(action.choices or "1")) for action in places)]
 
 
 @pytest.mark.parametrize("name", MODULES)
