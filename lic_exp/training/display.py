@@ -4,7 +4,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Collection, Iterator
-from statistics import fmean
 from types import TracebackType
 from typing import Self
 
@@ -43,7 +42,7 @@ class Display:
         self.shown, self.lasting = shown, lasting
         self.console = console or console_for(sys.stderr)
         self._values: dict[str, tuple[str, int]] = {}
-        self._since: dict[str, list[float]] = {}
+        self._since: dict[str, tuple[float, int]] = {}  # sums, since a terminal has no lines that end an interval
         self._line: Mark | None = None
         self._started = self._printed = time.monotonic()
         self._recent: deque[Mark] = deque()
@@ -66,7 +65,8 @@ class Display:
         for name, (label, form) in self.shown.items():
             if name in metrics:
                 self._values[label] = format(metrics[name], form), step
-                self._since[label] = [*(() if name in self.lasting else self._since.get(label, ())), metrics[name]]
+                total, count = self._since.get(label, (0.0, 0)) if name not in self.lasting else (0.0, 0)
+                self._since[label] = total + metrics[name], count + 1
 
     def advance(self, step: int) -> None:
         rate, since_first = self._rates(step)
@@ -86,7 +86,7 @@ class Display:
     def _of_the_interval(self) -> Iterator[str]:
         for label, form in self.shown.values():
             if found := self._since.get(label):
-                yield f"{label} {format(fmean(found), form)}"
+                yield f"{label} {format(found[0] / found[1], form)}"
             elif label in self._values:
                 value, step = self._values[label]
                 yield f"{label} {value} (step {step})"
