@@ -1,11 +1,14 @@
 """On which images the numbers of a report are, and that runs of several sets of images have no mean."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from made_sweeps import LMBDAS, Pictured, evaluate, write_sweep
 
+from analysis.curve_files import Curve
+from analysis.report.drawn import Drawings, curves
 from analysis.report.origin import asked
 from analysis.report.results import by_rate
 from analysis.report.subject import Subject, subject
@@ -105,3 +108,12 @@ def test_points_are_joined_by_quality(
     table = by_rate(subject(SWEEP, runs=tmp_path))
     found = {row[1].text.removeprefix(f"criterion.lmbda={LMBDAS[0]}").strip(", "): row for row in table.rows}
     assert {name: row[table.header.index("bpp")].text for name, row in found.items()} == expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_of_single_points_beside_runs_without_a_curve_no_saving_is_drawn(tmp_path: Path, count: int) -> None:
+    write_sweep(tmp_path)
+    points = [Curve(f"point {number}", {"bpp": [0.5 + number], "psnr": [30.0]}) for number in range(count)]
+    of = subject("grid", runs=tmp_path, beside=points)
+    alone = dataclasses.replace(of, curves=())
+    assert [figure.title for figure in curves(alone, Drawings()).figures] == ["Quality over rate"]
