@@ -239,7 +239,7 @@ def test_unlike_diagnoses_are_flagged_or_refused(tmp_path, capfd):
         (["--quality", "7"], "there is no quality 7: {run} is diagnosed at 0, 10, 20"),
         (["--images", "kodak"], "has no diagnosis on images called kodak; there is none but the run's own"),
         (["--out", "{file}/out"], "--out: the folder"),
-        (["--quality", "x"], "invalid float value"),
+        (["--quality", "x"], "should be a number from 0 to"),
         (["--runs", "sqlite:///mlflow.db"], "an MLflow store has no diagnoses; name the folder of runs"),
     ],
 )
