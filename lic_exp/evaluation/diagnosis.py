@@ -14,10 +14,11 @@ from torch import Tensor
 
 from lic_exp import metrics
 from lic_exp.evaluation.diagnosis_files import BANDS, Diagnosis, DiagnosisAbout
-from lic_exp.evaluation.evaluator import at
+from lic_exp.evaluation.evaluator import at, rgb
 from lic_exp.evaluation.rates import Rate
 from lic_exp.image_identity import pixels_digest
 from lic_exp.models.base import Codec, CodecOutput, decodes_partially
+from lic_exp.models.coding import in_eval_mode
 from lic_exp.ops.bands import band_edges, band_products
 from lic_exp.ops.foretold import foretold
 from lic_exp.ops.precision import exact_float32, uncompiled
@@ -171,18 +172,11 @@ def _pictured(signals: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
 
 def _described(name: str, image: Tensor) -> tuple[str, int, int, str]:
     height, width = image.shape[-2:]
-    pixels = (metrics.to_8bit(image[0]) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
-    return name, height, width, pixels_digest(height, width, pixels.numpy().tobytes())
+    return name, height, width, pixels_digest(height, width, rgb(image).tobytes())
 
 
 @contextmanager
 def _at_rest(codec: Codec) -> Iterator[None]:
     """Eval mode, in the arithmetic of validations; modes are as before afterwards."""
-    modes = {module: module.training for module in codec.modules()}
-    codec.eval()
-    try:
-        with torch.no_grad(), exact_float32(), uncompiled():
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with torch.no_grad(), exact_float32(), uncompiled(), in_eval_mode(codec):
+        yield

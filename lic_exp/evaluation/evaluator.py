@@ -24,7 +24,7 @@ from lic_exp.evaluation.watching import watch
 from lic_exp.image_identity import pixels_digest
 from lic_exp.metrics import MIN_MS_SSIM_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr, to_8bit
 from lic_exp.models.base import Codec, Compressed
-from lic_exp.models.coding import coding_device
+from lic_exp.models.coding import coding_device, in_eval_mode
 from lic_exp.naming import UniqueNames, picture_stem
 from lic_exp.ops.precision import exact_float32, repeatable_kernels
 from lic_exp.picture_metrics import PictureMetric
@@ -166,7 +166,7 @@ def _measured_further(image: str, metrics: Sequence[PictureMetric], x: Tensor, x
     """{metric: value} of original and decoded picture (1, 3, H, W). Raises EvaluationError: it may be anybody's."""
     if not metrics:
         return {}
-    original, decoded = _rgb(x), _rgb(x_hat)
+    original, decoded = rgb(x), rgb(x_hat)
     found = {}
     for metric in metrics:
         try:
@@ -210,7 +210,7 @@ def _measure(codec: Codec, image: str, x: Tensor, coded: Coded, rate: Rate | Non
         "image": image,
         "height": height,
         "width": width,
-        "pixels": pixels_digest(height, width, _rgb(x).tobytes()),
+        "pixels": pixels_digest(height, width, rgb(x).tobytes()),
         **({} if rate is None else {"rate": rate.quality, "lmbda": rate.lmbda}),
         "bpp": bpp,
         "bpp_estimated": bpp_estimated,
@@ -225,7 +225,7 @@ def _measure(codec: Codec, image: str, x: Tensor, coded: Coded, rate: Rate | Non
     }
 
 
-def _rgb(x: Tensor) -> NDArray[np.uint8]:
+def rgb(x: Tensor) -> NDArray[np.uint8]:
     """X (1, 3, H, W) in [0, 1] as the 8-bit pixels of a file (H, W, 3)."""
     pixels: NDArray[np.uint8] = (to_8bit(x[0]) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     return np.ascontiguousarray(pixels)
@@ -280,16 +280,11 @@ def _named(image: str, x: Tensor, rate: Rate | None) -> Iterator[None]:
 @contextmanager
 def as_deployed(codec: Codec, device: torch.device) -> Iterator[None]:
     """Eval mode, fresh tables, full float32 and repeatable kernels; modes and switches are restored afterwards."""
-    modes = {module: module.training for module in codec.modules()}
     # Not inference_mode: tables and caches made in it could not be used by training that goes on afterwards.
-    with torch.no_grad(), exact_float32(), repeatable_kernels():
+    with torch.no_grad(), exact_float32(), repeatable_kernels(), in_eval_mode(codec):
+        codec.to(device)
         try:
-            codec.to(device).eval()
-            try:
-                codec.update(force=True)
-            except ValueError as error:
-                raise EvaluationError(f"the codec cannot code: {error}") from error
-            yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
+            codec.update(force=True)
+        except ValueError as error:
+            raise EvaluationError(f"the codec cannot code: {error}") from error
+        yield

@@ -68,6 +68,18 @@ def settle(kind: type[Coder]) -> None:
             setattr(kind, name, now)
 
 
+@contextmanager
+def in_eval_mode(codec: Coder) -> Iterator[None]:
+    """Eval mode inside; every module's own mode is as before afterwards."""
+    modes = {module: module.training for module in codec.modules()}
+    try:
+        codec.eval()
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
 def coding_device(codec: Coder) -> torch.device:
     """Where a codec codes: where its weights are, or on the CPU where it can do so only there."""
     return torch.device("cpu") if codec.codes_on_cpu else _home(codec).device
@@ -188,14 +200,8 @@ def _in_one_way(codec: Coder) -> Iterator[None]:
     made_of = codec.tables_made_of
     if made_of and made_of[0] == id(codec) and made_of != _written(codec):
         codec.update()
-    modes = {module: module.training for module in codec.modules()}
-    with one_arithmetic(), uncompiled(), _weights_in_order(codec), _as_coding(codec):
-        try:
-            codec.eval()
-            yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
+    with one_arithmetic(), uncompiled(), _weights_in_order(codec), _as_coding(codec), in_eval_mode(codec):
+        yield
 
 
 @contextmanager
