@@ -94,7 +94,9 @@ def _code(components: tuple[str, ...], plugins: tuple[str, ...], root: Path | No
 
     if plugins or root is not None:
         return find()
-    return code_known.known((KIND, *ROOTS, "", *sorted(QUIET), "", *sorted(HEARD)), components, find)
+    return code_known.known(
+        (KIND, *ROOTS, "", *sorted(QUIET), "", *sorted(HEARD)), components, find, code_known.last_seen()
+    )
 
 
 def _found(components: tuple[str, ...], sources: Sources) -> Code | None:

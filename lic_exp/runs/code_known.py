@@ -31,26 +31,27 @@ class Code(NamedTuple):
     modules: list[str]
 
 
-def known(settings: Iterable[str], components: Sequence[str], find: Callable[[], Code | None]) -> Code | None:
+def known(
+    settings: Iterable[str], components: Sequence[str], find: Callable[[], Code | None], now: bytes | None = None
+) -> Code | None:
     """What `find` says of the code of these components, which is asked only of code that nobody has asked about.
 
-    settings: what it depends on beside the code.
+    settings: what it depends on beside the code. now: `contents`, where somebody has looked just now.
     """
     if any(component.split(".")[0] != OURS for component in components):
         return find()
     named = [FORM, sys.version, *settings, "", *components]
-    key = key_of(named)
+    key = key_of(named, now or contents())
     found = _read(key)
     if found is None:
         found = find()
-        if found is not None and key is not None and key_of(named) == key:  # nothing was changed meanwhile
+        if found is not None and key is not None and key_of(named, contents()) == key:  # nothing was changed meanwhile
             _write(key, found)
     return found
 
 
-def key_of(settings: Iterable[str]) -> bytes | None:
-    """What names an outcome of this package's code, as it lies on disk now, and of these settings; None: nothing."""
-    now = contents()
+def key_of(settings: Iterable[str], now: bytes | None) -> bytes | None:
+    """What names an outcome of this package's code, of these `contents`, and of these settings; None: nothing."""
     return None if now is None else hashlib.sha256("\0".join([*settings, "", now.hex()]).encode()).digest()
 
 
@@ -82,9 +83,15 @@ def has_changed() -> bool:
     return changed
 
 
-def as_first_seen() -> bool:
-    """Whether the files are as when this process looked first, so that what it imported is what lies there."""
-    return bool(_seen) and _seen[0] is not None and contents() == _seen[0]
+def last_seen() -> bytes | None:
+    """`contents` at the time of `has_changed`."""
+    return _seen[-1] if _seen else None
+
+
+def as_first_seen() -> bytes | None:
+    """`contents`, if they are as when this process looked first, so that what it imported is what lies there."""
+    now = contents()
+    return now if _seen and now == _seen[0] else None
 
 
 def _raise(error: OSError) -> None:

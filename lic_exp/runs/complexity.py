@@ -60,7 +60,8 @@ def record_complexity(codec: Codec, run: RunFolder, config: RunConfig) -> Comple
 
 def _key(codec: Codec, config: RunConfig) -> bytes | None:
     """What names the counts of a codec; None where code is in it that nothing names, or other code than on disk."""
-    if config.plugins or not as_first_seen():
+    now = None if config.plugins else as_first_seen()
+    if now is None:
         return None
     packages = {type(module).__module__.partition(".")[0] for module in codec.modules()} - {OURS}
     if not all(map(is_library, packages)):
@@ -69,7 +70,7 @@ def _key(codec: Codec, config: RunConfig) -> bytes | None:
         named = [f"{package} {version(package)}" for package in sorted(packages | {"torch"})]
     except PackageNotFoundError:
         return None
-    return key_of([FORM, *named, json.dumps(config.model.plain(), sort_keys=True)])
+    return key_of([FORM, *named, json.dumps(config.model.plain(), sort_keys=True)], now)
 
 
 def _known(key: bytes) -> Complexity | None:
