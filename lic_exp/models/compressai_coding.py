@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lic_exp import private_interfaces
+from lic_exp.models import symbol_record
 
 log = logging.getLogger("lic_exp.models")
 
@@ -97,6 +98,7 @@ def encode(symbols: Tensor, indexes: Tensor, tables: Tables) -> bytes:
     Raises CodingError for symbols that are not finite or beyond 2^26.
     """
     check_symbols(symbols)
+    symbol_record.encoded(symbols)
     coder = private_interfaces.entropy_coder().RansEncoder()
     string: bytes = coder.encode_with_indexes(_listed(symbols), _listed(indexes), *_rows(tables))
     return string
@@ -106,8 +108,9 @@ def decode(string: bytes, indexes: Tensor, tables: Tables) -> Tensor:
     """The symbols that `encode` coded with the same indexes and tables: int32, of their shape and on their device."""
     coder = private_interfaces.entropy_coder().RansDecoder()
     padded = with_margin(string, indexes.numel())
-    symbols = coder.decode_with_indexes(padded, _listed(indexes), *_rows(tables))
-    return torch.tensor(symbols, dtype=torch.int32, device=indexes.device).reshape(indexes.shape)
+    symbols = _whole(coder.decode_with_indexes(padded, _listed(indexes), *_rows(tables)))
+    symbol_record.decoded(symbols)
+    return symbols.to(indexes.device).reshape(indexes.shape)
 
 
 def with_margin(string: bytes, symbols: int) -> bytes:
@@ -140,7 +143,9 @@ class StepwiseDecoder:
         symbols = self._decoder.decode_stream(listed, self._cdf, self._lengths, self._offsets)
         self._symbols += symbols
         self._indexes += listed
-        return torch.tensor(symbols, dtype=torch.int32, device=indexes.device).reshape(indexes.shape)
+        decoded = _whole(symbols)
+        symbol_record.decoded(decoded, self)
+        return decoded.to(indexes.device).reshape(indexes.shape)
 
     def check(self) -> None:
         """Raise CodingError unless what was decoded, coded again, is the string.
@@ -164,6 +169,10 @@ class StepwiseDecoder:
 
 def _listed(values: Tensor) -> list[int]:
     return values.reshape(-1).to(torch.int32).tolist()
+
+
+def _whole(values: list[int]) -> Tensor:
+    return torch.tensor(values, dtype=torch.int32, device="cpu")
 
 
 def _rows(tables: Tables) -> tuple[list[list[int]], list[int], list[int]]:

@@ -14,6 +14,7 @@ with warnings.catch_warnings():
     from compressai.layers import MaskedConv2d
 
 from lic_exp.models import compressai_coding as coder
+from lic_exp.models import symbol_record
 from lic_exp.models.noise import Noise
 from lic_exp.private_interfaces import density_likelihoods
 
@@ -96,18 +97,24 @@ def refusing_what_never_ends(codec: nn.Module) -> Iterator[None]:
 
 
 def _check_what_is_coded(model: Any) -> None:
-    """Let one entropy model, until its attributes are removed, check what goes into symbols and table rows."""
-    quantize, dequantize = model.quantize, model.dequantize
+    """Let one entropy model, until its attributes are removed, check what goes into symbols and table rows.
+
+    The symbols are recorded as those of one string, in whatever parts they come.
+    """
+    quantize, dequantize, string = model.quantize, model.dequantize, object()
 
     def checked(inputs: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
         if mode == "symbols":
             coder.check_symbols(inputs if means is None else inputs - means)
         symbols: Tensor = quantize(inputs, mode, means)
+        if mode == "symbols":
+            symbol_record.encoded(symbols, string)
         return symbols
 
     def restored(inputs: Tensor, means: Tensor | None = None, dtype: torch.dtype = torch.float) -> Tensor:
         if means is not None:
             coder.check_moments(means, "means")
+        symbol_record.decoded(inputs, string)
         values: Tensor = dequantize(inputs, means, dtype)
         return values
 

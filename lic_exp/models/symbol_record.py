@@ -1,0 +1,66 @@
+"""What symbols a string stands for, as a checksum: by it a decoder knows that it has read what was written."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+
+Part = object
+"""What tells the symbols of one string from those of others, where they come in several parts."""
+
+
+class SymbolRecord:
+    """The checksums of the symbols of one call of `Codec.compress`, or of one of `Codec.decompress`."""
+
+    def __init__(self) -> None:
+        self._encoded: dict[Part, int] = {}
+        self._decoded: dict[Part, int] = {}
+
+    @property
+    def crcs(self) -> list[int]:
+        """CRC32 of the symbols of each string, int32 in little endian in coding order.
+
+        Strings in the order in which they are coded (a hyperprior's first), image after image. An encoder that decodes
+        for itself what it has just written counts that once.
+        """
+        return list((self._encoded or self._decoded).values())
+
+
+def encoded(symbols: Tensor, string: Part | None = None) -> None:
+    """Note symbols that are being encoded: whole numbers of any dtype and shape, below 2^31.
+
+    string: what all parts of one string name; None: these are all of it.
+    """
+    record = _record.get()
+    if record is not None:
+        _add(record._encoded, symbols, string)
+
+
+def decoded(symbols: Tensor, string: Part | None = None) -> None:
+    """Note symbols that have been decoded, as `encoded` does."""
+    record = _record.get()
+    if record is not None:
+        _add(record._decoded, symbols, string)
+
+
+@contextmanager
+def recording_symbols() -> Iterator[SymbolRecord]:
+    """Gives a record, which the one call of a codec inside fills."""
+    record = SymbolRecord()
+    token = _record.set(record)
+    try:
+        yield record
+    finally:
+        _record.reset(token)
+
+
+_record: ContextVar[SymbolRecord | None] = ContextVar("symbol_record", default=None)
+
+
+def _add(crcs: dict[Part, int], symbols: Tensor, string: Part | None) -> None:
+    key = object() if string is None else string
+    values = symbols.detach().to("cpu", torch.int32).contiguous().numpy().astype("<i4")
+    crcs[key] = zlib.crc32(values.tobytes(), crcs.get(key, 0))
