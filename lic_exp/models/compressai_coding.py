@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lic_exp import private_interfaces
 from lic_exp.models import symbol_record
+from lic_exp.models.coding_error import CodingError
 
 log = logging.getLogger("lic_exp.models")
 
@@ -29,10 +30,6 @@ LONGEST_ROW = 2**15
 """Symbols of one distribution. Its frequencies have 16 bits, none is 0, and making them takes their number's square."""
 
 DIVERGED = "have the weights diverged?"
-
-
-class CodingError(ValueError):
-    """A string that this decoder does not read as its encoder meant it."""
 
 
 class Tables(NamedTuple):
@@ -158,6 +155,7 @@ class StepwiseDecoder:
                 f"a string of {len(self._string)} bytes was decoded to symbols that it does not stand for: it is "
                 "damaged, of other weights, or its encoder computed other scales, as another device or precision does"
             )
+        symbol_record.finished(self)
 
     def _comes_back(self) -> bool:
         if not all(abs(symbol) <= LARGEST_SYMBOL for symbol in self._symbols):

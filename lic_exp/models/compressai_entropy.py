@@ -87,19 +87,20 @@ def refusing_what_never_ends(codec: nn.Module) -> Iterator[None]:
     """
     models = [module for module in codec.modules() if isinstance(module, EntropyModel)]
     try:
-        for model in models:
-            _check_what_is_coded(model)
+        strings = [_check_what_is_coded(model) for model in models]
         yield
+        for string in strings:
+            symbol_record.finished(string)
     finally:
         for model in models:
             for name in ("quantize", "dequantize", "build_indexes"):
                 vars(model).pop(name, None)
 
 
-def _check_what_is_coded(model: Any) -> None:
+def _check_what_is_coded(model: Any) -> symbol_record.Part:
     """Let one entropy model, until its attributes are removed, check what goes into symbols and table rows.
 
-    The symbols are recorded as those of one string, in whatever parts they come.
+    The symbols are recorded as those of one string, which is returned, in whatever parts they come.
     """
     quantize, dequantize, string = model.quantize, model.dequantize, object()
 
@@ -115,6 +116,8 @@ def _check_what_is_coded(model: Any) -> None:
         if means is not None:
             coder.check_moments(means, "means")
         symbol_record.decoded(inputs, string)
+        if isinstance(model, EntropyBottleneck):  # it has all of them at once, and others follow
+            symbol_record.finished(string)
         values: Tensor = dequantize(inputs, means, dtype)
         return values
 
@@ -128,3 +131,4 @@ def _check_what_is_coded(model: Any) -> None:
             return indexes
 
         model.build_indexes = rows
+    return string

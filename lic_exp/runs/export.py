@@ -5,7 +5,7 @@ from pathlib import Path
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import with_values
 from lic_exp.models.base import Codec
-from lic_exp.models.compressai_coding import CodingError
+from lic_exp.models.coding_error import CodingError
 from lic_exp.models.files import CheckpointError
 from lic_exp.models.weights import export_weights, load_fitting
 from lic_exp.runs.build import build_codec

@@ -34,7 +34,7 @@ def _outcome(error: Exception, console: Console) -> int:
     from lic_exp.data.images import ImageError
     from lic_exp.divergence import DivergedError
     from lic_exp.evaluation.unfinished import EvaluationError
-    from lic_exp.models.compressai_coding import CodingError
+    from lic_exp.models.coding_error import CodingError
     from lic_exp.models.files import CheckpointError
     from lic_exp.runs.attempt import AttemptError
     from lic_exp.runs.lock import RunBusyError, RunGoneError

@@ -14,7 +14,7 @@ from torch import Tensor
 import lic_exp
 from lic_exp.component_schema import describe
 from lic_exp.config.errors import ConfigError
-from lic_exp.models.compressai_coding import CodingError
+from lic_exp.models.coding_error import CodingError
 from lic_exp.models.hpcm.cdf_tables import boundaries, coding_tables, scale_table
 from lic_exp.models.hpcm.codec import HPCM, TABLES
 from lic_exp.models.hpcm.compat import CORRECTED

@@ -12,7 +12,8 @@ from torch import Tensor
 import lic_exp
 from lic_exp.config.options import options
 from lic_exp.models.base import Codec
-from lic_exp.models.compressai_coding import CodingError, StepwiseDecoder, decode, encode, gaussian_tables
+from lic_exp.models.coding_error import CodingError
+from lic_exp.models.compressai_coding import StepwiseDecoder, decode, encode, gaussian_tables
 from lic_exp.models.symbol_record import recording_symbols
 
 TINY = [name for name in options("model") if name.endswith("_tiny")]
@@ -67,6 +68,21 @@ def test_other_symbols_have_another_checksum(codec):
         codec.decompress(replace(compressed, strings=strings, state=None))
     assert bad.crcs[:-1] == good.crcs[:-1]
     assert bad.crcs[-1] != good.crcs[-1]
+
+
+def test_a_decoder_that_is_told_stops_at_the_first_string_of_other_symbols(codec):
+    compressed = replace(codec.compress(images(codec, 1)), state=None)
+    with recording_symbols() as good:
+        picture = codec.decompress(compressed)
+    with recording_symbols(good.crcs):
+        assert torch.equal(codec.decompress(compressed), picture)
+    for place in range(len(good.crcs)):
+        told = [crc ^ (at == place) for at, crc in enumerate(good.crcs)]
+        with recording_symbols(told) as record, pytest.raises(CodingError, match=f"string {place + 1} was decoded to"):
+            codec.decompress(compressed)
+        assert record.crcs == good.crcs[: place + 1], "nothing after it was decoded"
+        with recording_symbols(good.crcs[:place]), pytest.raises(CodingError, match=f"string {place + 1} was"):
+            codec.decompress(compressed)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int32, torch.int64])

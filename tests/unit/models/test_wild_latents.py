@@ -9,7 +9,8 @@ from torch import Tensor
 
 import lic_exp
 from lic_exp.models.base import Codec
-from lic_exp.models.compressai_coding import LONGEST_ROW, CodingError, decode, encode, gaussian_tables
+from lic_exp.models.coding_error import CodingError
+from lic_exp.models.compressai_coding import LONGEST_ROW, decode, encode, gaussian_tables
 
 ZOO = [
     *("factorized_tiny", "hyperprior_tiny", "mean_scale_hyperprior_tiny"),

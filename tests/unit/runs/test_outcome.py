@@ -10,7 +10,7 @@ from rich.console import Console
 from lic_exp import exit_codes
 from lic_exp.divergence import DivergedError
 from lic_exp.evaluation.evaluator import EvaluationError
-from lic_exp.models.compressai_coding import CodingError
+from lic_exp.models.coding_error import CodingError
 from lic_exp.models.files import CheckpointError
 from lic_exp.runs.lock import RunBusyError
 from lic_exp.runs.outcome import guarded
