@@ -21,6 +21,7 @@ from lic_exp.text import visible
 from lic_exp.tracking.kinds import EvaluationResults
 from lic_exp.tracking.run_folder import EVALUATION_FILE, is_run_folder
 from lic_exp.tracking.tables import PIXELS, parse_table
+from lic_exp.user_cache import cache_folder
 
 KEPT_IN = "anchors_1.sqlite"
 """In the user's cache folder. With a number for its format: another one is another file."""
@@ -120,7 +121,7 @@ def seen(photos: Sequence[Photo]) -> list[Pictured]:
 def kept_file() -> Path | None:
     """Where what was found of photos is kept between commands; None where the user has no home, and nothing is kept."""
     try:
-        return digest_store.cache_folder() / KEPT_IN
+        return cache_folder() / KEPT_IN
     except RuntimeError:
         return None
 

@@ -5,7 +5,6 @@ damaged one is no answer instead of a wrong one. The oldest rows leave first.
 """
 
 import logging
-import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
+
+from lic_exp.user_cache import cache_folder
 
 FILE = "digests_1.sqlite"
 """With a number for its format: another one is another file."""
@@ -32,12 +33,6 @@ _log = logging.getLogger("lic_exp.data")
 _given_up: set[Path] = set()
 
 T = TypeVar("T")
-
-
-def cache_folder() -> Path:
-    """The folder of this package in the user's cache folder. Raises RuntimeError where the user has no home."""
-    chosen = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(chosen if os.path.isabs(chosen) else Path.home() / ".cache", "lic_exp")
 
 
 def read(keys: Collection[bytes], *, file: Path | None = None) -> dict[bytes, bytes]:

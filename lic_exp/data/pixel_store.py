@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
 from lic_exp.data.allowance import Allowance
 from lic_exp.data.decoding import decoded_as
-from lic_exp.data.digest_store import cache_folder
 from lic_exp.data.fingerprints import Facts, facts_of, file_key, has_settled
 from lic_exp.data.images import ImageRef, SourceImage
 from lic_exp.data.pixel_files import DamagedPixelsError, Header, read_header, read_rows, size_of_file, write_pixels
 from lic_exp.data.store_room import CONTENT_BYTES, UNFINISHED, clock_ahead, start_of, trim_pointers
 from lic_exp.data.unchanged import remembered
+from lic_exp.user_cache import cache_folder
 
 if TYPE_CHECKING:
     import numpy as np

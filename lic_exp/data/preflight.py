@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from lic_exp.data import digest_store
 from lic_exp.data.decoding import DECODING
-from lic_exp.data.digest_store import cache_folder
 from lic_exp.data.duplicates import PIXELS, THUMBNAIL, first_matches
 from lic_exp.data.fingerprints import Facts, facts_of, file_key
 from lic_exp.data.images import ImageError, ImageRef, SourceImage, UnreadableError
 from lic_exp.data.sources import Group, ImageSource, held_out
+from lic_exp.user_cache import cache_folder
 
 SEEN_AS = f"thumbnail of {THUMBNAIL}, decoding {DECODING}, Pillow {PIL.__version__}"
 """What is remembered of a file."""

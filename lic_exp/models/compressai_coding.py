@@ -12,19 +12,14 @@ import torch
 from torch import Tensor
 
 from lic_exp import private_interfaces
-from lic_exp.models import symbol_record
+from lic_exp.models import rans, symbol_record
 from lic_exp.models.coding_error import CodingError
+from lic_exp.models.rans import LARGEST_SYMBOL, PRECISION
 
 log = logging.getLogger("lic_exp.models")
 
-PRECISION = 16
-"""Bits of a frequency."""
-
-LARGEST_SYMBOL = 2**26
-"""CompressAI's coder shifts the rest of an escaped symbol by up to 32 bits, and at 2^27 never ends."""
-
 MOST_SYMBOLS = 2**28
-"""In one string. While the coder is at work, some 0.2 us a symbol, no other thread is, the heartbeat's neither."""
+"""In one string. While CompressAI's coder is at work, some 0.2 us a symbol, no other thread is, nor the heartbeat's."""
 
 LONGEST_ROW = 2**15
 """Symbols of one distribution. Its frequencies have 16 bits, none is 0, and making them takes their number's square."""
@@ -79,7 +74,8 @@ def check_symbols(symbols: Tensor) -> None:
     """Raise CodingError for symbols of one image, whole numbers of any dtype, with which the coder would not end."""
     if symbols.numel() > MOST_SYMBOLS:
         raise CodingError(f"{symbols.numel()} symbols of one image cannot be coded, 2^28 at most: cut it into parts")
-    if symbols.numel() and not (symbols.abs() <= LARGEST_SYMBOL).all():
+    smallest, largest = torch.stack(symbols.aminmax()).tolist() if symbols.numel() else (0, 0)
+    if not (smallest >= -LARGEST_SYMBOL and largest <= LARGEST_SYMBOL):  # NaN is not either
         raise CodingError(f"symbols that are not finite or beyond 2^26 cannot be coded: {DIVERGED}")
 
 
@@ -96,26 +92,14 @@ def encode(symbols: Tensor, indexes: Tensor, tables: Tables) -> bytes:
     """
     check_symbols(symbols)
     symbol_record.encoded(symbols)
-    coder = private_interfaces.entropy_coder().RansEncoder()
-    string: bytes = coder.encode_with_indexes(_listed(symbols), _listed(indexes), *_rows(tables))
-    return string
+    return rans.encode(array_of(symbols), array_of(indexes), row_tables(tables))
 
 
 def decode(string: bytes, indexes: Tensor, tables: Tables) -> Tensor:
     """The symbols that `encode` coded with the same indexes and tables: int32, of their shape and on their device."""
-    coder = private_interfaces.entropy_coder().RansDecoder()
-    padded = with_margin(string, indexes.numel())
-    symbols = _whole(coder.decode_with_indexes(padded, _listed(indexes), *_rows(tables)))
+    symbols = read_by(rans.reader(string, row_tables(tables), indexes.numel()), indexes)
     symbol_record.decoded(symbols)
-    return symbols.to(indexes.device).reshape(indexes.shape)
-
-
-def with_margin(string: bytes, symbols: int) -> bytes:
-    """The string with what its decoder may read beyond its end, where it looks for so many symbols and finds others.
-
-    CompressAI's decoder does not look where the string ends. An escape of four bits may announce 15 more such.
-    """
-    return string + bytes(16 * len(string) + 8 * symbols + 64)
+    return symbols
 
 
 class StepwiseDecoder:
@@ -125,24 +109,14 @@ class StepwiseDecoder:
     """
 
     def __init__(self, string: bytes, tables: Tables, symbols: int) -> None:
-        self._string, self._tables = string, tables
-        rows, lengths, self._offsets = _rows(tables)
-        self._lengths = lengths
-        self._cdf = [row[:length] for row, length in zip(rows, lengths, strict=True)]
-        self._symbols: list[int] = []
-        self._indexes: list[int] = []
-        self._decoder = private_interfaces.entropy_coder().RansDecoder()
-        self._decoder.set_stream(with_margin(string, symbols))
+        self._size = len(string)
+        self._reader = rans.reader(string, row_tables(tables), symbols)
 
     def decode(self, indexes: Tensor) -> Tensor:
         """The next symbols, int32, by the table rows that `indexes` names; of their shape and on their device."""
-        listed = _listed(indexes)
-        symbols = self._decoder.decode_stream(listed, self._cdf, self._lengths, self._offsets)
-        self._symbols += symbols
-        self._indexes += listed
-        decoded = _whole(symbols)
-        symbol_record.decoded(decoded, self)
-        return decoded.to(indexes.device).reshape(indexes.shape)
+        symbols = read_by(self._reader, indexes)
+        symbol_record.decoded(symbols, self)
+        return symbols
 
     def check(self) -> None:
         """Raise CodingError unless what was decoded, coded again, is the string.
@@ -150,31 +124,28 @@ class StepwiseDecoder:
         It is not where only one index differed from the encoder's: the coder's state then never comes back to where
         the encoder began.
         """
-        if not self._comes_back():
+        if not self._reader.comes_back():
             raise CodingError(
-                f"a string of {len(self._string)} bytes was decoded to symbols that it does not stand for: it is "
+                f"a string of {self._size} bytes was decoded to symbols that it does not stand for: it is "
                 "damaged, of other weights, or its encoder computed other scales, as another device or precision does"
             )
         symbol_record.finished(self)
 
-    def _comes_back(self) -> bool:
-        if not all(abs(symbol) <= LARGEST_SYMBOL for symbol in self._symbols):
-            return False
-        coder = private_interfaces.entropy_coder().RansEncoder()
-        string: bytes = coder.encode_with_indexes(self._symbols, self._indexes, *_rows(self._tables))
-        return string == self._string
+
+def array_of(values: Tensor) -> rans.Numbers:
+    """Whole numbers of any shape, dtype and device as a coder takes them, int32 and one after another."""
+    numbers: rans.Numbers = values.detach().reshape(-1).to("cpu", torch.int32).numpy()
+    return numbers
 
 
-def _listed(values: Tensor) -> list[int]:
-    return values.reshape(-1).to(torch.int32).tolist()
+def read_by(reader: rans.StringReader, indexes: Tensor) -> Tensor:
+    """The next symbols, int32, by the table rows that `indexes` names; of their shape and on their device."""
+    return torch.from_numpy(reader.decode(array_of(indexes))).to(indexes.device).reshape(indexes.shape)
 
 
-def _whole(values: list[int]) -> Tensor:
-    return torch.tensor(values, dtype=torch.int32, device="cpu")
-
-
-def _rows(tables: Tables) -> tuple[list[list[int]], list[int], list[int]]:
-    return tables.cdf.tolist(), tables.lengths.tolist(), tables.offsets.tolist()
+def row_tables(tables: Tables) -> rans.RowTables:
+    """Tables as a coder takes them, made once for all that have the same numbers."""
+    return rans.row_tables(*(table.detach().cpu().numpy() for table in tables))
 
 
 def with_names_of_today(

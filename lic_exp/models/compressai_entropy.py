@@ -14,12 +14,38 @@ with warnings.catch_warnings():
     from compressai.layers import MaskedConv2d
 
 from lic_exp.models import compressai_coding as coder
-from lic_exp.models import symbol_record
+from lic_exp.models import rans, symbol_record
 from lic_exp.models.noise import Noise
-from lic_exp.private_interfaces import density_likelihoods
+from lic_exp.private_interfaces import coding_tables, density_likelihoods
 
 
-class Bottleneck(EntropyBottleneck):
+class CodedAsArrays(EntropyModel):
+    """The same strings, without lists of Python between tensors and the coder."""
+
+    def compress(self, inputs: Tensor, indexes: Tensor, means: Tensor | None = None) -> list[bytes]:
+        """One string for each of `inputs` (B, ...), by the table rows that `indexes` (B, ...) names."""
+        symbols, tables = self.quantize(inputs, "symbols", means), self._row_tables()
+        images = zip(symbols, indexes, strict=True)
+        return [rans.encode(coder.array_of(own), coder.array_of(rows), tables) for own, rows in images]
+
+    def decompress(
+        self, strings: list[bytes], indexes: Tensor, dtype: torch.dtype = torch.float, means: Tensor | None = None
+    ) -> Tensor:
+        """The values (B, ...) of what `compress` coded by the same rows."""
+        tables = self._row_tables()
+        images = zip(strings, indexes, strict=True)
+        read = [coder.read_by(rans.reader(string, tables, rows.numel()), rows) for string, rows in images]
+        values: Tensor = self.dequantize(torch.stack(read), means, dtype)
+        return values
+
+    def _row_tables(self) -> rans.RowTables:
+        tables = coder.Tables(*coding_tables(self))
+        if not tables.cdf.numel():
+            raise ValueError("there are no coding tables yet: call the codec's update() first")
+        return coder.row_tables(tables)
+
+
+class Bottleneck(EntropyBottleneck, CodedAsArrays):
     """The same numbers, in a form that can be captured as a graph: CompressAI's permutes by the values of a tensor.
 
     noise: where it is given, it is added before, to (B, C, h, w), where images can be told apart.
@@ -49,7 +75,7 @@ class Bottleneck(EntropyBottleneck):
         return values
 
 
-class Conditional(GaussianConditional):
+class Conditional(GaussianConditional, CodedAsArrays):
     """CompressAI's, whose noise can be given."""
 
     noise: Noise

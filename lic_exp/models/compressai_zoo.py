@@ -23,6 +23,7 @@ from lic_exp.capabilities import CodecFacts, signed_as
 from lic_exp.models import compressai_coding as coder
 from lic_exp.models.base import Codec, CodecOutput, CodingPart, Compressed
 from lic_exp.models.compressai_entropy import adopt_entropy_models, refusing_what_never_ends
+from lic_exp.models.rans import with_margin
 from lic_exp.ops.precision import default_dtype, widened
 from lic_exp.option_types import PositiveInt
 from lic_exp.private_interfaces import serially_coded
@@ -84,7 +85,7 @@ class ZooCodec(Codec):
         # The coarsest latent has a stride that divides the codec's factor, others are finer; they are 16 at least.
         positions = (self.facts.downsampling_factor // 16) ** 2 * height * width
         most = positions * self.entropy_bottleneck.channels + positions * getattr(self, "M", 0)
-        strings = [[coder.with_margin(string, most) for string in kind] for kind in compressed.strings]
+        strings = [[with_margin(string, most) for string in kind] for kind in compressed.strings]
         with refusing_what_never_ends(self):
             decoded: Tensor = self.zoo.decompress(self, strings, compressed.shape)["x_hat"]
         return decoded

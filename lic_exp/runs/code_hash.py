@@ -39,10 +39,11 @@ QUIET = frozenset(
         *("annotations", "capabilities", "component_kinds", "component_schema", "conditions", "lineage"),
         *("runs.code_hash", "runs.code_known", "runs.reached", "runs.modules_read", "runs.names_used"),
         *("option_types", "requirements", "source_text", "records", "yaml_files", "json_text"),
-        *("atomic", "console", "fault_points", "naming", "places", "processes", "saying", "text"),
+        *("atomic", "console", "fault_points", "naming", "places", "processes", "saying", "text", "user_cache"),
         # Which decoded files are kept, never what is in them; whether a file is whole: an error or nothing.
         *(f"data.{file}" for file in ("digest_store", "unchanged", "store_room")),
         *("models.file_digest", "runs.preflight.check_disk", "runs.preflight.check_place", "training.display"),
+        "models.rans_library",  # by which machine code the same bytes are made
         # What measures a training that goes on as it would without.
         *("sections", "runs.profiling", "runs.profile_report", "runs.plots", "plot_style"),
         *("runs.diagnosing", "ops.bands", "ops.foretold"),

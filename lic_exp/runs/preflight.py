@@ -15,7 +15,6 @@ from lic_exp.config.errors import ConfigError
 from lic_exp.config.evaluated import separate_images, separate_key
 from lic_exp.config.schema import Component, DataConfig, RunConfig
 from lic_exp.config.signing import data_source
-from lic_exp.data.digest_store import cache_folder
 from lic_exp.data.images import list_images, say_once
 from lic_exp.data.pixel_store import PixelStore, store_of
 from lic_exp.data.preflight import Report, Survey, Without, cache_for, survey, which_are_among
@@ -24,6 +23,7 @@ from lic_exp.data.unchanged import remembered
 from lic_exp.text import visible
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.objective import Objective
+from lic_exp.user_cache import cache_folder
 
 log = logging.getLogger("lic_exp.runs")
 

@@ -43,15 +43,6 @@ def test_the_oldest_leave_first(store: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert list(digest_store.read(ENTRIES)) == list(ENTRIES)[-1000:]
 
 
-def test_the_place_is_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for value in ("", "a/relative/place"):
-        monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert digest_store.cache_folder() == tmp_path / ".cache" / "lic_exp"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-    assert digest_store.cache_folder() == tmp_path / "elsewhere" / "lic_exp"
-
-
 # Trouble
 
 
