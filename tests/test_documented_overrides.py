@@ -83,6 +83,12 @@ def keys() -> dict[str, str]:
     return {key: key for key in (*groups(), *compose(parse([])), "plugins", "hydra", "plan")}
 
 
+def keys_of(choice: str) -> dict[str, str]:
+    """The same of an option's keys, where a page leaves out the group: `choice` is GROUP=OPTION."""
+    group = choice.partition("=")[0]
+    return {key: f"{group}.{key}" for key in compose(parse([choice]))[group]}
+
+
 def overrides_in(text: str, known: Mapping[str, str]) -> tuple[str, ...]:
     found = ("".join(words).lstrip("+") for words in WORD.findall(text))
     found = (word[:-1] if word.endswith("]") and "[" not in word else word for word in found)  # a list of overrides
@@ -108,11 +114,10 @@ def shown_in_texts() -> Iterator[tuple[Path, str]]:
 
 
 def documented() -> list:
-    known, found = keys(), dict[tuple[str, ...], Path]()
+    everywhere, found = keys(), dict[tuple[str, ...], Path]()
+    on_page = {page: everywhere | keys_of(choice) for page, choice in OF_ONE_GROUP.items()}
     for path, text in shown_in_texts():
-        group, _, option = OF_ONE_GROUP.get(path.name, "").partition("=")
-        own = {key: f"{group}.{key}" for key in compose(parse([f"{group}={option}"]))[group]} if option else {}
-        if overrides := overrides_in(text, known | own):
+        if overrides := overrides_in(text, on_page.get(path.name, everywhere)):
             found.setdefault(overrides, path)
     return [pytest.param(words, id=f"{path.name}: {' '.join(words)}") for words, path in found.items()]
 
