@@ -17,13 +17,14 @@ from analysis.contrasts import Contrast, judged
 from analysis.curves import load_curve
 from analysis.errors import AnalysisError, CurveError
 from analysis.made_by import row_notes
-from analysis.quality import SeedPairs, points_of, quality
+from analysis.quality import points_of, quality
 from analysis.rows import ABSENT, AGAIN, BASELINE, VARIANT, Estimate, Row
 from analysis.runs import Runs
 from analysis.speed import speed, speed_of_equals
 from analysis.speedup import SpeedUp, speed_up
 from analysis.statistics import resolvable
 from analysis.studies import StudyResults
+from analysis.study_pairs import SeedArms, SeedPairs, own_rates, seed_pairs, unlike_rates
 
 Verdicts = dict[str, dict[str, str]]
 """By row what is concluded of its claims: {"speed_up": ..., "bd_rate": ...}."""
@@ -59,29 +60,30 @@ def _row(study: StudyResults, name: str, equals: Row | None, k: int) -> Row:
     partner = table.partner(name)
     role = BASELINE if name == partner else VARIANT
     against = "" if partner in (name, table.baseline) else table.variants[partner].label
-    pairs = {seed: (study.of(partner, seed), study.of(name, seed)) for seed in table.seeds}
     apart = table.root(name) != table.baseline
     row = Row(name, variant.label, role, len(table.seeds), against, apart, variant.longer, paper=variant.paper)
-    return _compared(study, row, pairs, None if apart else equals, k)
+    arms = {seed: ((partner, seed), (name, seed)) for seed in table.seeds}
+    return _compared(study, row, arms, None if apart else equals, k)
 
 
 def _again(study: StudyResults, k: int) -> Row:
     """The baseline against itself: what comes out where there is no effect."""
     table = study.table
     label = f"A/A: {table.variants[table.baseline].label}, other seeds"
-    pairs = {
-        seed: (study.of(table.baseline, seed), study.of(table.baseline, other))
+    arms = {
+        seed: ((table.baseline, seed), (table.baseline, other))
         for seed, other in zip(table.seeds, table.aa_seeds, strict=True)
     }
-    return _compared(study, Row(f"{table.baseline} again", label, AGAIN, len(table.seeds)), pairs, None, k)
+    return _compared(study, Row(f"{table.baseline} again", label, AGAIN, len(table.seeds)), arms, None, k)
 
 
-def _compared(study: StudyResults, row: Row, pairs: SeedPairs, equals: Row | None, k: int) -> Row:
+def _compared(study: StudyResults, row: Row, arms: SeedArms, equals: Row | None, k: int) -> Row:
     """The row with what its runs say. equals: the A/A row, where it has the row's spread as well."""
     runs = study.runs
     if runs is None:
         return row
     states = study.states
+    pairs = seed_pairs(study, arms)
 
     def done(signatures: Sequence[str]) -> bool:
         return bool(signatures) and all(states.get(name, {}).get("state") == "done" for name in signatures)
@@ -93,7 +95,9 @@ def _compared(study: StudyResults, row: Row, pairs: SeedPairs, equals: Row | Non
         for seed, (_, theirs) in pairs.items()
         if (bad := [name for name in theirs if states.get(name, {}).get("state") == "diverged"])
     }
-    complete = {seed: pair for seed, pair in pairs.items() if all(map(done, pair))}
+    alone = row.role == VARIANT and own_rates(study.table, row.name)
+    unlike = {} if alone else unlike_rates(study, arms)
+    complete = {seed: pair for seed, pair in pairs.items() if all(map(done, pair)) and seed not in unlike}
     facts: dict[str, Any] = {
         "complete": tuple(complete),
         "launched": sum(name in states for name in mine),
@@ -103,15 +107,16 @@ def _compared(study: StudyResults, row: Row, pairs: SeedPairs, equals: Row | Non
     }
     others = [name for base, _ in pairs.values() for name in base if name in states]
     ours, theirs = (makers_of(map(runs.facts, names)) for names in (there, others))
-    notes = row_notes(ours, theirs if row.role != BASELINE else [])
-    own_rates = row.role == VARIANT and bool(study.table.variants[row.name].rates)
-    if complete and row.role != BASELINE and not own_rates:
-        arms = _arms(runs, complete)
-        facts |= _speed(runs, arms, row, complete, equals, notes)
+    notes = [*unlike.values(), *row_notes(ours, theirs if row.role != BASELINE else [])]
+    if complete and row.role != BASELINE and not alone:
+        both = _arms(runs, complete)
+        facts |= _speed(runs, both, row, complete, equals, notes)
         if row.longer == 1:
-            facts |= _at_end(arms, k, notes) | quality(study, complete, equals, notes)
+            facts |= _at_end(both, k, notes) | quality(study, complete, equals, notes)
         else:
             notes.append(f"{row.longer:g} times as long as the others: its quality is not compared")
+    elif complete and alone:
+        notes.append("its rates are not those of what it is against: it is compared with anchors alone")
     if complete:
         facts["anchors"] = _against_anchors(study, complete, notes)
     return Row(**{**vars(row), **facts, "notes": (*row.notes, *dict.fromkeys(notes))})
@@ -181,7 +186,7 @@ def _arm(runs: Runs, seeds: Mapping[str, int]) -> Runs:
     """The runs with these signatures, under the seeds by which they are paired; of the same the same object."""
     asked = (_arm, tuple(seeds.items()))
     if asked not in runs.remembered:
-        runs.remembered[asked] = runs.where(runs.runs["signature"].isin(list(seeds))).with_seeds(seeds)
+        runs.remembered[asked] = runs.with_seeds(seeds)
     found: Runs = runs.remembered[asked]
     return found
 
@@ -211,9 +216,7 @@ def _bits(last: pd.DataFrame | None, signatures: list[str]) -> dict[str, float]:
     """How the estimated bits are shared among the latents, mean over the runs; {} where there is only one latent."""
     if last is None:
         return {}
-    final = last.reindex(signatures)
-    latents = [str(name) for name in final if str(name).startswith("val/") and str(name).endswith("_bpp")]
-    rates = final[latents].dropna(axis="columns", how="all")
+    rates = last.reindex(signatures).dropna(axis="columns", how="all")
     if rates.empty or rates.shape[1] < 2:
         return {}
     shares = rates.div(rates.sum(axis="columns"), axis="index").mean()

@@ -52,7 +52,8 @@ class BD(float):
 class BDSamples(NDArrayOperatorsMixin):
     """Bjontegaard deltas (...) of many curves: an array to NumPy, with the attributes of `BD` as arrays (...).
 
-    A flag names its first sample and counts the rest. It is no subclass of ndarray, whose `flags` are something else.
+    A flag names its first sample and counts the rest; `flags_of` are those of one sample. It is no subclass of ndarray,
+    whose `flags` are something else.
     """
 
     values: Floats
@@ -61,6 +62,11 @@ class BDSamples(NDArrayOperatorsMixin):
     flags: tuple[str, ...]
     methods: dict[str, Floats]
     method: str
+    findings: tuple[CurveFinding, ...] = ()
+
+    def flags_of(self, *index: int) -> tuple[str, ...]:
+        """What `BD.flags` are of this sample alone."""
+        return tuple(text for finding in self.findings if (text := finding.at(index)))
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         return np.array(self.values, dtype=dtype) if copy else np.asarray(self.values, dtype=dtype)
@@ -157,8 +163,7 @@ def _delta(anchor: CurvePoints, test: CurvePoints, method: str, invalid: Invalid
         values[name] = 100 * np.expm1(change * np.log(10)) if by_quality else change
 
     findings = [*wrong, *_flags(anchor, test, overlap, (low, high), values, by_quality=by_quality)]
-    flags = tuple(str(finding) for finding in findings if finding.where.any())
-    return _result(method, values, overlap, (low, high), flags)
+    return _result(method, values, overlap, (low, high), [finding for finding in findings if finding.where.any()])
 
 
 def _refuse(wrong: list[CurveFinding], invalid: Invalid) -> None:
@@ -243,10 +248,11 @@ def _flags(
 
 
 def _result(
-    method: str, values: dict[str, Floats], overlap: Floats, shared: tuple[Floats, Floats], flags: tuple[str, ...]
+    method: str, values: dict[str, Floats], overlap: Floats, shared: tuple[Floats, Floats], found: list[CurveFinding]
 ) -> BD | BDSamples:
+    flags = tuple(map(str, found))
     if overlap.ndim:
-        return BDSamples(values[method], overlap, shared, flags, values, method)
+        return BDSamples(values[method], overlap, shared, flags, values, method, tuple(found))
     result = BD(values[method])
     result.overlap, result.shared = float(overlap), (float(shared[0]), float(shared[1]))
     result.methods = {name: float(value) for name, value in values.items()}

@@ -39,9 +39,16 @@ class CurveFinding:
     where: NDArray[np.bool_]
     describe: Describe
 
+    def at(self, index: tuple[int, ...]) -> str:
+        """What is said of one sample, as if it were the only one; "" where that has nothing of it."""
+        # One of all samples together has fewer axes, or axes of length 1.
+        shape = self.where.shape
+        own = tuple(min(i, size - 1) for i, size in zip(index[len(index) - len(shape) :], shape, strict=True))
+        return f"{self.name}: {self.describe(own)}" if self.where[own] else ""
+
     def __str__(self) -> str:
         index = tuple(int(i) for i in np.argwhere(self.where)[0])
-        text = f"{self.name}: {self.describe(index)}"
+        text = self.at(index)
         if self.where.ndim == 0:
             return text
         place = index[0] if len(index) == 1 else index

@@ -32,8 +32,10 @@ def check_comparable(baseline: Runs, test: Runs, trusted: Collection[str] = ()) 
     keys = dict.fromkeys(str(key) for arm in (baseline, test) for key in arm.runs if key not in trusted)
     for key in keys:
         kind = kind_of(key)
+        if not kind:
+            continue
         ours, theirs = _values(baseline, key), _values(test, key)
-        if kind and (ours != theirs or (kind == "validation sets" and len(ours) > 1)):
+        if ours != theirs or (kind == "validation sets" and len(ours) > 1):
             said = f"{key} is {_listed(ours)} in the baseline and {_listed(theirs)} in the test"
             raise NotComparableError(f"the runs have different {kind}: {said}")
     evaluated = [list(_evaluated(arm)) for arm in (baseline, test)]
@@ -211,5 +213,5 @@ def elsewhere_flags(*arms: Runs) -> list[str]:
 def same_codec(baseline: Runs, test: Runs) -> bool:
     """Whether a pixel costs both arms the same, because the model is."""
     keys = sorted({str(key) for arm in (baseline, test) for key in arm.runs if str(key).startswith("model.")})
-    made = {tuple(map(str, row)) for arm in (baseline, test) for row in arm.runs.reindex(columns=keys).to_numpy()}
+    made = {tuple(str(row.get(key, math.nan)) for key in keys) for arm in (baseline, test) for row in arm.rows()}
     return bool(keys) and len(made) == 1

@@ -1,6 +1,8 @@
 """Ratios of costs over seeds, which may have no value."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,13 +43,14 @@ class Ratio:
 
 def summary(unit: str, found: pd.DataFrame, level: float = 0.95) -> Ratio:
     """The geometric mean over seeds of the ratios in column `unit`; found: as `SpeedUp.pairs`."""
-    seeds = found["seed"].nunique()
-    held, reached = (
-        int(pairs_that.groupby(found["seed"]).all().sum())
-        for pairs_that in (found["outcome"] != NEVER_HELD, found["outcome"] == REACHED)
-    )
-    if reached < seeds or found[unit].isna().any():
+    by_seed: dict[Any, list[tuple[str, float]]] = {}
+    for seed, *pair in zip(*(found[name].tolist() for name in ("seed", "outcome", unit)), strict=True):
+        by_seed.setdefault(seed, []).append((str(pair[0]), float(pair[1])))
+    seeds = len(by_seed)
+    held = sum(all(outcome != NEVER_HELD for outcome, _ in pairs) for pairs in by_seed.values())
+    reached = sum(all(outcome == REACHED for outcome, _ in pairs) for pairs in by_seed.values())
+    if reached < seeds or any(math.isnan(ratio) for pairs in by_seed.values() for _, ratio in pairs):
         return Ratio(unit, seeds, held, reached, None, None)
-    logs = found[unit].map(np.log).groupby(found["seed"]).mean().to_numpy()
+    logs = np.array([math.fsum(np.log([ratio for _, ratio in pairs])) / len(pairs) for pairs in by_seed.values()])
     mean, low, high = (float(np.exp(value)) for value in (logs.mean(), *t_interval(logs, level)))
     return Ratio(unit, seeds, held, reached, mean, Interval(low, high))

@@ -57,8 +57,10 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
 
 def _state(record: RunRecord) -> str:
     state = str(record.status.get("state", "created"))
+    if state != "running":
+        return state
     file = RunFolder(record.folder).status_file if record.files else None
-    return "silent" if state == "running" and is_silent(record.status, file) else state
+    return "silent" if is_silent(record.status, file) else state
 
 
 def _has_component(node: Any) -> bool:
@@ -101,7 +103,8 @@ def metrics_table(records: Sequence[RunRecord]) -> pd.DataFrame:
             "time": joined("time"),
             "metric": pd.Categorical.from_codes(metric, pd.Index(names, dtype=object)),
             "value": joined("value"),
-        }
+        },
+        copy=False,
     )
 
 

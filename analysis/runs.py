@@ -112,6 +112,8 @@ class Runs:
             for signature, name in names.items()
             if name not in (None, own.get(signature)) and (own.get(signature) or (signature, name) in there)
         }
+        if not taken:
+            return self
         now = [taken.get(signature, name) for signature, name in own.items()]
         runs = self.runs.assign(evaluation=pd.Series(now, self.runs.index, object))
         wanted = self.evaluation["signature"].map(taken)
@@ -120,11 +122,13 @@ class Runs:
         return Runs(runs, self.metrics, self.evaluation.assign(set=sets.mask(sets == wanted, "")))
 
     def with_seeds(self, seeds: Mapping[str, int]) -> "Runs":
-        """The same runs under other seeds."""
-        runs = self.runs.assign(seed=self.runs["signature"].map(seeds))
-        found = replace(self, runs=runs)
-        if "_rows" in vars(self):
-            vars(found)["_rows"] = {name: row | {"seed": seeds[name]} for name, row in self._rows.items()}
+        """The runs of these signatures, under these seeds. `metrics` stays whole, as a table asks this row by row."""
+        runs, evaluation = (
+            table[table["signature"].isin(list(seeds))].reset_index(drop=True) for table in (self.runs, self.evaluation)
+        )
+        found = Runs(runs.assign(seed=runs["signature"].map(seeds)), self.metrics, evaluation)
+        vars(found)["_rows"] = {name: self._rows[name] | {"seed": seeds[name]} for name in runs["signature"]}
+        vars(found).update(_columns=self._columns, _places=self._places, of_each=self.of_each)
         return found
 
     def curve(self, signature: str, metric: str) -> pd.DataFrame:
@@ -134,10 +138,10 @@ class Runs:
     def series(self, signature: str, metric: str) -> dict[str, NDArray[Any]]:
         """`curve` as arrays (n,) by name, for those who read many."""
         places = self._places.get((signature, metric), NOWHERE)
-        # The first of the reversed order is the last that was logged.
-        _, last = np.unique(self._columns["step"][places][::-1], return_index=True)
-        kept = places[::-1][last]
-        return {name: column[kept] for name, column in self._columns.items()}
+        steps = self._columns["step"][places]
+        if not (steps[1:] > steps[:-1]).all():  # the first of the reversed order is the last that was logged
+            places = places[::-1][np.unique(steps[::-1], return_index=True)[1]]
+        return {name: column[places] for name, column in self._columns.items()}
 
     def facts(self, signature: str) -> dict[Any, Any]:
         """The run's row of `runs`."""
@@ -149,9 +153,13 @@ class Runs:
 
     def final(self, metrics: Collection[str] | None = None) -> pd.DataFrame:
         """The last value of each metric: one row per run, indexed by signature, one column per metric."""
-        rows = self.metrics.sort_values("step", kind="stable")
-        last = rows.drop_duplicates(["signature", "metric"], keep="last").astype({"signature": str, "metric": str})
-        table = last.pivot(index="signature", columns="metric", values="value").rename_axis(columns=None)
+        rows = self.metrics if metrics is None else self.metrics[self.metrics["metric"].isin(list(metrics))]
+        last = rows.sort_values("step", kind="stable").drop_duplicates(["signature", "metric"], keep="last")
+        table = (
+            last.astype({"signature": str, "metric": str})
+            .pivot(index="signature", columns="metric", values="value")
+            .rename_axis(columns=None)
+        )
         final: pd.DataFrame = table.reindex(self.runs["signature"])
         return final if metrics is None else final.reindex(columns=list(metrics))
 
@@ -193,6 +201,11 @@ class Runs:
     @cached_property
     def remembered(self) -> dict[Any, Any]:
         """What others have worked out of these runs, by what they call it: a table asks for its baseline row by row."""
+        return {}
+
+    @cached_property
+    def of_each(self) -> dict[Any, Any]:
+        """The same of single runs, whatever others are beside them and whichever seeds they have."""
         return {}
 
     @cached_property

@@ -90,6 +90,14 @@ def _measured(
 
 def descent(runs: Runs, signature: str) -> Descent:
     """Of a run's `val/rd_loss`. Its decay begins where `train/lr` first is below `DECAYED` of its largest."""
+    asked = (descent, signature)
+    if asked not in runs.remembered:
+        runs.remembered[asked] = _descent(runs, signature)
+    found: Descent = runs.remembered[asked]
+    return found
+
+
+def _descent(runs: Runs, signature: str) -> Descent:
     spent = trajectory(runs, signature, names.VAL_RD_LOSS)
     lr = runs.series(signature, names.TRAIN_LR)
     end = float(spent["steps"][-1])

@@ -103,26 +103,29 @@ def speed_up(
     levels = {name: _evaluations_of_target(base_runs, name, ours[name], target, decay_share) for name in ours}
     relative_macs = macs_per_image is None and same_codec(base_runs, test_runs)
 
-    def table(scale: float, window: int, units: Sequence[str] = ("steps",)) -> pd.DataFrame:
+    def rows(scale: float, window: int, units: Sequence[str] = ("steps",)) -> list[dict[str, Any]]:
         targets = {name: scale * _level(name, values, window) for name, values in levels.items()}
-        return pd.DataFrame(
-            [_pair_row(pair, ours, theirs, targets[pair["baseline"]], window, units) for pair in matched]
-        )
+        return [_pair_row(pair, ours, theirs, targets[pair["baseline"]], window, units) for pair in matched]
 
-    found = table(1.0, k, (*UNITS, PIXELS))
-    pixels = found.pop(PIXELS)
-    if relative_macs:
-        found["macs"] = pixels
-    found = found.drop(columns=[f"{arm}_{PIXELS}" for arm in ARMS])
+    of_pairs = rows(1.0, k, (*UNITS, PIXELS))
+    for row in of_pairs:
+        in_pixels, *_ = (row.pop(name) for name in (PIXELS, *(f"{arm}_{PIXELS}" for arm in ARMS)))
+        if relative_macs:
+            row["macs"] = in_pixels
+        flags += _coarse(row, theirs[row["test"]], k)
+        row["outcome"] = _with_reason(test_runs, row)
+    found = pd.DataFrame(of_pairs)
     shortest = min(map(len, levels.values()))
     windows = [window for window in sorted({1, k, 2 * k}) if window <= shortest and sensitivity]
     tried = [
-        {"target": f"{100 * (scale - 1):+.0f} %", "k": window, "steps": summary("steps", table(scale, window), level)}
+        {
+            "target": f"{100 * (scale - 1):+.0f} %",
+            "k": window,
+            "steps": summary("steps", pd.DataFrame(rows(scale, window)), level),
+        }
         for window in windows
         for scale in TARGET_SCALES
     ]
-    flags += [flag for row in found.to_dict("records") for flag in _coarse(row, theirs[row["test"]], k)]
-    found["outcome"] = [_with_reason(test_runs, row) for row in found.to_dict("records")]
     ratios = {unit: summary(unit, found, level) for unit in UNITS}
     return SpeedUp(str(target), k, ratios, found, pd.DataFrame(tried), tuple(flags))
 

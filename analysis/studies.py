@@ -26,6 +26,7 @@ from lic_exp.ablation_spec import (
     parse_table,
     read_table,
 )
+from lic_exp.labels import label
 from lic_exp.manifests import TableRecord, read_table_record
 from lic_exp.records import RecordError
 from lic_exp.tracking.run_folder import is_run_folder
@@ -60,13 +61,17 @@ class StudyResults:
 
     def of(self, variant: str, seed: int) -> list[str]:
         """The signatures of a row's trainings with this seed, one per rate; [] where nothing was launched."""
-        return list(self._of_each.get((variant, seed), ()))
+        return list(self.by_rate(variant, seed).values())
+
+    def by_rate(self, variant: str, seed: int) -> Mapping[str, str]:
+        """The same by rate, in words; "" where one training serves all."""
+        return self._of_each.get((variant, seed), {})
 
     @cached_property
-    def _of_each(self) -> dict[tuple[str, int], list[str]]:
-        found: dict[tuple[str, int], list[str]] = {}
+    def _of_each(self) -> dict[tuple[str, int], dict[str, str]]:
+        found: dict[tuple[str, int], dict[str, str]] = {}
         for cell, name in self.signatures:
-            found.setdefault((cell.variant, cell.seed), []).append(name)
+            found.setdefault((cell.variant, cell.seed), {})[label(cell.rate)] = name
         return found
 
     @cached_property
@@ -94,11 +99,18 @@ class StudyResults:
 
     @cached_property
     def last(self) -> "pd.DataFrame | None":
-        """`Runs.final` of the runs there are."""
-        return None if self.runs is None else self.runs.final()
+        """`Runs.final` of the runs there are, of the bits of their latents."""
+        if self.runs is None:
+            return None
+        logged = map(str, self.runs.metrics["metric"].unique())
+        return self.runs.final([name for name in logged if name.startswith("val/") and name.endswith("_bpp")])
 
     def rate_of(self, signature: str) -> RateChoice:
-        return next(cell.rate for cell, name in self.signatures if name == signature)
+        return self._rates[signature]
+
+    @cached_property
+    def _rates(self) -> dict[str, RateChoice]:
+        return {name: cell.rate for cell, name in reversed(self.signatures)}
 
 
 def load_study(
@@ -266,5 +278,5 @@ def _load(folder: Path, evaluations: Mapping[str, str | None]) -> "Runs | None":
     if not any(is_run_folder(folder / name) for name in evaluations):
         return None
     runs = load_runs(folder)
-    there = runs.where(runs.runs["signature"].isin(list(evaluations)))
-    return there.with_evaluations(evaluations)
+    meant = runs.runs["signature"].isin(list(evaluations))
+    return (runs if meant.all() else runs.where(meant)).with_evaluations(evaluations)

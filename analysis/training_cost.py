@@ -66,9 +66,11 @@ def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | 
     Raises AnalysisError where the metric was never logged.
     """
     asked = (trajectory, signature, metric, macs_per_image)
-    if asked not in runs.remembered:
-        runs.remembered[asked] = _trajectory(runs, signature, metric, macs_per_image)
-    return dict(runs.remembered[asked])
+    extends = isinstance(runs.facts(signature).get("parent"), str)
+    known = runs.remembered if extends else runs.of_each
+    if asked not in known:
+        known[asked] = _trajectory(runs, signature, metric, macs_per_image)
+    return dict(known[asked])
 
 
 def _trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | None) -> Trajectory:

@@ -6,6 +6,7 @@ level inside its own decay, and its ratio comes out too large: a true 0.5x as 0.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,11 @@ class Stretch:
     costs: NDArray[np.float64]
     losses: NDArray[np.float64]
     end: float
+
+    @cached_property
+    def smooth(self) -> NDArray[np.float64]:
+        """The logarithm of the losses without its noise, (n,)."""
+        return smoothed(self.costs, self.losses)
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,8 @@ def places(baseline: Stretch, test: Stretch) -> Places:
         if len(stretch.costs) < 2:
             raise AnalysisError(f"the {name} has {len(stretch.costs)} evaluations before its learning rate falls")
     at = PLACE * baseline.end
-    level = float(np.interp(math.log(at), np.log(baseline.costs), smoothed(baseline.costs, baseline.losses)))
-    reached = crossing(test.costs, smoothed(test.costs, test.losses), level)
+    level = float(np.interp(math.log(at), np.log(baseline.costs), baseline.smooth))
+    reached = crossing(test.costs, test.smooth, level)
     if reached is None:
         return Places(at, test.end, upper=True)
     return Places(at, reached, lower=reached <= test.costs[0])

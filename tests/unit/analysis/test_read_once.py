@@ -3,6 +3,7 @@
 import builtins
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 from recorded_study import IMAGES, RATES, write_study
 from run_folders import curve, write_run
 
-from analysis import run_cache, training_cost
+from analysis import run_cache, speed, training_cost, undecayed
 from analysis.ablation import ablation
 from analysis.image_points import points_by_image
 from analysis.run_records import files_of
 from analysis.runs import Runs, load_runs
+from analysis.smoothing import smoothed
 from analysis.studies import load_study
 
 
@@ -26,20 +28,57 @@ def study_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
-def test_the_baseline_is_followed_once_and_not_by_every_row(study_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: Counter[tuple[int, str]] = Counter()
-    follow = training_cost._trajectory
+@pytest.mark.parametrize(("where", "name"), [(training_cost, "_trajectory"), (speed, "_descent")])
+def test_a_run_is_followed_once_and_not_by_every_row(
+    study_runs: Path, where: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: Counter[str] = Counter()
+    follow = getattr(where, name)
 
     def counted(runs: Runs, signature: str, *options: Any) -> Any:
-        asked[id(runs), signature] += 1
+        asked[signature] += 1
         return follow(runs, signature, *options)
 
-    monkeypatch.setattr(training_cost, "_trajectory", counted)
-    found = ablation(load_study("table2", runs=study_runs))
+    monkeypatch.setattr(where, name, counted)
+    study = load_study("table2", runs=study_runs)
+    found = ablation(study)
     assert any(row.speed and row.at_end for row in found.rows)
+    assert set(asked) == {signature for _, signature in study.signatures}
     assert set(asked.values()) == {1}
-    baseline = [signature for _, signature in asked if signature.startswith("00")]
-    assert max(Counter(baseline).values()) <= 4  # in the whole, as a row's arm, and the same of the baseline again
+
+
+def test_losses_are_smoothed_once_for_each_run_but_for_those_that_are_cut(
+    study_runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 0
+
+    def counted(*given: Any) -> Any:
+        nonlocal count
+        count += 1
+        return smoothed(*given)
+
+    monkeypatch.setattr(undecayed, "smoothed", counted)
+    study = load_study("table2", runs=study_runs)
+    ablation(study)
+    of_equals = 2 * len(study.table.seeds) * len(RATES)
+    assert 0 < count <= len(study.signatures) + of_equals
+
+
+def test_a_run_that_extends_another_is_followed_among_those_that_are_beside_it(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", curve([1.0, 0.9]))
+    later = [entry | {"step": entry["step"] + 20} for entry in curve([0.8, 0.7])]
+    write_run(tmp_path / "two", later, parent="one")
+    runs = load_runs(tmp_path)
+    alone = runs.with_seeds({"two": 3})
+    known, unknown = (training_cost.trajectory(some, "two", "val/rd_loss")["seconds"] for some in (runs, alone))
+    assert np.isfinite(known).all()
+    assert np.isnan(unknown).all()
+
+
+@pytest.mark.parametrize("metrics", [["val/rd_loss"], ["val/y_bpp", "val/z_bpp"], ["no/such"], []])
+def test_last_values_of_some_metrics_are_those_of_all(study_runs: Path, metrics: list[str]) -> None:
+    runs = load_runs(study_runs)
+    pd.testing.assert_frame_equal(runs.final(metrics), runs.final().reindex(columns=metrics), check_column_type=False)
 
 
 def test_a_trajectory_that_somebody_changes_is_whole_for_the_next(study_runs: Path) -> None:
@@ -85,7 +124,7 @@ def test_rows_of_some_runs_are_those_of_all(study_runs: Path, known: bool) -> No
     if known:
         assert runs.rows()
     chosen = runs.of(runs.runs["signature"].tolist()[5:2:-1])
-    again = chosen.with_seeds(dict.fromkeys(chosen.runs["signature"], 7))
+    again = runs.with_seeds(dict.fromkeys(chosen.runs["signature"], 7)).of(chosen.runs["signature"].tolist())
     assert list(map(str, chosen.rows())) == list(map(str, chosen.runs.to_dict("records")))
     assert list(map(str, again.rows())) == list(map(str, again.runs.to_dict("records")))
     assert {row["seed"] for row in again.rows()} == {7} != {row["seed"] for row in chosen.rows()}
