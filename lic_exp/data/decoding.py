@@ -6,10 +6,10 @@ unpacks to megabytes. Such a file is decoded once more without them (`lic_exp.da
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from lic_exp.data.metadata import kind_of, without_metadata
 from lic_exp.file_kinds import HEAD_BYTES, foreign_bytes
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
+
+T = TypeVar("T")
 
 DECODING = 2
 """Count up when `decode` makes something else of files than before."""
@@ -39,8 +41,8 @@ UPRIGHT = {
 BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, PLANES, SAMPLE_FORMAT = 258, 259, 262, 284, 339
 """Tags of TIFF: how wide a sample is, whether zero is white (0) or black (1), whether there are signs, and so on."""
 
-ON_16_BITS = {("PNG", "I;16"), ("JPEG2000", "I;16"), ("PPM", "I")}
-"""Formats and modes in which Pillow hands over grey on a scale of its own, on which 65535 is white."""
+ON_16_BITS = {("PNG", "I;16"), ("JPEG2000", "I;16"), ("PPM", "I"), (None, "I;16"), (None, "I;16B"), (None, "I;16L")}
+"""Formats, None of an image made in memory, and modes in which Pillow has grey on a scale on which 65535 is white."""
 
 HUSHED = r"PIL\."
 
@@ -54,8 +56,21 @@ def decode(content: bytes) -> "NDArray[np.uint8]":
 
     Raises DamageError where it cannot be decoded.
     """
+
+    def take(image: "Image.Image") -> "NDArray[np.uint8]":
+        image.load()
+        return upright(_to_rgb(image), image)
+
+    return opened(content, take)
+
+
+def opened(content: bytes, take: "Callable[[Image.Image], T]") -> T:
+    """What `take`, which has to load it, makes of a file's content; without metadata where only these are damaged.
+
+    Raises DamageError where it cannot be decoded, whatever Pillow or `take` raised.
+    """
     try:
-        return _decode(BytesIO(content))
+        return _opened(BytesIO(content), take)
     except MemoryError:
         raise
     except Exception as error:
@@ -63,8 +78,8 @@ def decode(content: bytes) -> "NDArray[np.uint8]":
         if not isinstance(error, DamageError):
             for keep_exif in (True, False):
                 stripped = without_metadata(content, keep_exif=keep_exif)
-                if stripped is not None and (pixels := _decoded_or_none(stripped)) is not None:
-                    return pixels
+                if stripped is not None and (found := _opened_or_none(stripped, take)) is not None:
+                    return found
         raise DamageError(_reason(error, content)) from error
 
 
@@ -77,9 +92,9 @@ def decoded_as() -> str:
     return f"decoding {DECODING}, Pillow {__version__}, {libraries}"
 
 
-def _decoded_or_none(content: bytes) -> "NDArray[np.uint8] | None":
+def _opened_or_none(content: bytes, take: "Callable[[Image.Image], T]") -> "T | None":
     try:
-        return _decode(BytesIO(content))
+        return _opened(BytesIO(content), take)
     except (DamageError, MemoryError):
         raise
     except Exception:  # noqa: BLE001 (what is told is the error of the file as it is)
@@ -99,17 +114,21 @@ def _reason(error: Exception, content: bytes) -> str:
     return f"is not an image, whatever its suffix says{f': it {is_what}' if is_what else ''}"
 
 
-def _decode(file: IO[bytes]) -> "NDArray[np.uint8]":
-    import numpy as np
+def _opened(file: IO[bytes], take: "Callable[[Image.Image], T]") -> T:
     from PIL import Image
 
     _hush_pillow()
     with Image.open(file) as image:
         if image.format == "EPS":
             raise DamageError("cannot be decoded: it holds PostScript, a program, which is not run")
-        image.load()
-        swapped, rows, columns = _turns(image)
-        pixels = _to_rgb(image)
+        return take(image)
+
+
+def upright(pixels: "NDArray[Any]", image: "Image.Image") -> "NDArray[Any]":
+    """Pixels (H, W, ...) of this image turned as its EXIF orientation says, where legible; contiguous."""
+    import numpy as np
+
+    swapped, rows, columns = _turns(image)
     if swapped:
         pixels = pixels.swapaxes(0, 1)
     return np.ascontiguousarray(pixels[:: -1 if rows else 1, :: -1 if columns else 1])
@@ -136,21 +155,39 @@ def _turns(image: "Image.Image") -> tuple[bool, bool, bool]:
 def _to_rgb(image: "Image.Image") -> "NDArray[np.uint8]":
     import numpy as np
 
-    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    if image.mode == "F":
-        raise DamageError("cannot be decoded: its pixels are floating-point numbers, whose white is unknown")
-    if (tags.get(PLANES), tags.get(COMPRESSION)) == (2, 1) and max(tags.get(BITS_PER_SAMPLE, (1,))) > 8:
-        raise DamageError("cannot be decoded: Pillow takes its planes of 16 bits for planes of 8")
-    if image.mode.startswith("I") or (tags and image.mode in ("1", "L", "LA", "La")):
-        white, inverted = _scale(image, tags)
-        if image.mode.startswith("I"):
-            return np.stack([_to_eight_bits(np.asarray(image), white, inverted=inverted)] * 3, axis=-1)
+    if (grey := wide_grey(image, 255)) is not None:
+        return np.stack([grey.astype(np.uint8)] * 3, axis=-1)
     if image.mode == "La":  # multiplied by its alpha, and known to few conversions
         image = image.convert("LA")
     if image.mode in ("P", "PA"):
         # Straight to RGB, Pillow would warn about palettes with transparency.
         image = image.convert("RGBA")
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def wide_grey(image: "Image.Image", most: int) -> "NDArray[np.int64] | None":
+    """Grey of more than 8 bits on a scale on which `most` is white (H, W); None of all that Pillow has in 8 bits.
+
+    Raises DamageError where what white is, or what the samples are, is unknown, also of grey of 8 bits.
+    """
+    import numpy as np
+
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    if image.mode == "F":
+        raise DamageError("cannot be decoded: its pixels are floating-point numbers, whose white is unknown")
+    if (tags.get(PLANES), tags.get(COMPRESSION)) == (2, 1) and max(tags.get(BITS_PER_SAMPLE, (1,))) > 8:
+        raise DamageError("cannot be decoded: Pillow takes its planes of 16 bits for planes of 8")
+    if not image.mode.startswith("I") and not (tags and image.mode in ("1", "L", "LA", "La")):
+        return None
+    white, inverted = _scale(image, tags)
+    if not image.mode.startswith("I"):
+        return None
+    wide = np.asarray(image).astype(np.int64)
+    if wide.min() < 0 or wide.max() > white:
+        raise DamageError(f"cannot be decoded: its values {wide.min()}..{wide.max()} are not 16-bit grey")
+    # Rounded: a shift by 8 bits would darken by up to a level.
+    scaled: NDArray[np.int64] = (wide * 2 * most + white) // (2 * white)
+    return most - scaled if inverted else scaled
 
 
 def _scale(image: "Image.Image", tags: Mapping[int, Any]) -> tuple[int, bool]:
@@ -163,19 +200,8 @@ def _scale(image: "Image.Image", tags: Mapping[int, Any]) -> tuple[int, bool]:
     (bits, *_), (sample_format, *_) = tags.get(BITS_PER_SAMPLE, (1,)), tags.get(SAMPLE_FORMAT, (1,))
     sort = {1: "unsigned", 2: "signed"}.get(sample_format, "other")
     if not tags or sort != "unsigned" or bits > 16:
-        what = f"{sort} integers of {bits} bits" if tags else f"integers of {image.format}"
+        what = f"{sort} integers of {bits} bits" if tags else f"integers of {image.format or image.mode}"
         raise DamageError(f"cannot be decoded: its pixels are {what}, not 16-bit grey: their white is unknown")
     if tags.get(PHOTOMETRIC) not in (0, 1):
         raise DamageError("cannot be decoded: its white is unknown, since nothing says whether zero is black or white")
     return (1 << bits) - 1, tags[PHOTOMETRIC] == 0
-
-
-def _to_eight_bits(grey: "NDArray[np.generic]", white: int, *, inverted: bool) -> "NDArray[np.uint8]":
-    """Round 255 v / white; a shift by 8 bits would darken by up to a level."""
-    import numpy as np
-
-    wide = grey.astype(np.int64)
-    if wide.min() < 0 or wide.max() > white:
-        raise DamageError(f"cannot be decoded: its values {wide.min()}..{wide.max()} are not 16-bit grey")
-    scaled = (wide * 510 + white) // (2 * white)
-    return (255 - scaled if inverted else scaled).astype(np.uint8)

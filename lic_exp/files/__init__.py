@@ -1,0 +1,1 @@
+"""Files of this package: what a .lic file is, and pictures to and from it."""
