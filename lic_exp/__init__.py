@@ -7,6 +7,7 @@ The command line's words from Python, with nothing heavy imported before it is n
     codec = lic_exp.create_model("hyperprior", N=64)
     run = lic_exp.run(["model=hyperprior_tiny", "optimizer.lr=3e-4"])
     run.metrics, run.evaluation
+    data = lic_exp.encode_image(picture, run.codec())
     sweep = lic_exp.sweep(["seed=0,1,2", "spectral_reg=none,intra"], slots=2)
     sweep.status()
 """
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
         complexity,
         create_model,
         create_regularizer,
+        decode_image,
+        encode_image,
+        find_run,
         list_models,
         list_regularizers,
         list_runs,
@@ -36,6 +40,9 @@ __all__ = [
     "complexity",
     "create_model",
     "create_regularizer",
+    "decode_image",
+    "encode_image",
+    "find_run",
     "list_models",
     "list_regularizers",
     "list_runs",

@@ -12,14 +12,16 @@ from lic_exp.config.options import options
 from lic_exp.config.overrides import quoted
 from lic_exp.config.schema import RunConfig
 from lic_exp.runs.listing import RunSummary, summaries
-from lic_exp.runs.run import Run
+from lic_exp.runs.run import find_run as found_run
 from lic_exp.sweeps.trainings import one_training
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lic_exp.evaluation.complexity import Complexity
+    from lic_exp.files.coding import Form
     from lic_exp.models.base import Codec
+    from lic_exp.runs.coding import CodingRun
     from lic_exp.spectral_reg.base import SpectralRegularizer
     from lic_exp.sweeps.sweep import Sweep
 
@@ -76,6 +78,27 @@ def complexity(
     return complexity_of(config, size)
 
 
+def encode_image(image: Any, codec: "Codec", *, quality: float | None = None) -> bytes:
+    """The bytes of a .lic file of a picture: Pillow's, an array (H, W) or (H, W, C), or a tensor (C, H, W).
+
+    quality: of a codec of a range of rates; None: its largest. What raises: `lic_exp.files.coding.encode_image`, which
+    has more to choose.
+    """
+    from lic_exp.files import coding
+
+    return coding.encode_image(image, codec, quality=quality)
+
+
+def decode_image(data: bytes, codec: "Codec", *, form: "Form" = "pil") -> Any:
+    """The picture of a .lic file, by the codec that coded it: an image of Pillow's, an "array", or a "tensor".
+
+    Raises FileError, as `lic_exp.files.coding.decode_image`.
+    """
+    from lic_exp.files import coding
+
+    return coding.decode_image(data, codec, form=form)
+
+
 def create_regularizer(name: str, *, plugins: Sequence[str] = (), **overrides: Any) -> "SpectralRegularizer | None":
     """The regularizer that `spectral_reg=name` with these options builds; None for "none". As `create_model`."""
     config = load_part("spectral_reg", name, plugins=plugins, options=overrides)
@@ -98,7 +121,7 @@ def list_runs(runs: str | Path = "runs") -> "pd.DataFrame":
     return pd.DataFrame([asdict(run) for run in summaries(runs)], columns=columns)
 
 
-def run(overrides: Sequence[str] = (), *, quiet: bool = False) -> Run:
+def run(overrides: Sequence[str] = (), *, quiet: bool = False) -> "CodingRun":
     """Train and evaluate as `python launch.py OVERRIDES` does, or find that run done.
 
     The caller's random states and number of threads are as before when it returns. Raises ConfigError before anything
@@ -110,11 +133,22 @@ def run(overrides: Sequence[str] = (), *, quiet: bool = False) -> Run:
     if training.study:
         training.study.record(config)
     from lic_exp.console import console_for
+    from lic_exp.runs.coding import CodingRun
     from lic_exp.runs.start import start_run
 
     console, results = console_for(sys.stderr), console_for(sys.stdout)
     console.quiet = results.quiet = quiet
-    return start_run(config, list(overrides), console, results)
+    return CodingRun.of(start_run(config, list(overrides), console, results))
+
+
+def find_run(name: str, runs: str | Path = "runs") -> "CodingRun":
+    """The run with this folder, signature, or unique beginning of a signature. Raises ConfigError where there is none.
+
+    `find_run(name).codec()` is its codec, ready to code.
+    """
+    from lic_exp.runs.coding import CodingRun
+
+    return CodingRun.of(found_run(name, str(runs)))
 
 
 def sweep(overrides: Sequence[str] = (), **launcher: Any) -> "Sweep":

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +102,7 @@ class Codec(nn.Module):
     """A learned image codec.
 
     Subclasses state `facts`, take their options as keyword-only constructor parameters, and give the five
-    methods below. Nobody but the evaluator and the exporter calls `update`.
+    methods below. Nobody has to call `update`: `compress` and `decompress` do where tables are missing or old.
 
     `compress`, `decompress`, `reconstruct` and `update` of a subclass run as `lic_exp.models.coding.settle` says, one
     image at a time and in one arithmetic, whoever calls: a decoder follows its encoder without having to see to it.
@@ -117,7 +117,13 @@ class Codec(nn.Module):
     """The blocks that it has many of, which can be compiled once for all of a size."""
     coding_parts: ClassVar[tuple[CodingPart, ...]] = ()
     """The first that names a module has it. Modules that none names are told by their top-level child."""
+    string_kinds: ClassVar[int | None] = None
+    """How many strings `compress` makes of an image; None: it does not say."""
+    initial_options: ClassVar[tuple[str, ...]] = ()
+    """Options that decide what new weights are, and nothing of what is computed with others."""
 
+    made_with: dict[str, Any]
+    """The options that it was made with."""
     tables_made_of: tuple[int, ...] | None = None
     """What `lic_exp.models.coding` knows of the weights that `update` has seen last."""
     told_where_it_codes = False
@@ -125,6 +131,11 @@ class Codec(nn.Module):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         settle(cls)
+
+    def __new__(cls, *given: Any, **options: Any) -> Self:
+        codec = super().__new__(cls)
+        codec.made_with = options
+        return codec
 
     def forward(self, x: Tensor) -> CodecOutput:
         """Estimate: x (B, 3, H, W) in [0, 1], sides multiples of `facts.downsampling_factor`.
@@ -135,7 +146,7 @@ class Codec(nn.Module):
         raise NotImplementedError
 
     def compress(self, x: Tensor) -> Compressed:
-        """Code x (B, 3, H, W) in [0, 1] to bytes; needs `update` first."""
+        """Code x (B, 3, H, W) in [0, 1], as `pad` gives it, to bytes."""
         raise NotImplementedError
 
     def decompress(self, compressed: Compressed) -> Tensor:
@@ -210,6 +221,16 @@ class Codec(nn.Module):
     def crop(self, x_hat: Tensor, height: int, width: int) -> Tensor:
         """The height x width of x_hat that were the image before `pad`, whose other result has the sides of x_hat."""
         return x_hat[..., :height, :width]
+
+    def padded_sides(self, height: int, width: int) -> tuple[int, int]:
+        """The sides of what `pad` makes of an image of height x width."""
+        factor = self.facts.downsampling_factor
+        return -(-height // factor) * factor, -(-width // factor) * factor
+
+    def coded_shape(self, height: int, width: int) -> tuple[int, int]:
+        """The `Compressed.shape` of an image of height x width, sides as `pad` makes them."""
+        factor = self.facts.downsampling_factor
+        return height // factor, width // factor
 
 
 class VariableRateCodec(Codec):

@@ -54,8 +54,8 @@ def settle(kind: type[Coder]) -> None:
 
     They and `forward` raise ValueError for numbers that its facts do not name (`lic_exp.models.dtypes`).
     `compress`, `decompress` and `reconstruct` get each image as a tensor of its own in torch's usual order, of the
-    weights' kind and on their device; the weights in that order too; eval mode; and the tables of the present weights
-    where the weights have changed since `update`. What a caller had is put back.
+    weights' kind and on their device; the weights in that order too; eval mode; and the tables of the present weights,
+    which `update` makes where it has not seen them. What a caller had is put back.
 
     `decompress` also takes what CompressAI's takes, (strings, shape), and then returns what CompressAI's returns, the
     picture under "x_hat"; of a codec with several rates also `quality`, which the bytes do not hold.
@@ -167,7 +167,7 @@ def _update(own: CodingMethod) -> CodingMethod:
         check_weight_dtypes(self)
         with one_arithmetic(), _as_coding(self):
             own(self, *args, **options)
-        self.tables_made_of = _written(self)
+        self.tables_made_of = written(self)
 
     return update
 
@@ -197,8 +197,7 @@ def _as_coding(codec: Coder) -> Iterator[None]:
 @contextmanager
 def _in_one_way(codec: Coder) -> Iterator[None]:
     check_weight_dtypes(codec)
-    made_of = codec.tables_made_of
-    if made_of and made_of[0] == id(codec) and made_of != _written(codec):
+    if codec.tables_made_of != written(codec):
         codec.update()
     with one_arithmetic(), uncompiled(), _weights_in_order(codec), _as_coding(codec), in_eval_mode(codec):
         yield
@@ -243,7 +242,7 @@ def _home(codec: Coder) -> Tensor:
     return next(floating, torch.empty(0, device="cpu"))
 
 
-def _written(codec: Coder) -> tuple[int, ...]:
+def written(codec: Coder) -> tuple[int, ...]:
     """Changes where a weight is written to. Its first number tells a codec from its copies, which count anew."""
     return id(codec), *(times_written(parameter) for parameter in codec.parameters())
 

@@ -38,6 +38,7 @@ class ZooCodec(Codec):
     """What the adapted models share. `latents` is (y_hat,): a hyper-latent is side information, not a scale."""
 
     zoo: ClassVar[type[CompressionModel]]
+    string_kinds = 2
     coding_parts = (
         CodingPart("g_a", ("g_a",), encode=True, decode=False),
         CodingPart("h_a", ("h_a",), encode=True, decode=False),
@@ -122,6 +123,7 @@ class Factorized(ZooCodec, zoo.FactorizedPrior):
     """
 
     zoo = zoo.FactorizedPrior
+    string_kinds = 1
     facts = CodecFacts(downsampling_factor=16, latents=1, dtypes=("float32", "float64"))
 
     def __init__(self, *, N: PositiveInt, M: PositiveInt) -> None:

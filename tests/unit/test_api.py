@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -5,6 +6,7 @@ import toy
 
 import lic_exp
 from lic_exp.config.errors import ConfigError
+from lic_exp.runs.export import export_run
 from lic_exp.runs.run import Run, find_run
 
 
@@ -119,3 +121,24 @@ def test_what_find_run_cannot_find(tmp_path):
         find_run("abc", str(tmp_path))
     with pytest.raises(ConfigError, match=r"no run x in .* It has: abc1, abc2"):
         find_run("x", str(tmp_path))
+
+
+def test_the_codec_of_a_run(small_run):
+    """Its best weights, as they are evaluated; a file of it is decoded by the same weights from a plain file."""
+    run = lic_exp.find_run(str(small_run))
+    codec = run.codec()
+    assert not codec.training
+    best = torch.load(small_run / "checkpoints" / "best.pt", weights_only=True)["codec"]
+    assert all(torch.equal(codec.state_dict()[key], best[key]) for key in ("g_a.0.weight", "g_s.6.weight"))
+    image = (np.arange(40 * 50 * 3) % 251).astype(np.uint8).reshape(40, 50, 3)
+    data = lic_exp.encode_image(image, codec)
+    export_run(run, small_run.parent / "weights.pth", last=False)
+    loaded = lic_exp.create_model("hyperprior_tiny", weights=str(small_run.parent / "weights.pth"))
+    pictures = [lic_exp.decode_image(data, each, form="array") for each in (loaded, codec)]
+    assert np.array_equal(*pictures)
+
+
+def test_a_run_without_weights_has_no_codec(make_run):
+    folder = make_run("0123456789abcdef", "created")
+    with pytest.raises(ConfigError, match=r"best\.pt.*run 0123456789abcdef is created"):
+        lic_exp.find_run(str(folder)).codec()

@@ -82,6 +82,8 @@ class DHIC(VariableRateCodec):
 
     facts = CodecFacts(downsampling_factor=64, latents=4, variable_rate=True, dtypes=("float32", "float64"))
     repeated = (BaseBlock, FFN)
+    string_kinds = SCALES
+    initial_options = ("spectral_init", "initial_step")
     prepared = summed_together
     coding_parts = (
         CodingPart("encoder", ("encoder",), encode=True, decode=False),

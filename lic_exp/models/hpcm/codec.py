@@ -73,6 +73,7 @@ class HPCM(NestedScales, Codec):
 
     facts = CodecFacts(downsampling_factor=256, latents=3, nested_latents=True, dtypes=("float32", "float64"))
     repeated = (Residual,)
+    string_kinds = 2
     coding_parts = (
         CodingPart("g_a", ("g_a",), encode=True, decode=False),
         CodingPart("h_a", ("h_a",), encode=True, decode=False),
@@ -223,6 +224,9 @@ class HPCM(NestedScales, Codec):
 
     def crop(self, x_hat: Tensor, height: int, width: int) -> Tensor:
         return crop_centred(x_hat, height, width)
+
+    def coded_shape(self, height: int, width: int) -> tuple[int, int]:
+        return height // (4 * STRIDE), width // (4 * STRIDE)
 
     def check_weights(self, weights: Mapping[str, Any]) -> None:
         """Raise ValueError where weights were made for the other mode."""

@@ -239,10 +239,22 @@ def test_a_decoder_of_the_same_weights_follows_whatever_was_trained(name):
     compressed = codec.compress(image(codec))
     decoder = lic_exp.create_model(name, seed=1)
     decoder.load_state_dict(codec.state_dict())
-    decoder.update()
     picture = decoder.decompress(replace(compressed, state=None))
     assert torch.equal(picture, codec.reconstruct(compressed))
     assert torch.equal(picture, codec.decompress(replace(compressed, state=None)))
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if name not in SERIAL])
+def test_nobody_calls_update(name):
+    """A new codec, one whose weights were replaced with tables of others beside them, and a copy make their own."""
+    trained = made(name)
+    x, new = image(trained), lic_exp.create_model(name, seed=1)
+    for _ in range(2):
+        compressed = new.compress(x)
+        assert torch.equal(copy.deepcopy(new).decompress(replace(compressed, state=None)), new.reconstruct(compressed))
+        spoilt = {key: value + 1 if key.endswith("offset") else value for key, value in trained.state_dict().items()}
+        new.load_state_dict(spoilt)
+    assert new.compress(x).strings == trained.compress(x).strings
 
 
 def test_a_compiled_codec_codes_as_one_that_is_not():

@@ -346,13 +346,6 @@ def test_a_scale_of_z_that_is_none():
         assert torch.equal(corrected.decompress(compressed), corrected.reconstruct(compressed))
 
 
-@torch.no_grad()
-def test_without_tables():
-    codec = lic_exp.create_model("hpcm_tiny").eval()
-    with pytest.raises(ValueError, match=r"update\(\) first"):
-        codec.compress(torch.zeros(1, 3, 128, 128))
-
-
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
