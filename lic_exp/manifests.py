@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Required
+from typing import Any, NotRequired, Required
 
 from pydantic import with_config
 from typing_extensions import TypedDict
@@ -65,12 +65,13 @@ class TableTraining(TypedDict, total=False):
 
 @with_config(RECORD)
 class TableRecord(TypedDict):
-    """A table's manifest in `.tables`."""
+    """A table's manifest in `.tables`. only_some: the overrides that not all of its rows take."""
 
     experiment: str
     scale: str | None
     study: str
     overrides: list[str]
+    only_some: NotRequired[list[str]]
     made: str
     table: dict[str, Any]
     cells: list[TableTraining]

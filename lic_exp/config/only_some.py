@@ -28,12 +28,12 @@ class OnlySome:
         """The keys that a line sets and that one of the lines has."""
         return frozenset(key for line in lines for key in set(_values(line)) - self._lacked_by(line))
 
-    def left_out(self, line: Overrides) -> list[str]:
-        """The keys that this line sets and does not have, but another of the sweep's."""
+    def left_out(self, line: Overrides) -> dict[str, str]:
+        """{key: its override} of what this line sets and does not have, but another of the sweep's has."""
         if not self._somewhere:
-            return []
+            return {}
         lacked = self._lacked_by(line) & self._somewhere
-        return [key for key in _values(line) if key in lacked]
+        return {key: text for key, text in _values(line).items() if key in lacked}
 
     def _lacked_by(self, line: Overrides) -> frozenset[str]:
         """What a line sets and does not have; which that is hangs on groups and keys, hardly ever on a value."""

@@ -1,12 +1,14 @@
 """Ablation tables as command lines: which trainings fill one, and the manifest by which analysis finds them.
 
 `experiment=NAME` may name a file with a `table` (`lic_exp.ablation_spec`). Then `variant=`, `seed=` and the table's
-rate key choose among its trainings, and everything else on the command line holds for all of them. Two command lines
-make the same study if they give the baseline the same signature.
+rate key choose among its trainings, and everything else on the command line holds for all of them that have such an
+option. Two command lines make the same study if they give the baseline the same signature, and the options that only
+some rows have the same values.
 """
 
+import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,13 +20,14 @@ from lic_exp.atomic import write_atomically
 from lic_exp.config.compose import compose
 from lic_exp.config.composer import Composer
 from lic_exp.config.errors import ConfigError, did_you_mean
-from lic_exp.config.overrides import parse, parse_each, quoted, values_of
+from lic_exp.config.only_some import OnlySome, without
+from lic_exp.config.overrides import Overrides, parse, parse_each, parsed, quoted, values_of
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.config.validation import validate
 from lic_exp.json_text import json_text
 from lic_exp.labels import SEED, VARIANT
-from lic_exp.manifests import read_table_record
+from lic_exp.manifests import TableRecord, read_table_record
 from lic_exp.records import NewerError, RecordError
 from lic_exp.runs.lock import writable
 from lic_exp.saying import say
@@ -108,12 +111,39 @@ class AblationStudy:
                     found[name] = [f"trainer.{key}={math.ceil(variant.longer * trainer[key])}"]
         return found
 
+    def lines(self, asked: Sequence[TableCell], composer: Composer) -> list[tuple[Overrides, dict[str, str]]]:
+        """The command line of each of these, without what it has no option for and another of them has; and that.
+
+        What is so left out are overrides that all share: a row's own, and its rates, are for it to take.
+        """
+        lines = parse_each([self.line(cell) for cell in asked])
+        some = OnlySome(lines, composer)
+        shared = {parsed(text).key_or_group for text in self.shared}
+        found = []
+        for line in lines:
+            left_out = {key: text for key, text in some.left_out(line).items() if key in shared}
+            found.append((without(line, left_out) if left_out else line, left_out))
+        return found
+
+    @cached_property
+    def _every(self) -> list[tuple[TableCell, Overrides, dict[str, str]]]:
+        every = list(self.table.cells())
+        return [(cell, *found) for cell, found in zip(every, self.lines(every, self._composer), strict=True)]
+
+    @cached_property
+    def _composer(self) -> Composer:
+        return Composer()
+
+    @cached_property
+    def only_some(self) -> list[str]:
+        """The overrides that not all rows take."""
+        return sorted({text.lstrip("+") for _, _, left_out in self._every for text in left_out.values()})
+
     def configs(self) -> Iterator[tuple[TableCell, RunConfig]]:
         """Every training of the table with its validated config. Raises ConfigError, which names the row."""
-        composer, every = Composer(), list(self.table.cells())
-        for cell, overrides in zip(every, parse_each([self.line(cell) for cell in every]), strict=True):
+        for cell, overrides, _ in self._every:
             try:
-                config = validate(composer(overrides))
+                config = validate(self._composer(overrides))
             except ConfigError as error:
                 raise ConfigError(f"row {cell.variant}: {message}" for message in error.messages) from error
             yield cell, config
@@ -134,7 +164,7 @@ class AblationStudy:
                 say(f"{error}; a launch of its own command makes it anew")
                 continue
             cells = ((cell["signature"], cell.get("evaluation")) for cell in known["cells"])
-            if known["table"] == table and mine in cells:
+            if known["table"] == table and mine in cells and self._is_of(known):
                 return path
         try:
             manifest = self.manifest()
@@ -149,6 +179,14 @@ class AblationStudy:
             write_atomically(path, json_text(manifest, indent=1) + "\n")
         return path
 
+    def _is_of(self, known: TableRecord) -> bool:
+        """Whether a manifest that has a run of this study is this study's. Of other runs it may have others."""
+        return known["overrides"] == self._stated or known.get("only_some", []) == self.only_some
+
+    @property
+    def _stated(self) -> list[str]:
+        return [text for text in self.shared if not text.startswith(("experiment=", "scale="))]
+
     def manifest(self) -> dict[str, Any]:
         """What analysis needs to know: the table, and which run and which evaluation each of its trainings has."""
         rows = [
@@ -161,12 +199,14 @@ class AblationStudy:
             }
             for cell, config in self.configs()
         ]
-        baseline = next(row for row in rows if row["variant"] == self.table.baseline)
+        baseline = next(str(row["signature"]) for row in rows if row["variant"] == self.table.baseline)
+        told = json_text([baseline, *self.only_some]).encode()
         return {
             "experiment": self.name,
             "scale": self.scale,
-            "study": baseline["signature"],
-            "overrides": [text for text in self.shared if not text.startswith(("experiment=", "scale="))],
+            "study": hashlib.sha256(told).hexdigest()[: len(baseline)] if self.only_some else baseline,
+            "overrides": self._stated,
+            **({"only_some": self.only_some} if self.only_some else {}),
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "table": self.table.model_dump(),
             "cells": rows,

@@ -62,7 +62,7 @@ def trainings(
             raise ConfigError(
                 [f"experiment={experiment}: has a table and a sweep, of which one says which runs there are"]
             )
-        return _of_table(given, experiment, request.table, several)
+        return _of_table(given, experiment, request.table, several, composer or Composer())
     if picked := values_of(given, VARIANT):
         raise ConfigError([f"variant={picked[0]}: only an experiment with a table has variants; name one, alone"])
     if request and experiment and request.sweep is not None:
@@ -76,7 +76,7 @@ def trainings(
 
 def fitting(asked: Sequence[Training], some: OnlySome) -> list[Training]:
     """The trainings, each without the options that only others of its sweep have."""
-    return [_without(one, some.left_out(one.overrides)) for one in asked]
+    return [_without(one, list(some.left_out(one.overrides))) for one in asked]
 
 
 def _without(training: Training, keys: Sequence[str]) -> Training:
@@ -107,7 +107,9 @@ def _experiment(given: Sequence[str]) -> str | None:
     return str(named[0]) if len(named) == 1 and named[0] is not None else None
 
 
-def _of_table(given: Sequence[str], experiment: str, node: Mapping[str, Any], several: bool) -> list[Training]:
+def _of_table(
+    given: Sequence[str], experiment: str, node: Mapping[str, Any], several: bool, composer: Composer
+) -> list[Training]:
     try:
         table = parse_table(node, f"experiment={experiment}")
     except TableError as error:
@@ -123,10 +125,9 @@ def _of_table(given: Sequence[str], experiment: str, node: Mapping[str, Any], se
         keys = ", ".join(study.keys)
         raise ConfigError(f"{text}: with a table only {keys} may have several values" for text in swept)
     chosen = study.chosen(several)
-    lines = parse_each([study.line(cell) for cell in chosen])
     return [
-        Training(line, {VARIANT: cell.variant, SEED: cell.seed, **cell.rate}, study, cell)
-        for line, cell in zip(lines, chosen, strict=True)
+        Training(line, {VARIANT: cell.variant, SEED: cell.seed, **cell.rate}, study, cell, left_out=tuple(left_out))
+        for cell, (line, left_out) in zip(chosen, study.lines(chosen, composer), strict=True)
     ]
 
 
