@@ -66,9 +66,12 @@ _known: WeakKeyDictionary[Codec, tuple[tuple[int, ...], CodecIdentity]] = WeakKe
 def _signature(codec: Codec, name: str, schema: ComponentSchema | None) -> bytes:
     options = dict(_telling_options(codec, schema))
     digest = hashlib.sha256(json.dumps([name, options], sort_keys=True, separators=(",", ":")).encode())
-    for key, tensor in sorted(codec.state_dict().items()):
+    state = codec.state_dict()
+    for key, tensor in sorted(state.items()):
         if not key.endswith((*TABLES, *COUNTERS)):
-            _add(digest, key, tensor)
+            # What CompressAI's masked convolutions do not see is 0 or not, as it was last used.
+            mask = state.get(f"{key.removesuffix('weight')}mask") if key.endswith(".weight") else None
+            _add(digest, key, tensor if mask is None else tensor * mask)
     return digest.digest()[:SIGNATURE_BYTES]
 
 
