@@ -1,9 +1,13 @@
-"""The platform's commands in processes of their own."""
+"""The platform's commands, in processes of their own and in this one."""
 
+import contextlib
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from checkout import ROOT
@@ -80,6 +84,29 @@ def launch(*overrides: str, folder: Path, path: Path | None = None) -> "subproce
 def lic_exp(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     """`python -m lic_exp ARGUMENTS` in `folder`."""
     return finish(start("-m", "lic_exp", *arguments, folder=folder))
+
+
+PROGRAMS = {"launch.py": "lic_exp.cli.launch", "lic_exp": "lic_exp.__main__", "analysis": "analysis.__main__"}
+
+
+def called(program: str, *arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """`python launch.py ARGUMENTS` in `folder`, or `python -m PROGRAM ARGUMENTS`, without a process of its own.
+
+    Most of what a short command takes is importing torch, and CompressAI, which a process of tests has done.
+    """
+    main = import_module(PROGRAMS[program]).main
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
+    try:
+        with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(list(arguments))
+    except SystemExit as end:
+        code = end.code or 0
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, handler)
+    said = (stream.buffer.getvalue().decode() for stream in (out, err))
+    return subprocess.CompletedProcess([program, *arguments], code, *said)
 
 
 def probe(*command_lines: list[str], folder: Path) -> tuple[list[tuple[int, list[str]]], str]:

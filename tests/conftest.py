@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy
-from commands import SMALL_RUN, launch
+from commands import SMALL_RUN, called
 from PIL import Image
 
 
@@ -68,7 +68,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the command line: regularizer, validation, checkpoints, evaluation with pictures."""
     folder = tmp_path_factory.mktemp("small_run")
-    done = launch(*SMALL_RUN, folder=folder)
+    done = called("launch.py", *SMALL_RUN, folder=folder)
     assert done.returncode == 0, done.stderr
     (run,) = folder.glob("runs/*/")
     return run

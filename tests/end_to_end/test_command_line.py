@@ -10,7 +10,7 @@ import torch
 import toy
 import yaml
 from checkout import ROOT
-from commands import HEAVY, QUICK, finish, launch, lic_exp, probe, start
+from commands import HEAVY, QUICK, called, finish, launch, probe, start
 
 from lic_exp import exit_codes
 from lic_exp.__main__ import main as verb
@@ -101,7 +101,7 @@ def test_what_is_shown_or_refused_loads_neither_sweeps_nor_runs(tmp_path):
 
 def test_hydras_own_overrides_of_a_single_run_count(tmp_path):
     overrides = [*QUICK, "model=factorized_tiny", "trainer.max_steps=1", "hydra.job.chdir=true", "hydra.run.dir=there"]
-    done = launch(*overrides, folder=tmp_path)
+    done = called("launch.py", *overrides, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("there/runs/*/config.yaml"))
 
@@ -201,7 +201,7 @@ def test_eval_codes_a_folder_of_images(small_run, photos, monkeypatch, capfd):
 
 
 def test_eval_of_what_is_not_there(small_run):
-    done = lic_exp("eval", "ffff", folder=small_run.parent.parent)
+    done = called("lic_exp", "eval", "ffff", folder=small_run.parent.parent)
     assert done.returncode == exit_codes.CONFIG
     assert f"there is no run ffff in runs, nor a run folder of that path. It has: {small_run.name}" in done.stderr
 
@@ -225,7 +225,10 @@ def _evaluation(run):
 
 @pytest.fixture(scope="module", params=["toy", pytest.param("hyperprior_tiny", marks=pytest.mark.slow)])
 def by_workers(request, toy_folder, tmp_path_factory):
-    """The same command in fresh processes with 0, 1 and 2 loader workers: the folders of the three runs."""
+    """The same command with 0, 1 and 2 loader workers: the folders of the three runs.
+
+    In fresh processes at the same time, or one after another in this one.
+    """
     overrides = [
         *QUICK,
         f"plugins=[{toy.NAME}]",
@@ -238,13 +241,16 @@ def by_workers(request, toy_folder, tmp_path_factory):
         "trainer.validate_every_steps=2",
     ]
     folders = [tmp_path_factory.mktemp(f"workers{workers}") for workers in range(3)]
-    command = [str(ROOT / "launch.py"), *overrides]
-    running = [
-        start(*command, f"data.num_workers={workers}", folder=folder, path=toy_folder)
-        for workers, folder in enumerate(folders)
-    ]
-    for process in running:
-        done = finish(process)
+    commands = [[*overrides, f"data.num_workers={workers}"] for workers in range(3)]
+    if request.param == "toy":
+        ended = [called("launch.py", *words, folder=folder) for words, folder in zip(commands, folders, strict=True)]
+    else:
+        running = [
+            start(str(ROOT / "launch.py"), *words, folder=folder, path=toy_folder)
+            for words, folder in zip(commands, folders, strict=True)
+        ]
+        ended = [finish(process) for process in running]
+    for done in ended:
         assert done.returncode == exit_codes.DONE, done.stderr
     return [next(folder.glob("runs/*/")) for folder in folders]
 
@@ -271,10 +277,11 @@ def test_loader_workers_do_not_change_a_metric(by_workers):
     assert others == [first, first]
 
 
-def test_a_package_of_ones_own_trains_and_is_evaluated(toy_folder, tmp_path):
+@pytest.mark.usefixtures("toy_folder")
+def test_a_package_of_ones_own_trains_and_is_evaluated(tmp_path):
     """Codec and regularizer from outside, the regularizer's weight with its optimizer group."""
     plugin = [f"plugins=[{toy.NAME}]", "model=toy_pyramid", "spectral_reg=toy_pair", "evaluation.enabled=true"]
-    done = launch(*QUICK, *plugin, "trainer.max_steps=4", folder=tmp_path, path=toy_folder)
+    done = called("launch.py", *QUICK, *plugin, "trainer.max_steps=4", folder=tmp_path)
     assert done.returncode == exit_codes.DONE, done.stderr
     (run,) = tmp_path.glob("runs/*/")
     saved = torch.load(run / "checkpoints" / "step_00000004.pt", weights_only=True)

@@ -12,7 +12,7 @@ import torch
 import toy
 import yaml
 from checkout import ROOT
-from commands import QUICK, finish, launch, start
+from commands import QUICK, called, finish, start
 from compressai import models as zoo
 
 from lic_exp import exit_codes
@@ -48,7 +48,7 @@ def checkpoint(run: Run, steps: int) -> dict:
 def six(tmp_path_factory):
     """The working folder in which a run of six steps was trained."""
     folder = tmp_path_factory.mktemp("six")
-    done = launch(*TRAINED, "trainer.max_steps=6", folder=folder)
+    done = called("launch.py", *TRAINED, "trainer.max_steps=6", folder=folder)
     assert done.returncode == exit_codes.DONE, done.stderr
     return folder
 
@@ -57,7 +57,7 @@ def six(tmp_path_factory):
 def ten(six):
     """The run of six steps, extended to ten."""
     parent = run_of(six, 6)
-    done = finish(start("-m", "lic_exp", "extend", parent.signature[:6], "trainer.max_steps=10", folder=six))
+    done = called("lic_exp", "extend", parent.signature[:6], "trainer.max_steps=10", folder=six)
     assert done.returncode == exit_codes.DONE, done.stderr
     assert f"extending run {parent.signature} from step 6 to 10" in done.stderr
     return run_of(six, 10)
@@ -82,7 +82,7 @@ def copied(six, tmp_path, monkeypatch):
 
 
 def test_an_extended_run_has_the_bits_of_one_that_was_as_long_from_the_start(ten, tmp_path):
-    done = launch(*TRAINED, "trainer.max_steps=10", folder=tmp_path)
+    done = called("launch.py", *TRAINED, "trainer.max_steps=10", folder=tmp_path)
     assert done.returncode == exit_codes.DONE, done.stderr
     extended, whole = checkpoint(ten, 10), checkpoint(run_of(tmp_path, 10), 10)
     for part in ("codec", "ema"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import toy
-from commands import QUICK, finish, launch, start
+from commands import QUICK, called
 
 from lic_exp import exit_codes
 from lic_exp.tracking import names
@@ -32,7 +32,7 @@ OVERRIDES = (
 @pytest.fixture(scope="module")
 def run(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("ranging")
-    done = launch(*OVERRIDES, folder=folder, path=toy_folder)
+    done = called("launch.py", *OVERRIDES, folder=folder)
     assert done.returncode == 0, done.stderr
     assert "lmbda 0.0009842 to 0.06299, which as weights of MSE on [0, 1] are 64 to 4096" in done.stderr
     assert re.search(r"12\.6 │ +0\.002261", done.stdout), "the conclusion has a row per rate"
@@ -40,8 +40,8 @@ def run(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder
     return RunFolder(found)
 
 
-def verb(package: str, *arguments: str, run: RunFolder, toy_folder: Path, code: int = 0):
-    done = finish(start("-m", package, *arguments, folder=run.root.parent.parent, path=toy_folder))
+def verb(package: str, *arguments: str, run: RunFolder, code: int = 0):
+    done = called(package, *arguments, folder=run.root.parent.parent)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -64,39 +64,39 @@ def test_it_is_evaluated_at_its_validation_rates(run: RunFolder) -> None:
     assert (run.eval / "rd_curve.png").is_file()
 
 
-def test_it_is_shown_and_listed(run: RunFolder, toy_folder: Path) -> None:
-    shown = verb("lic_exp", "show", run.signature, run=run, toy_folder=toy_folder).stdout
+def test_it_is_shown_and_listed(run: RunFolder) -> None:
+    shown = verb("lic_exp", "show", run.signature, run=run).stdout
     assert "val/rd_loss_q12.6" in shown
     assert "rate 12.6" in shown
-    listed = verb("lic_exp", "ls", run=run, toy_folder=toy_folder).stdout
+    listed = verb("lic_exp", "ls", run=run).stdout
     assert f"{run.status()['best']:.4f}" in listed
 
 
-def test_analysis_makes_a_curve_of_it(run: RunFolder, toy_folder: Path) -> None:
-    points = verb("analysis", "rd", str(run.root), run=run, toy_folder=toy_folder).stdout
+def test_analysis_makes_a_curve_of_it(run: RunFolder) -> None:
+    points = verb("analysis", "rd", str(run.root), run=run).stdout
     assert len(re.findall(r"│ +\d+\.\d{4} │", points)) == 6
-    itself = verb("analysis", "bdrate", str(run.root), str(run.root), run=run, toy_folder=toy_folder).stdout
+    itself = verb("analysis", "bdrate", str(run.root), str(run.root), run=run).stdout
     assert "+0.00" in itself
 
 
-def test_other_qualities_are_evaluated_beside_its_own(run: RunFolder, toy_folder: Path) -> None:
+def test_other_qualities_are_evaluated_beside_its_own(run: RunFolder) -> None:
     before = (run.eval / "images.csv").read_bytes()
     arguments = ("eval", run.signature, "--qualities", "0,31.5")
-    assert "31.5" in verb("lic_exp", *arguments, run=run, toy_folder=toy_folder).stdout
+    assert "31.5" in verb("lic_exp", *arguments, run=run).stdout
     assert (run.eval / "images.csv").read_bytes() == before
     (file,) = run.eval.glob("chosen_rates-*/rd_point.json")
     assert json.loads(file.read_text())["results"]["rate"] == [0, 31.5]
-    verb("lic_exp", "eval", run.signature, "--qualities", "31.5,0", run=run, toy_folder=toy_folder)
-    verb("lic_exp", "eval", run.signature, "--qualities", "31.5", run=run, toy_folder=toy_folder)
+    verb("lic_exp", "eval", run.signature, "--qualities", "31.5,0", run=run)
+    verb("lic_exp", "eval", run.signature, "--qualities", "31.5", run=run)
     counts = [len(json.loads(file.read_text())["points"]) for file in run.eval.glob("chosen_rates-*/evaluation.json")]
     assert sorted(counts) == [1, 2]
 
 
-def test_targets_are_met_and_written_down(run: RunFolder, toy_folder: Path) -> None:
+def test_targets_are_met_and_written_down(run: RunFolder) -> None:
     points = json.loads((run.eval / "evaluation.json").read_text())["points"]
     bpp, psnr = points[2]["bpp"], points[3]["psnr"] - 0.5
     arguments = ("eval", run.signature, "--target-bpp", f"{bpp}", "--target-psnr", f"{psnr}")
-    said = verb("lic_exp", *arguments, run=run, toy_folder=toy_folder).stderr
+    said = verb("lic_exp", *arguments, run=run).stderr
     assert "within 0.5 %" in said
     (folder,) = run.eval.glob("targets-*")
     first, second = json.loads((folder / "targets.json").read_text())
@@ -105,7 +105,7 @@ def test_targets_are_met_and_written_down(run: RunFolder, toy_folder: Path) -> N
     assert len(json.loads((folder / "evaluation.json").read_text())["points"]) == 2
 
 
-def test_what_it_cannot_do_is_refused(run: RunFolder, toy_folder: Path) -> None:
+def test_what_it_cannot_do_is_refused(run: RunFolder) -> None:
     for arguments, message in (
         (("--qualities", "64"), "--qualities: quality 64 is outside this model's range of 0 to 63"),
         (("--target-bpp", "1000"), "--target-bpp: 1000 bpp is out of reach: on these images quality 0 gives"),
@@ -113,30 +113,29 @@ def test_what_it_cannot_do_is_refused(run: RunFolder, toy_folder: Path) -> None:
         (("--qualities", "1", "--target-bpp", "1"), "leave one out"),
     ):
         verb_arguments = ("eval", run.signature, *arguments)
-        done = verb("lic_exp", *verb_arguments, run=run, toy_folder=toy_folder, code=exit_codes.CONFIG)
+        done = verb("lic_exp", *verb_arguments, run=run, code=exit_codes.CONFIG)
         assert message in done.stderr
 
 
-def test_a_model_of_one_rate_has_none_to_choose(small_run: Path, toy_folder: Path) -> None:
+def test_a_model_of_one_rate_has_none_to_choose(small_run: Path) -> None:
     one = RunFolder(small_run)
     for arguments, message in (
         (("--qualities", "1"), "--qualities=1: this run's model has one rate, so there is no quality to choose"),
         (("--target-psnr", "30"), "its model has one rate, which cannot be made to meet a target"),
     ):
-        done = verb("lic_exp", "eval", one.signature, *arguments, run=one, toy_folder=toy_folder, code=2)
+        done = verb("lic_exp", "eval", one.signature, *arguments, run=one, code=2)
         assert message in done.stderr
 
 
 @pytest.mark.slow
-def test_an_extension_ends_where_a_longer_run_does(run: RunFolder, toy_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("toy_folder")
+def test_an_extension_ends_where_a_longer_run_does(tmp_path: Path) -> None:
     constant = ("scheduler=constant", "evaluation.enabled=false")
     for overrides in ("trainer.max_steps=4",), ("trainer.max_steps=6",):
-        done = launch(*OVERRIDES, *constant, *overrides, folder=tmp_path, path=toy_folder)
+        done = called("launch.py", *OVERRIDES, *constant, *overrides, folder=tmp_path)
         assert done.returncode == 0, done.stderr
     short, long = sorted(map(RunFolder, tmp_path.glob("runs/*/")), key=lambda found: found.status()["max_steps"])
-    done = finish(
-        start("-m", "lic_exp", "extend", short.signature, "trainer.max_steps=6", folder=tmp_path, path=toy_folder)
-    )
+    done = called("lic_exp", "extend", short.signature, "trainer.max_steps=6", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     (extended,) = (
         found for found in map(RunFolder, tmp_path.glob("runs/*/")) if found.status().get("parent") == short.signature
