@@ -10,6 +10,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -18,11 +19,12 @@ from filelock import FileLock
 
 from lic_exp.atomic import write_json
 from lic_exp.flat import component_label, flatten
+from lic_exp.manifests import read_sweep
 from lic_exp.records import RecordError, read_record
 from lic_exp.text import visible
 from lic_exp.tracking.base import tracking_folder, without_password
 from lic_exp.tracking.kinds import Environment, MlflowRecord
-from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.tracking.run_folder import SWEEPS, RunFolder
 from lic_exp.tracking.sweep_labels import label_of_run
 
 if TYPE_CHECKING:
@@ -213,20 +215,34 @@ def _parent(client: "MlflowClient", run: RunFolder, experiment_id: str) -> str |
         return None
     found = parent_of(client, run, experiment_id)
     if found is None:
-        made = client.create_run(experiment_id, tags={SWEEP_TAG: sweep, KEY_TAG: "sweep"}, run_name=sweep)
+        tags = {SWEEP_TAG: sweep, KEY_TAG: "sweep"}
+        made = client.create_run(experiment_id, start_time=_made_ms(run, str(sweep)), tags=tags, run_name=sweep)
         found = parent_of(client, run, experiment_id) or made
         if found.info.run_id != made.info.run_id:  # on a server, which has no lock, another cell was first
             client.delete_run(made.info.run_id)
     return str(found.info.run_id)
 
 
+def _made_ms(run: RunFolder, sweep: str) -> int:
+    """When a sweep was made, or a run of it began before: a store may hear of both long after they have ended."""
+    began = _began_ms(run)
+    with suppress(OSError, RecordError, KeyError, ValueError):
+        made = read_sweep(run.root.parent / SWEEPS / sweep / "manifest.json")["made"]
+        return min(began, round(datetime.fromisoformat(made).timestamp() * 1000))
+    return began
+
+
+def _began_ms(run: RunFolder) -> int:
+    """The time of the first that a run logged; now where it has logged nothing."""
+    first = next(run.metrics(), {"time": time.time()})
+    return round(first.get("time", time.time()) * 1000)
+
+
 def _create(
     client: "MlflowClient", run: RunFolder, experiment_id: str, called: str, key: str, parent: str | None
 ) -> "Run":
-    first = next(run.metrics(), {"time": time.time()})
     tags = run_tags(run) | {KEY_TAG: key} | ({PARENT_TAG: parent} if parent else {})
-    started_ms = round(first.get("time", time.time()) * 1000)
-    return client.create_run(experiment_id, start_time=started_ms, tags=tags, run_name=called)
+    return client.create_run(experiment_id, start_time=_began_ms(run), tags=tags, run_name=called)
 
 
 def _log_missing_params(client: "MlflowClient", mlflow_run: "Run", run: RunFolder) -> None:

@@ -77,7 +77,8 @@ def _show(client: "MlflowClient", parent: "Run", name: str, record: SweepRecord,
             client.update_run(run_id, status="RUNNING")
     elif parent.info.status != ENDS[state]:
         ended_s = max((cell.finished for cell in cells if cell.finished), default=time.time())
-        client.set_terminated(run_id, ENDS[state], round(ended_s * 1000))
+        # A sweep may be made of runs that have ended long before it.
+        client.set_terminated(run_id, ENDS[state], max(round(ended_s * 1000), parent.info.start_time))
 
 
 def sweep_state(cells: Sequence[CellResult]) -> str:

@@ -1,6 +1,7 @@
 """The MLflow run of a sweep beside those of its cells, and the images of runs as MLflow's data sets, in one store."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from test_sweep_pages import KODAK, cell, mean, sweep
 from lic_exp.tracking.mlflow_projection import MlflowTracker
 from lic_exp.tracking.mlflow_store import connect, record_file
 from lic_exp.tracking.run_folder import RunFolder
+
+MADE_S = datetime.fromisoformat("2026-11-01T10:00:00+00:00").timestamp()
+"""When `sweep` says that its sweeps were made."""
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +52,10 @@ def test_the_run_of_a_sweep_follows_its_cells(tmp_path: Path, uri: str) -> None:
 
     for i in range(2):
         cell(tmp_path, f"a{i}00", "done", {}, mean=mean(0.5 + i, 30.0 + i))
-        RunFolder(tmp_path / f"a{i}00").update_status(sweep="follow-1", finished=1e9 + i)
+        RunFolder(tmp_path / f"a{i}00").update_status(sweep="follow-1", finished=MADE_S + 60 + i)
         sync(tmp_path, f"a{i}00", uri)
     parent = parent_of(uri, child)
-    assert (parent.info.status, parent.info.end_time) == ("FINISHED", 1_000_000_001_000)
+    assert (parent.info.status, parent.info.end_time) == ("FINISHED", round(MADE_S + 61) * 1000)
     assert parent.data.tags["lic_exp.state"] == "done"
     assert artifacts(uri, parent.info.run_id) == {"cells.md", "rd.png", "rd.svg"}
     note = parent.data.tags["mlflow.note.content"]
@@ -61,6 +65,30 @@ def test_the_run_of_a_sweep_follows_its_cells(tmp_path: Path, uri: str) -> None:
     RunFolder(tmp_path / "a100").update_status(state="failed")
     sync(tmp_path, "a100", uri)
     assert parent_of(uri, child).info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("made", "began", "finished", "span"),
+    [
+        pytest.param(True, 30, 60, (0, 60), id="sent long after it ended"),
+        pytest.param(True, -90, -60, (-90, -60), id="made of a run that had ended"),
+        pytest.param(False, 30, 60, (30, 60), id="its manifest does not say when it was made"),
+    ],
+)
+def test_a_sweep_lasts_from_its_making_to_its_last_end(
+    tmp_path: Path, uri: str, made: bool, began: float, finished: float, span: tuple[float, float]
+) -> None:
+    signature, name = f"9{abs(began)}{made:d}", f"span{began}-{made:d}"
+    cells = [cell(tmp_path, signature, "done", {}, mean=mean(0.5, 30.0))]
+    manifest = sweep(tmp_path, cells, name) / "manifest.json"
+    if not made:
+        record = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({key: value for key, value in record.items() if key != "made"}))
+    run = RunFolder(tmp_path / signature)
+    run.update_status(sweep=name, finished=MADE_S + finished)
+    run.metrics_file.write_text(json.dumps({"step": 1, "epoch": 0, "time": MADE_S + began, "train/loss": 1.0}) + "\n")
+    parent = parent_of(uri, sync(tmp_path, signature, uri)).info
+    assert (parent.start_time, parent.end_time) == tuple(round(MADE_S + second) * 1000 for second in span)
 
 
 def test_what_is_shown_already_is_neither_drawn_nor_written_again(
