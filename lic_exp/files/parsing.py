@@ -35,6 +35,7 @@ from lic_exp.files.layout import (
     LicFile,
     TileSides,
 )
+from lic_exp.text import visible
 
 
 def parse(data: bytes, *, max_pixels: int = MOST_PIXELS, partial: bool = False) -> LicFile:
@@ -135,7 +136,7 @@ class _Reader:
     def text(self, what: str) -> str:
         content = self.take(self.take(1, what)[0], what)
         try:
-            return content.decode()
+            return visible(content.decode())
         except UnicodeDecodeError as error:
             raise self.error(f"{what} is no UTF-8") from error
 
@@ -245,8 +246,8 @@ def _check_tiles(reader: _Reader, sides: tuple[int, int], tile: TileSides, count
 def _check_pixels(what: str, height: int, width: int, most: int) -> None:
     if height * width > most:
         raise FileError(
-            f"{what} is coded as {height}x{width}: more than {most} pixels are refused unless a larger max_pixels "
-            "allows them"
+            f"{what} is coded as {height}x{width}: more than {most} pixels are refused, unless a larger max_pixels "
+            "(--max-pixels) allows them"
         )
 
 

@@ -13,7 +13,7 @@ from lic_exp.cli.commands import commands, find_command
 from lic_exp.sweeps.create import sweep_request
 
 HIDDEN = {"cell", "pool", "slurm-job"}
-HELPERS = {"arguments", "commands", "flags", "starting", "sweeping", "version"}
+HELPERS = {"arguments", "coding", "commands", "flags", "starting", "sweeping", "version"}
 NEW_COMMAND = """
 SUMMARY = "greets"
 DESCRIPTION = "Greets somebody."

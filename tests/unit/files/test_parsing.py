@@ -136,7 +136,7 @@ def test_every_flipped_bit_is_found(file: LicFile) -> None:
         (changed(write(PLAIN), 9, b"\x80\0"), "the header, bytes 0 to .* is damaged: its checksum is wrong"),
         (changed(write(PLAIN), 11, b"\xff\xff\xff\xff"), "its header should reach to byte 4294967314"),
         (sealed(changed(write(PLAIN), SIDES, bytes(4))), "it says that the picture is 0x101"),
-        (sealed(changed(write(PLAIN), SIDES, b"\xff" * 8)), "more than 268435456 pixels are refused unless"),
+        (sealed(changed(write(PLAIN), SIDES, b"\xff" * 8)), "more than 268435456 pixels are refused, unless"),
         (sealed(changed(write(PLAIN), QUALITY, struct.pack(">d", -1))), "its quality is -1, which should be"),
         (sealed(changed(write(PLAIN), QUALITY, struct.pack(">d", math.inf))), "its quality is inf, which should be"),
         (sealed(changed(write(PLAIN), KINDS, b"\0")), "it holds no strings"),

@@ -1,0 +1,97 @@
+"""What `compress` and `decompress` share: which codec, which files, how many at once, and what to say in the end."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lic_exp import exit_codes
+from lic_exp.cli.flags import flags_named
+from lic_exp.command_parser import whole_number
+from lic_exp.config.compose import compose
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.overrides import parse
+from lic_exp.config.schema import RunConfig
+from lic_exp.config.validation import validate
+from lic_exp.console import console_for
+from lic_exp.runs.run import find_run
+from lic_exp.saying import say
+
+if TYPE_CHECKING:
+    from lic_exp.files.batch import Done, Work
+    from lic_exp.files.pairs import Pair
+
+FLAGS = {"model.weights": "--weights", "trainer.device": "--device", "model=": "--model="}
+"""What the keys of a config are called here."""
+
+
+def add_codec(parser: argparse.ArgumentParser) -> None:
+    """The options that choose a codec, and how it works."""
+    parser.add_argument("--run", metavar="RUN", help="by its best weights: run folder, signature, or its beginning")
+    parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders are (default: runs)")
+    parser.add_argument("--weights", metavar="FILE", help="by these weights, of --model")
+    parser.add_argument("--model", metavar="MODEL", help="as in model=MODEL")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="an option of --model: model.N=192; again"
+    )
+    parser.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda, ... (default: as the run, else auto)")
+    parser.add_argument("--jobs", type=whole_number(1, 256), metavar="N", help="processes (default: as cores allow)")
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
+
+
+def codec_named(options: argparse.Namespace) -> Path | RunConfig:
+    """The codec that the options name: a run folder, or the config of a model with weights. Raises ConfigError."""
+    if (options.run is None) == (options.weights is None):
+        raise ConfigError(["name a codec: --run RUN, or --weights FILE with --model MODEL, and not both"])
+    if (options.weights is None) != (options.model is None) or (options.set and options.model is None):
+        raise ConfigError(["--weights FILE needs --model MODEL, and --model and --set need --weights"])
+    if options.run is None:
+        return _config(options)
+    found = find_run(options.run, options.runs)
+    if found.state != "done":
+        say(f"run {found.signature} is {found.state}, not done: these are its best weights so far")
+    return found.folder
+
+
+def _config(options: argparse.Namespace) -> RunConfig:
+    with flags_named(FLAGS):
+        parsed = parse([f"model={options.model}", *options.set])
+        if parsed.sweeping:
+            raise ConfigError(["these options describe several models; files are coded by one"])
+        plain = compose(parsed)
+        plain["model"] |= {"weights": options.weights}
+        return validate(plain, rules_too=False)
+
+
+def done_of(
+    made: Sequence["Pair"],
+    codec: Path | RunConfig,
+    options: argparse.Namespace,
+    work: "Work",
+    words: tuple[str, str],
+) -> "list[Done]":
+    """Do it, saying how far it is, and what could not be done. words: "compressing" and "compressed"."""
+    from lic_exp.evaluation.watching import watch
+    from lic_exp.files.batch import Batch  # torch
+    from lic_exp.models.weights import PARTIAL
+    from lic_exp.runs.coding import CodecChoice
+
+    failed: list[str] = []
+    done = []
+    with flags_named({f". {PARTIAL}": "", **FLAGS}):  # weights are taken whole
+        batch = Batch(made, CodecChoice(codec, options.device).load, work, options.jobs)
+    for each in watch(batch, console_for(sys.stderr), failed, words):
+        source = each.pair.source
+        if each.error is not None:
+            failed.append(f"{source}: {each.error}")
+            say(failed[-1])
+        else:
+            say(*(f"{source}: {note}" for note in each.notes))
+            done.append(each)
+    return done
+
+
+def exit_code(done: Iterable["Done"], made: Sequence["Pair"]) -> int:
+    """DONE where all could be done."""
+    return exit_codes.DONE if len(list(done)) == len(made) else exit_codes.FAILED

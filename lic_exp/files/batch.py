@@ -1,0 +1,122 @@
+"""Many files coded, one after another or by several processes; one that cannot be does not stop the others."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+
+from lic_exp.atomic import write_atomically
+from lic_exp.data.workers import job_signals_blocked, worker_context
+from lic_exp.files.coding import decode_picture, encode_picture
+from lic_exp.files.pairs import Pair
+from lic_exp.files.parsing import parse
+from lic_exp.files.picture_files import save_picture
+from lic_exp.files.reading import read_picture
+from lic_exp.models.base import Codec
+from lic_exp.processes import usable_cores
+
+FILES_PER_PROCESS = 4
+"""Of fewer, starting a process takes longer than it saves."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a pair.
+
+    error: why there is no target; None where there is. pixels: of the picture. file_bytes, string_bytes: of the .lic
+    file and of its strings. notes: what was left out.
+    """
+
+    pair: Pair
+    error: str | None = None
+    pixels: int = 0
+    file_bytes: int = 0
+    string_bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+Work = Callable[[Codec, Pair], Done]
+"""Makes the target of a pair. Raises ValueError or OSError."""
+
+
+def compress_file(codec: Codec, pair: Pair, *, quality: float | None) -> Done:
+    """Code a picture's file to a .lic file."""
+    picture = read_picture(pair.source.read_bytes())
+    data = encode_picture(picture, codec, quality=quality)
+    pair.target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(pair.target, data)
+    pixels = picture.height * picture.width
+    return Done(pair, None, pixels, len(data), parse(data).string_bytes, picture.notes)
+
+
+def decompress_file(codec: Codec, pair: Pair, *, max_pixels: int) -> Done:
+    """Decode a .lic file to a picture's file."""
+    data = pair.source.read_bytes()
+    file = parse(data, max_pixels=max_pixels)
+    picture = decode_picture(file, codec)
+    pair.target.parent.mkdir(parents=True, exist_ok=True)
+    save_picture(picture, pair.target)
+    return Done(pair, None, file.height * file.width, len(data), file.string_bytes)
+
+
+class Batch:
+    """What becomes of pairs, in their order.
+
+    load: makes the codec, here and in every process. jobs: how many processes; None: as many as there are cores, and no
+    more than the files are worth. A codec on a GPU works in one.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], load: Callable[[], Codec], work: Work, jobs: int | None) -> None:
+        self.pairs, self.load, self.work = pairs, load, work
+        self.codec = load()
+        self.jobs = jobs or self._worth()
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[Done]:
+        if self.jobs == 1:
+            return (_done(self.codec, self.work, pair) for pair in self.pairs)
+        return self._by_processes()
+
+    def _worth(self) -> int:
+        on_cpu = all(weight.device.type == "cpu" for weight in self.codec.parameters())
+        return max(1, min(usable_cores(), len(self.pairs) // FILES_PER_PROCESS)) if on_cpu else 1
+
+    def _by_processes(self) -> Iterator[Done]:
+        context, began = worker_context(__name__), 0
+        with ProcessPoolExecutor(self.jobs, context, _begin, (self.load, self.work)) as pool:
+            with job_signals_blocked():
+                coming = pool.map(_work, self.pairs)
+            try:
+                for done in coming:
+                    began += 1
+                    yield done
+            except BrokenProcessPool:
+                why = "a process that coded was killed, as for its memory: fewer --jobs take less"
+                yield from (Done(pair, why) for pair in self.pairs[began:])
+
+
+def _done(codec: Codec, work: Work, pair: Pair) -> Done:
+    try:
+        return work(codec, pair)
+    except OSError as error:
+        return Done(pair, f"{error.filename or pair.source}: {error.strerror or error}")
+    except MemoryError:
+        return Done(pair, "there is not memory enough for it")
+    except (ValueError, RuntimeError) as error:
+        return Done(pair, str(error))
+
+
+def _begin(load: Callable[[], Codec], work: Work) -> None:
+    """What a process does first."""
+    _of_this_process.append(partial(_done, load(), work))
+
+
+def _work(pair: Pair) -> Done:
+    (done,) = _of_this_process
+    return done(pair)
+
+
+_of_this_process: list[Callable[[Pair], Done]] = []
