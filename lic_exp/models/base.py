@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lic_exp.capabilities import CodecFacts
 from lic_exp.models.coding import settle
+from lic_exp.models.portable import PortableMode, WideCopies
 from lic_exp.ops.padding import pad_to_multiple
 
 
@@ -71,12 +72,15 @@ class Compressed(ByKey):
     state: what the encoder itself knows and `Codec.reconstruct` needs; never transmitted.
     quality: the rate that a variable-rate codec was asked for, one for all images, which the decoder is given too;
         None for other codecs.
+    near_lines: [string kind][image], where it was coded portably, for which a decoder needs them too: the table rows
+        of what was too near to the line between two (`lic_exp.models.near_lines`). None otherwise.
     """
 
     strings: list[list[bytes]]
     shape: Sequence[int]
     state: Any = None
     quality: float | None = None
+    near_lines: list[list[bytes]] | None = None
 
     def bits(self) -> list[int]:
         """Transmitted bits of each image: eight times the bytes of all its strings."""
@@ -113,6 +117,8 @@ class Codec(nn.Module):
     """What `compress` returns, made of its parts where they are given to `decompress` as CompressAI's takes them."""
     codes_on_cpu: ClassVar[bool] = False
     """Whether it codes on the CPU wherever its weights are: on a GPU its decoder would not follow its encoder."""
+    portable: ClassVar[PortableMode | None] = None
+    """How it codes for any device, where it can: ask `portable_mode`."""
     repeated: ClassVar[tuple[type[nn.Module], ...]] = ()
     """The blocks that it has many of, which can be compiled once for all of a size."""
     coding_parts: ClassVar[tuple[CodingPart, ...]] = ()
@@ -127,6 +133,8 @@ class Codec(nn.Module):
     tables_made_of: tuple[int, ...] | None = None
     """What `lic_exp.models.coding` knows of the weights that `update` has seen last."""
     told_where_it_codes = False
+    wide_copies: WideCopies | None = None
+    """What `lic_exp.models.portable` keeps of the weights."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -163,6 +171,13 @@ class Codec(nn.Module):
     def update(self, force: bool = True) -> None:
         """Build the entropy coder's tables from the current weights."""
         raise NotImplementedError
+
+    def portable_mode(self) -> PortableMode:
+        """How it codes for any device, `lic_exp.models.portable.portable_coding`. Raises ValueError where it cannot."""
+        if self.portable is None:
+            name = type(self).__name__
+            raise ValueError(f"{name} has no portable mode: code without, and decode on a device like the encoder's")
+        return self.portable
 
     def partial(self, x: Tensor, *, scales: int) -> Tensor:
         """x_hat (B, 3, H, W), not clamped, from the first `scales` of `latents`, 0 to all of them, in eval mode.

@@ -9,14 +9,14 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
-from functools import wraps
-from itertools import chain
+from functools import partial, wraps
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from lic_exp.models import portable
+from lic_exp.models.by_image import joined, parts
 from lic_exp.models.dtypes import check_image, check_weight_dtypes
 from lic_exp.ops.precision import one_arithmetic, uncompiled
 from lic_exp.private_torch import times_written
@@ -37,16 +37,15 @@ class Coder(Protocol):
     codes_on_cpu: ClassVar[bool]
     tables_made_of: tuple[int, ...] | None
     told_where_it_codes: bool
+    wide_copies: portable.WideCopies | None
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
     def buffers(self) -> Iterator[Tensor]: ...
     def modules(self) -> Iterator[nn.Module]: ...
     def eval(self) -> Any: ...
+    def portable_mode(self) -> portable.PortableMode: ...
     def update(self, force: bool = True) -> None: ...
-
-
-class ByImage(tuple[Any, ...]):
-    """What the encoder knows of several images, one entry for each."""
 
 
 def settle(kind: type[Coder]) -> None:
@@ -106,13 +105,14 @@ def _compress(own: CodingMethod) -> CodingMethod:
         if _is_coding(self):
             return own(self, x, *args, **options)
         with _in_one_way(self):
-            return _joined([own(self, image, *args, **options) for image in _images(self, x)])
+            images = _images(self, x)
+            return joined([portable.coded(self, partial(own, self, image, *args, **options)) for image in images])
 
     return compress
 
 
 def _decompress(own: CodingMethod) -> CodingMethod:
-    picture = _picture(own)
+    picture = _picture(own, portable.decoded)
 
     @wraps(own)
     def decompress(self: Coder, compressed: Any = None, *args: Any, strings: Any = None, **options: Any) -> Any:
@@ -127,17 +127,17 @@ def _decompress(own: CodingMethod) -> CodingMethod:
 
 
 def _reconstruct(own: CodingMethod) -> CodingMethod:
-    return _picture(own)
+    return _picture(own, portable.reconstructed)
 
 
-def _picture(own: CodingMethod) -> CodingMethod:
+def _picture(own: CodingMethod, shown: CodingMethod) -> CodingMethod:
     @wraps(own)
     def picture(self: Coder, compressed: Any, *args: Any, **options: Any) -> Tensor:
         if _is_coding(self):
             found: Tensor = own(self, compressed, *args, **options)
             return found
         with _in_one_way(self):
-            pictures = [own(self, image, *args, **options) for image in _parts(compressed)]
+            pictures = [shown(self, image, partial(own, self, image, *args, **options)) for image in parts(compressed)]
         return _shown(pictures, self)
 
     return picture
@@ -255,28 +255,6 @@ def _images(codec: Coder, x: Tensor) -> list[Tensor]:
         return [x]  # the codec knows what to say
     dtype, device = _home(codec).dtype, coding_device(codec)
     return [torch.empty(image.shape, dtype=dtype, device=device).copy_(image) for image in x.split(1)]
-
-
-def _joined(images: list[Any]) -> Any:
-    first, *others = images
-    if not others:
-        return first
-    kinds = zip(*(image.strings for image in images), strict=True)
-    strings = [list(chain.from_iterable(kind)) for kind in kinds]
-    return replace(first, strings=strings, state=ByImage(image.state for image in images))
-
-
-def _parts(compressed: Any) -> list[Any]:
-    """Image by image; all as one where what the encoder knows of them is not told apart."""
-    state = compressed.state
-    count = len(compressed.strings[0]) if compressed.strings else 1
-    if count == 1 or not (state is None or isinstance(state, ByImage)):
-        return [compressed]
-    states = state or (None,) * count
-    return [
-        replace(compressed, strings=[[string] for string in strings], state=own)
-        for *strings, own in zip(*compressed.strings, states, strict=True)
-    ]
 
 
 def _shown(pictures: list[Tensor], codec: Coder) -> Tensor:

@@ -15,7 +15,9 @@ with warnings.catch_warnings():
 
 from lic_exp.models import compressai_coding as coder
 from lic_exp.models import rans, symbol_record
+from lic_exp.models.near_lines import log_scales
 from lic_exp.models.noise import Noise
+from lic_exp.models.portable import as_weights_of, near_lines
 from lic_exp.private_interfaces import coding_tables, density_likelihoods
 
 
@@ -105,16 +107,51 @@ def adopt_entropy_models(codec: nn.Module) -> None:
             model.noise = Noise()
 
 
+SCALE_TABLE = 0.11, 256.0, 64
+"""Smallest, largest and number of the scales for which CompressAI's `update` makes tables."""
+
+
 @contextmanager
-def refusing_what_never_ends(codec: nn.Module) -> Iterator[None]:
+def each_in_its_own_numbers(*networks: nn.Module) -> Iterator[None]:
+    """Inside, networks take what has other numbers than their weights: one predicts in float64, the next does not."""
+    handles = [network.register_forward_pre_hook(_converted) for network in networks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _converted(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(as_weights_of(network, x) for x in inputs)
+
+
+@contextmanager
+def entropy_models_on_cpu(codec: nn.Module) -> Iterator[None]:
+    """Inside, a codec's entropy models are on the CPU, whose tables other machines make too."""
+    models = [module for module in codec.modules() if isinstance(module, EntropyModel)]
+    homes = [next(iter((*model.parameters(), *model.buffers()))).device for model in models]
+    try:
+        for model in models:
+            model.cpu()
+        yield
+    finally:
+        for model, home in zip(models, homes, strict=True):
+            model.to(home)
+
+
+@contextmanager
+def refusing_what_never_ends(codec: nn.Module) -> Iterator[list[Tensor]]:
     """Inside, the entropy models of a codec raise CodingError instead of handing such to CompressAI's coder.
 
     As floating-point numbers: those beyond int32 become any symbols, and NaN becomes one that passes for a finite one.
+    Gives what is coded, in this order, as a decoder will have it.
     """
     models = [module for module in codec.modules() if isinstance(module, EntropyModel)]
     try:
-        strings = [_check_what_is_coded(model) for model in models]
-        yield
+        coded: list[Tensor] = []
+        strings = [_check_what_is_coded(model, coded) for model in models]
+        yield coded
         for string in strings:
             symbol_record.finished(string)
     finally:
@@ -123,10 +160,11 @@ def refusing_what_never_ends(codec: nn.Module) -> Iterator[None]:
                 vars(model).pop(name, None)
 
 
-def _check_what_is_coded(model: Any) -> symbol_record.Part:
+def _check_what_is_coded(model: Any, coded: list[Tensor]) -> symbol_record.Part:
     """Let one entropy model, until its attributes are removed, check what goes into symbols and table rows.
 
-    The symbols are recorded as those of one string, which is returned, in whatever parts they come.
+    coded: gets what a decoder will have. The symbols are recorded as those of one string, which is returned, in
+    whatever parts they come.
     """
     quantize, dequantize, string = model.quantize, model.dequantize, object()
 
@@ -136,6 +174,7 @@ def _check_what_is_coded(model: Any) -> symbol_record.Part:
         symbols: Tensor = quantize(inputs, mode, means)
         if mode == "symbols":
             symbol_record.encoded(symbols, string)
+            coded.append(dequantize(symbols, means))
         return symbols
 
     def restored(inputs: Tensor, means: Tensor | None = None, dtype: torch.dtype = torch.float) -> Tensor:
@@ -153,6 +192,9 @@ def _check_what_is_coded(model: Any) -> symbol_record.Part:
 
         def rows(scales: Tensor) -> Tensor:
             coder.check_moments(scales, "scales")
+            lists = near_lines()
+            if lists is not None:
+                return lists.rows(scales, log_scales(*SCALE_TABLE)[:-1], string)
             indexes: Tensor = build_indexes(scales)
             return indexes
 

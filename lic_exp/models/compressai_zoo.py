@@ -6,6 +6,7 @@ that run in float32 under autocast.
 """
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
 import torch
@@ -22,7 +23,13 @@ with warnings.catch_warnings():
 from lic_exp.capabilities import CodecFacts, signed_as
 from lic_exp.models import compressai_coding as coder
 from lic_exp.models.base import Codec, CodecOutput, CodingPart, Compressed
-from lic_exp.models.compressai_entropy import adopt_entropy_models, refusing_what_never_ends
+from lic_exp.models.compressai_entropy import (
+    adopt_entropy_models,
+    each_in_its_own_numbers,
+    entropy_models_on_cpu,
+    refusing_what_never_ends,
+)
+from lic_exp.models.portable import PortableMode, as_weights_of, near_lines
 from lic_exp.models.rans import with_margin
 from lic_exp.ops.precision import default_dtype, widened
 from lic_exp.option_types import PositiveInt
@@ -38,6 +45,7 @@ class ZooCodec(Codec):
     """What the adapted models share. `latents` is (y_hat,): a hyper-latent is side information, not a scale."""
 
     zoo: ClassVar[type[CompressionModel]]
+    portable: ClassVar[PortableMode | None] = PortableMode(predicting=("h_s.*",), margin=1e-9)
     string_kinds = 2
     coding_parts = (
         CodingPart("g_a", ("g_a",), encode=True, decode=False),
@@ -76,9 +84,9 @@ class ZooCodec(Codec):
 
     def compress(self, x: Tensor) -> Compressed:
         """`Codec.compress`. Raises CodingError for latents, scales or means that CompressAI's coder would hang on."""
-        with refusing_what_never_ends(self):
+        with refusing_what_never_ends(self) as latents, self._networks_apart():
             coded = self.zoo.compress(self, x)
-        return Compressed(coded["strings"], tuple(coded["shape"]), state=x)
+        return Compressed(coded["strings"], tuple(coded["shape"]), state=x if near_lines() is None else latents[-1])
 
     def decompress(self, compressed: Compressed) -> Tensor:
         """`Codec.decompress`. Raises CodingError for scales or means that are not finite."""
@@ -87,20 +95,29 @@ class ZooCodec(Codec):
         positions = (self.facts.downsampling_factor // 16) ** 2 * height * width
         most = positions * self.entropy_bottleneck.channels + positions * getattr(self, "M", 0)
         strings = [[with_margin(string, most) for string in kind] for kind in compressed.strings]
-        with refusing_what_never_ends(self):
+        with refusing_what_never_ends(self), self._networks_apart():
             decoded: Tensor = self.zoo.decompress(self, strings, compressed.shape)["x_hat"]
         return decoded
 
     def reconstruct(self, compressed: Compressed) -> Tensor:
+        if compressed.near_lines is not None:
+            decoded: Tensor = self.g_s(as_weights_of(self.g_s, compressed.state))
+            return decoded.clamp(0, 1)
         output: CodecOutput = self(compressed.state)
         return output.x_hat.clamp(0, 1)
+
+    def _networks_apart(self) -> AbstractContextManager[None]:
+        """For coding portably: h_s has numbers of its own then."""
+        networks = (self.h_s, self.g_s) if hasattr(self, "h_s") else (self.g_s,)
+        return nullcontext() if near_lines() is None else each_in_its_own_numbers(*networks)
 
     def update(self, force: bool = True) -> None:
         """`Codec.update`. Raises CodingError where quantiles are not finite or too far apart for tables."""
         low, median, high = self.entropy_bottleneck.quantiles.detach()[:, 0].unbind(1)
         below, above = (median - low).ceil().clamp(min=0), (high - median).ceil().clamp(min=0)  # as CompressAI has it
         coder.check_ranges(below + above + 1, "entropy_bottleneck.quantiles")
-        self.zoo.update(self, force=force)
+        with entropy_models_on_cpu(self):
+            self.zoo.update(self, force=force)
 
     def aux_loss(self) -> Tensor:
         loss: Tensor = self.zoo.aux_loss(self)
@@ -188,6 +205,7 @@ class AutoregressiveCodec(ZooCodec):
     """
 
     codes_on_cpu = True
+    portable = None
 
     def estimate(self, y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         z_hat, z_likelihoods = self.entropy_bottleneck(self.h_a(y))

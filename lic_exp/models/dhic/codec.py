@@ -15,9 +15,10 @@ from lic_exp.models.dhic.conditioning import LOOK_UP, PARTS, Gains, as_quality, 
 from lic_exp.models.dhic.config import DHICConfig
 from lic_exp.models.dhic.convolution import memory_format
 from lic_exp.models.dhic.latent import Latent, LatentBlock
-from lic_exp.models.dhic.network import Encoder, Merge, decoder_network, entropy_network
+from lic_exp.models.dhic.network import PORTABLE, Encoder, Merge, decoder_network, entropy_network
 from lic_exp.models.dhic.spectral import start_as_pyramid, start_as_transform
 from lic_exp.models.dtypes import check_image
+from lic_exp.models.portable import narrowed
 from lic_exp.ops.precision import widened
 from lic_exp.option_types import NonNegativeInt, PositiveFloat, PositiveInt
 from lic_exp.requirements import Entries, Forbids, declares
@@ -25,7 +26,6 @@ from lic_exp.requirements import Entries, Forbids, declares
 T = TypeVar("T")
 Features = list[tuple[Tensor, Tensor]]
 """The entropy path's feature before and after every scale's latent, coarse to fine."""
-
 SCALES = 4
 BY_SCALE = ", one per scale, coarse to fine"
 LOG2_E = 1.4426950408889634
@@ -81,6 +81,7 @@ class DHIC(VariableRateCodec):
     """
 
     facts = CodecFacts(downsampling_factor=64, latents=4, variable_rate=True, dtypes=("float32", "float64"))
+    portable = PORTABLE
     repeated = (BaseBlock, FFN)
     string_kinds = SCALES
     initial_options = ("spectral_init", "initial_step")
@@ -262,6 +263,7 @@ class DHIC(VariableRateCodec):
         return features, found
 
     def _reconstruct(self, features: Features, gains: list[Gains]) -> Tensor:
+        features = [(narrowed(f, self.dec_bias), narrowed(f_out, self.dec_bias)) for f, f_out in features]
         d = self._start(self.dec_bias, features[0][0], stride=1)
         scale = 0
         for module in self.dec_blocks:

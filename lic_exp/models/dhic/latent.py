@@ -11,6 +11,7 @@ from lic_exp.models.dhic.conditioning import Gains
 from lic_exp.models.dhic.convolution import Conv1x1
 from lic_exp.models.dhic.likelihood import DiscreteGaussian, training_nats
 from lic_exp.models.noise import Noise
+from lic_exp.models.portable import narrowed
 from lic_exp.ops.bounds import Bound, upper_bound
 from lic_exp.ops.precision import widened
 
@@ -98,7 +99,8 @@ class LatentBlock(nn.Module):
         return PriorMoments(mean, mean / gains.step, deviation / gains.step**self.scale_power)
 
     def _posterior(self, f: Tensor, tap: Tensor, gains: Gains) -> Tensor:
-        return widened(self.posterior(torch.cat((f, self.enc_resblock(tap * gains.encoder)), 1)))
+        own = self.enc_resblock(tap * gains.encoder)
+        return widened(self.posterior(torch.cat((narrowed(f, own), own), 1)))
 
     def _continue(self, f: Tensor, z: Tensor) -> Tensor:
         f_out: Tensor = f + self.z_proj(z)

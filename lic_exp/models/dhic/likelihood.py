@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lic_exp.models.compressai_coding import Tables, check_moments, decode, encode, gaussian_tables
+from lic_exp.models.near_lines import log_scales
+from lic_exp.models.portable import near_lines
 from lic_exp.ops.bounds import Bound, lower_bound
 
 SCALE_FLOOR, PROBABILITY_FLOOR = 0.11, 1e-9
@@ -99,6 +101,9 @@ class DiscreteGaussian(nn.Module):
     def _indexes(self, scale: Tensor) -> Tensor:
         """The smallest scale of the table that is no smaller, or its last. Raises CodingError for one not finite."""
         check_moments(scale, "scales")
+        lists = near_lines()
+        if lists is not None:
+            return lists.rows(scale, log_scales(SMALLEST_SCALE, LARGEST_SCALE, SCALES)[:-1], self)
         return torch.bucketize(scale.contiguous(), _scale_table()[:-1].to(scale))
 
     def _tables(self) -> Tables:

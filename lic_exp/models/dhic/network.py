@@ -9,10 +9,17 @@ from lic_exp.models.dhic.blocks import FFN, BaseBlock
 from lic_exp.models.dhic.config import DHICConfig, Ends
 from lic_exp.models.dhic.convolution import Conv1x1, WeightedConv2d, memory_format
 from lic_exp.models.dhic.latent import LatentBlock
+from lic_exp.models.portable import PortableMode
 
 FINEST_STRIDE = 8
 PIXELS = 3 * FINEST_STRIDE**2
 """Channels of an image folded into tiles of 8x8 pixels."""
+
+PORTABLE = PortableMode(
+    predicting=("em_*", "em?_lmb_embedding", "z?_scale_embedding"),
+    but=("em_blocks.*.posterior.*", "em_blocks.*.enc_resblock.*"),
+    margin=1e-9,
+)
 
 
 class Tap(nn.Identity):

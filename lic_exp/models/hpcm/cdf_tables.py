@@ -1,12 +1,14 @@
 """Coding tables of generalised Gaussians: cumulative frequencies of 16 bits, one row per scale."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from lic_exp.models.compressai_coding import Tables, check_ranges, quantized_tables
 from lic_exp.models.hpcm.likelihood import SCALE_FLOOR, distribution, survival
+from lic_exp.models.near_lines import log_scales
 
 LEVELS, LARGEST_SCALE = 60, 64.0
 QUANTILE = 5.42691097558631
@@ -24,6 +26,12 @@ def boundaries(table: Tensor, compat: bool) -> Tensor:
     Between two scales in the logarithm; under compat at the smaller one, so that a scale is always rounded up.
     """
     return table[:-1] if compat else (table[:-1] * table[1:]).sqrt()
+
+
+def lines() -> list[float]:
+    """Logarithms of `boundaries` (59)."""
+    logarithms = log_scales(SCALE_FLOOR, LARGEST_SCALE, LEVELS)
+    return [(below + above) / 2 for below, above in pairwise(logarithms)]
 
 
 def coding_tables(scales: Tensor, compat: bool) -> Tables:
@@ -49,3 +57,10 @@ def coding_tables(scales: Tensor, compat: bool) -> Tables:
         masses = survival((inner - 0.5) / scales[:, None]) - survival((inner + 0.5) / scales[:, None])
         tails = 2 * survival((centers + 0.5) / scales)[:, None]
     return quantized_tables(masses, lengths, tails[:, 0], -centers)
+
+
+def existing(tables: Tables) -> Tables:
+    """The same. Raises ValueError where they have never been made."""
+    if tables.cdf.numel() == 0:
+        raise ValueError("there are no coding tables yet: call the codec's update() first")
+    return tables

@@ -10,7 +10,7 @@ from lic_exp.capabilities import CodecFacts, signed_as
 from lic_exp.conditions import MultipleOf, Not
 from lic_exp.models.base import Codec, CodecOutput, CodingPart, Compressed
 from lic_exp.models.compressai_coding import StepwiseDecoder, Tables, encode
-from lic_exp.models.hpcm.cdf_tables import boundaries, coding_tables, scale_table
+from lic_exp.models.hpcm.cdf_tables import boundaries, coding_tables, existing, scale_table
 from lic_exp.models.hpcm.coding import Decode, Encode, Quantise, rounded
 from lic_exp.models.hpcm.compat import CORRECTED, check_mode, with_gains
 from lic_exp.models.hpcm.config import STRIDE, HPCMConfig
@@ -20,6 +20,7 @@ from lic_exp.models.hpcm.nested import NestedScales
 from lic_exp.models.hpcm.partition import Partition, move, partition
 from lic_exp.models.hpcm.transforms import analysis, hyper_analysis, hyper_synthesis, synthesis
 from lic_exp.models.noise import Noise
+from lic_exp.models.portable import as_weights_of
 from lic_exp.ops.padding import centred, crop_centred
 from lic_exp.ops.precision import widened
 from lic_exp.option_types import NonNegativeInt, PositiveInt
@@ -203,7 +204,8 @@ class HPCM(NestedScales, Codec):
 
     def _shown(self, y_hat: Iterable[Tensor]) -> Tensor:
         """One by one, because what a kernel computes may depend on the number of images."""
-        return torch.cat([widened(self.g_s(image)).clamp(0, 1) for image in y_hat])
+        images = (as_weights_of(self.g_s, image) for image in y_hat)
+        return torch.cat([widened(self.g_s(image)).clamp(0, 1) for image in images])
 
     def update(self, force: bool = True) -> None:
         """`Codec.update`. Raises ValueError where scales_hyper has entries that are no scales, under compat."""
@@ -269,10 +271,10 @@ class HPCM(NestedScales, Codec):
         return boundaries(self.scale_table, self.compat)
 
     def _y_tables(self) -> Tables:
-        return _existing(Tables(self.quantized_cdf_y, self.cdf_length_y, self.offset_y))
+        return existing(Tables(self.quantized_cdf_y, self.cdf_length_y, self.offset_y))
 
     def _z_tables(self) -> Tables:
-        return _existing(Tables(self.quantized_cdf_z, self.cdf_length_z, self.offset_z))
+        return existing(Tables(self.quantized_cdf_z, self.cdf_length_z, self.offset_z))
 
 
 @signed_as("hpcm128")
@@ -281,12 +283,6 @@ class HPCM128(HPCM):
     """`HPCM` where sides are multiples of 128: without attention, as PhiContext and 1B, or with smaller windows."""
 
     facts = CodecFacts(downsampling_factor=128, latents=3, nested_latents=True, dtypes=("float32", "float64"))
-
-
-def _existing(tables: Tables) -> Tables:
-    if tables.cdf.numel() == 0:
-        raise ValueError("there are no coding tables yet: call the codec's update() first")
-    return tables
 
 
 def _before_loading(module: nn.Module, state: MutableMapping[str, Any], prefix: str, *_: Any) -> None:

@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lic_exp.models.compressai_coding import StepwiseDecoder, Tables, check_moments, encode
+from lic_exp.models.hpcm.cdf_tables import lines
 from lic_exp.models.hpcm.partition import PARTS, chosen
+from lic_exp.models.portable import near_lines
 
 
 class Step(Protocol):
@@ -42,7 +44,7 @@ class Encode:
     def __call__(self, scale: int, mask: Tensor, scales: Tensor, means: Tensor) -> Tensor:
         symbols = (self.latents[scale] - means).round()
         self.symbols.append(packed(symbols, mask, scale).flatten())
-        self.indexes.append(_indexes(scales, mask, scale, self.boundaries).flatten())
+        self.indexes.append(_indexes(scales, mask, scale, self.boundaries, self).flatten())
         return symbols + means
 
     def string(self, tables: Tables) -> bytes:
@@ -56,7 +58,7 @@ class Decode:
         self.decoder, self.boundaries = decoder, boundaries
 
     def __call__(self, scale: int, mask: Tensor, scales: Tensor, means: Tensor) -> Tensor:
-        symbols = self.decoder.decode(_indexes(scales, mask, scale, self.boundaries)).to(means.dtype)
+        symbols = self.decoder.decode(_indexes(scales, mask, scale, self.boundaries, self)).to(means.dtype)
         # The other groups get symbols of positions that are not theirs: nobody takes what is outside the mask.
         values: Tensor = symbols.repeat(1, PARTS[scale], 1, 1) + means
         return values
@@ -68,10 +70,13 @@ def packed(x: Tensor, mask: Tensor, scale: int) -> Tensor:
     return own
 
 
-def _indexes(scales: Tensor, mask: Tensor, scale: int, boundaries: Tensor) -> Tensor:
+def _indexes(scales: Tensor, mask: Tensor, scale: int, boundaries: Tensor, walk: Step) -> Tensor:
     """The table rows that a step's symbols are coded by. Raises CodingError for scales that are not finite."""
     own = packed(scales, mask, scale).contiguous()
     check_moments(own, "scales")
+    lists = near_lines()
+    if lists is not None:
+        return lists.rows(own, lines(), walk)
     return torch.bucketize(own, boundaries.to(scales))
 
 

@@ -12,6 +12,7 @@ from lic_exp.models.hpcm.coding import Step
 from lic_exp.models.hpcm.config import HPCMConfig
 from lic_exp.models.hpcm.partition import FIRST_PREDICTED, Partition, chosen, move
 from lic_exp.models.hpcm.transforms import PriorNetwork, adaptors
+from lic_exp.models.portable import PortableMode
 from lic_exp.ops.precision import widened
 
 CALLS = (1, 3, 6)
@@ -28,8 +29,23 @@ class Walk(NamedTuple):
     latents: tuple[Tensor, Tensor, Tensor]
 
 
+PORTABLE = PortableMode(
+    predicting=("means_hyper", "h_s.*", "y_spatial_prior_*", "attn_s*", "context_net.*", "adaptive_params_list.*"),
+    margin=1e-9,
+)
+
+
 class ContextModel(nn.Module):
     """The part of the codec that predicts; a base class, because its modules have keys of the codec's own level."""
+
+    compat: bool
+
+    def portable_mode(self) -> PortableMode:
+        """`lic_exp.models.base.Codec.portable_mode`. Raises ValueError under compat."""
+        if self.compat:
+            name = type(self).__name__
+            raise ValueError(f"{name} has no portable mode under compat: true, which codes as the released models do")
+        return PORTABLE
 
     def add_context(self, config: HPCMConfig) -> None:
         """Add the modules."""

@@ -30,7 +30,6 @@ class NestedScales(ContextModel):
     """What follows from the latent being coded in nested scales; a base class, as `ContextModel` is."""
 
     facts: ClassVar[CodecFacts]
-    compat: bool
     means_hyper: nn.Parameter
     g_s: nn.Module
 
