@@ -19,7 +19,7 @@ from lic_exp.runs.run import find_run
 from lic_exp.saying import say
 
 if TYPE_CHECKING:
-    from lic_exp.files.batch import Done, Work
+    from lic_exp.files.batch import CodedFile, FileWork
     from lic_exp.files.pairs import Pair
 
 FLAGS = {"model.weights": "--weights", "trainer.device": "--device", "model=": "--model="}
@@ -68,19 +68,19 @@ def done_of(
     made: Sequence["Pair"],
     codec: Path | RunConfig,
     options: argparse.Namespace,
-    work: "Work",
+    work: "FileWork",
     words: tuple[str, str],
-) -> "list[Done]":
+) -> "list[CodedFile]":
     """Do it, saying how far it is, and what could not be done. words: "compressing" and "compressed"."""
     from lic_exp.evaluation.watching import watch
-    from lic_exp.files.batch import Batch  # torch
+    from lic_exp.files.batch import ManyFiles  # torch
     from lic_exp.models.weights import PARTIAL
     from lic_exp.runs.coding import CodecChoice
 
     failed: list[str] = []
     done = []
     with flags_named({f". {PARTIAL}": "", **FLAGS}):  # weights are taken whole
-        batch = Batch(made, CodecChoice(codec, options.device).load, work, options.jobs)
+        batch = ManyFiles(made, CodecChoice(codec, options.device).load, work, options.jobs)
     for each in watch(batch, console_for(sys.stderr), failed, words):
         source = each.pair.source
         if each.error is not None:
@@ -92,6 +92,6 @@ def done_of(
     return done
 
 
-def exit_code(done: Iterable["Done"], made: Sequence["Pair"]) -> int:
+def exit_code(done: Iterable["CodedFile"], made: Sequence["Pair"]) -> int:
     """DONE where all could be done."""
     return exit_codes.DONE if len(list(done)) == len(made) else exit_codes.FAILED

@@ -36,9 +36,9 @@ def run(options: argparse.Namespace) -> int:
     codec = codec_named(options)
     from lic_exp.files.picture_files import KINDS  # NumPy
 
-    how = {"suffix": ".png", "single": tuple(KINDS), "pattern": f"*{SUFFIX}"}
+    pattern, single = f"*{SUFFIX}", tuple(KINDS)
     try:
-        made = pairs(options.inputs, options.out, force=options.force, **how)
+        made = pairs(options.inputs, options.out, suffix=".png", single=single, pattern=pattern, force=options.force)
     except (ImageError, PairsError) as error:
         raise ConfigError([str(error)]) from error
     from lic_exp.files.batch import decompress_file  # torch

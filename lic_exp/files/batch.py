@@ -21,7 +21,7 @@ FILES_PER_PROCESS = 4
 
 
 @dataclass(frozen=True)
-class Done:
+class CodedFile:
     """What became of a pair.
 
     error: why there is no target; None where there is. pixels: of the picture. file_bytes, string_bytes: of the .lic
@@ -36,38 +36,38 @@ class Done:
     notes: tuple[str, ...] = ()
 
 
-Work = Callable[[Codec, Pair], Done]
+FileWork = Callable[[Codec, Pair], CodedFile]
 """Makes the target of a pair. Raises ValueError or OSError."""
 
 
-def compress_file(codec: Codec, pair: Pair, *, quality: float | None) -> Done:
+def compress_file(codec: Codec, pair: Pair, *, quality: float | None) -> CodedFile:
     """Code a picture's file to a .lic file."""
     picture = read_picture(pair.source.read_bytes())
     data = encode_picture(picture, codec, quality=quality)
     pair.target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(pair.target, data)
     pixels = picture.height * picture.width
-    return Done(pair, None, pixels, len(data), parse(data).string_bytes, picture.notes)
+    return CodedFile(pair, None, pixels, len(data), parse(data).string_bytes, picture.notes)
 
 
-def decompress_file(codec: Codec, pair: Pair, *, max_pixels: int) -> Done:
+def decompress_file(codec: Codec, pair: Pair, *, max_pixels: int) -> CodedFile:
     """Decode a .lic file to a picture's file."""
     data = pair.source.read_bytes()
     file = parse(data, max_pixels=max_pixels)
     picture = decode_picture(file, codec)
     pair.target.parent.mkdir(parents=True, exist_ok=True)
     save_picture(picture, pair.target)
-    return Done(pair, None, file.height * file.width, len(data), file.string_bytes)
+    return CodedFile(pair, None, file.height * file.width, len(data), file.string_bytes)
 
 
-class Batch:
+class ManyFiles:
     """What becomes of pairs, in their order.
 
     load: makes the codec, here and in every process. jobs: how many processes; None: as many as there are cores, and no
     more than the files are worth. A codec on a GPU works in one.
     """
 
-    def __init__(self, pairs: Sequence[Pair], load: Callable[[], Codec], work: Work, jobs: int | None) -> None:
+    def __init__(self, pairs: Sequence[Pair], load: Callable[[], Codec], work: FileWork, jobs: int | None) -> None:
         self.pairs, self.load, self.work = pairs, load, work
         self.codec = load()
         self.jobs = jobs or self._worth()
@@ -75,7 +75,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __iter__(self) -> Iterator[Done]:
+    def __iter__(self) -> Iterator[CodedFile]:
         if self.jobs == 1:
             return (_done(self.codec, self.work, pair) for pair in self.pairs)
         return self._by_processes()
@@ -84,7 +84,7 @@ class Batch:
         on_cpu = all(weight.device.type == "cpu" for weight in self.codec.parameters())
         return max(1, min(usable_cores(), len(self.pairs) // FILES_PER_PROCESS)) if on_cpu else 1
 
-    def _by_processes(self) -> Iterator[Done]:
+    def _by_processes(self) -> Iterator[CodedFile]:
         context, began = worker_context(__name__), 0
         with ProcessPoolExecutor(self.jobs, context, _begin, (self.load, self.work)) as pool:
             with job_signals_blocked():
@@ -95,28 +95,28 @@ class Batch:
                     yield done
             except BrokenProcessPool:
                 why = "a process that coded was killed, as for its memory: fewer --jobs take less"
-                yield from (Done(pair, why) for pair in self.pairs[began:])
+                yield from (CodedFile(pair, why) for pair in self.pairs[began:])
 
 
-def _done(codec: Codec, work: Work, pair: Pair) -> Done:
+def _done(codec: Codec, work: FileWork, pair: Pair) -> CodedFile:
     try:
         return work(codec, pair)
     except OSError as error:
-        return Done(pair, f"{error.filename or pair.source}: {error.strerror or error}")
+        return CodedFile(pair, f"{error.filename or pair.source}: {error.strerror or error}")
     except MemoryError:
-        return Done(pair, "there is not memory enough for it")
+        return CodedFile(pair, "there is not memory enough for it")
     except (ValueError, RuntimeError) as error:
-        return Done(pair, str(error))
+        return CodedFile(pair, str(error))
 
 
-def _begin(load: Callable[[], Codec], work: Work) -> None:
+def _begin(load: Callable[[], Codec], work: FileWork) -> None:
     """What a process does first."""
     _of_this_process.append(partial(_done, load(), work))
 
 
-def _work(pair: Pair) -> Done:
+def _work(pair: Pair) -> CodedFile:
     (done,) = _of_this_process
     return done(pair)
 
 
-_of_this_process: list[Callable[[Pair], Done]] = []
+_of_this_process: list[Callable[[Pair], CodedFile]] = []
