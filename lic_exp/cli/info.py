@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         console = console_for(sys.stdout)
         for fields in found:
+            console.print(fields["file"], soft_wrap=True)
             console.print(_table(fields))
     return exit_codes.FAILED if failed else exit_codes.DONE
 
@@ -84,7 +85,7 @@ def said(file: LicFile, size: int) -> dict[str, Any]:
 
 
 def _table(fields: dict[str, Any]) -> Table:
-    table = Table(title=styled(fields["file"]), show_header=False, title_justify="left")
+    table = Table(show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in fields.items():
