@@ -78,25 +78,41 @@ def complexity(
     return complexity_of(config, size)
 
 
-def encode_image(image: Any, codec: "Codec", *, quality: float | None = None) -> bytes:
+def encode_image(
+    image: Any,
+    codec: "Codec",
+    *,
+    quality: float | None = None,
+    target_bpp: float | None = None,
+    target_psnr: float | None = None,
+    max_bytes: int | None = None,
+) -> bytes:
     """The bytes of a .lic file of a picture: Pillow's, an array (H, W) or (H, W, C), or a tensor (C, H, W).
 
-    quality: of a codec of a range of rates; None: its largest. What raises: `lic_exp.files.coding.encode_image`, which
-    has more to choose.
+    quality: of a codec of a range of rates; None: its largest. In its place the rate of the file's strings [bits per
+    pixel], the PSNR of what is decoded [dB], or the most bytes that the file may have, as near as the codec comes. What
+    raises: `lic_exp.files.coding.encode_image`, which has more to choose, and `lic_exp.files.targets.encode_for`.
     """
-    from lic_exp.files import coding
+    from lic_exp.files import coding, targets
+    from lic_exp.files.reading import picture_of
 
-    return coding.encode_image(image, codec, quality=quality)
+    target = targets.one_target(quality, bpp=target_bpp, psnr=target_psnr, most_bytes=max_bytes)
+    if target is None:
+        return coding.encode_image(image, codec, quality=quality)
+    return targets.encode_for(picture_of(image), codec, target).data
 
 
-def decode_image(data: bytes, codec: "Codec", *, form: "Form" = "pil") -> Any:
+def decode_image(data: bytes, codec: "Codec", *, form: "Form" = "pil", partial: bool = False) -> Any:
     """The picture of a .lic file, by the codec that coded it: an image of Pillow's, an "array", or a "tensor".
 
-    Raises FileError, as `lic_exp.files.coding.decode_image`.
+    partial: of a cut or damaged file what is whole, by a codec that decodes scale by scale; a warning says what is not.
+
+    Raises FileError, as `lic_exp.files.coding.decode_image` and `lic_exp.files.partial.decode_partially`.
     """
     from lic_exp.files import coding
+    from lic_exp.files.partial import decode_image_partially
 
-    return coding.decode_image(data, codec, form=form)
+    return (decode_image_partially if partial else coding.decode_image)(data, codec, form=form)
 
 
 def create_regularizer(name: str, *, plugins: Sequence[str] = (), **overrides: Any) -> "SpectralRegularizer | None":

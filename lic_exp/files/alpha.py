@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.uint8] | NDArray[np.uint16]
+AlphaPlane = NDArray[np.uint8] | NDArray[np.uint16]
 
 LEVEL = 9
 """Of zlib's compression: the slowest, since there is one plane for three that a network codes."""
@@ -19,7 +19,7 @@ class AlphaError(ValueError):
     """Bytes that are no alpha plane of the size that their file states."""
 
 
-def alpha_bytes(alpha: Plane) -> bytes:
+def alpha_bytes(alpha: AlphaPlane) -> bytes:
     """The bytes of a plane (H, W) of 8 or 16 bits.
 
     Sample minus the one above, modulo 2^bits, 0 being above the first row; row by row, little endian; of 16 bits all
@@ -31,7 +31,7 @@ def alpha_bytes(alpha: Plane) -> bytes:
     return zlib.compress(_by_byte(differences).tobytes(), LEVEL)
 
 
-def alpha_plane(data: bytes, height: int, width: int, bits: int) -> Plane:
+def alpha_plane(data: bytes, height: int, width: int, bits: int) -> AlphaPlane:
     """The plane (height, width) that `alpha_bytes` made these of, with so many bits. Raises AlphaError."""
     size = bits // 8
     wanted = height * width * size
@@ -45,11 +45,11 @@ def alpha_plane(data: bytes, height: int, width: int, bits: int) -> Plane:
         raise AlphaError(f"the alpha plane unpacks to {len(unpacked)} bytes{more}, but it has {wanted}, and ends there")
     parts = np.frombuffer(unpacked, np.uint8).reshape(size, height, width)
     differences = parts[0] if size == 1 else parts[0] | parts[1].astype(np.uint16) << np.uint16(8)
-    plane: Plane = differences.cumsum(axis=0, dtype=differences.dtype)
+    plane: AlphaPlane = differences.cumsum(axis=0, dtype=differences.dtype)
     return plane
 
 
-def _by_byte(values: Plane) -> NDArray[np.uint8]:
+def _by_byte(values: AlphaPlane) -> NDArray[np.uint8]:
     """(size of a sample, H, W), lower bytes first."""
     if values.dtype == np.uint8:
         return values[None].astype(np.uint8)

@@ -15,10 +15,11 @@ import torch
 from lic_exp.files.alpha import alpha_bytes, alpha_plane
 from lic_exp.files.identity import CodecIdentity, identity, tables_hash
 from lic_exp.files.layout import MOST_PIXELS, CodedString, FileError, LicFile, TileSides
+from lic_exp.files.memory import DEFAULT_BYTES, pixels_within
 from lic_exp.files.parsing import parse
 from lic_exp.files.pixels import Picture, Planes, to_array, to_pil, to_tensor
 from lic_exp.files.reading import picture_of
-from lic_exp.files.tiles import Tiling, assembled, crops, plan
+from lic_exp.files.tiles import Tiling, assembled, crops, fewest_pixels, plan
 from lic_exp.files.writing import write
 from lic_exp.models.base import Codec, Compressed, VariableRateCodec
 from lic_exp.models.coding import coding_device
@@ -29,22 +30,22 @@ log = logging.getLogger("lic_exp.files")
 Form = Literal["pil", "array", "tensor"]
 FORMS = {"pil": to_pil, "array": to_array, "tensor": to_tensor}
 
-TILE_PIXELS = 2**22
-"""A larger picture is coded in tiles of at most so many pixels."""
+SMALL_PIXELS = 2**20
+"""A picture of so many is coded as a whole, unless less memory is asked for than `DEFAULT_BYTES`."""
 
 
 def encode_image(
-    image: Any, codec: Codec, *, quality: float | None = None, tile_pixels: int | None = TILE_PIXELS
+    image: Any, codec: Codec, *, quality: float | None = None, memory: int | None = DEFAULT_BYTES
 ) -> bytes:
     """The bytes of a .lic file of a picture: Pillow's, an array (H, W, C), or a tensor (C, H, W).
 
     quality: of a codec of a range of rates, up to its `max_quality`, which None means.
-    tile_pixels: a picture with more is coded in overlapping tiles of at most so many; None: as a whole, whatever it
-        takes.
+    memory: what coding may take, about, beside the picture itself [bytes]: a picture for which that is too little is
+        coded in overlapping tiles, none smaller than the codec needs; None: as a whole, whatever it takes.
 
     Raises ValueError: for what is no picture, a quality that the codec does not have, weights that code nothing.
     """
-    return encode_picture(picture_of(image), codec, quality=quality, tile_pixels=tile_pixels)
+    return encode_picture(picture_of(image), codec, quality=quality, memory=memory)
 
 
 def decode_image(data: bytes, codec: Codec, *, form: Form = "pil", max_pixels: int = MOST_PIXELS) -> Any:
@@ -57,21 +58,23 @@ def decode_image(data: bytes, codec: Codec, *, form: Form = "pil", max_pixels: i
     Raises FileError: for bytes that are no whole .lic file, of another codec or other weights, and where what was
     decoded is not what was encoded.
     """
+    return in_form(decode_picture(parse(data, max_pixels=max_pixels), codec), form)
+
+
+def in_form(picture: Picture, form: Form) -> Any:
+    """The picture as Pillow, NumPy or torch has it. Raises ValueError for another form, and where it has none there."""
     if form not in FORMS:
         raise ValueError(f"form={form!r}: should be one of {', '.join(FORMS)}")
-    return FORMS[form](decode_picture(parse(data, max_pixels=max_pixels), codec))
+    return FORMS[form](picture)
 
 
 def encode_picture(
-    picture: Picture, codec: Codec, *, quality: float | None = None, tile_pixels: int | None = TILE_PIXELS
+    picture: Picture, codec: Codec, *, quality: float | None = None, memory: int | None = DEFAULT_BYTES
 ) -> bytes:
     """`encode_image` of a picture that is one of ours already."""
     height, width = picture.height, picture.width
     sides = codec.padded_sides(height, width)
-    if tile_pixels is None or sides[0] * sides[1] <= tile_pixels:
-        tiling = Tiling(height, width, height, width, 0)
-    else:
-        tiling = plan(height, width, multiple=codec.facts.downsampling_factor, most_pixels=tile_pixels)
+    tiling = tiling_of(height, width, codec, memory)
     whole = tiling.count == 1
     codes = _rate(codec, quality)
     strings = [_coded(tile, codec, codes) for tile in crops(picture, tiling)]
@@ -99,7 +102,7 @@ def encode_picture(
 def decode_picture(file: LicFile, codec: Codec) -> Picture:
     """`decode_image` of a file that is parsed already."""
     check_codec(file, codec)
-    colour = assembled(_tiling(file), decoded_tiles(file, codec), grey=file.grey, bits=file.bits)
+    colour = assembled(tiling_of_file(file), decoded_tiles(file, codec), grey=file.grey, bits=file.bits)
     try:
         alpha = None if file.alpha is None else alpha_plane(file.alpha, file.height, file.width, file.bits)
     except ValueError as error:
@@ -112,9 +115,9 @@ def decoded_tiles(file: LicFile, codec: Codec) -> Iterator[Planes]:
 
     Raises FileError.
     """
-    for index, (tile, strings) in enumerate(zip(_tiling(file), file.strings, strict=True), start=1):
+    for index, (tile, strings) in enumerate(zip(tiling_of_file(file), file.strings, strict=True), start=1):
         try:
-            yield _decoded(strings, (tile.height, tile.width), codec, file.quality)
+            yield decoded(strings, (tile.height, tile.width), codec, file.quality)
         except (ValueError, RuntimeError, AssertionError) as error:
             of_tile = f"tile {index} of {len(file.strings)}: " if file.tile else ""
             raise FileError(f"{of_tile}it cannot be decoded{_elsewhere(file, codec)}: {error}") from error
@@ -162,9 +165,19 @@ def _elsewhere(file: LicFile, codec: Codec) -> str:
     return "" if file.made_on == here else f", made on {file.made_on or 'an unknown machine'} and not on {here}"
 
 
-def _tiling(file: LicFile) -> Tiling:
+def tiling_of_file(file: LicFile) -> Tiling:
+    """The tiles that a file's picture was coded in."""
     tile = file.tile or TileSides(file.height, file.width, 0)
     return Tiling(file.height, file.width, tile.height, tile.width, tile.overlap)
+
+
+def tiling_of(height: int, width: int, codec: Codec, memory: int | None = DEFAULT_BYTES) -> Tiling:
+    """The tiles that a picture of these sides is coded in, as `encode_image` says of `memory`."""
+    sides, factor = codec.padded_sides(height, width), codec.facts.downsampling_factor
+    if memory is None or (memory >= DEFAULT_BYTES and sides[0] * sides[1] <= SMALL_PIXELS):
+        return Tiling(height, width, height, width, 0)
+    most = max(pixels_within(codec, memory), fewest_pixels(factor))
+    return plan(height, width, multiple=factor, most_pixels=most)
 
 
 def _rate(codec: Codec, quality: float | None) -> dict[str, float]:
@@ -192,7 +205,11 @@ def _coded(planes: Planes, codec: Codec, rate: dict[str, float]) -> list[CodedSt
     return [CodedString(string, crc) for string, crc in zip(strings, checks, strict=True)]
 
 
-def _decoded(strings: Sequence[CodedString], sides: tuple[int, int], codec: Codec, quality: float | None) -> Planes:
+def decoded(strings: Sequence[CodedString], sides: tuple[int, int], codec: Codec, quality: float | None) -> Planes:
+    """What the codec makes of the strings of a picture, or a tile, of these sides; of the first of them where it can.
+
+    Raises FileError, and what the codec raises.
+    """
     contents = [[string.content or b""] for string in strings]
     shape = codec.coded_shape(*codec.padded_sides(*sides))
     expected = [string.symbols_crc for string in strings]

@@ -94,7 +94,7 @@ def plan(height: int, width: int, *, multiple: int, most_pixels: int, overlap: i
     One tile where the whole picture has no more than that. Raises TilingError where `most_pixels` leaves no room for a
     tile beside the overlap.
     """
-    least = _up(max(2 * overlap, 1), multiple)
+    least = _least(multiple, overlap)
     tall, broad = _up(height, multiple), _up(width, multiple)
     plans = [
         Tiling(
@@ -111,6 +111,11 @@ def plan(height: int, width: int, *, multiple: int, most_pixels: int, overlap: i
         fewest = min(least, tall) * min(least, broad)
         raise TilingError(f"tiles that share {overlap} have {fewest} pixels at least, and {most_pixels} are allowed")
     return min(plans, key=lambda found: (found.padded_pixels(multiple), found.count))
+
+
+def fewest_pixels(multiple: int, overlap: int = OVERLAP) -> int:
+    """Of a tile, padded, however little room there is."""
+    return _least(multiple, overlap) ** 2
 
 
 def crops(picture: Picture, tiling: Tiling) -> Iterator[Planes]:
@@ -175,6 +180,10 @@ def _even(side: int, tile: int, overlap: int, multiple: int) -> int:
     """The smallest side of tiles, a multiple of `multiple`, of which there are no more than of `tile`."""
     count = _count(side, tile, overlap)
     return side if count == 1 else min(tile, _up(ceil((side + (count - 1) * overlap) / count), multiple))
+
+
+def _least(multiple: int, overlap: int) -> int:
+    return _up(max(2 * overlap, 1), multiple)
 
 
 def _up(side: int, multiple: int) -> int:

@@ -125,6 +125,8 @@ class Codec(nn.Module):
     """The first that names a module has it. Modules that none names are told by their top-level child."""
     string_kinds: ClassVar[int | None] = None
     """How many strings `compress` makes of an image; None: it does not say."""
+    decodes_first_strings: ClassVar[bool] = False
+    """Whether `decompress` takes the first of the strings alone, none of them too, and shows what these say."""
     initial_options: ClassVar[tuple[str, ...]] = ()
     """Options that decide what new weights are, and nothing of what is computed with others."""
 

@@ -84,6 +84,7 @@ class DHIC(VariableRateCodec):
     portable = PORTABLE
     repeated = (BaseBlock, FFN)
     string_kinds = SCALES
+    decodes_first_strings = True
     initial_options = ("spectral_init", "initial_step")
     prepared = summed_together
     coding_parts = (
@@ -187,10 +188,10 @@ class DHIC(VariableRateCodec):
         return Compressed(strings, tuple(taps[0].shape[-2:]), state=x, quality=asked)
 
     def decompress(self, compressed: Compressed) -> Tensor:
-        """`Codec.decompress`; where only the first of the four string kinds are given, the picture is partial."""
+        """`Codec.decompress`; of only the first of the four string kinds, or none, the picture is partial."""
         given = compressed.strings
         height, width = compressed.shape
-        like = self.em_bias.new_empty(len(given[0]), 3, 64 * height, 64 * width)
+        like = self.em_bias.new_empty(len(given[0]) if given else 1, 3, 64 * height, 64 * width)
         gains = self._gains(like, compressed.quality)
 
         def visit(scale: int, block: LatentBlock, f: Tensor) -> tuple[Tensor, None]:

@@ -13,6 +13,7 @@ from PIL import Image
 import lic_exp
 from lic_exp.files.coding import decode_image, decode_picture, encode_image, made_on
 from lic_exp.files.layout import CodedString, FileError
+from lic_exp.files.memory import bytes_per_pixel
 from lic_exp.files.parsing import parse
 
 
@@ -81,7 +82,7 @@ def test_qualities() -> None:
 
 def test_tiles_are_coded_one_by_one() -> None:
     codec, array = codec_of("mean_scale_hyperprior_tiny"), pixels(200, 150)
-    data = encode_image(array, codec, tile_pixels=128 * 128)
+    data = encode_image(array, codec, memory=int(128 * 128 * bytes_per_pixel(codec)))
     file = parse(data)
     assert file.tile is not None
     assert len(file.strings) > 1
