@@ -4,7 +4,7 @@ Speed-up and BD-rate are taken per seed and summarised over seeds; a row counts 
 the baseline's, are done. What is missing is missing, and what diverged says so.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.bd import bd_rate
 from analysis.comparable import check_comparable, code_flags, makers_of
 from analysis.contrasts import Contrast, judged
+from analysis.curve_files import Curve
 from analysis.curves import load_curve
 from analysis.errors import AnalysisError, CurveError
 from analysis.made_by import row_notes
@@ -25,6 +26,7 @@ from analysis.speedup import SpeedUp, speed_up
 from analysis.statistics import resolvable
 from analysis.studies import StudyResults
 from analysis.study_pairs import SeedArms, SeedPairs, own_rates, seed_pairs, unlike_rates
+from analysis.unlike_evaluations import unlike_anchor, unlike_evaluations
 
 Verdicts = dict[str, dict[str, str]]
 """By row what is concluded of its claims: {"speed_up": ..., "bd_rate": ...}."""
@@ -118,6 +120,9 @@ def _compared(study: StudyResults, row: Row, arms: SeedArms, equals: Row | None,
     elif complete and alone:
         notes.append("its rates are not those of what it is against: it is compared with anchors alone")
     if complete:
+        compared = [arm for pair in complete.values() for arm in (pair[1:] if alone else pair)]
+        measured = [name for arm in compared for name in arm]
+        notes += map(str, unlike_evaluations(runs, measured, metric="psnr"))
         facts["anchors"] = _against_anchors(study, complete, notes)
     return Row(**{**vars(row), **facts, "notes": (*row.notes, *dict.fromkeys(notes))})
 
@@ -202,7 +207,20 @@ def _against_anchors(study: StudyResults, complete: SeedPairs, notes: list[str])
             notes.append(f"no BD-rate against {name}: {error}")
         else:
             found[name] = Estimate(values)
+            notes += _unlike_anchor(study, complete, anchor)
     return found
+
+
+def _unlike_anchor(study: StudyResults, complete: SeedPairs, anchor: Curve) -> Iterator[str]:
+    """In what the row's runs are unlike published points, each kind of difference once."""
+    assert study.runs is not None
+    told = set()
+    for signature in (name for _, test in complete.values() for name in test):
+        images = study.by_image[signature].images if signature in study.by_image else None
+        for found in unlike_anchor(study.runs, signature, images, anchor):
+            if found.name not in told:
+                told.add(found.name)
+                yield f"against {anchor.name}: {found}"
 
 
 def _complexity(runs: Runs, signatures: Sequence[str]) -> dict[str, float]:

@@ -112,7 +112,10 @@ def intervals(rows: Sequence[BDComparison]) -> list[BDInterval]:
 
 
 def over_seeds(anchor: Curve, test: Curve, metric: str, method: Method) -> OverSeeds | None:
-    """The BD-rates seed by seed, each against the anchor's same seed where it has several; None of one seed."""
+    """The BD-rates seed by seed, each against the anchor's same seed where it has several; None of one seed.
+
+    A seed that lacks a rate of its arm has none: it would be of another part of the curve than the others'.
+    """
     anchors, tests = anchor.by_seed, test.by_seed
     if not tests:
         return None
@@ -122,6 +125,8 @@ def over_seeds(anchor: Curve, test: Curve, metric: str, method: Method) -> OverS
         try:
             if base is None:
                 raise CurveError("the anchor has no such seed")
+            if len(curve) < len(test) or (anchors and len(base) < len(anchor)):
+                raise CurveError("it lacks a rate")
             values[seed] = float(bd_rate(base.bpp, base.quality(metric), curve.bpp, curve.quality(metric), method))
         except CurveError:
             left.append(seed)

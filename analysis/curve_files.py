@@ -30,6 +30,9 @@ MADE_BY, NOTES, SEEDS, OF_RUNS = "made_by", "notes", "by_seed", "of_runs"
 STEPS, CHOSEN, SEEDED = "steps", "chosen", "seeds"
 """Of runs too: how many steps each had, (n, ...) in rising order; how many of the images validated; of which seeds."""
 
+BITS_OF_A_PIXEL = 24
+"""Above which a rate is hardly one per pixel: files of video codecs have kilobits per second under the same keys."""
+
 KEPT, MOST_KEPT = (STEPS, CHOSEN, SEEDED), 1000
 """Those of them that files have too, lists of no more than so many."""
 
@@ -113,6 +116,10 @@ def read_curve(path: Path, name: str | None = None) -> Curve:
         raise AnalysisError(str(error)) from error
     about = {key: value for key, value in points.about.items() if key not in KEPT}
     about |= {key: kept for key in KEPT if (kept := _kept(key, points.about.get(key)))}
+    highest = max(filter(math.isfinite, points.results["bpp"]), default=0.0)
+    if highest > BITS_OF_A_PIXEL:
+        said = f"its rates go up to {highest:g}, and a pixel of 8-bit RGB has {BITS_OF_A_PIXEL} bits"
+        about[NOTES] = (f"not-per-pixel: {points.name}: {said}: are they bits per pixel?",)
     return Curve(points.name, points.results, points.description, about)
 
 

@@ -109,7 +109,12 @@ def _counted(dataset: str) -> int | None:
 
 def unlike(anchor: Points, test: Points, metric: str | None = None) -> Iterator[Unlike]:
     """In what two curves are unlike, the images first. metric: the quality that is compared; None: all they share."""
-    yield from _images(anchor, test)
+    yield from images_apart(anchor, test)
+    yield from measured_otherwise(anchor, test, metric)
+
+
+def measured_otherwise(anchor: Points, test: Points, metric: str | None = None) -> Iterator[Unlike]:
+    """The same but for the images: in what they were trained for, and in how rate and quality were taken."""
     goals = [curve.about.get("optimized_for") for curve in (anchor, test)]
     both = [curve.name for curve, goal in zip((anchor, test), goals, strict=True) if goal == "ms-ssim"]
     if metric == "psnr" and both:
@@ -163,7 +168,8 @@ def _shown(text: str) -> str:
     return shortened(visible(text), LONGEST)
 
 
-def _images(anchor: Points, test: Points) -> Iterator[Unlike]:
+def images_apart(anchor: Points, test: Points) -> Iterator[Unlike]:
+    """In what the images are unlike that two curves are of, or that it is not known."""
     ours, theirs = images_of(anchor), images_of(test)
     if ours is None or theirs is None:
         silent = [curve.name for curve, images in ((anchor, ours), (test, theirs)) if images is None]

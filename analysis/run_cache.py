@@ -19,7 +19,7 @@ from analysis.run_records import RunRecord
 from lic_exp.atomic import write_atomically
 from lic_exp.records import checked, open_file
 
-VERSION = 5
+VERSION = 6
 _ARRAYS = MetricPoints._fields[1:]
 _FACTS = tuple(field.name for field in fields(RunRecord) if field.name != "points")
 _log = logging.getLogger("analysis")
@@ -51,6 +51,7 @@ class CachedRecord(TypedDict):
     evaluation: dict[str, list[list[str]]]
     evaluation_name: str | None
     evaluated_by: list[str | None]
+    measured_as: dict[str, dict[str, Any]]
     files: list[list[Any]]
     damaged: list[list[Any]]
 

@@ -1,6 +1,6 @@
 """Curves of runs: one per arm, that is of runs which differ from one another in seed and rate alone."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,9 @@ from lic_exp.labels import SEED, is_rate, label, value_text
 from lic_exp.tracking.run_folder import RunFolder
 
 MOST_NAMED = 6
+
+QUALITIES = "rate"
+"""The list of a variable-rate run's points that says of which of its rates each is."""
 
 
 def curves_of(found: Meaning, trusted: Collection[str] = ()) -> list[Curve]:
@@ -105,13 +108,13 @@ def _mean(seeds: Mapping[Any, Mapping[str, Curve]]) -> Curve:
             raise AnalysisError(
                 f"{' and '.join(c.name for c in there)}, of several seeds, have other numbers of points"
             )
+        _check_qualities(there)
         lists = [key for key in there[0].results if all(key in curve.results for curve in there)]
         values = {key: tuple(np.mean([curve.results[key] for curve in there], axis=0).tolist()) for key in lists}
         about = {**there[0].about, **shared_images(there)}
         means.append(Curve(there[0].name, values, f"mean over {len(there)} seeds", about))
-    counts = {seed: len(own) for seed, own in seeds.items()}
-    if len(set(counts.values())) > 1:
-        said = ", ".join(f"seed {seed}: {count}" for seed, count in counts.items())
+    if any(own.keys() != rates.keys() for own in seeds.values()):
+        said = ", ".join(f"seed {seed}: {len(own)} of {len(rates)}" for seed, own in seeds.items())
         notes.append(f"unequal-seeds: its points are not means over the same seeds; rates by seed: {said}")
     whole = join(means)
     every = [curve for own in seeds.values() for curve in own.values()]
@@ -120,6 +123,21 @@ def _mean(seeds: Mapping[Any, Mapping[str, Curve]]) -> Curve:
     about = {key: value for key, value in whole.about.items() if key != OF_RUNS}
     about |= {SEEDED: tuple(seeds), STEPS: tuple(sorted({step for c in every for step in c.about.get(STEPS, ())}))}
     return replace(whole, about=about | {MADE_BY: tuple(makers.values()), NOTES: tuple(notes)})
+
+
+def _check_qualities(seeds: Sequence[Curve]) -> None:
+    """Raise AnalysisError where runs of a range of rates, of several seeds, were evaluated at other qualities."""
+    first, *others = seeds
+    for other in others:
+        if first.results.get(QUALITIES) != other.results.get(QUALITIES):
+            ours, theirs = (
+                ", ".join(f"{quality:g}" for quality in curve.results.get(QUALITIES, ())) or "none"
+                for curve in (first, other)
+            )
+            raise AnalysisError(
+                f"{first.name} and {other.name}, of two seeds, have no mean: other-qualities: their points are of "
+                f"qualities {ours} and {theirs}"
+            )
 
 
 def _unequal(arm: Arm, whole: Curve) -> Iterator[str]:

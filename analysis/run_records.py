@@ -34,6 +34,8 @@ class RunRecord:
     evaluation_name: of the run's own evaluation; None where it has none (runs of schema 1, tracking stores).
     evaluated_by: the hashes of the code that made its own evaluation, and others of the same training; not those of
         evaluations that were made beside them, of images or rates that `eval` was given.
+    measured_as: what its evaluations say of how they measured, by their names ("" of an own one without a name):
+        {name: {"conventions": {...}, "optimized_for": ...}}, of each what it says.
     files: [[name, bytes, mtime in ns], ...], by which a change is noticed.
     damaged: lines of metrics.jsonl that are passed over: [[number, what is wrong], ...].
     """
@@ -48,6 +50,7 @@ class RunRecord:
     evaluation: Mapping[str, list[list[str]]] = field(default_factory=dict)
     evaluation_name: str | None = None
     evaluated_by: Sequence[str | None] = ()
+    measured_as: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     files: list[list[Any]] = field(default_factory=list)
     damaged: Sequence[Sequence[Any]] = ()
     points: MetricPoints = NO_POINTS
@@ -138,7 +141,10 @@ def read_record(folder: Path, files: list[list[Any]], content: Content, wanted: 
         record.complexity = {key: complexity[key] for key in COMPLEXITY} if complexity else {}
         evaluation = _object(content, f"eval/{EVALUATION_FILE}", EvaluationResults)
         record.evaluation_name = evaluation.get("evaluation") if evaluation else None
-        record.evaluated_by = codes_of([*([evaluation] if evaluation else []), *_others(content)])
+        others = dict(_others(content))
+        record.evaluated_by = codes_of([*([evaluation] if evaluation else []), *others.values()])
+        named = {record.evaluation_name or "": evaluation or {}, **others}
+        record.measured_as = {name: said for name, one in named.items() if (said := _measured(one))}
         record.points, record.damaged = parse_metrics(_bytes(content, "metrics.jsonl") or b"", wanted)
         tables = {name: _text(content, name) for name in content if name.endswith("images.csv")}
         record.evaluation = {_set_name(name): parse_table(name, text) for name, text in tables.items()}
@@ -167,12 +173,21 @@ def _object(content: Content, name: str, kind: type[T]) -> T | None:
     return None if data is None else checked(name, data, kind)
 
 
-def _others(content: Content) -> Iterator[EvaluationResults]:
-    """What evaluations beside the run's own say, as far as it can be read."""
+def _others(content: Content) -> Iterator[tuple[str, EvaluationResults]]:
+    """What evaluations beside the run's own say, as far as it can be read, by the names of their folders."""
     for name in content:
         if name.endswith(f"/{EVALUATION_FILE}") and name.count("/") > 1:
             with suppress(RecordError):
-                yield _object(content, name, EvaluationResults) or {}
+                yield name.split("/")[-2], _object(content, name, EvaluationResults) or {}
+
+
+def _measured(evaluation: EvaluationResults) -> dict[str, Any]:
+    """What of an evaluation says how it measured, as far as that is of the right kind."""
+    conventions, goal = evaluation.get("conventions"), evaluation.get("optimized_for")
+    texts = conventions if isinstance(conventions, dict) else {}
+    stated = {str(key): value for key, value in texts.items() if isinstance(value, str)}
+    found = {"conventions": stated, "optimized_for": goal if isinstance(goal, str) else ""}
+    return {key: value for key, value in found.items() if value}
 
 
 def _config(content: Content) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
         "tags": tuple(config.get("tags") or ()),
         "seed": config.get("seed"),
         "evaluation": record.evaluation_name,
+        "measured_as": _hashable(record.measured_as),
         **{key: np.nan if (value := record.complexity.get(key)) is None else value for key in COMPLEXITY},
     }
     flat = {key: _hashable(value) for key, value in leaves(config) if key not in facts}

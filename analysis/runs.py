@@ -25,8 +25,7 @@ from lic_exp.tracking.run_folder import damage_text, is_run_folder
 _log = logging.getLogger("analysis")
 
 READERS, AT_ONCE = 4, 100
-"""Threads that wait for the file system, and the runs that they read before they are parsed: the two at a time would
-only take turns."""
+"""Threads that wait for files, and runs that they read before any is parsed: both at a time would only take turns."""
 
 NOWHERE = np.empty(0, np.intp)
 
@@ -42,10 +41,10 @@ class Runs:
     """Runs of any state, finished or not.
 
     runs: one row per run. `signature, folder, state, reason, step, max_steps, attempt, started, finished, device, host,
-        git_commit, git_dirty, code, stale, code_hashes, code_parts, elsewhere, name, tags, seed, evaluation, lmbda`;
-        the codec's `parameters, macs_per_pixel, encode_macs_per_pixel, decode_macs_per_pixel`, NaN where the run
-        recorded none; a column per component with its short name (`model`, `spectral_reg`, ...); a column per config
-        key (`optimizer.lr`, ...), NaN where a run has no such key.
+        git_commit, git_dirty, code, stale, code_hashes, code_parts, elsewhere, name, tags, seed, evaluation,
+        measured_as, lmbda`; the codec's `parameters, macs_per_pixel, encode_macs_per_pixel, decode_macs_per_pixel`, NaN
+        where the run recorded none; a column per component with its short name (`model`, `spectral_reg`, ...); a column
+        per config key (`optimizer.lr`, ...), NaN where a run has no such key.
         state: created, running, done, failed, diverged or preempted, as the run itself says; "silent" where it says
         running but wrote nothing for two minutes, "unreadable" where its files are damaged (`reason` tells which),
         "newer" where a newer version of the platform wrote them.
@@ -53,6 +52,7 @@ class Runs:
         commands say it too. stale: whether it is that. code_hashes: of all code that had a part in it, its
         evaluations included; code_parts: ((part, hash), ...) of the latest.
         elsewhere: in words, how its training went on otherwise than it began (docs/runs.md), "" where it did not.
+        measured_as: what its evaluations say of how they measured, ((evaluation, ((key, value), ...)), ...).
         evaluation: the name of the one that stands under the set "", None where it has no name.
     metrics: one row per logged number: `signature, step, epoch, time [Unix s], metric, value`; per run ordered by
         metric, then as logged. After a resume a step may stand there twice (`curve` keeps the last).

@@ -30,7 +30,7 @@ NO_DIFFERENCE = (
         "attempt",
         "max_steps",
         "git_dirty",
-        *("stale", "code_hashes", "code_parts"),
+        *("stale", "code_hashes", "code_parts", "measured_as"),
     ),
     *("paths.runs", "lmbda", "evaluation", "interval_speeds_from"),
 )
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     out.print(_side_by_side("last values", ids, _last_values(runs, options.metrics)))
     if not runs.evaluation.empty:
         out.print(_side_by_side("evaluations, mean over images", ids, _evaluations(runs)))
-        for text in _other_images(runs):
+        for text in _unlike(runs):
             out.print(text, markup=False, highlight=False, soft_wrap=True)
     return 0
 
@@ -92,14 +92,23 @@ def _evaluations(runs: "Runs") -> dict[str, list[Any]]:
     return found
 
 
-def _other_images(runs: "Runs") -> Iterator[str]:
-    """What to say of evaluations that stand side by side and are of other images."""
-    from analysis.image_points import distinct_sets, images_in
+def _unlike(runs: "Runs") -> Iterator[str]:
+    """What to say of evaluations that stand side by side and are unlike: of other images, or measured otherwise."""
+    from analysis.image_points import images_in
+    from analysis.measured_alike import UNKNOWN_IMAGES
+    from analysis.unlike_evaluations import unlike_evaluations, unlike_images
 
     for name, rows in runs.evaluation.groupby("set"):
-        by_run = [part.drop_duplicates("image").sort_values("image") for _, part in rows.groupby("signature")]
-        if len(distinct_sets(map(images_in, by_run))) > 1:
-            yield f"other-data-set: {str(name) or 'its own images'}: these runs were not evaluated on the same images"
+        by_run = {
+            str(signature): images_in(part.drop_duplicates("image").sort_values("image"))
+            for signature, part in rows.groupby("signature")
+        }
+        said = str(name) or "its own images"
+        for apart in unlike_images(by_run):
+            known = "were not" if apart.name != UNKNOWN_IMAGES else "are not known to have been"
+            yield f"{apart.name}: {said}: these runs {known} evaluated on the same images"
+        for other in unlike_evaluations(runs, by_run, images=str(name)):
+            yield f"{other.name}: {said}: {other.text}"
 
 
 def _side_by_side(title: str, ids: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> "Table":

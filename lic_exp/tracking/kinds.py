@@ -101,7 +101,8 @@ class EvaluationResults(TypedDict, total=False):
 
     former: the training began anew since, and the weights that were evaluated are gone.
 
-    images: which they are, as `lic_exp.image_identity` says it; whoever reads it looks at what it holds.
+    images: which they are, as `lic_exp.image_identity` says it; conventions, optimized_for: as
+    `lic_exp.evaluation.conventions` says them; whoever reads these looks at what they hold.
     """
 
     mean: dict[str, Any]
@@ -114,6 +115,8 @@ class EvaluationResults(TypedDict, total=False):
     code: str | None
     former: bool
     images: Any
+    conventions: Any
+    optimized_for: Any
 
 
 @with_config(RECORD)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -144,3 +145,18 @@ def test_a_file_that_cannot_be_written_is_named(arguments, folder, capsys):
 def test_a_file_that_holds_no_table_is_called_what_it_is(content, said, folder, capsys):
     (folder / "mine.yaml").write_bytes(content)
     assert refusal(capsys, "ablation", "mine.yaml").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("rates", "flagged"), [((0.1, 0.4), False), ((0.1, 24.0), False), ((100.0, 800.0), True), ((3.0, 30.0), True)]
+)
+def test_rates_that_no_pixel_has_are_named(
+    tmp_path: Path, rates: tuple[float, float], flagged: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "kilobits.json"
+    file.write_text(json.dumps({"name": "kilobits", "results": {"bitrate": rates, "psnr": [30.0, 34.0]}}))
+    for command in ("rd", "bdrate"):
+        assert main([command, "kodak/vtm_18.0", str(file)]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert (f"its rates go up to {rates[1]:g}, and a pixel of 8-bit RGB has 24 bits" in shown) == flagged
+        assert ("not-per-pixel" in shown) == flagged
