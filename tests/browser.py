@@ -80,6 +80,28 @@ class Browser:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
+    def wait_for(self, expression: str, *, within_s: float = 120) -> Any:
+        """What a piece of JavaScript comes to, once that is something: pages that fetch what they show take a while."""
+        deadline = time.monotonic() + within_s
+        while not (found := self.value(expression)):
+            shown = self.value("document.body.innerText")
+            assert time.monotonic() < deadline, f"{expression} came to nothing within {within_s} s; seen is: {shown}"
+            time.sleep(0.05)
+        return found
+
+    def wait_for_text(self, *texts: str) -> None:
+        """Until all of these are to be read on the page."""
+        for text in texts:
+            self.wait_for(f"document.body.innerText.includes({json.dumps(text)})")
+
+    def click(self, selector: str) -> None:
+        """Click with the mouse on the first element that a CSS selector finds, once it is there."""
+        box = f"JSON.stringify(document.querySelector({json.dumps(selector)})?.getBoundingClientRect())"
+        place = json.loads(self.wait_for(box))
+        at = {"x": place["x"] + place["width"] / 2, "y": place["y"] + place["height"] / 2}
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **at)
+
     def screenshot(self, path: Path, *, whole: bool = True) -> Path:
         taken = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(taken["data"]))
@@ -119,7 +141,9 @@ class Browser:
             case "Runtime.exceptionThrown":
                 self.complaints.append(str(about["exceptionDetails"].get("text")))
             case "Log.entryAdded":
-                self.complaints.append(f"{about['entry']['level']}: {about['entry']['text']}")
+                entry = about["entry"]
+                said = f"{entry['level']}: {entry['text']} {entry.get('url', '')}"
+                self.complaints.append(said.strip())
 
 
 @contextmanager
