@@ -106,7 +106,9 @@ class PixelStore:
             return image.load(), False
         (key, changed), now = self._key(image), time.time_ns()
         data = image.read()
-        content = hashlib.sha256(decoded_as().encode() + data).digest()
+        digest = hashlib.sha256(decoded_as().encode())
+        digest.update(data)  # joined, they would be copied
+        content = digest.digest()
         pixels, kept = self._read(content, _all_rows), True  # a file of another name may have held the same
         if pixels is None:
             pixels = image.decoded(data)

@@ -253,13 +253,10 @@ def _look_at(image: SourceImage, load: Load) -> Seen:
     except ImageError as error:
         return Seen(str(error), lasting=not isinstance(error, UnreadableError))
     grey = Image.fromarray(pixels).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return Seen(
-        None,
-        height=pixels.shape[0],
-        width=pixels.shape[1],
-        pixels=hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest(),
-        thumbnail=grey.tobytes(),
-    )
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)  # joined, the pixels would be copied twice
+    height, width, _ = pixels.shape
+    return Seen(None, height, width, pixels=digest.digest(), thumbnail=grey.tobytes())
 
 
 def _duplicates(

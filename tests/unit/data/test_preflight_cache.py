@@ -1,6 +1,7 @@
 """What is remembered of images that were looked at, and what is not."""
 
 import errno
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,11 @@ def test_a_look_at_many_images_is_written_down_bit_by_bit(folders, decoded, monk
     decoded.clear()
     assert [image for image, _ in look(images, cache)] == images
     assert decoded in ([], ["b.png"])
+
+
+@pytest.mark.parametrize("lying", [lambda x: x, lambda x: x[::-1, ::2], lambda x: x.swapaxes(0, 1)])
+def test_pixels_have_the_digest_that_caches_know_them_by_however_they_lie_in_memory(lying):
+    pixels = lying(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    ((_, seen),) = look([ImageRef(Path("a.png"), "a.png")], None, lambda image: pixels)
+    assert seen.pixels == hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+    assert (seen.height, seen.width) == pixels.shape[:2]
