@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from commands import finish, launch, start
+from commands import called
 
 from lic_exp.data.loading import validation_images
 from lic_exp.data.sources import Bundled
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     quick = ("trainer.threads=1", "tracker=none", "evaluation.pictures=1", "data.val_crop_size=256")
-    done = launch("experiment=demo", "trainer.max_steps=200", *quick, folder=folder)
+    done = called("launch.py", "experiment=demo", "trainer.max_steps=200", *quick, folder=folder)
     assert done.returncode == 0, done.stderr
     (found,) = (folder / "runs").glob("*/status.json")
     return Run(found.parent)
@@ -41,7 +41,7 @@ def test_one_training_gives_a_curve(demo):
 def test_more_rates_of_the_same_run_lie_on_it(demo, photos):
     folder = demo.folder.parent.parent
     arguments = ("eval", demo.signature, "--data", str(photos / "val"), "--qualities", "0,16,32,48,63")
-    done = finish(start("-m", "lic_exp", *arguments, folder=folder))
+    done = called("lic_exp", *arguments, folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = demo.files.eval.rglob("val*/**/rd_point.json")
     bpp, _ = curve(found.parent)

@@ -3,12 +3,13 @@
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from checkout import ROOT
-from commands import finish, start
+from commands import called, finish, start
 from documents import command_lines, write_package
 from PIL import Image
 from sweeping import sweep_in
@@ -55,11 +56,13 @@ class Page:
             coarse.resize((192, 176), Image.Resampling.BICUBIC).save(path)
 
     def give(self, command: str) -> None:
-        """Run a command of the page, made small. Fails where it does."""
+        """Run a command of the page, made small: what trains in a process of its own. Fails where it does."""
         words = [self._replaced(word) for word in shlex.split(command, comments=True)[1:]]
         if words[0] == "launch.py":
             words = [str(ROOT / "launch.py"), *words[1:], *_additions(words)]
-        done = finish(start(*words, folder=self.folder, path=self.folder))
+            done = finish(start(*words, folder=self.folder, path=self.folder))
+        else:
+            done = called(*words[1:], folder=self.folder)
         said = f"{command}\n{shlex.join(words)}\n{done.stdout}{done.stderr}"
         assert done.returncode in ({0, 2} if words[2] in WITHOUT_NUMBER else {0}), said
         assert "Traceback" not in said
@@ -100,8 +103,11 @@ def _additions(words: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
-    return Page(tmp_path_factory.mktemp("fork"))
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    folder = tmp_path_factory.mktemp("fork")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield Page(folder)
 
 
 @pytest.mark.slow

@@ -42,12 +42,12 @@ def stepper(of, **changes):
     return Stepper(of.train(), optimizers(of, FAST, lr=2e-3), step_options(**changes), CPU, SEED)
 
 
-def train(of, steps, *, first=0, batch_size=4, made=None):
+def train(of, steps, *, first=0, batch_size=4, made=None, batches=None):
     """The stepper after so many steps, and the terms of each."""
     if made is None:
         seed_everything(1)
         made = stepper(of)
-    batches = loader(batch_size=batch_size).batches(first)
+    batches = batches or loader(batch_size=batch_size).batches(first)
     terms = [made.step(next(batches), Progress(step, 0, 0.0)).terms for step in range(first, first + steps)]
     return made, [{name: float(value) for name, value in each.items()} for each in terms]
 

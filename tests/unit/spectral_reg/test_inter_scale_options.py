@@ -6,9 +6,7 @@ import math
 import pytest
 import torch
 from inter_scale_parts import BOUNDS, CONVS, build, legal, stepper, train
-from training_parts import (
-    scales_objective,
-)
+from training_parts import loader, scales_objective
 
 from lic_exp.component_schema import describe
 from lic_exp.optimizers.groups import split_parameters
@@ -18,15 +16,21 @@ from lic_exp.spectral_reg.inter_scale import NORMALISED
 DETACH = ("none", "coarse", "fine", "latents", "conv")
 
 
-def run_combination(options, steps):
-    """Ten steps or so; which parameters moved in the first."""
+@pytest.fixture(scope="module")
+def batches():
+    """Those of ten steps: cutting them takes a tenth of a step."""
+    return list(itertools.islice(loader(batch_size=2).batches(0), 10))
+
+
+def run_combination(options, batches):
+    """A step of each batch; which parameters moved in the first."""
     of = scales_objective(
         build(**options, delta=1e-3, conv_bias=options["conv"] == "trained" and options["metric"] not in NORMALISED)
     )
     made = stepper(of)
     trainable = split_parameters(of.codec, of.regularizers).reg
     before = {name: value.clone() for name, value in trainable.items()}
-    _, terms = train(of, steps, batch_size=2, made=made)
+    _, terms = train(of, len(batches), made=made, batches=iter(batches))
     assert all(math.isfinite(each["loss"]) for each in terms), options
     still = {name for name, value in before.items() if torch.equal(value, trainable[name])}
     assert not still, options
@@ -40,20 +44,20 @@ def run_combination(options, steps):
 COMBINATIONS = [legal(*combination) for combination in itertools.product(METRICS, BOUNDS, CONVS, DETACH)]
 
 
-def test_some_combinations_run():
+def test_some_combinations_run(batches):
     """Every metric with every bound, and every convolution with every detachment."""
     chosen = [legal(metric, bound) for metric, bound in itertools.product(METRICS, BOUNDS)]
     chosen += [legal("l1", "log1p", conv, detach) for conv, detach in itertools.product(CONVS, DETACH)]
     for options, allowed in chosen:
         if allowed:
-            run_combination(options, 2)
+            run_combination(options, batches[:2])
 
 
 @pytest.mark.slow
-def test_all_legal_combinations_run_ten_steps():
+def test_all_legal_combinations_run_ten_steps(batches):
     for options, allowed in COMBINATIONS:
         if allowed:
-            run_combination(options, 10)
+            run_combination(options, batches)
 
 
 def test_all_others_are_refused_with_a_reason():
