@@ -1,9 +1,14 @@
 """Where complexity is counted: of a configured codec that nobody needs otherwise, and of a run's own."""
 
+import hashlib
 import json
 import logging
+import sys
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from lic_exp.atomic import write_json
 from lic_exp.config.errors import ConfigError
@@ -42,7 +47,7 @@ def record_complexity(codec: Codec, run: RunFolder, config: RunConfig) -> Comple
     """Write the run's complexity.json. A codec that cannot be counted trains all the same: run.log says why.
 
     config: what it was built from. Where all of its code is this package's or an installed one's, it is counted once,
-    and looked up from then on: counting may take longer than a short training.
+    and looked up from then on, until one of these is changed: counting may take longer than a short training.
     """
     try:
         key = _key(codec, config)
@@ -63,14 +68,36 @@ def _key(codec: Codec, config: RunConfig) -> bytes | None:
     now = None if config.plugins else as_first_seen()
     if now is None:
         return None
-    packages = {type(module).__module__.partition(".")[0] for module in codec.modules()} - {OURS}
+    modules = {kind.__module__ for module in codec.modules() for kind in type(module).__mro__}
+    packages = {module.partition(".")[0] for module in modules} - {OURS, *sys.stdlib_module_names}
     if not all(map(is_library, packages)):
         return None
     try:
-        named = [f"{package} {version(package)}" for package in sorted(packages | {"torch"})]
-    except PackageNotFoundError:
+        named = [_named(package, modules) for package in sorted(packages | {"torch"})]
+    except (KeyError, OSError):
         return None
     return key_of([FORM, *named, json.dumps(config.model.plain(), sort_keys=True)], now)
+
+
+def _named(package: str, modules: Collection[str]) -> str:
+    """An installed package by its version and by what its source files hold, since whoever edits one keeps its version.
+
+    Of torch, which has thousands, only those of these modules. Raises KeyError, OSError where there are none.
+    """
+    own = modules if package == "torch" else (package,)
+    files: set[Path] = set()
+    for name in own:
+        if name.partition(".")[0] == package:
+            place = Path(sys.modules[name].__file__ or "")
+            is_whole = place.name == "__init__.py" and package != "torch"
+            files |= set(place.parent.rglob("*.py")) if is_whole else {place}
+    found = hashlib.sha256()
+    for file in sorted(files):
+        content = file.read_bytes()
+        found.update(f"{file.name} {len(content)} ".encode() + content)
+    with suppress(PackageNotFoundError):  # one whose distribution has another name
+        return f"{package} {version(package)} {found.hexdigest()}"
+    return f"{package} {found.hexdigest()}"
 
 
 def _known(key: bytes) -> Complexity | None:

@@ -1,5 +1,7 @@
 """When a run's complexity is counted: no first step waits for it, and no ending leaves it out."""
 
+import importlib
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -13,7 +15,7 @@ from lic_exp.config.loading import load_config
 from lic_exp.data import digest_store
 from lic_exp.divergence import DivergedError
 from lic_exp.evaluation.complexity import complexity
-from lic_exp.runs import code_known, train
+from lic_exp.runs import code_known, modules_read, train
 from lic_exp.runs import complexity as recording
 from lic_exp.runs.complexity import record_complexity
 from lic_exp.tracking.run_folder import RunFolder
@@ -107,6 +109,35 @@ def test_another_version_of_a_package_is_counted_anew(here, counted, monkeypatch
     monkeypatch.setattr(recording, "version", lambda name: "0" if name == package else version(name))
     recorded(here / "two")
     assert len(counted) == 2
+
+
+PACKAGES = {
+    "layers_of_others/__init__.py": "from layers_of_others.layers import Layer\n",
+    "layers_of_others/layers.py": "import torch\nfrom roots_of_others import Root\n\nclass Layer(Root):\n    pass\n",
+    "layers_of_others/deep/__init__.py": "WIDTH = 1\n",
+    "roots_of_others.py": "import torch\n\nclass Root(torch.nn.Module):\n    pass\n",
+}
+"""Installed packages: a layer, and in another the class that it is one of."""
+
+
+@pytest.mark.parametrize("edited", [None, *PACKAGES])
+def test_an_installed_package_that_was_edited_is_counted_anew(here, counted, monkeypatch, edited):
+    place = here / "site-packages"
+    for name, text in PACKAGES.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(text)
+        module = name.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.setattr(modules_read, "_libraries", {})
+    layer = importlib.import_module("layers_of_others").Layer
+    first = recorded(here / "one", changed=layer())
+    assert recorded(here / "two", changed=layer()) == first
+    assert len(counted) == 1
+    if edited:
+        (place / edited).write_text(PACKAGES[edited] + "MORE = 2\n")
+    recorded(here / "three", changed=layer())
+    assert len(counted) == (2 if edited else 1)
 
 
 @pytest.mark.parametrize(
