@@ -47,6 +47,10 @@ SHOWN = {
 }
 
 
+DRAWING = ".drawing"
+"""In a run's artifacts while the pictures of its regularizers are made."""
+
+
 class RunReporter:
     """Sends the loop's numbers to the run folder, the trackers and the display.
 
@@ -155,13 +159,21 @@ def train(
 
 
 def draw_regularizers(objective: Objective, images: FolderImages, run: RunFolder) -> None:
-    """What the regularizers do to the first image, into artifacts/; not again where an earlier attempt has drawn it."""
-    if any(picture.name != PICTURE for picture in run.artifacts.glob("*.png")):
+    """What the regularizers do to the first image, into artifacts/; not again where an earlier attempt has drawn it.
+
+    One that was killed while it drew has left its mark, and all of it is drawn anew.
+    """
+    mark = run.artifacts / DRAWING
+    if any(picture.name != PICTURE for picture in run.artifacts.glob("*.png")) and not mark.exists():
         return
     before = rng_state()
+    with unless_it_fails("pictures of the regularizer"):
+        mark.touch()
     for regularizer in objective.spectral_regularizers():
         with unless_it_fails("pictures of the regularizer"), torch.no_grad():
             regularizer.write_pictures(images[0][1][0], run.artifacts)
+    with unless_it_fails("pictures of the regularizer"):
+        mark.unlink(missing_ok=True)
     set_rng_state(before)
 
 

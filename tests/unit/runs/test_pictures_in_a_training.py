@@ -2,6 +2,7 @@
 
 import json
 import random
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from commands import QUICK
 from lic_exp import exit_codes
 from lic_exp.cli.launch import main
 from lic_exp.divergence import DivergedError
+from lic_exp.runs.train import draw_regularizers
 from lic_exp.spectral_reg.intra_scale import IntraScale
+from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.trainer import Trainer
 
 SMALL = (
@@ -80,3 +83,41 @@ def test_pictures_that_cannot_be_drawn_are_warned_of(here, monkeypatch):
     (log,) = here.glob("runs/*/run.log")
     assert "pictures of the regularizer" in log.read_text()
     assert "no canvas" in log.read_text()
+
+
+class Killed(BaseException):
+    """What no handler of errors sees."""
+
+
+@pytest.mark.parametrize("killed_at", [0, 1, 2, 3, None])
+def test_an_attempt_that_was_killed_while_it_drew_is_made_whole(here, killed_at):
+    """Two regularizers of two pictures each; drawing ends before one of the four."""
+    made, left = [], [killed_at]
+
+    class Drawing:
+        def __init__(self, number):
+            self.number = number
+
+        def write_pictures(self, photo, folder):
+            for place in (2 * self.number, 2 * self.number + 1):
+                if place in left:
+                    left.clear()
+                    raise Killed
+                made.append(place)
+                (folder / f"picture_{place}.png").write_bytes(b"")
+
+    class Two:
+        def spectral_regularizers(self):
+            return [Drawing(0), Drawing(1)]
+
+    run = RunFolder(here / "run")
+    run.create()
+    images = [("photo", torch.zeros(1, 3, 8, 8))]
+    with pytest.raises(Killed) if killed_at is not None else nullcontext():
+        draw_regularizers(Two(), images, run)
+    before = len(made)
+    draw_regularizers(Two(), images, run)
+    assert len(made) - before == (0 if killed_at is None else 4)
+    draw_regularizers(Two(), images, run)
+    assert len(made) - before == (0 if killed_at is None else 4)
+    assert sorted(path.name for path in run.artifacts.iterdir()) == [f"picture_{place}.png" for place in range(4)]
