@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lic_exp.config.instantiation import with_message
 from lic_exp.config.schema import RunConfig
-from lic_exp.config.signing import data_source, folder_fingerprint, held_out_fingerprint
+from lic_exp.config.signing import data_source
 from lic_exp.data.images import SourceImage, list_images
 from lic_exp.data.sources import held_out
 
@@ -20,14 +20,3 @@ def separate_images(config: RunConfig) -> Sequence[SourceImage]:
         return list_images(folder)
     source = data_source(config.data)
     return with_message("data", lambda: held_out(source))
-
-
-def separate_key(config: RunConfig) -> str:
-    """The config key that chose them, for messages."""
-    return "data" if config.evaluation.data is None else "evaluation.data"
-
-
-def separate_fingerprint(config: RunConfig) -> str | None:
-    """What they are, wherever they lie; None where there are none. Raises ConfigError."""
-    folder = config.evaluation.data
-    return held_out_fingerprint(config.data) if folder is None else folder_fingerprint(folder)

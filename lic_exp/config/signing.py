@@ -12,10 +12,9 @@ means "as before".
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from lic_exp.config.errors import ConfigError
+from lic_exp.config.contents import file_hash, folder_fingerprint
 from lic_exp.config.instantiation import instantiate, with_message
 from lic_exp.config.schema import (
     Component,
@@ -32,12 +31,9 @@ from lic_exp.config.schema import (
     plain_options,
 )
 from lic_exp.config.stages import STAGED
-from lic_exp.data.fingerprints import file_sha256, fingerprint
-from lic_exp.data.images import list_images
 from lic_exp.data.sources import fingerprint_of_held_out
 from lic_exp.data.unchanged import files_unchanged, remembered
 from lic_exp.option_types import Neutral, Unsigned
-from lic_exp.places import not_regular
 
 SIGNATURE_DIGITS = 16
 EVALUATION_DIGITS = 8
@@ -70,13 +66,23 @@ def evaluation_name(config: RunConfig) -> str:
     Covers the images, by content, the rates, and further metrics. Raises ConfigError as `signature`.
     """
     chosen = config.evaluation
-    separate = held_out_fingerprint(config.data) if chosen.data is None else folder_fingerprint(chosen.data)
+    separate = separate_fingerprint(config)
     rates = None if chosen.qualities is None else [_form(rate) for rate in sorted(set(chosen.qualities))]
     metrics = {"metrics": sorted(set(chosen.metrics))} if chosen.metrics else {}
     name = digest({"images": separate, "limit": chosen.limit, "qualities": rates} | metrics)
-    key = "data" if chosen.data is None else "evaluation.data"
-    images_of[name] = {} if separate is None else {key: separate}
+    images_of[name] = {} if separate is None else {separate_key(config): separate}
     return name
+
+
+def separate_key(config: RunConfig) -> str:
+    """The config key that chose the images that do not validate, for messages."""
+    return "data" if config.evaluation.data is None else "evaluation.data"
+
+
+def separate_fingerprint(config: RunConfig) -> str | None:
+    """Their content, wherever they lie; None where there are none. Raises ConfigError."""
+    folder = config.evaluation.data
+    return held_out_fingerprint(config.data) if folder is None else folder_fingerprint(folder)
 
 
 def asked_evaluation_name(
@@ -278,23 +284,3 @@ def held_out_fingerprint(data: DataConfig) -> str | None:
 def _contents(data: DataConfig) -> str:
     """What makes the images: the component, and its options alone."""
     return json.dumps(data.component.plain() if data.component else None, sort_keys=True)
-
-
-def folder_fingerprint(folder: str, key: str = "evaluation.data") -> str:
-    """Content of an evaluation folder, wherever it lies. Raises ConfigError naming the key that it was given by."""
-    found: str = remembered(
-        ("folder fingerprint", folder), lambda: with_message(key, lambda: fingerprint(list_images(folder)))
-    )
-    return found
-
-
-def file_hash(path: str, key: str) -> str:
-    """SHA-256 of a file. Raises ConfigError naming the config key where it cannot be read, or is none."""
-    file = Path(path).expanduser()
-    try:
-        words = not_regular(file)
-        if not words:
-            return file_sha256(file)
-    except (OSError, ValueError) as error:  # a path may hold what none can
-        raise ConfigError([f"{key}={path}: {getattr(error, 'strerror', None) or error}"]) from error
-    raise ConfigError([f"{key}={path} {words}"])

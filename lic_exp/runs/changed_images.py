@@ -9,9 +9,15 @@ from pathlib import Path
 
 from lic_exp.atomic import write_json
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.evaluated import separate_fingerprint, separate_key
 from lic_exp.config.schema import RunConfig
-from lic_exp.config.signing import data_fingerprint, evaluation_name, image_sets, images_of
+from lic_exp.config.signing import (
+    data_fingerprint,
+    evaluation_name,
+    image_sets,
+    images_of,
+    separate_fingerprint,
+    separate_key,
+)
 from lic_exp.data.fingerprints import differences, fingerprint, touched
 from lic_exp.data.images import ImageError, ImageRef, SourceImage
 from lic_exp.data.preflight import cache_for, shows_the_same

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from lic_exp.config.contents import folder_fingerprint
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.instantiation import with_message
-from lic_exp.config.signing import folder_fingerprint
 from lic_exp.data.images import ImageError
 from lic_exp.evaluation.diagnosis import check_diagnosable, diagnose
 from lic_exp.evaluation.diagnosis_files import Diagnosis

@@ -14,11 +14,12 @@ from rich.console import Console
 
 from lic_exp.atomic import write_json
 from lic_exp.comparability import optimized_for
+from lic_exp.config.contents import folder_fingerprint
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.evaluated import separate_fingerprint, separate_images
+from lic_exp.config.evaluated import separate_images
 from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig, StageConfig
-from lic_exp.config.signing import asked_evaluation_name, data_source, evaluation_name, folder_fingerprint
+from lic_exp.config.signing import asked_evaluation_name, data_source, evaluation_name, separate_fingerprint
 from lic_exp.data.images import ImageError, SourceImage, UnreadableError
 from lic_exp.data.loading import FolderImages, folder_images
 from lic_exp.data.preflight import cache_for, which_are_among

@@ -12,9 +12,9 @@ from typing import Any
 from lic_exp.atomic import write_json
 from lic_exp.capabilities import CriterionFacts
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.evaluated import separate_images, separate_key
+from lic_exp.config.evaluated import separate_images
 from lic_exp.config.schema import Component, DataConfig, RunConfig
-from lic_exp.config.signing import data_source
+from lic_exp.config.signing import data_source, separate_key
 from lic_exp.data.images import list_images, say_once
 from lic_exp.data.pixel_store import PixelStore, store_of
 from lic_exp.data.preflight import Report, Survey, Without, cache_for, survey, which_are_among

@@ -6,9 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
+from lic_exp.config.contents import file_hash, folder_fingerprint
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import load_part
-from lic_exp.config.signing import digest, file_hash, folder_fingerprint
+from lic_exp.config.signing import digest
 from lic_exp.data.images import ImageError
 from lic_exp.data.loading import folder_images
 from lic_exp.evaluation.conventions import DATA_SET, OPTIMIZED_FOR

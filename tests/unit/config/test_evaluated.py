@@ -8,10 +8,10 @@ from lic_exp.ablation_spec import experiments, read_table
 from lic_exp.config import signing
 from lic_exp.config.compose import compose
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.evaluated import separate_fingerprint, separate_images, separate_key
+from lic_exp.config.evaluated import separate_images
 from lic_exp.config.loading import load_config
 from lic_exp.config.schema import RunConfig
-from lic_exp.config.signing import evaluation_name
+from lic_exp.config.signing import evaluation_name, separate_fingerprint, separate_key
 from lic_exp.config.validation import validate
 from lic_exp.data.sources import Bundled, BundledThreeWay
 from lic_exp.sweeps.trainings import trainings

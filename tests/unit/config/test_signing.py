@@ -6,10 +6,11 @@ import toy
 from PIL import Image
 
 from lic_exp.config.compose import compose
+from lic_exp.config.contents import file_hash
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.overrides import parse
 from lic_exp.config.schema import RunConfig, TrainerConfig
-from lic_exp.config.signing import evaluation_name, file_hash, signed_part
+from lic_exp.config.signing import evaluation_name, signed_part
 from lic_exp.config.stored import stored_config
 from lic_exp.config.validation import validate
 from lic_exp.option_types import Neutral

@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
+from lic_exp.config.contents import file_hash
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.signing import file_hash
 from lic_exp.models.files import CheckpointError, load_safely
 
 
