@@ -237,8 +237,14 @@ def _rows(curves: Iterable[Curve]) -> list[list[Any]]:
         qualities = [curve.quality(m).tolist() if m in curve.metrics else [""] * len(curve) for m in metrics]
         points = zip(curve.bpp.tolist(), *qualities, strict=True)
         runs = [_listed(curve.about.get(key, "")) for key in told]
-        rows += [[curve.name, curve.about.get("dataset", ""), *values, *runs, place] for values in points]
+        rows += [[curve.name, _dataset(curve), *values, *runs, place] for values in points]
     return rows
+
+
+def _dataset(curve: Curve) -> str:
+    """What its images are called, of points from a file or of runs; "" where nothing says which they are."""
+    found = images_of(curve)
+    return str(curve.about.get("dataset") or (found.name if found else ""))
 
 
 def _listed(value: Any) -> str:

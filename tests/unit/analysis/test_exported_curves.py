@@ -94,3 +94,17 @@ def test_a_table_of_bd_rates_has_its_intervals(
     assert row["interval_over"] == over
     assert int(of) == {"seeds": len(seeds), "images": images}[over]
     assert f"[{float(low):+.2f}, {float(high):+.2f}]" in shown
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_table_of_runs_says_of_which_images_they_are(tmp_path: Path, named: bool) -> None:
+    folder = made(tmp_path / "runs")
+    for file in Path(folder).glob("*/eval/rd_point.json"):
+        said = {"name": "evening", "number": 24} if named else {}
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"images": said}))
+    assert main(["rd", folder, "kodak/vtm_18.0", "--out", str(tmp_path / "both.csv")]) == 0
+    with (tmp_path / "both.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["dataset"] for row in rows if row["curve"] == "kodak/vtm_18.0"} == {"kodak"}
+    expected = "evening" if named else "images without a name"
+    assert {row["dataset"] for row in rows if row["curve"] != "kodak/vtm_18.0"} == {expected}
