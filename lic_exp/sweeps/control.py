@@ -33,6 +33,7 @@ from lic_exp.sweeps.states import (
     pool_lives,
     states,
 )
+from lic_exp.tracking.mlflow_store import record_file
 
 LOOK_EVERY_S = 0.5
 
@@ -202,7 +203,21 @@ def wait(sweep: SweepFolder, timeout_s: float | None = None) -> int:
 def tell_end(sweep: SweepFolder) -> None:
     """Say what came of a sweep that nobody runs any more, and what shows it; of a search its end says that."""
     now = list(states(sweep).values())
+    _show_in_stores(sweep, now)
     say(f"sweep {sweep.name}: {count_text(now)}", *([] if "trials" in sweep.manifest else commands_for(sweep, now)))
+
+
+def _show_in_stores(sweep: SweepFolder, now: Iterable[CellState]) -> None:
+    """Have the stores of its runs show also what no run could: cells that ended before they had a run folder."""
+    if all(sweep.run(one.cell).files.status_file.exists() for one in now if one.state in TROUBLE):
+        return
+    there = [run for run in map(sweep.run, sweep.cells) if record_file(run.files).is_file()]
+    if there:
+        from lic_exp.runs.syncing import sync_run  # torch
+
+        for outcome in sync_run(there[0]):
+            if outcome.away:
+                say(f"{outcome.store}: {outcome.away}; python -m lic_exp sync sends it later")
 
 
 def commands_for(sweep: SweepFolder, now: Iterable[CellState]) -> list[str]:

@@ -54,7 +54,7 @@ def show_sweep(client: "MlflowClient", run: RunFolder, experiment_id: str) -> No
     with FileLock(folder / LOCK, timeout=LOCK_TIMEOUT_S):
         parent = parent_of(client, run, experiment_id)
         if parent is not None:
-            _show(client, parent, folder.name, record, cell_results(run.root.parent, record))
+            _show(client, parent, folder.name, record, cell_results(run.root.parent, record, folder))
 
 
 def _show(client: "MlflowClient", parent: "Run", name: str, record: SweepRecord, cells: Sequence[CellResult]) -> None:

@@ -1,15 +1,22 @@
 """What the cells of a sweep came to, from its manifest and the run folders beside it: for stores. Imports no torch."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from pydantic import with_config
+from typing_extensions import TypedDict
+
+from lic_exp import exit_codes
 from lic_exp.labels import SEED, is_rate, labels, sizes_of_rates
 from lic_exp.manifests import SweepCell, SweepRecord
+from lic_exp.records import RECORD, Instant, RecordError, read_record
 from lic_exp.tracking import names
 from lic_exp.tracking.evaluated import Evaluated, named_file, own_evaluation
 from lic_exp.tracking.run_folder import RunFolder, is_silent
@@ -17,12 +24,29 @@ from lic_exp.tracking.run_folder import RunFolder, is_silent
 WAITING = "waiting"
 DEAD = "dead"
 
-FAILURES = ("failed", "diverged", DEAD)
+REFUSED = "refused"
+
+FAILURES = ("failed", "diverged", DEAD, REFUSED)
+
+
+STATES_OF_CODES: Mapping[int | None, str] = {
+    exit_codes.CONFIG: REFUSED,
+    **dict.fromkeys((exit_codes.PREEMPTED, exit_codes.INTERRUPTED, 128 + signal.SIGTERM), "preempted"),
+}
+
+
+@with_config(RECORD)
+class CellEnd(TypedDict, total=False):
+    """What the files beside a frozen config say of the end of a cell's process. exit_code: None where nobody saw it."""
+
+    ended: Instant
+    exit_code: int | None
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """One cell. state: of its run, "waiting" where it has none yet, "dead" where nobody runs it any more.
+    """One cell. state: of its run, "dead" where nobody runs it any more; where it has none yet "waiting", or how its
+    process ended without: "refused", "failed", "preempted".
 
     step: of a run that does not run now. best: lowest `val/rd_loss`, of one that is done. may_stay_out: whether it is
     of a screened sweep, and begins only where its arm was good enough at the first rate.
@@ -39,9 +63,9 @@ class CellResult:
     may_stay_out: bool = False
 
 
-def cell_results(runs: Path, record: SweepRecord) -> list[CellResult]:
-    """All cells, in the manifest's order. runs: the folder of runs."""
-    return [_result(RunFolder(runs / cell["signature"]), cell) for cell in record["cells"]]
+def cell_results(runs: Path, record: SweepRecord, sweep: Path) -> list[CellResult]:
+    """All cells, in the manifest's order. runs: the folder of runs. sweep: the sweep's own."""
+    return [_result(RunFolder(runs / cell["signature"]), cell, sweep) for cell in record["cells"]]
 
 
 def counts_text(cells: Sequence[CellResult]) -> str:
@@ -85,7 +109,7 @@ _known: dict[tuple[Path, str | None], tuple[object, CellResult]] = {}
 """Of runs that are done, what their files said, and which files those were: they are asked for time and again."""
 
 
-def _result(run: RunFolder, cell: SweepCell) -> CellResult:
+def _result(run: RunFolder, cell: SweepCell, sweep: Path) -> CellResult:
     wanted = cell.get("evaluation")
     evaluations = [_written(named_file(run, name)) for name in (None, wanted)]
     files = (_written(run.status_file), evaluations, cell)
@@ -93,7 +117,7 @@ def _result(run: RunFolder, cell: SweepCell) -> CellResult:
     if known and known[0] == files:
         return known[1]
     status = run.status_if_whole()
-    state = str(status.get("state", WAITING))
+    state = str(status.get("state") or _ended(sweep / "cells" / cell["signature"]))
     if state == "running" and is_silent(status, run.status_file):
         state = DEAD
     found = CellResult(
@@ -110,6 +134,20 @@ def _result(run: RunFolder, cell: SweepCell) -> CellResult:
     if state == "done":
         _known[run.root, wanted] = (files, found)
     return found
+
+
+def _ended(cell: Path) -> str:
+    """The state of a cell without a run: how its process ended, or that none has. cell: its files, without an ending.
+
+    Of its end tell the pool that saw it (`.attempt`), and the process itself (`.exit`).
+    """
+    for suffix in (".attempt", ".exit"):
+        with suppress(OSError, RecordError):  # of a damaged one the sweep's own commands tell
+            found = read_record(cell.with_name(f"{cell.name}{suffix}"), CellEnd)
+            code = found.get("exit_code")
+            if "exit_code" in found and code != exit_codes.DONE and (suffix == ".exit" or "ended" in found):
+                return STATES_OF_CODES.get(code, "failed")
+    return WAITING
 
 
 def _written(file: Path) -> tuple[int, int, int] | None:

@@ -43,7 +43,8 @@ def sweep(runs: Path, cells: list[dict[str, Any]], name: str = "try-1") -> Path:
 
 
 def results(runs: Path, cells: list[dict[str, Any]]) -> list[CellResult]:
-    return cell_results(runs, read_sweep(sweep(runs, cells) / "manifest.json"))
+    folder = sweep(runs, cells)
+    return cell_results(runs, read_sweep(folder / "manifest.json"), folder)
 
 
 def mean(bpp: float, psnr: float) -> dict[str, float]:
@@ -249,3 +250,35 @@ def test_labels_are_shown_as_they_are(tmp_path: Path, value: str) -> None:
     bare = row[2:-2].replace("\\|", "")
     assert bare.count("|") == 5
     assert not any(sign in bare.replace("\\" + sign, "") for sign in "<*[`")
+
+
+@pytest.mark.parametrize(
+    ("files", "state"),
+    [
+        ({}, "waiting"),
+        ({"exit": {"pid": 1, "exit_code": 2}}, "refused"),
+        ({"exit": {"pid": 1, "exit_code": 1}}, "failed"),
+        ({"exit": {"pid": 1, "exit_code": 143}}, "preempted"),
+        ({"attempt": {"started": 1.0}}, "waiting"),
+        ({"attempt": {"started": 1.0, "ended": 2.0, "exit_code": 2}}, "refused"),
+        ({"attempt": {"started": 1.0, "ended": 2.0, "exit_code": -9}}, "failed"),
+        ({"attempt": {"started": 1.0, "ended": 2.0, "exit_code": None}}, "failed"),
+        ({"attempt": {"started": 1.0, "ended": 2.0, "exit_code": 75}}, "preempted"),
+        ({"attempt": {"started": 1.0}, "exit": {"pid": 1, "exit_code": 2}}, "refused"),
+        ({"exit": []}, "waiting"),
+    ],
+)
+def test_a_cell_that_ended_without_a_run_folder_waits_for_nothing(
+    tmp_path: Path, files: dict[str, Any], state: str
+) -> None:
+    cells = [cell(tmp_path, "a", "done", {"seed": 0}), cell(tmp_path, "b", None, {"seed": 1})]
+    place = sweep(tmp_path, cells) / "cells"
+    place.mkdir()
+    for suffix, record in files.items():
+        (place / f"b.{suffix}").write_text(json.dumps(record))
+    found = results(tmp_path, cells)
+    assert [one.state for one in found] == ["done", state]
+    ends = {"waiting": "running", "preempted": "stopped"}
+    assert sweep_state(found) == ends.get(state, "failed")
+    cell(tmp_path, "b", "done", {"seed": 1})
+    assert [one.state for one in results(tmp_path, cells)] == ["done", "done"]

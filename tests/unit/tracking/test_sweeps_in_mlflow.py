@@ -91,6 +91,20 @@ def test_a_sweep_lasts_from_its_making_to_its_last_end(
     assert (parent.start_time, parent.end_time) == tuple(round(MADE_S + second) * 1000 for second in span)
 
 
+def test_the_run_of_a_sweep_ends_though_a_cell_was_refused_before_it_had_a_run(tmp_path: Path, uri: str) -> None:
+    cells = [cell(tmp_path, "f000", "done", {"seed": 0}), cell(tmp_path, "f100", None, {"seed": 1})]
+    folder = sweep(tmp_path, cells, "refused-1")
+    RunFolder(tmp_path / "f000").update_status(sweep="refused-1")
+    child = sync(tmp_path, "f000", uri)
+    assert parent_of(uri, child).info.status == "RUNNING"
+    (folder / "cells").mkdir()
+    (folder / "cells/f100.exit").write_text(json.dumps({"pid": 1, "exit_code": 2}))
+    sync(tmp_path, "f000", uri)
+    parent = parent_of(uri, child)
+    assert (parent.info.status, parent.data.tags["lic_exp.cells"]) == ("FAILED", "1 done, 1 refused")
+    assert "seed=1 | refused" in parent.data.tags["mlflow.note.content"]
+
+
 def test_what_is_shown_already_is_neither_drawn_nor_written_again(
     tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
