@@ -90,17 +90,15 @@ def record(given: list[str], row: str) -> Any:
     return training.study.record(config)
 
 
-@pytest.mark.parametrize("first", ["plain", "cut"])
-def test_studies_of_other_values_are_kept_apart(toys: list[str], first: str) -> None:
+def test_studies_of_other_values_are_kept_apart(toys: list[str]) -> None:
     given: list[list[str]] = [[], [TAU], ["spectral_reg.tau_init=0.3", MOMENTUM]]
-    paths = [record([*toys, *own], first) for own in given]
+    paths = [record([*toys, *own], "plain") for own in given]
     assert len(set(paths)) == len(given)
     studies = [load_study("toys", runs="runs", study=json.loads(path.read_text())["study"]) for path in paths]
     rows = [{cell.variant: name for cell, name in one.signatures} for one in studies]
     assert len({one["plain"] for one in rows}) == 1
     assert len({one["cut"] for one in rows}) == 3
     assert len({one["muon"] for one in rows}) == 3
-    assert record([*toys, TAU], "plain") == paths[1]
     assert record([*toys, MOMENTUM, "spectral_reg.tau_init=0.3"], "plain") == paths[2]
     assert len(list(Path("runs", FOLDER).iterdir())) == len(given)
 
