@@ -1,5 +1,6 @@
 """Running the cells of a sweep, stopping, trying again and waiting, from any process that sees its folder."""
 
+import os
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,10 +10,11 @@ from typing import Any, Literal
 from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import with_values
+from lic_exp.config.schema import RunConfig
 from lic_exp.config.validation import validate
 from lic_exp.processes import ask_to_stop, is_here, lives
 from lic_exp.records import RecordError, read_record
-from lic_exp.runs.beginnings import origin_faults
+from lic_exp.runs.beginnings import Beginnings, origin_faults
 from lic_exp.runs.removal import check_removable, set_aside
 from lic_exp.runs.staleness import MEANINGS
 from lic_exp.saying import say
@@ -143,7 +145,7 @@ def retry(sweep: SweepFolder, cells: Sequence[Cell], *, stale: bool = False, **c
     options = options_of(sweep, changes) if again or stale else None
     if stale:
         outdated = [cell for cell in cells if is_outdated(now[cell.signature])]
-        _check_origins(sweep, outdated)
+        _check_beginnings(sweep, outdated)
         _set_aside(sweep, outdated)
         again += outdated
     chosen = {cell.signature for cell in again}
@@ -157,12 +159,14 @@ def retry(sweep: SweepFolder, cells: Sequence[Cell], *, stale: bool = False, **c
     return run_sweep(sweep, options, again)
 
 
-def _check_origins(sweep: SweepFolder, cells: Sequence[Cell]) -> None:
+def _check_beginnings(sweep: SweepFolder, cells: Sequence[Cell]) -> None:
     """Raise ConfigError where these cells could not be made anew, which is to be known before they are set aside.
 
-    Of what they begin from only other runs are judged: files and packages are found from where their processes start.
+    Files, that is images and weights, are found from where their processes start, with packages: from elsewhere, and of
+    a sweep with a copy of the code, only the other runs that they begin from are judged.
     """
-    errors, anew = list[str](), {cell.signature for cell in cells}
+    errors, anew, beginnings = list[str](), {cell.signature for cell in cells}, Beginnings()
+    from_there = sweep.manifest.get("folder") == os.getcwd() and not sweep.manifest.get("snapshot")
     for cell in cells:
         try:
             frozen = read_record(sweep.frozen(cell), FrozenCell)
@@ -173,11 +177,26 @@ def _check_origins(sweep: SweepFolder, cells: Sequence[Cell]) -> None:
             config = validate(frozen["config"], rules_too=False)
             begun = with_values(config, {"paths.runs": str(sweep.runs), "trainer.resume": "never"})
             if config.trainer.resume == "must":
-                errors.append(f"trainer.resume=must: nothing can be made anew so (cell {cell.label})")
-            elif cell.parent not in anew:
-                errors += [f"{text} (cell {cell.label})" for text in origin_faults(begun, sweep.run(cell).files)]
+                found = ["trainer.resume=must: nothing can be made anew so"]
+            elif from_there:
+                found = _changed(begun, cell) or beginnings.faults(
+                    begun, begins_from_another=cell.parent in anew, anew=True
+                )
+            else:
+                found = [] if cell.parent in anew else origin_faults(begun, sweep.run(cell).files)
+            errors += [f"{text} (cell {cell.label})" for text in found]
     if errors:
         raise ConfigError(errors)
+
+
+def _changed(config: RunConfig, cell: Cell) -> list[str]:
+    """What keeps a cell's config from making the very run: images or weights that are gone, or others."""
+    try:
+        now = config.signature
+    except ConfigError as error:
+        return error.messages
+    made_of = "its images or weights are no longer those that it was made of: its command makes another run of these"
+    return [] if now == cell.signature else [f"run {cell.signature}: {made_of}"]
 
 
 def _set_aside(sweep: SweepFolder, cells: Sequence[Cell]) -> None:

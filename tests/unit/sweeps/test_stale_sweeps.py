@@ -1,10 +1,13 @@
 """What a sweep does with cells, and with a copy of the code, that are not of the code that there is now."""
 
 import json
+import re
 import shutil
 
 import pytest
+import torch
 import toy
+from PIL import Image
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.runs.code_hash import KIND, code_hash, forget
@@ -230,3 +233,63 @@ def test_what_begins_from_a_cell_that_is_made_anew_as_well_can_be(asked, monkeyp
     monkeypatch.setattr(control, "options_of", lambda *_: object())
     control.retry(sweep, sweep.cells, stale=True)
     assert sorted(started) == sorted(cell.signature for cell in sweep.cells)
+
+
+def write_photos(folder, count=1):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        Image.new("RGB", (64, 64), (9 * number, 50, 70)).save(folder / f"{number}.png")
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Weights and images that a sweep is made of."""
+    torch.save({"nothing.of.the.toy": torch.zeros(2)}, tmp_path / "weights.pt")
+    for name in ("train", "val"):
+        write_photos(tmp_path / "photos" / name)
+
+
+def gone(tmp_path):
+    (tmp_path / "weights.pt").unlink()
+
+
+def others(tmp_path):
+    torch.save({"other": torch.ones(3)}, tmp_path / "weights.pt")
+
+
+def without_images(tmp_path):
+    shutil.rmtree(tmp_path / "photos/val")
+
+
+def with_other_images(tmp_path):
+    write_photos(tmp_path / "photos/val", count=3)
+
+
+OF_WEIGHTS = ("model.weights=weights.pt",)
+OF_IMAGES = ("data=folder", "data.train=[photos/train]", "data.val=[photos/val]")
+
+
+@pytest.mark.parametrize(
+    ("own", "happens", "message"),
+    [
+        (OF_WEIGHTS, lambda _: None, "nothing.of.the.toy"),
+        (OF_WEIGHTS, gone, "weights.pt"),
+        (OF_WEIGHTS, others, "its images or weights are no longer those"),
+        (OF_IMAGES, without_images, "photos/val"),
+        (OF_IMAGES, with_other_images, "its images or weights are no longer those"),
+    ],
+)
+@pytest.mark.usefixtures("asked", "files")
+def test_files_are_looked_at_before_anything_is_set_aside(tmp_path, monkeypatch, own, happens, message):
+    given = [*(text for text in COMMON if own is not OF_IMAGES or text != "data=synthetic"), *own]
+    sweep = freeze(trainings(given, several=True), given).write()
+    finish(sweep, ["stale"] * 3)
+    happens(tmp_path)
+    monkeypatch.setattr(control, "options_of", lambda *_: object())
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        control.retry(sweep, sweep.cells, stale=True)
+    assert not (sweep.runs / FORMER).exists()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # where nothing of it is found, it is left to the cells' processes
+    control.retry(sweep, sweep.cells, stale=True)
+    assert (sweep.runs / FORMER).exists()
