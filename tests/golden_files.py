@@ -11,6 +11,7 @@ from file_codecs import FOUR, codec_of, pixels
 from PIL import Image
 
 from lic_exp.files.coding import decode_image, encode_image
+from lic_exp.files.memory import bytes_per_pixel
 
 FOLDER = Path(__file__).parent / "expected" / "files"
 SIDES = (47, 70)
@@ -21,7 +22,9 @@ def main() -> None:
     for name in FOUR:
         _add(f"1_{name}", encode_image(pixels(*SIDES), codec_of(name)), name)
     image = Image.fromarray(pixels(80, 130)).convert("LA")
-    _add("1_tiles_of_grey_with_alpha", encode_image(image, codec_of(FOUR[2]), tile_pixels=64 * 64), FOUR[2])
+    codec = codec_of(FOUR[2])
+    small = int(64 * 64 * bytes_per_pixel(codec))
+    _add("1_tiles_of_grey_with_alpha", encode_image(image, codec, memory=small), FOUR[2])
 
 
 def _add(stem: str, data: bytes, name: str) -> None:

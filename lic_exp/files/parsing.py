@@ -35,7 +35,6 @@ from lic_exp.files.layout import (
     LicFile,
     TileSides,
 )
-from lic_exp.text import visible
 
 
 def parse(data: bytes, *, max_pixels: int = MOST_PIXELS, partial: bool = False) -> LicFile:
@@ -134,11 +133,10 @@ class _Reader:
         raise self.error(f"{what} has a length of more than {LONGEST_VARINT} bytes")
 
     def text(self, what: str) -> str:
-        content = self.take(self.take(1, what)[0], what)
-        try:
-            return visible(content.decode())
-        except UnicodeDecodeError as error:
-            raise self.error(f"{what} is no UTF-8") from error
+        text = self.take(self.take(1, what)[0], what).decode("latin-1")
+        if not (text.isascii() and text.isprintable()):
+            raise self.error(f"{what} should be printable ASCII")
+        return text
 
 
 class _Payload:

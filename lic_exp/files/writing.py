@@ -72,8 +72,8 @@ def _header(file: LicFile, by_kind: Sequence[CodedString]) -> Iterator[bytes]:
 
 
 def _text(text: str) -> bytes:
-    """At most 255 bytes of it, with their number before."""
-    content = visible(text).encode()[:255].decode(errors="ignore").encode()
+    """At most 255 bytes of it, with their number before; what is no printable ASCII as an escape."""
+    content = visible(text).encode("ascii", "backslashreplace")[:255]
     return bytes([len(content)]) + content
 
 
