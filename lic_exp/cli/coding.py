@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from lic_exp.saying import say
 if TYPE_CHECKING:
     from lic_exp.files.batch import CodedFile, FileWork
     from lic_exp.files.pairs import Pair
+    from lic_exp.models.base import Codec
 
 FLAGS = {"model.weights": "--weights", "trainer.device": "--device", "model=": "--model="}
 """What the keys of a config are called here."""
@@ -70,8 +71,12 @@ def done_of(
     options: argparse.Namespace,
     work: "FileWork",
     words: tuple[str, str],
+    check: "Callable[[Codec], object] | None" = None,
 ) -> "list[CodedFile]":
-    """Do it, saying how far it is, and what could not be done. words: "compressing" and "compressed"."""
+    """Do it, saying how far it is, and what could not be done.
+
+    words: "compressing" and "compressed". check: raises ValueError where the codec cannot do any of it.
+    """
     from lic_exp.evaluation.watching import watch
     from lic_exp.files.batch import ManyFiles  # torch
     from lic_exp.models.weights import PARTIAL
@@ -81,6 +86,11 @@ def done_of(
     done = []
     with flags_named({f". {PARTIAL}": "", **FLAGS}):  # weights are taken whole
         batch = ManyFiles(made, CodecChoice(codec, options.device).load, work, options.jobs)
+    try:
+        if check is not None:
+            check(batch.codec)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
     for each in watch(batch, console_for(sys.stderr), failed, words):
         source = each.pair.source
         if each.error is not None:

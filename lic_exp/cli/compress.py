@@ -6,13 +6,16 @@ from statistics import fmean
 
 from lic_exp import exit_codes
 from lic_exp.cli.coding import add_codec, codec_named, done_of, exit_code
-from lic_exp.command_parser import finite_number
+from lic_exp.command_parser import finite_number, whole_number
 from lic_exp.config.errors import ConfigError
 from lic_exp.data.images import ImageError
 from lic_exp.files.layout import SUFFIX
 from lic_exp.files.pairs import PairsError, pairs
 from lic_exp.saying import show
 from lic_exp.text import size_text
+
+DEFAULT_MB = 1536
+"""`lic_exp.files.memory.DEFAULT_BYTES`, which is not imported to show a help."""
 
 SUMMARY = "code pictures to .lic files, by a run's codec or by weights"
 DESCRIPTION = (
@@ -24,11 +27,21 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", metavar="IN", nargs="+", help="pictures, folders of them, or patterns")
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help=f"a folder, or for one file a {SUFFIX} file")
+    rates = parser.add_mutually_exclusive_group()
+    rates.add_argument(
+        "--quality", type=finite_number(0, 1e6), metavar="Q", help="of a model with a range of rates (default: most)"
+    )
+    rates.add_argument(
+        "--target-bpp", type=finite_number(0, 1e6), metavar="BPP", help="of each file's strings, by such a model"
+    )
+    rates.add_argument("--target-psnr", type=finite_number(0, 1e3), metavar="DB", help="of each decoded picture")
+    rates.add_argument("--max-bytes", type=whole_number(1, 2**40), metavar="N", help="of each whole file, at most")
     parser.add_argument(
-        "--quality",
-        type=finite_number(0, 1e6),
-        metavar="Q",
-        help="of a model with a range of rates (default: most)",
+        "--memory-mb",
+        type=whole_number(1, 2**24),
+        default=DEFAULT_MB,
+        metavar="MB",
+        help=f"for coding a picture, about; larger ones are coded in tiles (default: {DEFAULT_MB})",
     )
     add_codec(parser)
 
@@ -40,8 +53,13 @@ def run(options: argparse.Namespace) -> int:
     except (ImageError, PairsError) as error:
         raise ConfigError([str(error)]) from error
     from lic_exp.files.batch import compress_file  # torch
+    from lic_exp.files.targets import check_rate, one_target
 
-    done = done_of(made, codec, options, partial(compress_file, quality=options.quality), ("compressing", "compressed"))
+    asked = {"bpp": options.target_bpp, "psnr": options.target_psnr, "most_bytes": options.max_bytes}
+    target = one_target(options.quality, **asked)
+    work = partial(compress_file, quality=options.quality, target=target, memory=options.memory_mb * 2**20)
+    check = partial(check_rate, quality=options.quality, target=target)
+    done = done_of(made, codec, options, work, ("compressing", "compressed"), check)
     if done:
         total = size_text(sum(each.file_bytes for each in done))
         whole = fmean(8 * each.file_bytes / each.pixels for each in done)

@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"refuse larger pictures (default: {MOST_PIXELS})",
     )
+    parser.add_argument(
+        "--partial", action="store_true", help="show what a cut or damaged file holds whole, and say what it does not"
+    )
     add_codec(parser)
 
 
@@ -43,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError([str(error)]) from error
     from lic_exp.files.batch import decompress_file  # torch
 
-    work = partial(decompress_file, max_pixels=options.max_pixels)
+    work = partial(decompress_file, max_pixels=options.max_pixels, partial=options.partial)
     done = done_of(made, codec, options, work, ("decompressing", "decompressed"))
     if done:
         show(f"{options.out}: {len(done)} picture{'s' if len(done) > 1 else ''}")

@@ -9,10 +9,13 @@ from functools import partial
 from lic_exp.atomic import write_atomically
 from lic_exp.data.workers import job_signals_blocked, worker_context
 from lic_exp.files.coding import decode_picture, encode_picture
+from lic_exp.files.memory import DEFAULT_BYTES
 from lic_exp.files.pairs import Pair
 from lic_exp.files.parsing import parse
+from lic_exp.files.partial import PartOfPicture, decode_partially
 from lic_exp.files.picture_files import save_picture
 from lic_exp.files.reading import read_picture
+from lic_exp.files.targets import FileTarget, encode_for
 from lic_exp.models.base import Codec
 from lic_exp.processes import usable_cores
 
@@ -40,24 +43,38 @@ FileWork = Callable[[Codec, Pair], CodedFile]
 """Makes the target of a pair. Raises ValueError or OSError."""
 
 
-def compress_file(codec: Codec, pair: Pair, *, quality: float | None) -> CodedFile:
-    """Code a picture's file to a .lic file."""
+def compress_file(
+    codec: Codec,
+    pair: Pair,
+    *,
+    quality: float | None = None,
+    target: FileTarget | None = None,
+    memory: int = DEFAULT_BYTES,
+) -> CodedFile:
+    """Code a picture's file to a .lic file, at a quality or where that meets a target."""
     picture = read_picture(pair.source.read_bytes())
-    data = encode_picture(picture, codec, quality=quality)
+    notes = [*picture.notes]
+    if target is None:
+        data = encode_picture(picture, codec, quality=quality, memory=memory)
+    else:
+        made = encode_for(picture, codec, target, memory=memory)
+        data = made.data
+        if not made.met:
+            notes.append(f"{made.reached:.4g} is nearest to {target}, past which this codec jumps")
     pair.target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(pair.target, data)
     pixels = picture.height * picture.width
-    return CodedFile(pair, None, pixels, len(data), parse(data).string_bytes, picture.notes)
+    return CodedFile(pair, None, pixels, len(data), parse(data).string_bytes, tuple(notes))
 
 
-def decompress_file(codec: Codec, pair: Pair, *, max_pixels: int) -> CodedFile:
-    """Decode a .lic file to a picture's file."""
+def decompress_file(codec: Codec, pair: Pair, *, max_pixels: int, partial: bool = False) -> CodedFile:
+    """Decode a .lic file to a picture's file; partial: what is whole of it."""
     data = pair.source.read_bytes()
-    file = parse(data, max_pixels=max_pixels)
-    picture = decode_picture(file, codec)
+    file = parse(data, max_pixels=max_pixels, partial=partial)
+    part = decode_partially(file, codec) if partial else PartOfPicture(decode_picture(file, codec), ())
     pair.target.parent.mkdir(parents=True, exist_ok=True)
-    save_picture(picture, pair.target)
-    return CodedFile(pair, None, file.height * file.width, len(data), file.string_bytes)
+    save_picture(part.picture, pair.target)
+    return CodedFile(pair, None, file.height * file.width, len(data), file.string_bytes, part.notes)
 
 
 class ManyFiles:

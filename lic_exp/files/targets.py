@@ -83,6 +83,18 @@ def check_target(codec: Codec, target: FileTarget) -> VariableRateCodec:
     return codec
 
 
+def check_rate(codec: Codec, *, quality: float | None, target: FileTarget | None) -> None:
+    """Raise FileTargetError where the codec has not the rates that this quality or target asks for."""
+    if target is not None:
+        check_target(codec, target)
+    elif quality is not None:
+        name = type(codec).__name__
+        if not isinstance(codec, VariableRateCodec):
+            raise FileTargetError(f"quality={quality:g}: {name} has one rate, so there is no quality to choose")
+        if quality > codec.max_quality:
+            raise FileTargetError(f"quality {quality:g} is outside {name}'s range of 0 to {codec.max_quality:g}")
+
+
 def encode_for(picture: Picture, codec: Codec, target: FileTarget, **how: Any) -> FileMade:
     """The file of a picture that meets a target, as `lic_exp.evaluation.search` has it, or that fills its bytes.
 
