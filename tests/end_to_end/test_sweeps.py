@@ -15,7 +15,7 @@ import pytest
 import toy
 import yaml
 from checkout import ROOT, copy_checkout
-from commands import QUICK, finish, launch, lic_exp, start
+from commands import QUICK, called, finish, launch, start
 from stores import logged_points, mlflow_points
 from sweeping import attempts, shown, sweep_in
 
@@ -123,10 +123,10 @@ def test_trouble_is_named_stays_where_it_is_and_is_what_retry_runs(toy_folder, t
     assert found["raise"].reason == "RuntimeError: the toy broke"
     assert "lower data.batch_size" in found["memory"].reason
     assert "its time limit" in found["slow"].reason
-    table = lic_exp("status", folder=tmp_path).stdout
+    table = called("lic_exp", "status", folder=tmp_path).stdout
     assert "1 failed: RuntimeError, exit code 1 (model.trouble=raise)" in table
     assert "1 killed, exit code -9 (model.trouble=kill)" in table
-    log = lic_exp("logs", sweep.name, "model.trouble=raise", folder=tmp_path).stdout
+    log = called("lic_exp", "logs", sweep.name, "model.trouble=raise", folder=tmp_path).stdout
     assert "RuntimeError: the toy broke" in log
 
     retried = finish(start("-m", "lic_exp", "retry", sweep.name, folder=tmp_path, path=toy_folder))
@@ -155,9 +155,9 @@ def test_in_the_background_and_waited_for(toy_folder, tmp_path):
     assert done.returncode == exit_codes.DONE, done.stderr
     sweep = sweep_in(tmp_path)
     assert "done" not in shown(sweep).values()
-    assert "run by process" in lic_exp("status", folder=tmp_path).stdout
+    assert "run by process" in called("lic_exp", "status", folder=tmp_path).stdout
     follower = start(str(ROOT / "launch.py"), "-m", *TOY, "seed=0,1", folder=tmp_path, path=toy_folder)
-    waited = lic_exp("wait", "--timeout", "5", folder=tmp_path)
+    waited = called("lic_exp", "wait", "--timeout", "5", folder=tmp_path)
     assert waited.returncode == exit_codes.DONE, waited.stderr
     assert finish(follower).returncode == exit_codes.DONE
     assert set(attempts(sweep).values()) == {1}
@@ -214,7 +214,7 @@ def test_names_that_mean_something_to_a_shell(toy_folder, tmp_path):
     (run,) = folder.glob("runs/*/status.json")
     assert json.loads(run.read_text())["name"] == name
     assert not list(tmp_path.rglob("hacked"))
-    table = lic_exp("status", folder=folder)
+    table = called("lic_exp", "status", folder=folder)
     assert table.returncode == exit_codes.DONE
     assert "done" in table.stdout
 
@@ -358,7 +358,7 @@ def test_plan_shows_and_starts_nothing(toy_folder, tmp_path):
     assert not (tmp_path / "runs").exists()
     over = launch("-m", *TOY, *grid, "hydra.launcher.budget_min=100", folder=tmp_path, path=toy_folder)
     assert over.returncode == exit_codes.FAILED
-    launch(*TOY, "seed=0", folder=tmp_path, path=toy_folder)
+    called("launch.py", *TOY, "seed=0", folder=tmp_path)
     within = launch(
         "-m", *TOY, "seed=0,1", "plan=true", "hydra.launcher.budget_min=100", folder=tmp_path, path=toy_folder
     )
