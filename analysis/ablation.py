@@ -25,7 +25,7 @@ from analysis.speed import speed, speed_of_equals
 from analysis.speedup import SpeedUp, speed_up
 from analysis.statistics import resolvable
 from analysis.studies import StudyResults
-from analysis.study_pairs import SeedArms, SeedPairs, own_rates, seed_pairs, unlike_rates
+from analysis.study_pairs import SeedArms, SeedPairs, left_out_notes, own_rates, seed_pairs, unlike_rates
 from analysis.unlike_evaluations import unlike_anchor, unlike_evaluations
 
 Verdicts = dict[str, dict[str, str]]
@@ -109,7 +109,7 @@ def _compared(study: StudyResults, row: Row, arms: SeedArms, equals: Row | None,
     }
     others = [name for base, _ in pairs.values() for name in base if name in states]
     ours, theirs = (makers_of(map(runs.facts, names)) for names in (there, others))
-    notes = [*unlike.values(), *row_notes(ours, theirs if row.role != BASELINE else [])]
+    notes = [*left_out_notes(unlike), *row_notes(ours, theirs if row.role != BASELINE else [])]
     if complete and row.role != BASELINE and not alone:
         both = _arms(runs, complete)
         facts |= _speed(runs, both, row, complete, equals, notes)

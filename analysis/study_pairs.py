@@ -23,15 +23,26 @@ def seed_pairs(study: StudyResults, arms: SeedArms) -> SeedPairs:
 
 
 def unlike_rates(study: StudyResults, arms: SeedArms) -> dict[int, str]:
-    """What to say of the seeds of which one arm was launched at rates that the other was not."""
+    """By seed of which one arm was launched at rates that the other was not, at which."""
     found: dict[int, str] = {}
     for seed, ((base, own), (test, other)) in arms.items():
         ours, theirs = study.by_rate(base, own), study.by_rate(test, other)
         if ours and theirs and ours.keys() != theirs.keys():
             names = (base, test) if base != test else (f"{base}, seed {own}", f"{test}, seed {other}")
             lacking = [*_lacking(names[0], names[1], ours, theirs), *_lacking(names[1], names[0], theirs, ours)]
-            found[seed] = f"seed {seed} is left out: {'; '.join(lacking)}"
+            found[seed] = "; ".join(lacking)
     return found
+
+
+def left_out_notes(unlike: Mapping[int, str]) -> list[str]:
+    """What to say of the seeds that `unlike_rates` has found."""
+    seeds: dict[str, list[int]] = {}
+    for seed, why in unlike.items():
+        seeds.setdefault(why, []).append(seed)
+    return [
+        f"{'seeds' if of[1:] else 'seed'} {', '.join(map(str, of))} {'are' if of[1:] else 'is'} left out: {why}"
+        for why, of in seeds.items()
+    ]
 
 
 def _lacking(having: str, other: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> Iterator[str]:
