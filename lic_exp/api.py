@@ -86,20 +86,23 @@ def encode_image(
     target_bpp: float | None = None,
     target_psnr: float | None = None,
     max_bytes: int | None = None,
+    portable: bool | None = None,
 ) -> bytes:
     """The bytes of a .lic file of a picture: Pillow's, an array (H, W) or (H, W, C), or a tensor (C, H, W).
 
     quality: of a codec of a range of rates; None: its largest. In its place the rate of the file's strings [bits per
-    pixel], the PSNR of what is decoded [dB], or the most bytes that the file may have, as near as the codec comes. What
-    raises: `lic_exp.files.coding.encode_image`, which has more to choose, and `lic_exp.files.targets.encode_for`.
+    pixel], the PSNR of what is decoded [dB], or the most bytes that the file may have, as near as the codec comes.
+    portable: for decoders on any device; None: where the codec's own options say so (`model.portable`).
+
+    What raises: `lic_exp.files.coding.encode_image`, which has more to choose, and `lic_exp.files.targets.encode_for`.
     """
     from lic_exp.files import coding, targets
     from lic_exp.files.reading import picture_of
 
     target = targets.one_target(quality, bpp=target_bpp, psnr=target_psnr, most_bytes=max_bytes)
     if target is None:
-        return coding.encode_image(image, codec, quality=quality)
-    return targets.encode_for(picture_of(image), codec, target).data
+        return coding.encode_image(image, codec, quality=quality, portable=portable)
+    return targets.encode_for(picture_of(image), codec, target, portable=portable).data
 
 
 def decode_image(data: bytes, codec: "Codec", *, form: "Form" = "pil", partial: bool = False) -> Any:

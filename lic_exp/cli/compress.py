@@ -3,6 +3,7 @@
 import argparse
 from functools import partial
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from lic_exp import exit_codes
 from lic_exp.cli.coding import add_codec, codec_named, done_of, exit_code
@@ -13,6 +14,9 @@ from lic_exp.files.layout import SUFFIX
 from lic_exp.files.pairs import PairsError, pairs
 from lic_exp.saying import show
 from lic_exp.text import size_text
+
+if TYPE_CHECKING:
+    from lic_exp.models.base import Codec
 
 DEFAULT_MB = 1536
 """`lic_exp.files.memory.DEFAULT_BYTES`, which is not imported to show a help."""
@@ -43,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MB",
         help=f"for coding a picture, about; larger ones are coded in tiles (default: {DEFAULT_MB})",
     )
+    parser.add_argument(
+        "--portable",
+        action=argparse.BooleanOptionalAction,
+        help="for decoders on any device, which takes longer (default: what model.portable says)",
+    )
     add_codec(parser)
 
 
@@ -57,8 +66,14 @@ def run(options: argparse.Namespace) -> int:
 
     asked = {"bpp": options.target_bpp, "psnr": options.target_psnr, "most_bytes": options.max_bytes}
     target = one_target(options.quality, **asked)
-    work = partial(compress_file, quality=options.quality, target=target, memory=options.memory_mb * 2**20)
-    check = partial(check_rate, quality=options.quality, target=target)
+    how = {"portable": options.portable, "memory": options.memory_mb * 2**20}
+    work = partial(compress_file, quality=options.quality, target=target, **how)
+
+    def check(codec: "Codec") -> None:
+        check_rate(codec, quality=options.quality, target=target)
+        if options.portable:
+            codec.portable_mode()
+
     done = done_of(made, codec, options, work, ("compressing", "compressed"), check)
     if done:
         total = size_text(sum(each.file_bytes for each in done))

@@ -109,6 +109,7 @@ class ModelConfig(ComponentGroup):
     weights_key: Annotated[str | None, Neutral(None), IdleWhen("weights", None)]
     partial_weights: bool
     freeze: list[str]
+    portable: Annotated[bool, Unsigned(), Neutral(False)]
 
 
 class RegularizerConfig(ComponentGroup):

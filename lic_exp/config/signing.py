@@ -121,7 +121,7 @@ def throughput_key(config: RunConfig) -> str:
 
 THROUGHPUT_GROUPS = ("model", "spectral_reg", "optimizer", "data", "trainer", "evaluation")
 NO_THROUGHPUT = (
-    *("weights", "weights_key", "partial_weights", "lr", "aux_lr", "reg_lr"),
+    *("weights", "weights_key", "partial_weights", "portable", "lr", "aux_lr", "reg_lr"),
     *("train", "val", "max_steps", "max_epochs", "resume_elsewhere", "stale", "profile", "diagnosis"),
 )
 

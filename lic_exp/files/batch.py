@@ -49,15 +49,16 @@ def compress_file(
     *,
     quality: float | None = None,
     target: FileTarget | None = None,
+    portable: bool | None = None,
     memory: int = DEFAULT_BYTES,
 ) -> CodedFile:
     """Code a picture's file to a .lic file, at a quality or where that meets a target."""
     picture = read_picture(pair.source.read_bytes())
     notes = [*picture.notes]
     if target is None:
-        data = encode_picture(picture, codec, quality=quality, memory=memory)
+        data = encode_picture(picture, codec, quality=quality, portable=portable, memory=memory)
     else:
-        made = encode_for(picture, codec, target, memory=memory)
+        made = encode_for(picture, codec, target, portable=portable, memory=memory)
         data = made.data
         if not made.met:
             notes.append(f"{made.reached:.4g} is nearest to {target}, past which this codec jumps")

@@ -8,6 +8,8 @@ import logging
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -23,6 +25,7 @@ from lic_exp.files.tiles import Tiling, assembled, crops, fewest_pixels, plan
 from lic_exp.files.writing import write
 from lic_exp.models.base import Codec, Compressed, VariableRateCodec
 from lic_exp.models.coding import coding_device
+from lic_exp.models.portable import portable_coding
 from lic_exp.models.symbol_record import recording_symbols
 
 log = logging.getLogger("lic_exp.files")
@@ -35,17 +38,24 @@ SMALL_PIXELS = 2**20
 
 
 def encode_image(
-    image: Any, codec: Codec, *, quality: float | None = None, memory: int | None = DEFAULT_BYTES
+    image: Any,
+    codec: Codec,
+    *,
+    quality: float | None = None,
+    portable: bool | None = None,
+    memory: int | None = DEFAULT_BYTES,
 ) -> bytes:
     """The bytes of a .lic file of a picture: Pillow's, an array (H, W, C), or a tensor (C, H, W).
 
     quality: of a codec of a range of rates, up to its `max_quality`, which None means.
+    portable: for decoders on any device; None: where the codec's own options say so (`model.portable`).
     memory: what coding may take, about, beside the picture itself [bytes]: a picture for which that is too little is
         coded in overlapping tiles, none smaller than the codec needs; None: as a whole, whatever it takes.
 
-    Raises ValueError: for what is no picture, a quality that the codec does not have, weights that code nothing.
+    Raises ValueError: for what is no picture, a quality or a portable mode that the codec does not have, weights that
+    code nothing.
     """
-    return encode_picture(picture_of(image), codec, quality=quality, memory=memory)
+    return encode_picture(picture_of(image), codec, quality=quality, portable=portable, memory=memory)
 
 
 def decode_image(data: bytes, codec: Codec, *, form: Form = "pil", max_pixels: int = MOST_PIXELS) -> Any:
@@ -69,7 +79,12 @@ def in_form(picture: Picture, form: Form) -> Any:
 
 
 def encode_picture(
-    picture: Picture, codec: Codec, *, quality: float | None = None, memory: int | None = DEFAULT_BYTES
+    picture: Picture,
+    codec: Codec,
+    *,
+    quality: float | None = None,
+    portable: bool | None = None,
+    memory: int | None = DEFAULT_BYTES,
 ) -> bytes:
     """`encode_image` of a picture that is one of ours already."""
     height, width = picture.height, picture.width
@@ -77,7 +92,9 @@ def encode_picture(
     tiling = tiling_of(height, width, codec, memory)
     whole = tiling.count == 1
     codes = _rate(codec, quality)
-    strings = [_coded(tile, codec, codes) for tile in crops(picture, tiling)]
+    delta = codec.portable_mode().margin if (codec.codes_portably if portable is None else portable) else None
+    with nullcontext() if delta is None else portable_coding():
+        strings = [_coded(tile, codec, codes) for tile in crops(picture, tiling)]
     of = identity(codec)
     return write(
         LicFile(
@@ -90,6 +107,7 @@ def encode_picture(
             quality=codes.get("quality"),
             strings=strings,
             made_on=made_on(codec),
+            delta=delta,
             tile=None if whole else TileSides(tiling.tile_height, tiling.tile_width, tiling.overlap),
             grey=picture.grey,
             bits=picture.bits,
@@ -117,7 +135,7 @@ def decoded_tiles(file: LicFile, codec: Codec) -> Iterator[Planes]:
     """
     for index, (tile, strings) in enumerate(zip(tiling_of_file(file), file.strings, strict=True), start=1):
         try:
-            yield decoded(strings, (tile.height, tile.width), codec, file.quality)
+            yield decoded(strings, (tile.height, tile.width), codec, file)
         except (ValueError, RuntimeError, AssertionError) as error:
             of_tile = f"tile {index} of {len(file.strings)}: " if file.tile else ""
             raise FileError(f"{of_tile}it cannot be decoded{_elsewhere(file, codec)}: {error}") from error
@@ -143,12 +161,17 @@ def check_codec(file: LicFile, codec: Codec) -> None:
         raise FileError(f"{own} has {has}, but the file names {'no' if file.quality is None else 'a'} quality")
     if file.quality is not None and isinstance(codec, VariableRateCodec) and file.quality > codec.max_quality:
         raise FileError(f"its quality is {file.quality:g}, but {own} has none above {codec.max_quality:g}")
+    if file.delta is not None:
+        try:
+            codec.portable_mode()
+        except ValueError as error:
+            raise FileError(f"it was coded in portable mode, but {error}") from error
     codec.update()
     if file.tables != tables_hash(codec):
         raise FileError(
             f"it was coded with other tables of {own}{_elsewhere(file, codec)}: this machine does not make the same"
         )
-    if elsewhere := _elsewhere(file, codec):
+    if file.delta is None and (elsewhere := _elsewhere(file, codec)):
         log.warning("a file%s: what differs in a last bit there can make decoding end in an error", elsewhere)
 
 
@@ -202,10 +225,11 @@ def _coded(planes: Planes, codec: Codec, rate: dict[str, float]) -> list[CodedSt
         )
     strings = [kind[0] for kind in compressed.strings]
     checks = _checks(record.crcs, len(strings))
-    return [CodedString(string, crc) for string, crc in zip(strings, checks, strict=True)]
+    lists = [b""] * len(strings) if compressed.near_lines is None else [kind[0] for kind in compressed.near_lines]
+    return [CodedString(*parts) for parts in zip(strings, checks, lists, strict=True)]
 
 
-def decoded(strings: Sequence[CodedString], sides: tuple[int, int], codec: Codec, quality: float | None) -> Planes:
+def decoded(strings: Sequence[CodedString], sides: tuple[int, int], codec: Codec, file: LicFile) -> Planes:
     """What the codec makes of the strings of a picture, or a tile, of these sides; of the first of them where it can.
 
     Raises FileError, and what the codec raises.
@@ -215,7 +239,10 @@ def decoded(strings: Sequence[CodedString], sides: tuple[int, int], codec: Codec
     expected = [string.symbols_crc for string in strings]
     # The first wrong string ends it, before the next is read, where the codec records each.
     with recording_symbols(expected if codec.string_kinds else None) as record:
-        x_hat = codec.decompress(codec.packed(contents, shape, quality=quality))
+        compressed = codec.packed(contents, shape, quality=file.quality)
+        if file.delta is not None:
+            compressed = replace(compressed, near_lines=[[string.near_lines] for string in strings])
+        x_hat = codec.decompress(compressed)
     if _checks(record.crcs, len(strings)) != expected:
         raise FileError("its symbols are not those that were encoded")
     planes: Planes = codec.crop(x_hat, *sides)[0].float().cpu().contiguous().numpy()

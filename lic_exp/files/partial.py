@@ -73,7 +73,7 @@ def _tiles(file: LicFile, codec: Codec, shown: list[int]) -> Iterator[Planes]:
     for tile, strings, whole in zip(tiling_of_file(file), file.strings, whole_scales(file), strict=True):
         for scales in range(whole, -1, -1):
             try:
-                planes = decoded(strings[:scales], (tile.height, tile.width), codec, file.quality)
+                planes = decoded(strings[:scales], (tile.height, tile.width), codec, file)
             except (ValueError, RuntimeError, AssertionError):
                 if not scales:
                     raise

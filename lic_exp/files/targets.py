@@ -95,17 +95,19 @@ def check_rate(codec: Codec, *, quality: float | None, target: FileTarget | None
             raise FileTargetError(f"quality {quality:g} is outside {name}'s range of 0 to {codec.max_quality:g}")
 
 
-def encode_for(picture: Picture, codec: Codec, target: FileTarget, **how: Any) -> FileMade:
+def encode_for(
+    picture: Picture, codec: Codec, target: FileTarget, *, portable: bool | None = None, **how: Any
+) -> FileMade:
     """The file of a picture that meets a target, as `lic_exp.evaluation.search` has it, or that fills its bytes.
 
-    how: what else `encode_picture` is told. Raises FileTargetError, and what `encode_picture` raises.
+    portable, how: what else `encode_picture` is told. Raises FileTargetError, and what `encode_picture` raises.
     """
     variable = check_target(codec, target)
     pixels, files = picture.height * picture.width, dict[float, bytes]()
 
     def made(quality: float) -> bytes:
         if quality not in files:
-            files[quality] = encode_picture(picture, variable, quality=quality, **how)
+            files[quality] = encode_picture(picture, variable, quality=quality, portable=portable, **how)
         return files[quality]
 
     def real(quality: float) -> float:

@@ -135,6 +135,8 @@ class Codec(nn.Module):
     tables_made_of: tuple[int, ...] | None = None
     """What `lic_exp.models.coding` knows of the weights that `update` has seen last."""
     told_where_it_codes = False
+    codes_portably = False
+    """Whether its files are for decoders on any device unless asked otherwise: `model.portable` of its options."""
     wide_copies: WideCopies | None = None
     """What `lic_exp.models.portable` keeps of the weights."""
 

@@ -42,6 +42,9 @@ def build_codec(config: RunConfig) -> Codec:
     if model.weights is not None:
         how = {"partial": model.partial_weights, "place": model.weights_key}
         with_message("model.weights", load_weights, codec, model.weights, **how)
+    if model.portable:
+        with_message("model.portable", codec.portable_mode)
+    codec.codes_portably = model.portable
     with_message("model.freeze", freeze, codec, model.freeze)
     return codec
 

@@ -63,6 +63,7 @@ ONE_NAME = [
     (["data.num_workers=0"], ["data.num_workers=3"]),
     (["data.cache_mb=1"], ["data.cache_mb=99"]),
     (["data.store_mb=0"], ["data.store_mb=99"]),
+    (["model.portable=false"], ["model.portable=true"]),
     (["paths.runs=here"], ["paths.runs=/there"]),
     (["tracker=none"], ["tracker=mlflow"]),
     (["tracker.mlflow.uri=sqlite:///a.db"], ["tracker.mlflow.experiment=other"]),

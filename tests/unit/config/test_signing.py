@@ -59,6 +59,7 @@ def test_a_signature_is_a_short_name_for_a_folder(base):
         "data.num_workers=3",
         "data.cache_mb=1",
         "data.store_mb=77",
+        "model.portable=true",
         "paths.runs=/elsewhere",
         "trainer.log_every_steps=3",
         "trainer.checkpoint_every_steps=7",

@@ -178,7 +178,8 @@ class TestPlugin:
         found = messages(self.PLUGIN, "model=toy", "model.channels=0", "model.trouble=much", "model.chanels=1")
         assert found == [
             "model.chanels: there is no such key. Did you mean model.channels? "
-            "Valid keys of model: weights, weights_key, partial_weights, freeze, channels, trouble, newer, verbose",
+            "Valid keys of model: weights, weights_key, partial_weights, freeze, portable, channels, trouble, newer, "
+            "verbose",
             "model.channels=0: should be greater than or equal to 1",
             "model.trouble=much: should be 'none', 'raise', 'diverge', 'kill', 'memory' or 'slow'",
         ]
