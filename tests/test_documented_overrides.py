@@ -61,7 +61,7 @@ BESIDE = {
     r"experiment=(dhic_paper|hpcm_\w+)|scale=(gpu|paper)|data=folder|data\.(train|val)=": IMAGES,
     r"data\.train_weights=": ("data=folder", "data.train=['{photos}/train', '{photos}/val']", "data.val=[DIR2]"),
     r"model=hpcm_(base|large)": ("data.crop_size=256",),
-    r"criterion\.lmbda=|criterion=mse": ONE_RATE,
+    r"criterion\.lmbda=|criterion=mse|model\.N=": ONE_RATE,
     r"criterion=ms_ssim": ("model=hyperprior_tiny", "data.crop_size=192"),
     r"evaluation\.qualities=": ("model=dhic_tiny",),
     r"spectral_reg\.(tau_init|tau_final|truncation_length|mask)=": ("spectral_reg=intra",),
