@@ -20,7 +20,7 @@ class CodingRun(Run):
     @classmethod
     def of(cls, run: Run) -> Self:
         """The same run, and the same of its evaluations."""
-        return cls(run.folder, evaluated_as=run._evaluated_as)
+        return cls(run.folder, evaluated_as=run.evaluated_as)
 
     def codec(self, device: str | None = None) -> Codec:
         """The codec with the weights that the run is evaluated with, in eval mode, ready to code.

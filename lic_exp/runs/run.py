@@ -53,7 +53,7 @@ class Run:
     def __init__(self, folder: str | Path, *, evaluated_as: str | None = None) -> None:
         self.folder = Path(folder)
         self.files = RunFolder(folder)
-        self._evaluated_as = evaluated_as
+        self.evaluated_as = evaluated_as
 
     @property
     def signature(self) -> str:
@@ -131,7 +131,7 @@ class Run:
         """One row per evaluated image; empty where nothing was evaluated. Raises ConfigError where it is damaged."""
         import pandas as pd
 
-        name = self._evaluated_as
+        name = self.evaluated_as
         path = (self.evaluation_folder(name) if name else self.files.eval) / "images.csv"
         # An image may be called 0001 or NA, which pandas would take for a number and for nothing.
         try:
