@@ -42,7 +42,7 @@ format: $(INSTALLED) ## bring the code into shape
 docs: $(INSTALLED) ## the pages of docs/ as a site in site/; a warning, such as a link that leads nowhere, is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-soak: $(INSTALLED) ## kill, cancel and resume trainings 160 times, damage 2000 files, try 2000 odd command lines (an hour)
+soak: $(INSTALLED) ## kill, cancel and resume trainings 160 times, damage 10 000 files, try 2000 odd command lines (an hour)
 	$(BIN)/python tests/end_to_end/killing.py --trials 20
 	$(BIN)/python tests/end_to_end/faults.py --trials 5
 	$(BIN)/python tests/slurm/interrupting.py --trials 20
