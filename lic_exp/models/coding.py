@@ -67,6 +67,12 @@ def settle(kind: type[Coder]) -> None:
             setattr(kind, name, now)
 
 
+def ensure_tables(codec: Coder) -> None:
+    """Make a codec's coding tables, where `update` has not seen its weights of now."""
+    if codec.tables_made_of != written(codec):
+        codec.update()
+
+
 @contextmanager
 def in_eval_mode(codec: Coder) -> Iterator[None]:
     """Eval mode inside; every module's own mode is as before afterwards."""
@@ -197,8 +203,7 @@ def _as_coding(codec: Coder) -> Iterator[None]:
 @contextmanager
 def _in_one_way(codec: Coder) -> Iterator[None]:
     check_weight_dtypes(codec)
-    if codec.tables_made_of != written(codec):
-        codec.update()
+    ensure_tables(codec)
     with one_arithmetic(), uncompiled(), _weights_in_order(codec), _as_coding(codec), in_eval_mode(codec):
         yield
 
