@@ -15,16 +15,19 @@ from lic_exp.files.memory import bytes_per_pixel
 
 FOLDER = Path(__file__).parent / "expected" / "files"
 SIDES = (47, 70)
+PORTABLE = ("dhic_tiny", "hpcm_tiny", "mean_scale_hyperprior_tiny")
 
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name in FOUR:
-        _add(f"1_{name}", encode_image(pixels(*SIDES), codec_of(name)), name)
+        _add(f"1_{name}", encode_image(pixels(*SIDES), codec_of(name), portable=False), name)
+    for name in PORTABLE:
+        _add(f"1_portable_{name}", encode_image(pixels(*SIDES), codec_of(name), portable=True), name)
     image = Image.fromarray(pixels(80, 130)).convert("LA")
     codec = codec_of(FOUR[2])
     small = int(64 * 64 * bytes_per_pixel(codec))
-    _add("1_tiles_of_grey_with_alpha", encode_image(image, codec, memory=small), FOUR[2])
+    _add("1_tiles_of_grey_with_alpha", encode_image(image, codec, memory=small, portable=False), FOUR[2])
 
 
 def _add(stem: str, data: bytes, name: str) -> None:

@@ -7,7 +7,7 @@ on whatever device it is and in whatever mode, which both stay as they are. Wher
 import logging
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Literal
@@ -24,14 +24,14 @@ from lic_exp.files.reading import picture_of
 from lic_exp.files.tiles import Tiling, assembled, crops, fewest_pixels, plan
 from lic_exp.files.writing import write
 from lic_exp.models.base import Codec, Compressed, VariableRateCodec
-from lic_exp.models.coding import coding_device
+from lic_exp.models.coding import coding_device, ensure_tables
 from lic_exp.models.portable import portable_coding
 from lic_exp.models.symbol_record import recording_symbols
 
 log = logging.getLogger("lic_exp.files")
 
 Form = Literal["pil", "array", "tensor"]
-FORMS = {"pil": to_pil, "array": to_array, "tensor": to_tensor}
+FORMS: dict[str, Callable[[Picture], Any]] = {"pil": to_pil, "array": to_array, "tensor": to_tensor}
 
 SMALL_PIXELS = 2**20
 """A picture of so many is coded as a whole, unless less memory is asked for than `DEFAULT_BYTES`."""
@@ -68,14 +68,18 @@ def decode_image(data: bytes, codec: Codec, *, form: Form = "pil", max_pixels: i
     Raises FileError: for bytes that are no whole .lic file, of another codec or other weights, and where what was
     decoded is not what was encoded.
     """
-    return in_form(decode_picture(parse(data, max_pixels=max_pixels), codec), form)
+    given = in_form(form)
+    return given(decode_picture(parse(data, max_pixels=max_pixels), codec))
 
 
-def in_form(picture: Picture, form: Form) -> Any:
-    """The picture as Pillow, NumPy or torch has it. Raises ValueError for another form, and where it has none there."""
+def in_form(form: Form) -> Callable[[Picture], Any]:
+    """What makes of a picture what Pillow, NumPy or torch has. Raises ValueError for another form.
+
+    It raises ValueError itself for a picture that has no such form.
+    """
     if form not in FORMS:
         raise ValueError(f"form={form!r}: should be one of {', '.join(FORMS)}")
-    return FORMS[form](picture)
+    return FORMS[form]
 
 
 def encode_picture(
@@ -166,7 +170,7 @@ def check_codec(file: LicFile, codec: Codec) -> None:
             codec.portable_mode()
         except ValueError as error:
             raise FileError(f"it was coded in portable mode, but {error}") from error
-    codec.update()
+    ensure_tables(codec)
     if file.tables != tables_hash(codec):
         raise FileError(
             f"it was coded with other tables of {own}{_elsewhere(file, codec)}: this machine does not make the same"

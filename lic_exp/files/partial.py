@@ -26,10 +26,11 @@ class PartOfPicture:
 
 def decode_image_partially(data: bytes, codec: Codec, *, form: Form = "pil", max_pixels: int = MOST_PIXELS) -> Any:
     """`lic_exp.files.coding.decode_image` of what a file still holds whole; a warning says what it does not."""
+    given = in_form(form)
     part = decode_partially(parse(data, max_pixels=max_pixels, partial=True), codec)
     for note in part.notes:
         log.warning("%s", note)
-    return in_form(part.picture, form)
+    return given(part.picture)
 
 
 def decode_partially(file: LicFile, codec: Codec) -> PartOfPicture:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from file_codecs import FOUR, codec_of
-from golden_files import FOLDER
+from golden_files import FOLDER, PORTABLE
 from PIL import Image
 
 from lic_exp.files.coding import decode_picture, made_on
@@ -13,6 +13,7 @@ from lic_exp.files.pixels import to_array
 
 GOLDEN = sorted(FOLDER.glob("*.lic"))
 CODECS = {name: name for name in FOUR} | {"tiles_of_grey_with_alpha": FOUR[2]}
+CODECS |= {f"portable_{name}": name for name in PORTABLE}
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=[path.stem for path in GOLDEN])
@@ -41,4 +42,5 @@ def test_there_is_one_of_every_kind() -> None:
     files = [parse(path.read_bytes()) for path in GOLDEN]
     assert {file.codec_name for file in files} >= {"dhic", "hpcm128", "mean_scale_hyperprior", "joint_autoregressive"}
     assert any(file.tile for file in files)
+    assert {file.codec_name for file in files if file.delta} == {"dhic", "hpcm128", "mean_scale_hyperprior"}
     assert any(file.grey and file.alpha is not None for file in files)
