@@ -36,6 +36,16 @@ def without_values() -> AbstractContextManager[Any]:
     return FakeTensorMode(allow_non_fake_inputs=True)
 
 
+def is_watched() -> bool:
+    """Whether a dispatch mode sees, or changes, what is computed here.
+
+    Why: it does so in the thread alone that has entered it, and nothing public tells of it.
+    """
+    from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+    return _get_current_dispatch_mode() is not None
+
+
 def mode_of(tensor: "Tensor") -> AbstractContextManager[Any] | None:
     """The `without_values` that a tensor was made in, None for any other tensor.
 

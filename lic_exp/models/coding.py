@@ -19,6 +19,7 @@ from lic_exp.models import portable
 from lic_exp.models.by_image import joined, parts
 from lic_exp.models.dtypes import check_image, check_weight_dtypes
 from lic_exp.ops.precision import one_arithmetic, uncompiled
+from lic_exp.ops.side_by_side import side_by_side
 from lic_exp.private_torch import times_written
 
 CodingMethod = Callable[..., Any]
@@ -204,7 +205,14 @@ def _as_coding(codec: Coder) -> Iterator[None]:
 def _in_one_way(codec: Coder) -> Iterator[None]:
     check_weight_dtypes(codec)
     ensure_tables(codec)
-    with one_arithmetic(), uncompiled(), _weights_in_order(codec), _as_coding(codec), in_eval_mode(codec):
+    with (
+        side_by_side(torch.get_num_threads()),
+        one_arithmetic(),
+        uncompiled(),
+        _weights_in_order(codec),
+        _as_coding(codec),
+        in_eval_mode(codec),
+    ):
         yield
 
 

@@ -5,6 +5,7 @@ strip of them stays in the cache, and in training those that are cheap to make a
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -13,8 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lic_exp.ops.side_by_side import Helpers, helpers
+
 STRIP = 2048
 """Positions at a time."""
+
+SHORTEST_STRIP, STRIPS, WORTH = 256, 8, 2**24
+"""In coding threads share the strips: so many, unless they had fewer positions or products (WORTH) than pay."""
 
 CHEAP = 128
 """Widest block whose inner features are computed again in the backward pass: a seventh of its products, but beside the
@@ -41,9 +47,24 @@ def fused_pointwise(x: Tensor, mixed: Tensor, first: nn.Module, second: nn.Modul
     """Compute x + second(LeakyReLU(first([mixed | x's other channels]))) of x (B, N, h, w), mixed (B, k, h, w)."""
     w1, w2 = (layer.get_parameter("weight").flatten(1) for layer in (first, second))
     biases = first.get_parameter("bias"), second.get_parameter("bias")
-    rows: Tensor = _FusedPointwise.apply(_rows(x), _rows(mixed), w1, biases[0], w2, biases[1])
+    helping, given = helpers(), (_rows(x), _rows(mixed), w1, biases[0], w2, biases[1])
+    rows: Tensor = _FusedPointwise.apply(*given) if helping is None else _side_by_side(helping, *given)
     batch, _, height, width = x.shape
     return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _side_by_side(helping: Helpers, x: Tensor, mixed: Tensor, *parameters: Tensor) -> Tensor:
+    """What `_FusedPointwise` gives, without gradients, in shorter strips that several threads take."""
+    w, y = Weights(*parameters), torch.empty_like(x)
+
+    def part(one: Tensor, own: Tensor, result: Tensor) -> None:
+        activated = _activated(_joined(one, own), w, x.new_empty(len(one), len(w.w1)))
+        torch.addmm(one, activated, w.w2.t(), out=result).add_(w.b2)
+
+    # By the shapes alone: what a product is, to the last bit, might hang on the strip that it is in.
+    shortest = max(SHORTEST_STRIP, WORTH // w.w1.numel(), -(-len(x) // STRIPS))
+    helping.run([partial(part, *strip) for strip in _strips(x, mixed, y, positions=min(shortest, STRIP))])
+    return y
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -51,8 +72,8 @@ def _rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def _strips(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    return zip(*(tensor.split(STRIP) for tensor in tensors), strict=True)
+def _strips(*tensors: Tensor, positions: int = STRIP) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*(tensor.split(positions) for tensor in tensors), strict=True)
 
 
 def _joined(x: Tensor, mixed: Tensor) -> Tensor:
