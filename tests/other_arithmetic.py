@@ -1,4 +1,4 @@
-"""How another device might compute: the same operations in float64, in another order and with other last digits."""
+"""How another device might compute: the same operations in another order, and with other last digits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,14 +16,17 @@ COMPUTING = (
 
 
 class OtherArithmetic(TorchDispatchMode):
-    """Inside, products of float64 are summed in another order, and all that rounds has another last digit.
+    """Inside, products of one dtype are summed in another order, and all that rounds has another last digit.
 
     reorder: whether sums of products are cut in two, at random channels or taps, and added up. relative: what every
-    result is multiplied by lies within 1 +- it, at random.
+    result is multiplied by lies within 1 +- it, at random. dtype: whose operations.
     """
 
-    def __init__(self, *, reorder: bool = False, relative: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, *, reorder: bool = False, relative: float = 0.0, seed: int = 0, dtype: torch.dtype = torch.float64
+    ) -> None:
         super().__init__()
+        self.dtype = dtype
         self.reorder, self.relative = reorder, relative
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -31,19 +34,18 @@ class OtherArithmetic(TorchDispatchMode):
         kwargs = kwargs or {}
         name = func.overloadpacket.__name__
         plain = name.rstrip("_") if name != "_softmax" else name
-        if plain not in COMPUTING or not any(_is_wide(arg) for arg in args):
+        if plain not in COMPUTING or not any(self._is_own(arg) for arg in args):
             return func(*args, **kwargs)
         reordered = _REORDERED.get(name) if self.reorder and "out" not in kwargs else None
         found = reordered(self.generator, func, *args) if reordered else func(*args, **kwargs)
         for result in found if isinstance(found, tuple) else (found,):
-            if self.relative and _is_wide(result):
+            if self.relative and self._is_own(result):
                 noise = 2 * torch.rand(result.shape, dtype=result.dtype, generator=self.generator) - 1
                 result.mul_(1 + self.relative * noise)
         return found
 
-
-def _is_wide(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.dtype == torch.float64
+    def _is_own(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and value.dtype == self.dtype
 
 
 def _mm(generator: torch.Generator, func: Any, a: Tensor, b: Tensor) -> Tensor:

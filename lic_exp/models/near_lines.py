@@ -54,10 +54,10 @@ class Listing:
         self._listed: dict[Part, int] = {}
 
     def rows(self, scales: Tensor, lines: Sequence[float], string: Part) -> Tensor:
-        logarithms, at = _logarithms(scales), _tensor(lines, scales)
-        rows = torch.bucketize(logarithms, at)
+        values, at = logarithms(scales), _tensor(lines, scales)
+        rows = torch.bucketize(values, at)
         beside = (at[(rows - 1).clamp(min=0)], at[rows.clamp(max=len(lines) - 1)])
-        near = torch.minimum(*((logarithms - line).abs() for line in beside)) < self._margin
+        near = torch.minimum(*((values - line).abs() for line in beside)) < self._margin
         entries = self._entries.setdefault(string, bytearray())
         before = self._counts.get(string, 0)
         for place in near.flatten().nonzero().flatten().tolist():
@@ -85,7 +85,7 @@ class Following:
         self._entries: dict[Part, _Entries] = {}
 
     def rows(self, scales: Tensor, lines: Sequence[float], string: Part) -> Tensor:
-        rows = torch.bucketize(_logarithms(scales), _tensor(lines, scales))
+        rows = torch.bucketize(logarithms(scales), _tensor(lines, scales))
         if string not in self._entries:
             if not self._unread:
                 raise CodingError("there are fewer lists of table rows than strings that need one: the file is damaged")
@@ -146,7 +146,8 @@ def _varint(number: int) -> bytes:
     return bytes([*digits, number])
 
 
-def _logarithms(scales: Tensor) -> Tensor:
+def logarithms(scales: Tensor) -> Tensor:
+    """What is compared with lines: ln of scales, float64, of those of the first row in any case a number."""
     return scales.double().clamp(min=SMALLEST).log().contiguous()
 
 
