@@ -6,6 +6,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 
+import torch
+
 from lic_exp.atomic import write_atomically
 from lic_exp.data.workers import job_signals_blocked, worker_context
 from lic_exp.files.coding import decode_picture, encode_picture
@@ -128,7 +130,8 @@ def _done(codec: Codec, work: FileWork, pair: Pair) -> CodedFile:
 
 
 def _begin(load: Callable[[], Codec], work: FileWork) -> None:
-    """What a process does first."""
+    """What a process does first. It computes with one thread: there are as many processes as cores."""
+    torch.set_num_threads(1)
     _of_this_process.append(partial(_done, load(), work))
 
 
