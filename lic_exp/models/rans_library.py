@@ -81,10 +81,11 @@ def _made(source: Path, folder: Path, made_of: str) -> Path:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".making_") as making:
         made = Path(making, "made.so")
         command = [*compiler, *OPTIONS, str(source), "-o", str(made)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=LONGEST_S, check=False)
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise NoLibraryError(f"{shlex.join(compiler)} does not compile {source.name}: {said[0]}")
+        ctypes.CDLL(str(made))  # what cannot be loaded would be found again, whatever compiler there is by then
         path = folder / _name(made_of, made.read_bytes())
         os.replace(made, path)
     return path
@@ -92,7 +93,10 @@ def _made(source: Path, folder: Path, made_of: str) -> Path:
 
 def _compiler() -> list[str]:
     """The command of the C compiler: what CC says, or the first that there is."""
-    chosen = shlex.split(os.environ.get("CC", ""))
+    try:
+        chosen = shlex.split(os.environ.get("CC", ""))
+    except ValueError as error:
+        raise NoLibraryError(f"CC is no command line: {error}") from error
     for command in (chosen, *([name] for name in COMPILERS)):
         if command and shutil.which(command[0]):
             return command

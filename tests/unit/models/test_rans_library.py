@@ -92,10 +92,11 @@ def test_another_source_is_another_file(cache, compiler, tmp_path):
     [
         ("exit 3", "exit code 3"),
         ("echo 'rans.c:1: no such thing' >&2; exit 1", "does not compile rans.c: rans.c:1: no such thing"),
+        ("printf 'caf\\351\\n' >&2; exit 1", "does not compile rans.c: caf\ufffd"),
         ("exit 0", "No such file"),
         ('while [ $# -gt 1 ]; do shift; done; echo no library > "$1"', "invalid ELF header|file too short|no library"),
     ],
-    ids=["fails", "says why", "makes nothing", "makes something else"],
+    ids=["fails", "says why", "says it in no UTF-8", "makes nothing", "makes something else"],
 )
 def test_a_compiler_that_does_not_work_costs_time_alone(cache, monkeypatch, tmp_path, caplog, text, message):
     monkeypatch.setenv("CC", command(tmp_path, text))
@@ -105,6 +106,23 @@ def test_a_compiler_that_does_not_work_costs_time_alone(cache, monkeypatch, tmp_
     assert len(caplog.records) == 1
     assert "to the same bytes" in caplog.text
     assert any(part in caplog.text for part in message.split("|"))
+    assert not list(cache.glob("*.so"))
+
+
+@pytest.mark.parametrize("chosen", ["a 'b", 'gcc "', "cc \\"])
+def test_a_cc_that_is_no_command_line_costs_time_alone(cache, monkeypatch, caplog, chosen):
+    monkeypatch.setenv("CC", chosen)
+    with caplog.at_level(logging.INFO, "lic_exp.models"):
+        assert isinstance(rans._way(), rans.CoderByBinding)
+    assert "CC is no command line" in caplog.text
+
+
+def test_a_compiler_that_works_is_asked_after_one_that_made_no_library(cache, compiler, monkeypatch):
+    monkeypatch.setenv("CC", f"{compiler[0]} -c")
+    assert library() is None
+    library.cache_clear()
+    monkeypatch.delenv("CC")
+    assert library() is not None
 
 
 def test_without_a_compiler_or_a_home_the_bytes_are_the_same(cache, monkeypatch, tmp_path):
