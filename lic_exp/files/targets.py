@@ -17,7 +17,7 @@ from lic_exp.files.coding import decode_picture, encode_picture, tiling_of
 from lic_exp.files.parsing import parse
 from lic_exp.files.pixels import Picture, planes
 from lic_exp.models.base import Codec, VariableRateCodec
-from lic_exp.models.coding import coding_device, in_eval_mode
+from lic_exp.models.coding import coding_device, coding_turn, in_eval_mode
 from lic_exp.ops.precision import exact_float32
 
 Wanted = Literal["bpp", "psnr", "bytes"]
@@ -158,7 +158,7 @@ def _filling(
 def estimate(picture: Picture, codec: VariableRateCodec, quality: float, **how: Any) -> dict[str, float]:
     """The bpp and PSNR [dB] that the codec foretells of a picture at a quality, seams of tiles left out."""
     device, bits, squares = coding_device(codec), 0.0, 0.0
-    with in_eval_mode(codec), exact_float32():
+    with coding_turn, in_eval_mode(codec), exact_float32():
         for tile in tiling_of(picture.height, picture.width, codec, **how):
             x = torch.from_numpy(planes(picture, tile.top, tile.left, tile.height, tile.width))[None].to(device)
             output = codec(codec.pad(x), quality)

@@ -6,6 +6,7 @@ follows wrongly. So the methods by which any codec codes run inside those of `se
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,6 +29,9 @@ log = logging.getLogger("lic_exp.models")
 
 _coding: ContextVar[frozenset[int]] = ContextVar("coding", default=frozenset())
 """The codecs, by id, that code just now: what they call of themselves is not settled again."""
+
+coding_turn = threading.RLock()
+"""Held while anything codes: torch's switches, and a codec's layout and mode, are those of all threads of a process."""
 
 
 class Coder(Protocol):
@@ -55,7 +59,8 @@ def settle(kind: type[Coder]) -> None:
     They and `forward` raise ValueError for numbers that its facts do not name (`lic_exp.models.dtypes`).
     `compress`, `decompress` and `reconstruct` get each image as a tensor of its own in torch's usual order, of the
     weights' kind and on their device; the weights in that order too; eval mode; and the tables of the present weights,
-    which `update` makes where it has not seen them. What a caller had is put back.
+    which `update` makes where it has not seen them. What a caller had is put back. Of several threads one
+    codes, and the others wait.
 
     `decompress` also takes what CompressAI's takes, (strings, shape), and then returns what CompressAI's returns, the
     picture under "x_hat"; of a codec with several rates also `quality`, which the bytes do not hold.
@@ -172,9 +177,9 @@ def _update(own: CodingMethod) -> CodingMethod:
             own(self, *args, **options)
             return
         check_weight_dtypes(self)
-        with one_arithmetic(), _as_coding(self):
+        with coding_turn, one_arithmetic(), _as_coding(self):
             own(self, *args, **options)
-        self.tables_made_of = written(self)
+            self.tables_made_of = written(self)
 
     return update
 
@@ -204,16 +209,17 @@ def _as_coding(codec: Coder) -> Iterator[None]:
 @contextmanager
 def _in_one_way(codec: Coder) -> Iterator[None]:
     check_weight_dtypes(codec)
-    ensure_tables(codec)
-    with (
-        side_by_side(torch.get_num_threads()),
-        one_arithmetic(),
-        uncompiled(),
-        _weights_in_order(codec),
-        _as_coding(codec),
-        in_eval_mode(codec),
-    ):
-        yield
+    with coding_turn:
+        ensure_tables(codec)
+        with (
+            side_by_side(torch.get_num_threads()),
+            one_arithmetic(),
+            uncompiled(),
+            _weights_in_order(codec),
+            _as_coding(codec),
+            in_eval_mode(codec),
+        ):
+            yield
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -175,3 +176,20 @@ def test_what_was_made_elsewhere_is_said_before(coded: tuple[str, bytes], caplog
 def test_what_cannot_be_a_form() -> None:
     with pytest.raises(ValueError, match="form='jpeg': should be one of pil, array, tensor"):
         decode_image(b"", codec_of("factorized_tiny"), form="jpeg")
+
+
+@pytest.mark.parametrize("name", ["mean_scale_hyperprior_tiny", "dhic_tiny"])
+@pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
+def test_threads_that_share_a_codec_make_the_same_file(name, train):
+    codec = lic_exp.create_model(name).train(train)
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = encode_image(picture, codec)
+    shown = decode_image(data, codec, form="array")
+
+    def both(_):
+        made = encode_image(picture, codec)
+        return made == data and np.array_equal(decode_image(made, codec, form="array"), shown)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(both, range(16)))
+    assert codec.training == train
