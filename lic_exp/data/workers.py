@@ -54,7 +54,7 @@ def job_signals_blocked() -> Iterator[None]:
 
 
 def end_with_parent(worker: int) -> None:
-    """A DataLoader's `worker_init_fn`: end this process when the one that asked for it is gone, even killed.
+    """What a worker does first, as `worker_init_fn`: end once the process that asked for it is gone, even killed.
 
     DataLoader's own watch is on the server process, which in turn lives as long as any worker does.
     """

@@ -1,5 +1,6 @@
 """Many files coded, one after another or by several processes; one that cannot be does not stop the others."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -9,7 +10,7 @@ from functools import partial
 import torch
 
 from lic_exp.atomic import write_atomically
-from lic_exp.data.workers import job_signals_blocked, worker_context
+from lic_exp.data.workers import end_with_parent, job_signals_blocked, worker_context
 from lic_exp.files.coding import decode_picture, encode_picture
 from lic_exp.files.memory import DEFAULT_BYTES
 from lic_exp.files.pairs import Pair
@@ -131,6 +132,7 @@ def _done(codec: Codec, work: FileWork, pair: Pair) -> CodedFile:
 
 def _begin(load: Callable[[], Codec], work: FileWork) -> None:
     """What a process does first. It computes with one thread: there are as many processes as cores."""
+    end_with_parent(os.getpid())
     torch.set_num_threads(1)
     _of_this_process.append(partial(_done, load(), work))
 
