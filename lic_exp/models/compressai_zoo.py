@@ -6,6 +6,7 @@ that run in float32 under autocast.
 """
 
 import warnings
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
@@ -90,14 +91,13 @@ class ZooCodec(Codec):
 
     def decompress(self, compressed: Compressed) -> Tensor:
         """`Codec.decompress`. Raises CodingError for scales or means that are not finite."""
-        height, width = compressed.shape
-        # The coarsest latent has a stride that divides the codec's factor, others are finer; they are 16 at least.
-        positions = (self.facts.downsampling_factor // 16) ** 2 * height * width
-        most = positions * self.entropy_bottleneck.channels + positions * getattr(self, "M", 0)
-        strings = [[with_margin(string, most) for string in kind] for kind in compressed.strings]
         with refusing_what_never_ends(self), self._networks_apart():
-            decoded: Tensor = self.zoo.decompress(self, strings, compressed.shape)["x_hat"]
+            decoded: Tensor = self.zoo.decompress(self, self._readable(compressed), compressed.shape)["x_hat"]
         return decoded
+
+    def _readable(self, compressed: Compressed) -> list[Iterable[bytes]]:
+        """The strings as what reads them takes them: the entropy models look where they end."""
+        return list(compressed.strings)
 
     def reconstruct(self, compressed: Compressed) -> Tensor:
         if compressed.near_lines is not None:
@@ -205,6 +205,7 @@ class AutoregressiveCodec(ZooCodec):
     """
 
     codes_on_cpu = True
+    M: int
     portable = None
 
     def estimate(self, y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -227,6 +228,14 @@ class AutoregressiveCodec(ZooCodec):
         weight.data.mul_(self.context_prediction.mask)
         with default_dtype(weight.dtype):
             return super().decompress(compressed)
+
+    def _readable(self, compressed: Compressed) -> list[Iterable[bytes]]:
+        """Those of y with a margin, for a loop of CompressAI's reads them; made only when z was found to be right."""
+        height, width = compressed.shape
+        # z has a stride that divides the codec's factor, y of 16.
+        positions = (self.facts.downsampling_factor // 16) ** 2 * height * width
+        y, z = compressed.strings
+        return [(with_margin(string, positions * self.M) for string in y), z]
 
     def reconstruct(self, compressed: Compressed) -> Tensor:
         x_hat: Tensor = self.g_s(compressed.state)
