@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lic_exp.data.images import list_images
+from lic_exp.data.walking import SUFFIXES
+from lic_exp.files.layout import SUFFIX as LIC
 from lic_exp.text import listed, visible
 
 
@@ -40,8 +42,10 @@ def pairs(
     as_file = target.suffix.lower() in single and not target.is_dir()
     if as_file and len(found) > 1:
         raise PairsError(f"{visible(out)} is one file, but there are {len(found)} to be made: name a folder")
-    if not as_file and target.exists() and not target.is_dir():
-        raise PairsError(f"{visible(out)} is a file: name a folder, or a file that ends in {' or '.join(single)}")
+    looks_like_file = target.suffix.lower() in {*SUFFIXES, LIC}
+    if not as_file and not target.is_dir() and (target.exists() or looks_like_file):
+        what = "is a file" if target.exists() else f"is named as a {target.suffix} file, which is not made here"
+        raise PairsError(f"{visible(out)} {what}: name a folder, or a file that ends in {' or '.join(single)}")
     made = [Pair(path, target if as_file else (target / name).with_suffix(suffix)) for path, name in found]
     _check(made, force=force)
     return made

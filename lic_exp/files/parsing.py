@@ -43,8 +43,10 @@ def parse(data: bytes, *, max_pixels: int = MOST_PIXELS, partial: bool = False) 
     max_pixels: of the picture, its padding counted; what would be larger is refused.
     partial: leave out, as None, what a cut or damaged file does not hold whole. Its header must be whole.
 
-    Raises FileError.
+    Raises FileError, and TypeError for what is not bytes.
     """
+    if not isinstance(data, bytes):
+        raise TypeError(f"a .lic file is bytes, not {type(data).__name__}: bytes(...) makes them of most buffers")
     flags, reader = _begun(data)
     signature, tables, height, width, *padding, quality, kinds = reader.numbers(FIXED, "the fixed part")
     (delta,) = reader.numbers(DELTA, "delta") if flags & PORTABLE else (None,)

@@ -85,6 +85,8 @@ def test_what_is_taken_and_where_it_goes(here: Path, inputs: list[str], out: str
     [
         (["photos", "-o", "one.lic", *by()], "one.lic is one file, but there are 4 to be made: name a folder"),
         (["photos", "-o", "weights.pth", *by()], "weights.pth is a file: name a folder, or a file that ends in .lic"),
+        (["photos/a.png", "-o", "one.png", *by()], "one.png is named as a .png file, which is not made here: name a f"),
+        (["photos", "-o", "new/ONE.JPG", *by()], "ONE.JPG is named as a .JPG file, which is not made here"),
         (["photos", "-o", "coded", *by()], "4 of 4 are there already and stay: .*a.lic; .*; and 1 more; --force"),
         (["photos/a.png", "coded/a.lic", "-o", "new", *by()], "would both become .*new/a.lic: give them other names"),
         (["nowhere.png", "-o", "new", *by()], "nowhere.png does not exist"),

@@ -205,3 +205,11 @@ def test_a_file_is_read_without_torch(tmp_path) -> None:
     code = "from lic_exp.files.parsing import parse\nprint(parse(open('a.lic', 'rb').read()).codec_name)"
     done = blocked(code, tmp_path)
     assert done.stdout == "dhic\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    "given", [bytearray(MAGIC), memoryview(MAGIC), "text", None], ids=lambda given: type(given).__name__
+)
+def test_what_is_no_bytes_is_refused_by_its_type(given: object) -> None:
+    with pytest.raises(TypeError, match=f"bytes, not {type(given).__name__}: "):
+        parse(given)  # type: ignore[arg-type]
