@@ -27,13 +27,27 @@ class CommandParser(argparse.ArgumentParser):
         return super().parse_known_args(*arguments, **more)
 
     def add_argument(self, *names: Any, **given: Any) -> argparse.Action:
-        action = super().add_argument(*names, **given)
-        if action.nargs != 0:  # else a flag, which has no text
-            action.type = _not_blank(action.type or str)
-        return action
+        return _checked(super().add_argument(*names, **given))
+
+    def add_mutually_exclusive_group(self, **options: Any) -> Any:
+        """argparse's, whose arguments are as those that are in no group."""
+        group = super().add_mutually_exclusive_group(**options)
+        plain = group.add_argument
+
+        def add_argument(*names: Any, **given: Any) -> argparse.Action:
+            return _checked(plain(*names, **given))
+
+        group.add_argument = add_argument  # type: ignore[method-assign]
+        return group
 
     def error(self, message: str) -> NoReturn:
         super().error(visible(message))
+
+
+def _checked(action: argparse.Action) -> argparse.Action:
+    if action.nargs != 0:  # else a flag, which has no text
+        action.type = _not_blank(action.type or str)
+    return action
 
 
 def _not_blank(kind: Any) -> Callable[[str], Any]:
