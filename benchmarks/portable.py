@@ -1,13 +1,13 @@
 """How far float64 deviates in another order of operations, and what coding for any device costs.
 
-    python benchmarks/portable.py RUN... --images FOLDER --limit 3
+    python benchmarks/portable.py [RUN...] [--images FOLDER] [--limit 3]
 
-RUN: folders of runs, or names of models, which get random weights. Prints Markdown. D is the largest deviation of a
-scale's logarithm, over all symbols of the images, between a decoder as it is and one whose products are summed in
-another order and whose every rounding operation is off by a random share of 2^-52 (tests/other_arithmetic.py);
-models list rows within their margin, which should be a hundred times as much. Then how many samples of the 8-bit
-picture differ if the float32 synthesis is perturbed by 2^-24 an operation; and CPU seconds of portable over plain
-coding, medians of ratios within a pair.
+RUN: folders of runs, or names of models, which get random weights. Without FOLDER: photos of installed packages.
+Prints Markdown. D is the largest deviation of a scale's logarithm, over all symbols of the images, between a decoder as
+it is and one whose products are summed in another order and whose every rounding operation is off by a random share of
+2^-52 (tests/other_arithmetic.py); models list rows within their margin, which should be a hundred times as much. Then
+how many samples of the 8-bit picture differ if the float32 synthesis is perturbed by 2^-24 an operation; and CPU
+seconds of portable over plain coding, medians of ratios within a pair.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import machine
+from measuring import bundled_photos, machine
 from PIL import Image
 from torch import Tensor
 
@@ -42,9 +42,9 @@ def codec_named(name: str) -> Codec:
     return lic_exp.create_model(name).eval()
 
 
-def images(folder: Path, limit: int) -> list[Tensor]:
+def images(folder: Path | None, limit: int) -> list[Tensor]:
     """(1, 3, H, W) in [0, 1]."""
-    paths = sorted(folder.glob("*.png"))[:limit]
+    paths = (sorted(folder.glob("*.png")) if folder else bundled_photos())[:limit]
     return [torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)[None] / 255 for path in paths]
 
 
@@ -118,12 +118,13 @@ def measured(codec: Codec, pictures: list[Tensor], pairs: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("codecs", nargs="+", metavar="RUN")
-    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("codecs", nargs="*", metavar="RUN", default=["dhic_tiny", "hpcm_tiny", "hyperprior_tiny"])
+    parser.add_argument("--images", type=Path)
     parser.add_argument("--limit", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=2)
     options = parser.parse_args()
-    print(f"{machine()}, {options.limit} images of {options.images.name}\n")
+    named = options.images.name if options.images else "installed packages"
+    print(f"{machine()}, {options.limit} images of {named}\n")
     print("| codec | D | margin / D | bytes of lists, symbols | samples of a million that differ | encode | decode |")
     print("|---|---|---|---|---|---|---|")
     pictures = images(options.images, options.limit)

@@ -1,8 +1,9 @@
 """What tiles cost against whole pictures, in PSNR and bpp, and a picture of a seam.
 
-    python benchmarks/tiles.py IMAGE ... --weights runs/<run>/checkpoints/best.pt [--model NAME] [--picture FILE]
+    python benchmarks/tiles.py [IMAGE ...] [--weights runs/<run>/checkpoints/best.pt] [--model NAME] [--picture FILE]
 
-Tiles are made far smaller than memory asks for, so that there are seams to look at. The picture shows, of the first
+Without weights they are random, and without images photos of installed packages are taken. Tiles are made far
+smaller than memory asks for, so that there are seams to look at. The picture shows, of the first
 image around the corner where four tiles meet: the whole, the tiles, the tiles without blending, and eight times the
 difference of either from the whole.
 """
@@ -11,7 +12,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from measuring import machine
+import torch
+from measuring import bundled_photos, machine
 from PIL import Image
 
 import lic_exp
@@ -48,18 +50,19 @@ def seams(whole: np.ndarray, tiled: np.ndarray, hard: np.ndarray, corner: tuple[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", nargs="+", type=Path)
-    parser.add_argument("--weights", required=True)
+    parser.add_argument("images", nargs="*", type=Path)
+    parser.add_argument("--weights")
     parser.add_argument("--model", default="dhic_tiny")
     parser.add_argument("--quality", type=float)
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
+    torch.manual_seed(0)
     codec = lic_exp.create_model(options.model, weights=options.weights)
     print(f"{machine()}; {options.model}, quality {options.quality}, overlap {OVERLAP}\n")
     print(
         "| image | tiles | bpp | PSNR [dB] | bpp against whole | PSNR against whole [dB] |\n|---|---|---|---|---|---|"
     )
-    for index, path in enumerate(options.images):
+    for index, path in enumerate(options.images or bundled_photos()):
         picture = read_picture(path.read_bytes())
         pixels, whole_bpp, whole_psnr, whole_colour = picture.height * picture.width, 0.0, 0.0, picture.colour
         for side in (None, *TILES):

@@ -20,6 +20,13 @@ def cpu_model() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+def bundled_photos() -> list[Path]:
+    """Two photographs that installed packages carry, where a benchmark is given no others."""
+    from lic_exp.data.sources import Bundled
+
+    return [image.path for image in Bundled().val()]
+
+
 def median_interval(values: np.ndarray) -> tuple[float, float, float]:
     """The median of values (n,) and its bootstrap 95 % interval."""
     resampled = np.median(np.random.default_rng(0).choice(values, (2000, len(values))), axis=1)
