@@ -10,9 +10,13 @@ import pytest
 import torch
 from checkout import ROOT
 from file_codecs import FOUR, codec_of, encoders_picture, pixels
+from PIL import Image
 
 from lic_exp.files.coding import encode_image
+from lic_exp.files.parsing import parse
 from lic_exp.models.base import Compressed
+
+KODAK = ROOT.parent / "shared" / "data" / "kodak"
 
 SIZES = [(1, 1), (64, 64), (47, 130), (130, 33)]
 
@@ -74,3 +78,26 @@ def test_in_a_batch_the_strings_are_those_of_one_alone(decoded: Path, name: str)
     assert list(zip(*batch.strings, strict=True))[1] == alone
     data = (decoded / name / "64x64.lic").read_bytes()
     assert all(string in data for string in alone)
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+@pytest.mark.skipif(not KODAK.is_dir(), reason="Kodak's images are not at hand")
+@pytest.mark.parametrize("name", FOUR)
+def test_kodak_there_and_back_by_commands(name: str, tmp_path: Path) -> None:
+    torch.save(codec_of(name).state_dict(), tmp_path / "weights.pt")
+    by = ["--weights", "weights.pt", "--model", name]
+    for command in (["compress", str(KODAK), "-o", "coded", *by], ["decompress", "coded", "-o", "back", *by]):
+        subprocess.run([sys.executable, "-m", "lic_exp", *command], cwd=tmp_path, check=True)
+    info = [sys.executable, "-m", "lic_exp", "info", "coded", "--json"]
+    said = json.loads(subprocess.run(info, cwd=tmp_path, check=True, capture_output=True).stdout)
+    assert len(said) == 24
+    for fields in said:
+        coded = Path(fields["file"])
+        shown = np.asarray(Image.open(tmp_path / "back" / f"{coded.stem}.png"))
+        original = np.array(Image.open(KODAK / f"{coded.stem}.png").convert("RGB"))
+        assert np.array_equal(shown, encoders_picture(codec_of(name), original)), coded.stem
+        data = (tmp_path / coded).read_bytes()
+        assert (fields["height"], fields["width"], fields["bytes"]) == (*original.shape[:2], len(data))
+        assert fields["bpp"] == 8 * parse(data).string_bytes / (original.size // 3)
