@@ -1,19 +1,24 @@
 """What a cut or damaged file still shows: of every tile the scales that are whole, from the coarsest on."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lic_exp.files.alpha import AlphaError, alpha_plane
 from lic_exp.files.coding import Form, check_codec, decode_picture, decoded, in_form, tiling_of_file
-from lic_exp.files.layout import MOST_PIXELS, FileError, LicFile
+from lic_exp.files.layout import MOST_PIXELS, CodedString, FileError, LicFile
 from lic_exp.files.parsing import parse
 from lic_exp.files.pixels import Picture, Planes
 from lic_exp.files.tiles import assembled
 from lic_exp.models.base import Codec
 
 log = logging.getLogger("lic_exp.files")
+
+GREY = 0.5
+"""What stands for a tile of which nothing is whole."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ def decode_partially(file: LicFile, codec: Codec) -> PartOfPicture:
     """The picture of a file that was read in part (`lic_exp.files.parsing.parse`).
 
     Of each tile the first scales are decoded, up to one that is not whole or whose symbols are not those that were
-    encoded; the later ones take what their prior foretells. Without its alpha plane a picture hides nothing.
+    encoded; the later ones take what their prior foretells. A tile that lacks even its coarsest is grey. Without its
+    alpha plane a picture hides nothing.
 
     Raises FileError: of another codec; of one that does not decode scale by scale, unless the file is whole; and where
     no tile has even its coarsest scale.
@@ -50,8 +56,6 @@ def decode_partially(file: LicFile, codec: Codec) -> PartOfPicture:
     check_codec(file, codec)
     shown: list[int] = []
     colour = assembled(tiling_of_file(file), _tiles(file, codec, shown), grey=file.grey, bits=file.bits)
-    if not any(shown):
-        raise FileError("; ".join((*file.missing[:1], "not even the coarsest scale is whole: nothing can be shown")))
     notes = [*file.missing, *_sentences(shown, file.kinds)]
     alpha = None
     if file.alpha is not None:
@@ -70,18 +74,35 @@ def whole_scales(file: LicFile) -> list[int]:
 
 
 def _tiles(file: LicFile, codec: Codec, shown: list[int]) -> Iterator[Planes]:
-    """The planes of every tile; how many scales it shows is added to `shown`."""
+    """The planes of every tile; how many scales it shows is added to `shown`.
+
+    Raises FileError where none has its coarsest scale, before anything of a tile's size is made: that may be anything.
+    """
+    before: list[Planes] = []
     for tile, strings, whole in zip(tiling_of_file(file), file.strings, whole_scales(file), strict=True):
-        for scales in range(whole, -1, -1):
-            try:
-                planes = decoded(strings[:scales], (tile.height, tile.width), codec, file)
-            except (ValueError, RuntimeError, AssertionError):
-                if not scales:
-                    raise
-                continue
-            shown.append(scales)
-            yield planes
-            break
+        sides = tile.height, tile.width
+        scales, planes = _first_scales(strings, sides, whole, codec, file)
+        shown.append(scales)
+        if not any(shown):
+            before.append(planes)
+            continue
+        yield from before
+        before.clear()
+        yield planes
+    if before:
+        raise FileError("; ".join((*file.missing[:1], "not even the coarsest scale is whole: nothing can be shown")))
+
+
+def _first_scales(
+    strings: Sequence[CodedString], sides: tuple[int, int], whole: int, codec: Codec, file: LicFile
+) -> tuple[int, Planes]:
+    """How many scales of a tile, of those that are whole, are what was encoded; and its planes, grey where none is."""
+    for scales in range(whole, 0, -1):
+        try:
+            return scales, decoded(strings[:scales], sides, codec, file)
+        except (ValueError, RuntimeError, AssertionError):
+            continue
+    return 0, np.broadcast_to(np.float32(GREY), (3, *sides))
 
 
 def _sentences(shown: list[int], kinds: int) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What a cut or damaged file still shows: scale by scale, and it says so; of other codecs an error."""
 
+from dataclasses import replace
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -10,11 +11,12 @@ from skimage import data
 import lic_exp
 from lic_exp.files.alpha import alpha_bytes
 from lic_exp.files.coding import decode_picture, encode_picture
-from lic_exp.files.layout import FileError
+from lic_exp.files.layout import FileError, TileSides
 from lic_exp.files.parsing import parse
 from lic_exp.files.partial import decode_partially, whole_scales
 from lic_exp.files.pixels import Picture, planes, samples
 from lic_exp.files.targets import psnr_of
+from lic_exp.files.tiles import Tiling
 from lic_exp.models.base import Codec
 
 PHOTO = data.astronaut()[:160, 100:300]
@@ -107,6 +109,21 @@ def test_nothing_whole_is_an_error(codec: Codec, coded: bytes) -> None:
             decode_partially(parse(coded[:end], partial=True), codec)
     with pytest.raises(FileError, match="header"):
         parse(coded[: begin - 1], partial=True)
+
+
+@pytest.mark.parametrize("tile", [None, TileSides(4096, 8192, 32)])
+def test_nothing_is_computed_for_a_size_that_no_string_bears_out(
+    tile: TileSides | None, codec: Codec, coded: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def computed(*_: object) -> None:
+        raise SystemExit("a picture was computed")
+
+    file = parse(coded)
+    count = 1 if tile is None else Tiling(8192, 8192, tile.height, tile.width, tile.overlap).count
+    forged = replace(file, height=8192, width=8192, padding=(0, 0), tile=tile, strings=[file.strings[0]] * count)
+    monkeypatch.setattr(type(codec), "_reconstruct", computed)
+    with pytest.raises(FileError, match="not even the coarsest scale is whole: nothing can be shown"):
+        decode_partially(forged, codec)
 
 
 def test_tiles_are_shown_each_as_far_as_it_is_whole(codec: Codec) -> None:
