@@ -193,8 +193,10 @@ def test_compare_says_where_images_differ(tmp_path: Path, other: str, capsys: py
             text = text.replace(",pixels", "").replace(",11", "").replace(",22", "")
         (run / "eval/images.csv").write_text(text)
     assert main(["compare", "00", "10", "--runs", str(tmp_path)]) == 0
-    said = "other-data-set: its own images: these runs were not evaluated on the same images"
-    assert (said in capsys.readouterr().out) == (other in ("pixels", "number"))
+    told = capsys.readouterr().out
+    for flag, of in {"other-data-set": "pixels", "fewer-images": "number"}.items():
+        said = f"{flag}: its own images: these runs were not evaluated on the same images"
+        assert (said in told) == (other == of)
 
 
 def test_the_names_of_many_runs_are_no_path(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_compressed_reads_like_compressais_dictionary():
     codec = lic_exp.create_model("factorized_tiny").eval()
     codec.update()
     compressed = codec.compress(batch(codec)[:1])
-    assert list(compressed) == ["strings", "shape", "state", "quality"]
+    assert list(compressed) == ["strings", "shape", "state", "quality", "near_lines"]
     assert compressed["strings"] is compressed.strings
     assert dict(compressed)["shape"] == compressed.shape
     with pytest.raises(KeyError, match="Compressed has strings, shape, state, quality"):
