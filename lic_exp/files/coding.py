@@ -95,7 +95,7 @@ def encode_picture(
     sides = codec.padded_sides(height, width)
     tiling = tiling_of(height, width, codec, memory)
     whole = tiling.count == 1
-    codes = _rate(codec, quality)
+    codes = rate_of(codec, quality)
     delta = codec.portable_mode().margin if (codec.codes_portably if portable is None else portable) else None
     with nullcontext() if delta is None else portable_coding():
         strings = [_coded(tile, codec, codes) for tile in crops(picture, tiling)]
@@ -207,8 +207,8 @@ def tiling_of(height: int, width: int, codec: Codec, memory: int | None = DEFAUL
     return plan(height, width, multiple=factor, most_pixels=most)
 
 
-def _rate(codec: Codec, quality: float | None) -> dict[str, float]:
-    """What `compress` is told of the rate."""
+def rate_of(codec: Codec, quality: float | None) -> dict[str, float]:
+    """What `compress` is told of the rate. Raises ValueError for a quality where the codec has one rate."""
     if isinstance(codec, VariableRateCodec):
         return {"quality": codec.max_quality if quality is None else float(quality)}
     if quality is not None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from lic_exp.evaluation.search import OutOfReachError, Target, find_quality
-from lic_exp.files.coding import decode_picture, encode_picture, tiling_of
+from lic_exp.files.coding import decode_picture, encode_picture, rate_of, tiling_of
 from lic_exp.files.parsing import parse
 from lic_exp.files.pixels import Picture, planes
 from lic_exp.models.base import Codec, VariableRateCodec
@@ -88,10 +88,12 @@ def check_rate(codec: Codec, *, quality: float | None, target: FileTarget | None
     if target is not None:
         check_target(codec, target)
     elif quality is not None:
-        name = type(codec).__name__
-        if not isinstance(codec, VariableRateCodec):
-            raise FileTargetError(f"quality={quality:g}: {name} has one rate, so there is no quality to choose")
-        if quality > codec.max_quality:
+        try:
+            rate_of(codec, quality)
+        except ValueError as error:
+            raise FileTargetError(str(error)) from error
+        if isinstance(codec, VariableRateCodec) and quality > codec.max_quality:
+            name = type(codec).__name__
             raise FileTargetError(f"quality {quality:g} is outside {name}'s range of 0 to {codec.max_quality:g}")
 
 
