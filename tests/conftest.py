@@ -20,6 +20,14 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def room_on_disk() -> Iterator[None]:
+    """Decoded photos of tests are kept however full the machine's disk is; the tests of a full disk set what is left."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lic_exp.data.store_room.LEFT_FREE", 0)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_signals() -> Iterator[None]:
     """Every test leaves signals as it found them: what a program run in this process ignores, children ignore too."""
