@@ -72,7 +72,7 @@ def _objective(name: str) -> Objective:
     codec: Codec = lic_exp.create_model(name)
     if not codec.facts.variable_rate:
         return Objective(codec, MSE(lmbda=0.01), {}).train()
-    rates = VariableRate(lmbda_min=0.001, lmbda_max=0.06, drawn_qualities="continuous", validation_rates=3)
+    rates = VariableRate(lmbda_min=0.001, lmbda_max=0.06, drawn_qualities="continuous", balance=0.0, validation_rates=3)
     return Objective(codec, rates, {}).train()
 
 

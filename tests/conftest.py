@@ -22,7 +22,7 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def room_on_disk() -> Iterator[None]:
-    """Decoded photos of tests are kept however full the machine's disk is; the tests of a full disk set what is left."""
+    """Decoded photos of tests are kept however full its disk is; tests of a full disk say what is left."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lic_exp.data.store_room.LEFT_FREE", 0)
         yield

@@ -251,7 +251,8 @@ def objective(
 
 
 def variable_rate(**changes: Any) -> VariableRate:
-    usual = {"lmbda_min": 0.001, "lmbda_max": 0.064, "drawn_qualities": "continuous", "validation_rates": 4}
+    usual = {"lmbda_min": 0.001, "lmbda_max": 0.064, "drawn_qualities": "continuous"}
+    usual |= {"balance": 0.0, "validation_rates": 4}
     return VariableRate(**usual | changes)
 
 

@@ -66,7 +66,7 @@ def own_step(name: str, images: torch.Tensor, chosen: dict[str, Any]) -> Step:
     """The platform's own step of one batch: Adam, clipping, checks; no loader."""
     device = images.device
     codec = lic_exp.create_model(name)
-    rates = VariableRate(lmbda_min=0.001, lmbda_max=0.06, drawn_qualities="continuous", validation_rates=3)
+    rates = VariableRate(lmbda_min=0.001, lmbda_max=0.06, drawn_qualities="continuous", balance=0.0, validation_rates=3)
     of = Objective(codec, rates if codec.facts.variable_rate else MSE(lmbda=0.013), {}).to(device).train()
     if chosen["channels_last"]:
         codec.to(memory_format=torch.channels_last)

@@ -165,3 +165,9 @@ def latent_rates(bits: dict[str, Tensor], target: Tensor) -> dict[str, Tensor]:
     """`<latent>_bpp`, float32 scalars: summed bits (B, C, h, w) of each latent over the B H W pixels of target."""
     pixels = target.shape[0] * target.shape[-2] * target.shape[-1]
     return {f"{name}_bpp": symbol_bits.float().sum() / pixels for name, symbol_bits in bits.items()}
+
+
+def image_rates(bits: dict[str, Tensor], target: Tensor) -> Tensor:
+    """Bits per pixel of each image of a batch, (B,) float32: those of all latents (B, C, h, w) over H W."""
+    pixels = target.shape[-2] * target.shape[-1]
+    return torch.stack([symbol_bits.float().flatten(1).sum(1) for symbol_bits in bits.values()]).sum(0) / pixels

@@ -1,6 +1,7 @@
 """The criterion of codecs that serve a range of rates: every image of a batch has a lmbda of its own."""
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +11,9 @@ from lic_exp.conditions import AtLeast, Option
 from lic_exp.evaluation.rates import RateRange
 from lic_exp.metrics import mse, psnr_from_mse
 from lic_exp.models.base import Codec, CodecOutput, VariableRateCodec
-from lic_exp.option_types import PositiveFloat, PositiveInt
+from lic_exp.option_types import Neutral, PositiveFloat, PositiveInt, Share
 from lic_exp.requirements import Forbids, ForbidsEach, declares
-from lic_exp.training.criterion import MSE, check_same_shape, latent_rates
+from lic_exp.training.criterion import MSE, check_same_shape, image_rates, latent_rates
 
 
 @signed_as("variable_rate")
@@ -35,11 +36,16 @@ from lic_exp.training.criterion import MSE, check_same_shape, latent_rates
     ),
 )
 class VariableRate(nn.Module):
-    """loss = mean over images b of bpp_b + lmbda_b 255^2 MSE_b, with MSE over [0, 1].
+    """loss = mean over images b of w_b (bpp_b + lmbda_b 255^2 MSE_b), with MSE over [0, 1].
+
+    w_b is 1, or with a `balance` in proportion to lmbda_b^-balance, with a mean of 1 over what is drawn.
 
     lmbda_min, lmbda_max: what the codec's qualities 0 and max_quality stand for, in CompressAI's unit.
     drawn_qualities: what training draws, for each image alone: any quality, or whole ones only. Both are uniform in
         log lmbda.
+    balance: how far low rates are weighed up. At 0 the high ones, whose losses are many times as large, have most of
+        the gradient; at 0.5 all have about as much of it, for the loss of photos grows about as the root of lmbda.
+        Means that are reported and validation are not weighed.
     validation_rates: how many rates, evenly spaced in log lmbda from lmbda_min to lmbda_max, `val/rd_loss` is the
         geometric mean of; each costs a pass over the validation images.
     """
@@ -52,12 +58,14 @@ class VariableRate(nn.Module):
         lmbda_min: PositiveFloat,
         lmbda_max: PositiveFloat,
         drawn_qualities: Literal["continuous", "whole"],
+        balance: Annotated[Share, Neutral(0.0)],
         validation_rates: PositiveInt,
     ) -> None:
         super().__init__()
         self.lmbda_min = lmbda_min
         self.lmbda_max = lmbda_max
         self.drawn_qualities = drawn_qualities
+        self.balance = balance
         self.validation_rates = validation_rates
 
     def range_of(self, codec: Codec) -> RateRange:
@@ -88,12 +96,20 @@ class VariableRate(nn.Module):
             bpp_loss = torch.stack(list(rates.values())).sum()
             errors = mse(output.x_hat.float(), target.float())
             weights = torch.full_like(errors, self.lmbda_max) if lmbda is None else lmbda
-            # Rates weigh alike, so the mean over images may come before the sum.
-            loss = bpp_loss + (weights * 255**2 * errors).mean()
+            if self.balance:
+                loss = (self._shares(weights) * (image_rates(output.bits, target) + weights * 255**2 * errors)).mean()
+            else:  # rates weigh alike, so that their mean over images may come before the sum
+                loss = bpp_loss + (weights * 255**2 * errors).mean()
             mse_loss = errors.mean()
         psnr = psnr_from_mse(mse_loss.detach())
         # The compiler of torch 2.6 breaks a graph at a union of dictionaries.
         return {"loss": loss, "bpp_loss": bpp_loss, "mse_loss": mse_loss, "psnr": psnr, **rates}
+
+    def _shares(self, lmbda: Tensor) -> Tensor:
+        """W (B,), whose mean over a uniform log lmbda is sinh(a) / a relative to the middle's, with a as below."""
+        a = self.balance * math.log(self.lmbda_max / self.lmbda_min) / 2
+        middle = math.sqrt(self.lmbda_min * self.lmbda_max)
+        return a / math.sinh(a) * (lmbda / middle) ** -self.balance
 
 
 def variable(codec: Codec) -> VariableRateCodec:

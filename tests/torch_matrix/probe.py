@@ -64,7 +64,9 @@ def imported() -> None:
 def objective(name: str) -> Objective:
     torch.manual_seed(0)
     codec = lic_exp.create_model(name)
-    rates = VariableRate(lmbda_min=0.001, lmbda_max=0.064, drawn_qualities="continuous", validation_rates=4)
+    rates = VariableRate(
+        lmbda_min=0.001, lmbda_max=0.064, drawn_qualities="continuous", balance=0.0, validation_rates=4
+    )
     return Objective(codec, rates if codec.facts.variable_rate else MSE(lmbda=0.01), {}).train()
 
 

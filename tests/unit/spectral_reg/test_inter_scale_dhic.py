@@ -76,7 +76,9 @@ def test_pairwise_combinations_run_ten_steps():
         codec = lic_exp.create_model("dhic_tiny")
         regularizer = InterScale(**completed(chosen))
         regularizer.attach(codec)
-        criterion = VariableRate(lmbda_min=0.001, lmbda_max=0.06, drawn_qualities="continuous", validation_rates=2)
+        criterion = VariableRate(
+            lmbda_min=0.001, lmbda_max=0.06, drawn_qualities="continuous", balance=0.0, validation_rates=2
+        )
         of = Objective(codec, criterion, {"spectral_reg": regularizer}).train()
         made = Stepper(of, optimizers(of, FAST, lr=1e-4), step_options(), CPU, SEED)
         for step in range(10):

@@ -31,7 +31,7 @@ def objective(model: str, drawn: str = "continuous") -> Objective:
     """Of a shipped model, with the criterion that goes with it; each the same."""
     seed_everything(0)
     codec = lic_exp.create_model(model)
-    ranged = VariableRate(lmbda_min=0.001, lmbda_max=0.06, drawn_qualities=drawn, validation_rates=2)
+    ranged = VariableRate(lmbda_min=0.001, lmbda_max=0.06, drawn_qualities=drawn, balance=0.0, validation_rates=2)
     return Objective(codec, ranged if codec.facts.variable_rate else MSE(lmbda=0.01), {}).train()
 
 

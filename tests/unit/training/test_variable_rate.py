@@ -65,15 +65,26 @@ def test_the_loss_weighs_every_image_by_its_own_lmbda() -> None:
     errors, lmbda = [0.1, 0.02, 0.3], torch.tensor([0.001, 0.064, 0.01])
     output = output_for(X, errors)
     losses = variable_rate()(output, X, lmbda)
-    singles = [
-        MSE(lmbda=float(weight))(
-            CodecOutput(output.x_hat[i : i + 1], {k: b[i : i + 1] for k, b in output.bits.items()}, ()), X[i : i + 1]
-        )
-        for i, weight in enumerate(lmbda)
-    ]
+    singles = [MSE(lmbda=float(weight))(part(output, i), X[i : i + 1]) for i, weight in enumerate(lmbda)]
     for name in ("loss", "bpp_loss", "mse_loss", "y_bpp", "z_bpp"):
         assert losses[name].item() == pytest.approx(sum(single[name].item() for single in singles) / 3, rel=1e-6), name
     assert losses["psnr"].item() == pytest.approx(-10 * math.log10(losses["mse_loss"].item()), rel=1e-6)
+
+
+@pytest.mark.parametrize("balance", [0.5, 1.0])
+def test_a_balance_weighs_images_by_their_lmbda_and_leaves_the_mean_weight_and_reports_alone(balance: float) -> None:
+    lmbda = torch.tensor([0.001, 0.064, 0.01])
+    output = output_for(X, [0.1, 0.02, 0.3])
+    plain, balanced = (variable_rate(balance=share)(output, X, lmbda) for share in (0.0, balance))
+    assert all(torch.equal(plain[name], balanced[name]) for name in plain if name != "loss")
+    singles = torch.stack([variable_rate()(part(output, i), X[i : i + 1], lmbda[i : i + 1])["loss"] for i in range(3)])
+    drawn = torch.logspace(math.log10(0.001), math.log10(0.064), 4001, dtype=torch.float64)
+    weights = lmbda.double() ** -balance / (drawn**-balance).mean()
+    assert balanced["loss"].item() == pytest.approx((weights * singles).mean().item(), rel=1e-3)
+
+
+def part(output: CodecOutput, i: int) -> CodecOutput:
+    return CodecOutput(output.x_hat[i : i + 1], {name: bits[i : i + 1] for name, bits in output.bits.items()}, ())
 
 
 def test_without_lmbda_it_is_the_highest_rate_s_criterion() -> None:
