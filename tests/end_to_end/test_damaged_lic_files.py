@@ -58,7 +58,8 @@ print(json.dumps([refused, wrong, grown, longest]))
 
 class Found(NamedTuple):
     """How many files were refused, how many gave another picture, the peak of memory over that of good decodes, and
-    the longest that one took [s of CPU]."""
+    the longest that one took [s of CPU].
+    """
 
     refused: int
     wrong: int
