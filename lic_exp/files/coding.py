@@ -110,7 +110,8 @@ def encode_picture(
             padding=(sides[0] - height, sides[1] - width) if whole else (0, 0),
             quality=codes.get("quality"),
             strings=strings,
-            made_on=made_on(codec),
+            # Bytes of a portable file are the same wherever they are made.
+            made_on=made_on(codec) if delta is None else "",
             delta=delta,
             tile=None if whole else TileSides(tiling.tile_height, tiling.tile_width, tiling.overlap),
             grey=picture.grey,
@@ -188,8 +189,11 @@ def made_on(codec: Codec) -> str:
 
 
 def _elsewhere(file: LicFile, codec: Codec) -> str:
-    here = made_on(codec)
-    return "" if file.made_on == here else f", made on {file.made_on or 'an unknown machine'} and not on {here}"
+    """For messages: that a file was made on another device, and on which, where it says so."""
+    here, there = made_on(codec), file.made_on
+    if there == here or (file.delta is not None and not there):
+        return ""
+    return f", made on {there or 'an unknown machine'} and not on {here}"
 
 
 def tiling_of_file(file: LicFile) -> Tiling:

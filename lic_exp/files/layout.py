@@ -71,7 +71,7 @@ class LicFile:
     height, width: of the picture [pixels]. padding: rows and columns that were added for the codec; of tiles 0.
     quality: the rate that was asked for; None of a codec that has one rate.
     strings: [tile][kind], kinds in the codec's order.
-    made_on: device, torch and CPU capability.
+    made_on: device, torch and CPU capability; nothing in portable files.
     tile: None where the picture was coded as a whole, which is one tile.
     delta: how far the entropy path may deviate [ln sigma]; None where the file was not made in portable mode.
     grey: one plane that was coded as three. bits: 8 or 16, of a sample of the picture.
