@@ -9,7 +9,7 @@ from analysis.bd import Method, bd_rate
 from analysis.crossed import FEWEST_IMAGES
 from analysis.curve_files import Curve
 from analysis.errors import AnalysisError
-from analysis.image_points import ImagePoints, distinct_sets, points_by_image
+from analysis.image_points import ImagePoints, distinct_sets, in_one_order, points_by_image
 from analysis.runs import load_runs
 from analysis.statistics import Interval, bca_interval
 
@@ -44,7 +44,7 @@ def bd_rate_over_images(ours: ImagePoints, theirs: ImagePoints | None, method: M
         return np.asarray(bd_rate(points[0], points[1], points[2], points[3], method, invalid="nan"))
 
     try:
-        points = np.stack([ours.points, theirs.points], 1)[:, :, :2]
+        points = np.stack([one.points for one in in_one_order([ours, theirs])], 1)[:, :, :2]
         return OverImages(bca_interval(points, of), len(ours.images))
     except AnalysisError:
         return None
@@ -67,4 +67,5 @@ def curve_by_image(curve: Curve) -> ImagePoints | None:
         ).values()
     if not found or len(found) < len(curve.of_runs) or len(distinct_sets(one.images for one in found)) > 1:
         return None
-    return ImagePoints(found[0].images, np.concatenate([one.points for one in found], -1))
+    ordered = in_one_order(found)
+    return ImagePoints(ordered[0].images, np.concatenate([one.points for one in ordered], -1))

@@ -1,6 +1,6 @@
 """The rate-distortion points of runs by image, beside their means."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -52,18 +52,49 @@ def points_by_image(runs: "Runs", means: Mapping[str, NDArray[np.float64]]) -> d
 
 
 def distinct_sets(sets: Iterable[Images]) -> set[Images]:
-    """Sets of images that are told apart, any two by the pixels that both have recorded, and else by names and sizes.
+    """Sets of images that are told apart: by their pixels, whatever they are called, where all are on record of both.
 
-    One that has recorded fewer is no set of its own where it could be one of the others.
+    Else by names and sizes, and by such pixels as both have recorded. One that has recorded fewer is no set of its own
+    where it could be one of the others.
     """
-    found: list[Images] = []
+    found: list[list[Images]] = []
     for images in sorted(dict.fromkeys(sets), key=lambda one: sum(not image[-1] for image in one)):
-        if not any(_could_be_same(images, other) for other in found):
-            found.append(images)
-    return set(found)
+        same = next((group for group in found if any(_could_be_same(images, other) for other in group)), None)
+        if same is None:
+            found.append([images])
+        else:
+            same.append(images)
+    return {group[0] for group in found}
+
+
+def in_one_order(several: Sequence[ImagePoints]) -> list[ImagePoints]:
+    """The points of what is one set of images (`distinct_sets`), each in the order of the first on record by pixels."""
+    known = [one.images for one in several if _is_recorded(one.images)]
+    return [_ordered_as(one, known) for one in several]
+
+
+def _ordered_as(one: ImagePoints, known: Sequence[Images]) -> ImagePoints:
+    """known: what has all pixels on record; of the same names where this has not."""
+    recorded = _is_recorded(one.images)
+    own = one.images if recorded else next((images for images in known if _could_be_same(one.images, images)), None)
+    if own is None:
+        return one
+    (ours, first), places = map(_by_pixels, (own, known[0])), np.empty(len(own), int)
+    places[first] = ours
+    return ImagePoints(tuple(one.images[place] for place in places), one.points[places])
+
+
+def _by_pixels(images: Images) -> NDArray[np.intp]:
+    return np.argsort([image[-1] for image in images], kind="stable")
+
+
+def _is_recorded(images: Images) -> bool:
+    return all(image[-1] for image in images)
 
 
 def _could_be_same(ours: Images, theirs: Images) -> bool:
+    if _is_recorded(ours) and _is_recorded(theirs):
+        return sorted(image[1:] for image in ours) == sorted(image[1:] for image in theirs)
     return len(ours) == len(theirs) and all(
         a[:-1] == b[:-1] and (a[-1] == b[-1] or not (a[-1] and b[-1])) for a, b in zip(ours, theirs, strict=True)
     )

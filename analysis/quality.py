@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from analysis.bd import BD, BDSamples, Invalid, bd_rate
 from analysis.crossed import FEWEST_IMAGES, ImagePart, image_part, pseudo_values
 from analysis.errors import CurveError
-from analysis.image_points import Images, distinct_sets
+from analysis.image_points import ImagePoints, Images, distinct_sets, in_one_order
 from analysis.lagrangian import rd_change
 from analysis.rows import Estimate, Row
 from analysis.studies import StudyResults
@@ -140,7 +140,8 @@ def _over_images(
     def measured(means: RDPoints) -> Any:
         return change(means[..., 0, :, :], means[..., 1, :, :], "nan")
 
-    seeds = [np.stack([_images_of(study, signatures) for signatures in pair], 1) for pair in complete.values()]
+    ordered = dict(zip(names, in_one_order([study.by_image[name] for name in names]), strict=True))
+    seeds = [np.stack([_images_of(ordered, signatures) for signatures in pair], 1) for pair in complete.values()]
     together = _stacked(seeds, 1)
     if together is None:
         table = np.array([pseudo_values(arms, measured) for arms in seeds])
@@ -157,7 +158,7 @@ def _image_sets(study: StudyResults, *pairs: tuple[list[str], list[str]]) -> set
     return distinct_sets(study.by_image[name].images for name in names if name in study.by_image)
 
 
-def _images_of(study: StudyResults, signatures: Sequence[str]) -> RDPoints:
+def _images_of(by_image: Mapping[str, ImagePoints], signatures: Sequence[str]) -> RDPoints:
     """Those of one seed and every image, (images, 4, rates)."""
-    points: RDPoints = np.concatenate([study.by_image[name].points for name in signatures], -1)
+    points: RDPoints = np.concatenate([by_image[name].points for name in signatures], -1)
     return points

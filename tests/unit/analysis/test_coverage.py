@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from recorded_study import EFFECT, IMAGES, write_study
 
@@ -102,6 +103,26 @@ def test_arms_that_were_evaluated_on_different_images_have_no_number_and_no_verd
     assert "bd_rate" not in found.verdicts.get("intra", {})
     said = "intra-scale: no BD-rate at seed [02]: its runs were not all evaluated on the same images"
     assert re.search(said, " ".join(grid(found).notes))
+
+
+def record_pixels(runs):
+    for file in runs.glob("*/eval/images.csv"):
+        header, *lines = file.read_text().splitlines()
+        file.write_text("\n".join([f"{header},pixels", *(f"{line},pixels of {line[0]}" for line in lines), ""]))
+
+
+@pytest.mark.parametrize("only", ["01*", "0?0001*", "0100020000000001"])
+def test_images_that_differ_in_name_alone_are_the_same(tmp_path, only):
+    """Which image of one run is which of another is told by the pixels, also where their names have another order."""
+    for place in ("as they were", "renamed"):
+        write_study(tmp_path / place)
+        record_pixels(tmp_path / place)
+    last_first = str.maketrans("abcdefgh", "hgfedcba")
+    edit_images(tmp_path / "renamed", lambda lines: [line[0].translate(last_first) + line[1:] for line in lines], only)
+    expected, found = (measured(tmp_path / place) for place in ("as they were", "renamed"))
+    assert notes(found) == notes(expected)
+    assert row_of(found, "intra").bd_rate.covers == "seeds and 8 images"
+    pd.testing.assert_frame_equal(numbers(found), numbers(expected), rtol=1e-12)
 
 
 def test_runs_not_known_by_image_have_a_number_over_seeds(recorded):
