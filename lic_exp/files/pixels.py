@@ -95,6 +95,9 @@ def of_array(array: NDArray[Any]) -> Picture:
 
     uint8 and uint16 are as they are; floats, in [0, 1], become float32, their alpha 8 bits. Raises PixelsError.
     """
+    if np.ma.is_masked(array):
+        raise PixelsError("an array some of whose pixels are masked is no picture: give its .filled()")
+    array = np.asarray(array)  # a matrix has two axes, whatever is asked of it
     if array.ndim == 2:
         array = array[..., None]
     shape = " x ".join(map(str, array.shape))
@@ -125,15 +128,38 @@ def of_array(array: NDArray[Any]) -> Picture:
 
 
 def of_tensor(tensor: "Tensor") -> Picture:
-    """The picture of a tensor (C, H, W), C as in `of_array`, on any device. Raises PixelsError."""
+    """The picture of a tensor (C, H, W), C as in `of_array`, on any device.
+
+    Raises PixelsError, also for one that is not made of its numbers alone, in order: sparse, quantised, without values.
+    """
+    _check_plain(tensor)
     shape = tuple(tensor.shape)
     if tensor.dim() != 3 or shape[0] not in WITH_ALPHA:
         hint = ": give x[0]" if tensor.dim() == 4 and len(tensor) == 1 else ""
         raise PixelsError(f"a tensor {shape} is no picture: it must be (C, H, W) with 1 to 4 channels{hint}")
-    tensor = tensor.detach().cpu()
-    if tensor.is_floating_point():
-        tensor = tensor.float()
-    return of_array(tensor.permute(1, 2, 0).numpy())
+    try:
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+        if tensor.is_floating_point():
+            tensor = tensor.float()
+        array = tensor.permute(1, 2, 0).numpy()
+    except (RuntimeError, TypeError) as error:  # what else torch has: four bits a number, tensors of a trace
+        raise PixelsError(
+            f"the pixels of a {type(tensor).__name__} of {tensor.dtype} cannot be read: {error}"
+        ) from error
+    return of_array(array)
+
+
+def _check_plain(tensor: "Tensor") -> None:
+    import torch
+
+    if tensor.is_meta:
+        raise PixelsError("a tensor on the device meta has no pixels")
+    if tensor.is_quantized:
+        raise PixelsError(f"a quantised tensor ({tensor.dtype}) is no picture: give its .dequantize()")
+    if tensor.is_nested:
+        raise PixelsError("a nested tensor is no picture: give one of its parts")
+    if tensor.layout != torch.strided:
+        raise PixelsError(f"a tensor of layout {tensor.layout} is no picture: give its .to_dense()")
 
 
 def to_array(picture: Picture) -> Samples:

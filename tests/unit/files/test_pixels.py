@@ -59,6 +59,17 @@ def test_tensors_have_their_channels_first(dtype: torch.dtype, channels: int) ->
     assert torch.allclose(back, levels / 255, atol=0 if dtype != torch.bfloat16 else 1 / 128)
 
 
+def test_what_is_only_seen_otherwise_is_taken_as_it_is_seen() -> None:
+    levels = torch.rand(3, 6, 4, generator=torch.Generator().manual_seed(0))
+    seen = [torch.complex(levels, -levels).conj().imag, levels.to_sparse().to_dense(), torch.nn.Parameter(levels)]
+    assert seen[0].is_neg()
+    for tensor in seen:
+        assert np.array_equal(planes(picture_of(tensor)), levels.numpy())
+    grey = random_array("uint8", 5, 7)
+    for array in (grey.view(np.matrix), np.ma.masked_array(grey, mask=False)):
+        assert np.array_equal(picture_of(array).colour, grey)
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 def test_images_of_pillow_keep_mode_samples_and_profile(mode: str) -> None:
     channels = len(mode)
@@ -125,6 +136,13 @@ def test_decoded_values_that_are_not_finite_are_no_picture(bad: float) -> None:
         (torch.zeros(8, 8), r"a tensor \(8, 8\) is no picture"),
         (torch.zeros(8, 8, 3), r"a tensor \(8, 8, 3\) is no picture"),
         (torch.zeros(3, 8, 8, dtype=torch.int64), "pixels of int64 have no known white"),
+        (torch.zeros(3, 8, 8, dtype=torch.complex64), "pixels of complex64 have no known white"),
+        (torch.zeros(3, 8, 8, dtype=torch.complex64).conj(), "pixels of complex64 have no known white"),
+        (torch.zeros(3, 8, 8, device="meta"), "a tensor on the device meta has no pixels"),
+        (torch.zeros(3, 8, 8).to_sparse(), r"layout torch.sparse_coo is no picture: give its .to_dense\(\)"),
+        (torch.zeros(3, 8, 8).to_mkldnn(), r"layout torch._mkldnn is no picture: give its .to_dense\(\)"),
+        (torch._efficientzerotensor((3, 8, 8)), "pixels of a Tensor of torch.float32 cannot be read"),
+        (np.ma.masked_array(np.zeros((5, 5), np.uint8), mask=np.eye(5)), "some of whose pixels are masked"),
         (Image.new("F", (4, 4)), "floating-point numbers, whose white is unknown"),
         (Image.new("I", (4, 4)), "white is unknown"),
         ("photo.png", "str is no picture: it must be Pillow's Image, an array or a tensor"),
@@ -134,3 +152,13 @@ def test_decoded_values_that_are_not_finite_are_no_picture(bad: float) -> None:
 def test_what_is_no_picture_is_refused_by_name(image: object, message: str) -> None:
     with pytest.raises(PixelsError, match=message):
         picture_of(image)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tensors_whose_numbers_mean_others_are_refused_by_name() -> None:
+    """Torch warns of their makers."""
+    tensor = torch.zeros(3, 8, 8)
+    with pytest.raises(PixelsError, match=r"a quantised tensor \(torch.quint8\) is no picture: give its .dequantize"):
+        picture_of(torch.quantize_per_tensor(tensor, 0.01, 0, torch.quint8))
+    with pytest.raises(PixelsError, match="a nested tensor is no picture"):
+        picture_of(torch.nested.nested_tensor([tensor, tensor]))
