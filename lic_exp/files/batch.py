@@ -1,11 +1,13 @@
 """Many files coded, one after another or by several processes; one that cannot be does not stop the others."""
 
+import ctypes
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -107,7 +109,8 @@ class ManyFiles:
 
     def _by_processes(self) -> Iterator[CodedFile]:
         context, began = worker_context(__name__), 0
-        with ProcessPoolExecutor(self.jobs, context, _begin, (self.load, self.work)) as pool:
+        stopping = context.RawValue(ctypes.c_bool, False)  # without a lock, which a process that is killed would keep
+        with ProcessPoolExecutor(self.jobs, context, _begin, (self.load, self.work, stopping)) as pool:
             with job_signals_blocked():
                 coming = pool.map(_work, self.pairs)
             try:
@@ -117,6 +120,8 @@ class ManyFiles:
             except BrokenProcessPool:
                 why = "a process that coded was killed, as for its memory: fewer --jobs take less"
                 yield from (CodedFile(pair, why) for pair in self.pairs[began:])
+            finally:
+                stopping.value = True
 
 
 def _done(codec: Codec, work: FileWork, pair: Pair) -> CodedFile:
@@ -130,11 +135,15 @@ def _done(codec: Codec, work: FileWork, pair: Pair) -> CodedFile:
         return CodedFile(pair, str(error))
 
 
-def _begin(load: Callable[[], Codec], work: FileWork) -> None:
-    """What a process does first. It computes with one thread: there are as many processes as cores."""
+def _begin(load: Callable[[], Codec], work: FileWork, stopping: Any) -> None:
+    """What a process does first. It computes with one thread: there are as many processes as cores.
+
+    stopping: whether nobody waits any more for what was not begun, as after Ctrl-C.
+    """
     end_with_parent(os.getpid())
     torch.set_num_threads(1)
-    _of_this_process.append(partial(_done, load(), work))
+    done = partial(_done, load(), work)
+    _of_this_process.append(lambda pair: CodedFile(pair, "not begun") if stopping.value else done(pair))
 
 
 def _work(pair: Pair) -> CodedFile:
