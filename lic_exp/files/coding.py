@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from lic_exp.files.alpha import alpha_bytes, alpha_plane
@@ -25,6 +26,7 @@ from lic_exp.files.tiles import Tiling, assembled, crops, fewest_pixels, plan
 from lic_exp.files.writing import write
 from lic_exp.models.base import Codec, Compressed, VariableRateCodec
 from lic_exp.models.coding import coding_device, ensure_tables
+from lic_exp.models.dtypes import check_weights_there
 from lic_exp.models.portable import portable_coding
 from lic_exp.models.symbol_record import recording_symbols
 
@@ -149,8 +151,10 @@ def decoded_tiles(file: LicFile, codec: Codec) -> Iterator[Planes]:
 def check_codec(file: LicFile, codec: Codec) -> None:
     """Raise FileError where a file is of another codec, or says of itself what this codec does not write.
 
-    Says where it was made elsewhere, so that decoding may end in an error.
+    Says where it was made elsewhere, so that decoding may end in an error. Raises ValueError where the codec's weights
+    have no values.
     """
+    check_weights_there(codec)
     own, of = identity(codec), CodecIdentity(file.codec_name, file.signature)
     if own.signature != of.signature:
         kind = "other weights or options of that model" if own.name == of.name else "another model"
@@ -254,6 +258,8 @@ def decoded(strings: Sequence[CodedString], sides: tuple[int, int], codec: Codec
     if _checks(record.crcs, len(strings)) != expected:
         raise FileError("its symbols are not those that were encoded")
     planes: Planes = codec.crop(x_hat, *sides)[0].float().cpu().contiguous().numpy()
+    if not np.isfinite(planes).all():
+        raise FileError("the codec makes samples of it that are not finite: have its weights diverged?")
     return planes
 
 

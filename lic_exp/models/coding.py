@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lic_exp.models import portable
 from lic_exp.models.by_image import joined, parts
-from lic_exp.models.dtypes import check_image, check_weight_dtypes
+from lic_exp.models.dtypes import check_image, check_weight_dtypes, check_weights_there
 from lic_exp.ops.precision import one_arithmetic, uncompiled
 from lic_exp.ops.side_by_side import side_by_side
 from lic_exp.private_torch import times_written
@@ -176,6 +176,7 @@ def _update(own: CodingMethod) -> CodingMethod:
         if _is_coding(self):
             own(self, *args, **options)
             return
+        check_weights_there(self)
         check_weight_dtypes(self)
         with coding_turn, one_arithmetic(), _as_coding(self):
             own(self, *args, **options)
@@ -208,6 +209,7 @@ def _as_coding(codec: Coder) -> Iterator[None]:
 
 @contextmanager
 def _in_one_way(codec: Coder) -> Iterator[None]:
+    check_weights_there(codec)
     check_weight_dtypes(codec)
     with coding_turn:
         ensure_tables(codec)

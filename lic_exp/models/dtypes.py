@@ -1,4 +1,4 @@
-"""What numbers a codec computes with: others are refused by name, before a kernel refuses them by its own."""
+"""What numbers a codec computes with: others, or none, are refused by name, before a kernel refuses them by its own."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar, Protocol
@@ -48,6 +48,15 @@ def check_weight_dtypes(codec: Dtyped) -> None:
     """Raise ValueError for weights that have numbers of several kinds, or such as the codec does not take."""
     if codec.facts.dtypes:
         _check_allowed(codec, list(dict.fromkeys(weight.dtype for weight in codec.parameters())))
+
+
+def check_weights_there(codec: Dtyped) -> None:
+    """Raise ValueError where weights are on the device meta, which keeps no values."""
+    if any(weight.is_meta for weight in codec.parameters()):
+        raise ValueError(
+            f"the weights of this {type(codec).__name__} are on the device meta, where they have no values, so it "
+            "codes nothing: make it elsewhere, or load weights with assign=True"
+        )
 
 
 def _check_allowed(codec: Dtyped, found: list[torch.dtype]) -> None:

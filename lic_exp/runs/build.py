@@ -92,15 +92,22 @@ def build_background_sync(config: RunConfig, name: str, run: RunFolder) -> Backg
 
 
 def resolve_device(name: str) -> torch.device:
-    """The configured device; "auto" is CUDA where there is one. Raises ConfigError where it is not there."""
+    """The configured device; "auto" is CUDA where there is one.
+
+    Raises ConfigError where it is not there, or is one of torch's others: nothing here was ever tried on them, and on
+    meta tensors have no values at all.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    right = "write auto, cpu, cuda or cuda:0"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        right = "write auto, cpu, cuda or cuda:0"
         raise ConfigError([f"trainer.device={name}: there is no such device: {right}"]) from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError([f"trainer.device={name}: nothing is trained or coded on {device.type}: {right}"])
+    number = int(name.partition(":")[2] or 0)  # torch's own has eight bits, in which cuda:256 is the first
+    if device.type == "cuda" and number >= torch.cuda.device_count():
         raise ConfigError([f"trainer.device={name}: this machine has {torch.cuda.device_count()} CUDA devices"])
     return device
 

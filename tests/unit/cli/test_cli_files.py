@@ -100,6 +100,7 @@ def test_what_is_taken_and_where_it_goes(here: Path, inputs: list[str], out: str
         (["photos", "-o", "new", *by(), "--set", "model.N=0"], "model.N=0: should be greater than or equal to 1"),
         (["photos", "-o", "new", *by(), "--set", "model.N=8"], r"--weights: \./weights.pth does not fit (?!.*partial)"),
         (["photos", "-o", "new", *by(), "--device", "tpu"], "--device=tpu: there is no such device"),
+        (["photos", "-o", "new", *by(), "--device", "meta"], "--device=meta: nothing is trained or coded on meta: wri"),
     ],
 )
 def test_refusals(here: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str) -> None:

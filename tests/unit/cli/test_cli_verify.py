@@ -77,6 +77,20 @@ def test_a_device_that_torch_does_not_know_is_refused_by_name(name):
         resolve_device(name)
 
 
+@pytest.mark.parametrize("name", ["meta", "mps", "xpu:1", "mkldnn"])
+def test_a_device_that_nothing_is_computed_on_is_refused_by_name(name):
+    kind = name.partition(":")[0]
+    with pytest.raises(ConfigError, match=f"trainer.device={name}: nothing is trained or coded on {kind}: write auto"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("number", [2, 77, 128, 256, 1000])
+def test_a_gpu_that_is_not_there_is_none_of_those_that_are(monkeypatch, number):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match=f"trainer.device=cuda:{number}: this machine has 2 CUDA devices"):
+        resolve_device(f"cuda:{number}")
+
+
 @pytest.mark.parametrize(("name", "own"), [("cuda:1", ["cuda:1"]), ("cuda", ["cuda"]), ("cpu", [])])
 def test_a_gpu_is_the_current_one_while_it_is_used_and_not_longer(monkeypatch, name, own):
     said = []

@@ -163,6 +163,33 @@ def test_strings_of_another_picture_or_place_are_refused(coded: tuple[str, bytes
             decode_picture(dataclasses.replace(own, strings=[swapped]), codec)
 
 
+@pytest.mark.parametrize("name", FOUR)
+def test_samples_that_are_not_finite_are_no_picture(name: str) -> None:
+    """The symbols are right, and what the synthesis makes of them is nothing that a picture could hold."""
+    codec = copy.deepcopy(codec_of(name))
+    *_, last = (own for key, own in codec.named_parameters() if key.startswith(("g_s.", "dec_blocks.")))
+    with torch.no_grad():
+        last.fill_(torch.nan)
+    data = encode_image(pixels(64, 64), codec)
+    with pytest.raises(FileError, match="cannot be decoded: the codec makes samples of it that are not finite"):
+        decode_image(data, codec)
+    with pytest.raises(FileError, match=r"nothing can be shown|samples of it that are not finite"):
+        lic_exp.decode_image(data, codec, partial=True)
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_a_codec_whose_weights_have_no_values_codes_nothing(name: str) -> None:
+    codec, array = codec_of(name), pixels(64, 64)
+    data, without = encode_image(array, codec), copy.deepcopy(codec).to("meta")
+    told = "are on the device meta, where they have no values, so it codes nothing"
+    with pytest.raises(ValueError, match=told):
+        encode_image(array, without)
+    with pytest.raises(ValueError, match=told):
+        decode_image(data, without)
+    with pytest.raises(ValueError, match=told):
+        without.update()
+
+
 def test_what_was_made_elsewhere_is_said_before(coded: tuple[str, bytes], caplog: pytest.LogCaptureFixture) -> None:
     name, data = coded
     foreign = dataclasses.replace(parse(data), made_on="cuda of another world")
