@@ -25,6 +25,7 @@ from lic_exp.image_identity import pixels_digest
 from lic_exp.metrics import MIN_MS_SSIM_SIDE, bits_per_pixel, ms_ssim, ms_ssim_db, psnr, to_8bit
 from lic_exp.models.base import Codec, Compressed
 from lic_exp.models.coding import coding_device, in_eval_mode
+from lic_exp.models.compressai_coding import comparing_pictures
 from lic_exp.naming import UniqueNames, picture_stem
 from lic_exp.ops.precision import exact_float32, repeatable_kernels
 from lic_exp.picture_metrics import PictureMetric
@@ -182,7 +183,8 @@ def code(codec: Codec, x: Tensor, rate: Rate | None = None) -> Coded:
     compressed, encode_s = _timed(lambda: codec.compress(codec.pad(x), **at(rate)), x.device)
     # The decoder must not see what only the encoder knows, or `exact` would prove nothing.
     received = dataclasses.replace(compressed, state=None)
-    decoded, decode_s = _timed(lambda: codec.decompress(received), x.device)
+    with comparing_pictures():  # that a decoder does not follow its encoder is a result
+        decoded, decode_s = _timed(lambda: codec.decompress(received), x.device)
     if not decoded.isfinite().all():
         raise ValueError("the decoder returned NaN or infinity")
     exact, difference = _compare(decoded, codec.reconstruct(compressed))

@@ -5,7 +5,9 @@ are made or bytes are coded, and not before.
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
@@ -96,10 +98,44 @@ def encode(symbols: Tensor, indexes: Tensor, tables: Tables) -> bytes:
 
 
 def decode(string: bytes, indexes: Tensor, tables: Tables) -> Tensor:
-    """The symbols that `encode` coded with the same indexes and tables: int32, of their shape and on their device."""
-    symbols = read_by(rans.reader(string, row_tables(tables), indexes.numel()), indexes)
+    """The symbols that `encode` coded with the same indexes and tables: int32, of their shape and on their device.
+
+    Raises CodingError unless they, coded again, are the string.
+    """
+    reader = rans.reader(string, row_tables(tables), indexes.numel())
+    symbols = read_by(reader, indexes)
     symbol_record.decoded(symbols)
+    check_whole(reader.comes_back(), string)
     return symbols
+
+
+@contextmanager
+def comparing_pictures() -> Iterator[None]:
+    """Inside, what does not come back from a string is decoded all the same: the caller has the picture it should be.
+
+    That is of codecs that read every string at once or by CompressAI's loops; `StepwiseDecoder` always refuses it.
+    """
+    token = _comparing.set(True)
+    try:
+        yield
+    finally:
+        _comparing.reset(token)
+
+
+_comparing: ContextVar[bool] = ContextVar("comparing_pictures", default=False)
+
+
+def check_whole(comes_back: bool, string: bytes) -> None:
+    """Raise CodingError where what was decoded of a string, coded again, is another, unless that is told otherwise."""
+    if not comes_back and not _comparing.get():
+        raise CodingError(_does_not_stand(len(string)))
+
+
+def _does_not_stand(size: int) -> str:
+    return (
+        f"a string of {size} bytes was decoded to symbols that it does not stand for: it is damaged, of other weights, "
+        "or its encoder computed other scales, as another device or precision does"
+    )
 
 
 class StepwiseDecoder:
@@ -125,10 +161,7 @@ class StepwiseDecoder:
         the encoder began.
         """
         if not self._reader.comes_back():
-            raise CodingError(
-                f"a string of {self._size} bytes was decoded to symbols that it does not stand for: it is "
-                "damaged, of other weights, or its encoder computed other scales, as another device or precision does"
-            )
+            raise CodingError(_does_not_stand(self._size))
         symbol_record.finished(self)
 
 

@@ -33,12 +33,18 @@ class CodedAsArrays(EntropyModel):
     def decompress(
         self, strings: list[bytes], indexes: Tensor, dtype: torch.dtype = torch.float, means: Tensor | None = None
     ) -> Tensor:
-        """The values (B, ...) of what `compress` coded by the same rows."""
+        """The values (B, ...) of what `compress` coded by the same rows. Raises CodingError as `coder.check_whole`."""
         tables = self._row_tables()
-        images = zip(strings, indexes, strict=True)
-        read = [coder.read_by(rans.reader(string, tables, rows.numel()), rows) for string, rows in images]
+        readers = [rans.reader(string, tables, rows.numel()) for string, rows in zip(strings, indexes, strict=True)]
+        read = [coder.read_by(reader, rows) for reader, rows in zip(readers, indexes, strict=True)]
         values: Tensor = self.dequantize(torch.stack(read), means, dtype)
+        for string, reader in zip(strings, readers, strict=True):
+            coder.check_whole(reader.comes_back(), string)
         return values
+
+    def stands_for(self, string: bytes, symbols: Tensor, indexes: Tensor) -> bool:
+        """Whether symbols of the rows that `indexes` names, coded, are the string."""
+        return rans.stands_for(string, coder.array_of(symbols), coder.array_of(indexes), self._row_tables())
 
     def _row_tables(self) -> rans.RowTables:
         tables = coder.Tables(*coding_tables(self))
@@ -96,6 +102,31 @@ class Masked(MaskedConv2d):
     def forward(self, x: Tensor) -> Tensor:
         self.weight.data.mul_(self.mask)
         return nn.Conv2d.forward(self, x)
+
+
+@contextmanager
+def read_to_its_end(model: Conditional, string: bytes) -> Iterator[None]:
+    """Inside, CompressAI's loop reads one string, position by position. Raises CodingError as `coder.check_whole`."""
+    symbols, rows = list[Tensor](), list[Tensor]()
+    build_indexes, dequantize = model.build_indexes, model.dequantize
+
+    def noted_rows(scales: Tensor) -> Tensor:
+        rows.append(build_indexes(scales))
+        return rows[-1]
+
+    def noted_symbols(inputs: Tensor, *means: Any, **options: Any) -> Tensor:
+        symbols.append(inputs.clone())  # the means are added where they are
+        values: Tensor = dequantize(inputs, *means, **options)
+        return values
+
+    vars(model).update(build_indexes=noted_rows, dequantize=noted_symbols)
+    try:
+        yield
+    finally:
+        for name in ("build_indexes", "dequantize"):
+            vars(model).pop(name, None)
+    whole = (torch.cat([part.flatten() for part in parts]) for parts in (symbols, rows))
+    coder.check_whole(model.stands_for(string, *whole), string)
 
 
 def adopt_entropy_models(codec: nn.Module) -> None:

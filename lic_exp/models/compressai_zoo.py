@@ -25,9 +25,11 @@ from lic_exp.capabilities import CodecFacts, signed_as
 from lic_exp.models import compressai_coding as coder
 from lic_exp.models.base import Codec, CodecOutput, CodingPart, Compressed
 from lic_exp.models.compressai_entropy import (
+    Conditional,
     adopt_entropy_models,
     each_in_its_own_numbers,
     entropy_models_on_cpu,
+    read_to_its_end,
     refusing_what_never_ends,
 )
 from lic_exp.models.portable import PortableMode, as_weights_of, near_lines
@@ -90,7 +92,7 @@ class ZooCodec(Codec):
         return Compressed(coded["strings"], tuple(coded["shape"]), state=x if near_lines() is None else latents[-1])
 
     def decompress(self, compressed: Compressed) -> Tensor:
-        """`Codec.decompress`. Raises CodingError for scales or means that are not finite."""
+        """`Codec.decompress`. Raises CodingError for scales or means that are not finite, and for strings of others."""
         with refusing_what_never_ends(self), self._networks_apart():
             decoded: Tensor = self.zoo.decompress(self, self._readable(compressed), compressed.shape)["x_hat"]
         return decoded
@@ -226,7 +228,9 @@ class AutoregressiveCodec(ZooCodec):
         # CompressAI's decoder relies on a forward pass to have masked what the last update has written.
         weight = self.context_prediction.weight
         weight.data.mul_(self.context_prediction.mask)
-        with default_dtype(weight.dtype):
+        (y_string,) = compressed.strings[0]
+        assert isinstance(self.gaussian_conditional, Conditional)
+        with default_dtype(weight.dtype), read_to_its_end(self.gaussian_conditional, y_string):
             return super().decompress(compressed)
 
     def _readable(self, compressed: Compressed) -> list[Iterable[bytes]]:

@@ -124,6 +124,13 @@ def reader(string: bytes, tables: RowTables, symbols: int) -> StringReader:
     return _way().reader(string, tables, symbols)
 
 
+def stands_for(string: bytes, symbols: Numbers, indexes: Numbers, tables: RowTables) -> bool:
+    """Whether symbols by these rows, coded, are the string."""
+    if np.abs(symbols.astype(np.int64)).max(initial=0) > LARGEST_SYMBOL:
+        return False
+    return encode(symbols, indexes, tables) == string
+
+
 class CoderInC:
     """By the functions of `rans.c`."""
 
@@ -198,9 +205,7 @@ class ReaderByBinding:
 
     def comes_back(self) -> bool:
         symbols, indexes = (np.concatenate([np.empty(0, np.int32), *kind]) for kind in zip(*self.parts, strict=True))
-        if np.abs(symbols.astype(np.int64)).max(initial=0) > LARGEST_SYMBOL:
-            return False
-        return self.coder.encode(symbols, indexes, self.tables) == self.string
+        return stands_for(self.string, symbols, indexes, self.tables)
 
 
 def with_margin(string: bytes, symbols: int) -> bytes:
