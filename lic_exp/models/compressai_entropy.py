@@ -108,7 +108,8 @@ class Masked(MaskedConv2d):
 def read_to_its_end(model: Conditional, string: bytes) -> Iterator[None]:
     """Inside, CompressAI's loop reads one string, position by position. Raises CodingError as `coder.check_whole`."""
     symbols, rows = list[Tensor](), list[Tensor]()
-    build_indexes, dequantize = model.build_indexes, model.dequantize
+    own: Any = model
+    build_indexes, dequantize = own.build_indexes, own.dequantize
 
     def noted_rows(scales: Tensor) -> Tensor:
         rows.append(build_indexes(scales))
@@ -119,12 +120,12 @@ def read_to_its_end(model: Conditional, string: bytes) -> Iterator[None]:
         values: Tensor = dequantize(inputs, *means, **options)
         return values
 
-    vars(model).update(build_indexes=noted_rows, dequantize=noted_symbols)
+    own.build_indexes, own.dequantize = noted_rows, noted_symbols
     try:
         yield
     finally:
         for name in ("build_indexes", "dequantize"):
-            vars(model).pop(name, None)
+            vars(own).pop(name, None)
     whole = (torch.cat([part.flatten() for part in parts]) for parts in (symbols, rows))
     coder.check_whole(model.stands_for(string, *whole), string)
 

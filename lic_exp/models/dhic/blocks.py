@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lic_exp.models.convolution import Depthwise3x3
 from lic_exp.models.dhic.convolution import Conv1x1
 from lic_exp.ops.precision import autocast_dtype
 from lic_exp.sections import FORWARD, Section
@@ -47,7 +48,7 @@ class RepDW(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.summed: tuple[Tensor, Tensor] | None = None
-        self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.conv = Depthwise3x3(width)
         self.conv1: nn.Conv2d | None = nn.Conv2d(width, width, 1, groups=width)
 
     def forward(self, x: Tensor) -> Tensor:

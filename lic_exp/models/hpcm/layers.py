@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lic_exp.models.convolution import Pointwise, compiles_for_gpu, pointwise, shifted
+from lic_exp.models.convolution import Depthwise3x3, Pointwise, compiles_for_gpu, pointwise, shifted
 from lic_exp.models.hpcm.fused_pointwise import SLOPE, fused_pointwise, fusing_pays
 
 
@@ -71,7 +71,7 @@ def partial_block(width: int, ratio: int) -> Residual:
 
 def depthwise_block(width: int) -> Residual:
     """The block of the context model: a depthwise 3x3 convolution, twice the width inside."""
-    return Residual(nn.Conv2d(width, width, 3, padding=1, groups=width), width, 2 * width)
+    return Residual(Depthwise3x3(width), width, 2 * width)
 
 
 def down(in_width: int, width: int, kernel: int = 2) -> nn.Conv2d:

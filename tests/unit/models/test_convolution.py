@@ -1,6 +1,7 @@
 """Forms of convolutions for a GPU that trains compute what torch's own do; here they are asked for on the CPU."""
 
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch._dynamo.backends.common import aot_autograd
 
 import lic_exp
 from lic_exp.models import convolution
-from lic_exp.models.convolution import Pointwise, pointwise, shifted
+from lic_exp.models.convolution import Depthwise3x3, Pointwise, pointwise, shifted
 from lic_exp.models.dhic import conditioning
 from lic_exp.models.dhic import convolution as dhic_convolution
 from lic_exp.models.dhic.blocks import BaseBlock
@@ -232,3 +233,30 @@ def test_attention_by_two_products_is_that_by_four(window, request):
     for ours, theirs in zip(both(), before, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
     assert not layer.conv_k.bias.grad.any()
+
+
+@pytest.mark.parametrize("sides", [(3, 2), (8, 12), (33, 50)])
+@pytest.mark.parametrize("at_once", [1, 700, 2**15])
+def test_a_depthwise_convolution_in_float64_is_the_same_in_any_strips(monkeypatch, sides, at_once) -> None:
+    """Nine products, one after another: torch's own sums these in an order that its library chooses."""
+    layer = Depthwise3x3(6).double()
+    x = torch.randn(2, 6, *sides, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    expected = F.conv2d(x, layer.weight, layer.bias, padding=1, groups=6)
+    monkeypatch.setattr(convolution, "AT_ONCE", at_once)
+    with torch.no_grad():
+        y = layer(x)
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-14)
+    assert y.stride() == expected.stride()
+    padded, by_hand = F.pad(x, (1, 1, 1, 1)), layer.bias.detach()[:, None, None].expand_as(x)
+    for down, right in product(range(3), range(3)):
+        part = padded[:, :, down : down + sides[0], right : right + sides[1]]
+        by_hand = by_hand + part * layer.weight.detach()[:, 0, down, right, None, None]
+    assert torch.equal(y, by_hand)
+
+
+def test_a_depthwise_convolution_is_torchs_where_it_trains_or_in_float32() -> None:
+    for dtype in (torch.float32, torch.float64):
+        layer = Depthwise3x3(6).to(dtype)
+        x = torch.randn(1, 6, 5, 4, dtype=dtype).contiguous(memory_format=torch.channels_last)
+        assert torch.equal(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=1, groups=6))
+        assert set(layer.state_dict()) == {"weight", "bias"}
