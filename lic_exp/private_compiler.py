@@ -11,12 +11,17 @@ from functools import wraps
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lic_exp.text import shortened
+
 if TYPE_CHECKING:
     import torch
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 COMPILER = "torch._dynamo"
+
+MOST_SHOWN = 300
+"""Characters of what a compiler says."""
 
 
 def is_compiled(module: "torch.nn.Module") -> bool:
@@ -138,6 +143,20 @@ def sort_graph(graph: "torch.fx.Graph") -> None:
     from torch._inductor.pattern_matcher import stable_topological_sort
 
     stable_topological_sort(graph)
+
+
+def compiler_failure(error: BaseException) -> str | None:
+    """The first error of what torch's compiler could not make code of, a line; None for any other error.
+
+    Why: its classes of errors are not public, and their messages hold all that the C++ compiler wrote.
+    """
+    errors = sys.modules.get(f"{COMPILER}.exc")
+    if errors is None or not isinstance(error, errors.BackendCompilerFailed):
+        return None
+    inner = getattr(error, "inner_exception", None) or error
+    lines = [line.strip() for line in str(inner).splitlines() if line.strip()]
+    told = next((line for line in lines if "error:" in line), lines[0] if lines else "")
+    return f"{type(inner).__name__}: {shortened(told, MOST_SHOWN)}"
 
 
 def allow_graphs(count: int) -> None:

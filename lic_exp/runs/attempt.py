@@ -28,6 +28,7 @@ from lic_exp.runs import build as building
 from lic_exp.runs.beginnings import check_resume
 from lic_exp.runs.changed_images import check_beginning, check_evaluated, check_trained
 from lic_exp.runs.code_hash import code_at_work, code_parts
+from lic_exp.runs.compiling import said_in_one_message
 from lic_exp.runs.evaluate import evaluate_run
 from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.images_record import images_record
@@ -140,7 +141,8 @@ class Attempt:
                 if tracker := self.parts.tracker:
                     tracker.start()
                 with Heartbeat(hold, stop) as heart:
-                    train(config, self.parts, run, self.device, self.console, heart)
+                    with said_in_one_message(config):
+                        train(config, self.parts, run, self.device, self.console, heart)
                     keep_config(config, hold)
                     if config.evaluation.enabled:
                         asked, trained = heart.asked_to_stop, Run(run.root)

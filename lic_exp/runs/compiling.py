@@ -4,7 +4,8 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from lic_exp.config.loading import faults_with
 from lic_exp.config.reach import last_step
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import steps_per_epoch
+from lic_exp.private_compiler import compiler_failure
 
 CPU_FACTS = Path("/proc/cpuinfo")
 COMPILERS = ("g++", "clang++")
@@ -131,6 +133,29 @@ def compiled_as(config: RunConfig, device: torch.device) -> bool | str:
             ]
         )
     return how
+
+
+@contextmanager
+def said_in_one_message(config: RunConfig) -> Iterator[None]:
+    """Inside, what torch's compiler cannot make code of on this machine is a ConfigError, whatever it wrote of it."""
+    try:
+        yield
+    except Exception as error:
+        said = compiler_failure(error)
+        if said is None:
+            raise
+        chosen = config.trainer
+        narrow = "" if chosen.precision == "float32" else ", and trainer.precision=float32 may compile"
+        raise ConfigError(
+            [
+                f"trainer.compile={_as_written(chosen.compile)}: with trainer.precision={chosen.precision} torch's "
+                f"compiler makes no code of this model here ({said}): trainer.compile=off trains without{narrow}"
+            ]
+        ) from error
+
+
+def _as_written(how: bool | str) -> str:
+    return ("full" if how else "off") if isinstance(how, bool) else how
 
 
 def channels_last_as(config: RunConfig, device: torch.device, how: bool | str) -> bool:

@@ -1,5 +1,6 @@
 """What `trainer.compile` becomes on a device, and what is on record of it."""
 
+import re
 import shutil
 
 import pytest
@@ -157,3 +158,34 @@ def test_a_recording_that_failed_is_on_record_from_its_step_on():
     history = without_graphs(known, 40)
     assert history == [*known, {"from_step": 40, "device": "cuda", "compile": True}]
     assert changes(history) == ["went on elsewhere after step 40: compile on, not graphs"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("precision", "advice"),
+    [("bf16", "trainer.compile=off trains without, and trainer.precision=float32"), ("float32", "off trains without$")],
+)
+def test_what_cannot_be_compiled_here_is_said_in_one_message(precision, advice):
+    """Of all that a C++ compiler wrote its first error."""
+    wrote = "\n".join(
+        [*["C++ compile error", "x.cpp:1:2: warning: unused"] * 500, "x.cpp:7:1: error: conflicting", "more"]
+    )
+
+    def failing(*_):
+        raise RuntimeError(wrote)
+
+    config = config_of("dhic_tiny", "full", f"trainer.precision={precision}")
+    with pytest.raises(ConfigError) as told, compiling.said_in_one_message(config):
+        torch.compile(lambda x: x + 1, backend=failing)(torch.zeros(2))
+    (message,) = told.value.messages
+    assert message.startswith(
+        f"trainer.compile=full: with trainer.precision={precision} torch's compiler makes no code"
+    )
+    assert "here (RuntimeError: x.cpp:7:1: error: conflicting): " in message
+    assert re.search(advice, message)
+    torch.compiler.reset()
+
+
+def test_other_errors_of_a_training_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="of ours"), compiling.said_in_one_message(config_of("dhic_tiny", "full")):
+        raise RuntimeError("of ours")
