@@ -77,7 +77,7 @@ def test_a_device_that_torch_does_not_know_is_refused_by_name(name):
         resolve_device(name)
 
 
-@pytest.mark.parametrize("name", ["meta", "mps", "xpu:1", "mkldnn"])
+@pytest.mark.parametrize("name", ["meta", "mps", "xpu:1"])
 def test_a_device_that_nothing_is_computed_on_is_refused_by_name(name):
     kind = name.partition(":")[0]
     with pytest.raises(ConfigError, match=f"trainer.device={name}: nothing is trained or coded on {kind}: write auto"):
