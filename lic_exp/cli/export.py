@@ -7,6 +7,7 @@ from pathlib import Path
 from lic_exp import exit_codes
 from lic_exp.cli.arguments import add_run
 from lic_exp.config.errors import ConfigError
+from lic_exp.files.layout import SUFFIX
 from lic_exp.runs.run import find_run
 from lic_exp.saying import show
 from lic_exp.text import size_text
@@ -20,7 +21,13 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--out", metavar="FILE", help="default: export/best.pth (or last.pth) in the run folder")
+    parser.add_argument("-o", "--out", metavar="FILE", help="default: export/best.pth (or last.pth) in the run folder")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="numbers of the parameters; float16 rounds them, and leaves out tables (default: float32)",
+    )
     parser.add_argument(
         "--last", action="store_true", help="of the last step checkpoint, instead of the best by val/rd_loss"
     )
@@ -36,7 +43,9 @@ def run(options: argparse.Namespace) -> int:
         show(f"run {found.signature} is {found.state}, not done: these are its {which} weights so far")
     from lic_exp.runs.export import export_run  # torch
 
-    step = export_run(found, out, last=options.last)
-    show(f"{out}  {which} weights of run {found.signature}, step {step}, {size_text(out.stat().st_size)}")
+    made = export_run(found, out, last=options.last, halved=options.dtype == "float16")
+    size = size_text(out.stat().st_size)
+    show(f"{out}  {which} weights of run {found.signature}, step {made.step}, {options.dtype}, {size}")
+    show(f"as {SUFFIX} files name the codec: {made.identity.name} {made.identity.signature.hex()}")
     show(f"to start from them: model.weights={out}")
     return exit_codes.DONE

@@ -123,8 +123,34 @@ def matching(codec: nn.Module, pattern: str) -> list[str]:
 def export_weights(codec: Codec, path: Path) -> None:
     """Write the codec's plain state dict with its entropy tables, as CompressAI and `model.weights` read it."""
     codec.update(force=True)
+    _write(codec.state_dict(), path)
+
+
+def export_halved(codec: Codec, path: Path) -> None:
+    """Write the state dict of a codec that went through `halve`, for `model.weights` alone: the smallest that there is.
+
+    Parameters are float16. Tables are left out, since whoever reads it makes them; other buffers stay as they are,
+    because a constant may be too small for float16.
+    """
+    parameters = {name for name, _ in codec.named_parameters(remove_duplicate=False)}
+    state = _without_tables(codec.state_dict())
+    _write({key: value.half() if key in parameters else value for key, value in state.items()}, path)
+
+
+def _write(state: Mapping[str, Tensor], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_whole(codec.state_dict(), path)
+    save_whole(state, path)
+
+
+@torch.no_grad()
+def halve(codec: nn.Module) -> None:
+    """Give every parameter the nearest value that float16 has. Raises ValueError, naming one that is too large."""
+    for name, parameter in codec.named_parameters():
+        rounded = parameter.half()
+        if not rounded.isfinite().all():
+            most = torch.finfo(torch.float16).max
+            raise ValueError(f"{visible(name)} reaches {float(parameter.abs().max()):g}, and {most:g} is the largest")
+        parameter.copy_(rounded)
 
 
 def load_fitting(codec: Codec, state: Any, path: Path) -> None:

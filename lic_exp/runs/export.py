@@ -1,13 +1,16 @@
 """A run's codec as a plain file of weights."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.instantiation import with_message
 from lic_exp.config.loading import with_values
+from lic_exp.files.identity import CodecIdentity, identity
 from lic_exp.models.base import Codec
 from lic_exp.models.coding_error import CodingError
 from lic_exp.models.files import CheckpointError
-from lic_exp.models.weights import export_weights, load_fitting
+from lic_exp.models.weights import export_halved, export_weights, halve, load_fitting
 from lic_exp.runs.build import build_codec
 from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.run import Run
@@ -15,20 +18,30 @@ from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.ema import EMA
 
 
-def export_run(run: Run, out: Path, *, last: bool) -> int:
-    """Write the weights that `export_codec` finds, with entropy tables, to `out`. Returns the step that they are of.
+@dataclass(frozen=True)
+class Exported:
+    """What a file of weights holds. step: of the training. identity: by which .lic files name the codec."""
 
-    Raises ConfigError where there are none yet, and where the file cannot be written.
+    step: int
+    identity: CodecIdentity
+
+
+def export_run(run: Run, out: Path, *, last: bool, halved: bool = False) -> Exported:
+    """Write the weights that `export_codec` finds to `out`, with entropy tables. halved: as float16, without them.
+
+    Raises ConfigError where there are none yet, where they do not fit float16, and where the file cannot be written.
     """
     codec, step = export_codec(run, last=last)
+    if halved:
+        with_message("--dtype=float16", halve, codec)
     try:
-        export_weights(codec, out)
+        (export_halved if halved else export_weights)(codec, out)
     except CodingError as error:
         raise ConfigError([f"run {run.signature} cannot be exported: {error}"]) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError([f"--out={out} cannot be written: {reason}"]) from error
-    return step
+    return Exported(step, identity(codec))
 
 
 @one_at_a_time("loads a codec", nested=True, long=False)
