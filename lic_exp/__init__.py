@@ -8,6 +8,7 @@ The command line's words from Python, with nothing heavy imported before it is n
     run = lic_exp.run(["model=hyperprior_tiny", "optimizer.lr=3e-4"])
     run.metrics, run.evaluation
     data = lic_exp.encode_image(picture, run.codec())
+    data = lic_exp.encode_image(picture, lic_exp.load_pretrained("box"))
     sweep = lic_exp.sweep(["seed=0,1,2", "spectral_reg=none,intra"], slots=2)
     sweep.status()
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         list_runs,
         list_sweeps,
         load_config,
+        load_pretrained,
         plan,
         run,
         search,
@@ -48,6 +50,7 @@ __all__ = [
     "list_runs",
     "list_sweeps",
     "load_config",
+    "load_pretrained",
     "plan",
     "run",
     "search",

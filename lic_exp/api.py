@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lic_exp.config.loading import load_config as load
 from lic_exp.config.loading import load_part, texts, with_values
+from lic_exp.config.loading import load_pretrained as pretrained
 from lic_exp.config.options import options
 from lic_exp.config.overrides import quoted
 from lic_exp.config.schema import RunConfig
@@ -62,6 +63,18 @@ def create_model(name: str, *, plugins: Sequence[str] = (), seed: int = 0, **ove
 
     with one_at_a_time("makes a model", nested=True, long=False):
         return build_codec(config)
+
+
+def load_pretrained(name: str, device: str = "cpu") -> "Codec":
+    """The codec of this name that comes with the package, in eval mode, ready to code: `load_pretrained("box")`.
+
+    device: as `trainer.device`. `python -m lic_exp pretrained` lists what there is. Raises ConfigError for another name
+    and where its weights are not those that were shipped, and RunBusyError while a run trains in another thread.
+    """
+    config = pretrained(name)
+    from lic_exp.runs.coding import CodecChoice
+
+    return CodecChoice(config, device).load()
 
 
 def complexity(

@@ -8,6 +8,7 @@ from typing import Any
 
 from lic_exp.config import rules
 from lic_exp.config.compose import compose
+from lic_exp.config.contents import pretrained_card
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.options import groups
 from lic_exp.config.overrides import Overrides, RefusedOverridesError, parse
@@ -70,6 +71,12 @@ def load_part(
     if wrong := rules.check({group: plain[group]}, {}):  # the rules that no other group has a part in
         raise ConfigError(wrong)
     return config
+
+
+def load_pretrained(name: str) -> RunConfig:
+    """A config whose model is this pretrained codec, as `load_part` gives one. Raises ConfigError."""
+    known = pretrained_card(name)
+    return load_part("model", known["model"], options={**known.get("options", {}), "weights": name})
 
 
 def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:

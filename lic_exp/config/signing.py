@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lic_exp.config.contents import file_hash, folder_fingerprint
+from lic_exp.config.contents import folder_fingerprint, weights_hash
 from lic_exp.config.instantiation import instantiate, with_message
 from lic_exp.config.schema import (
     Component,
@@ -193,7 +193,7 @@ def _form(value: Any) -> Any:
 def _signed_model(model: ModelConfig, config: RunConfig) -> dict[str, Any]:
     signed = _signed_node(model) or {}
     if model.weights is not None:
-        signed["weights"] = file_hash(model.weights, "model.weights")
+        signed["weights"] = weights_hash(model.weights)
     elif config.init_from is None:
         del signed["partial_weights"]
     return signed | {"freeze": sorted(set(model.freeze))}

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from lic_exp.config.contents import said_of_weights, weights_file
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.instantiation import instantiate, with_message
 from lic_exp.config.reach import last_step
@@ -41,7 +42,8 @@ def build_codec(config: RunConfig) -> Codec:
     codec: Codec = instantiate(model.component, "model")
     if model.weights is not None:
         how = {"partial": model.partial_weights, "place": model.weights_key}
-        with_message("model.weights", load_weights, codec, model.weights, **how)
+        file = weights_file(model.weights)
+        with_message(said_of_weights(model.weights), load_weights, codec, file, **how)
     if model.portable:
         with_message("model.portable", codec.portable_mode)
     codec.codes_portably = model.portable

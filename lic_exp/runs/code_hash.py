@@ -40,6 +40,7 @@ QUIET = frozenset(
         *("runs.code_hash", "runs.code_known", "runs.reached", "runs.modules_read", "runs.names_used"),
         *("option_types", "requirements", "source_text", "records", "yaml_files", "json_text"),
         *("atomic", "console", "fault_points", "naming", "places", "processes", "saying", "text", "user_cache"),
+        "pretrained",  # whose weights are in a run's name, by content
         # Which decoded files are kept, never what is in them; whether a file is whole: an error or nothing.
         *(f"data.{file}" for file in ("digest_store", "unchanged", "store_room")),
         *("models.file_digest", "runs.preflight.check_disk", "runs.preflight.check_place", "training.display"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lic_exp.config.contents import file_hash, folder_fingerprint
+from lic_exp.config.contents import as_path, file_hash, folder_fingerprint
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import load_part
 from lic_exp.config.signing import digest
@@ -80,7 +80,7 @@ def _folder(checkpoint: Path, model: str, weights_key: str | None, compat: bool,
 
 
 def _codec(checkpoint: Path, model: str, *, weights_key: str | None, compat: bool) -> Codec:
-    chosen: dict[str, Any] = {"weights": str(checkpoint), "weights_key": weights_key}
+    chosen: dict[str, Any] = {"weights": as_path(checkpoint), "weights_key": weights_key}
     if "compat" in load_part("model", model).model.options:
         chosen["compat"] = compat
     return build_codec(load_part("model", model, options=chosen))
