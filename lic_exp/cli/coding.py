@@ -1,6 +1,7 @@
 """What `compress` and `decompress` share: which codec, which files, how many at once, and what to say in the end."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,11 +11,13 @@ from lic_exp import exit_codes
 from lic_exp.cli.flags import flags_named
 from lic_exp.command_parser import whole_number
 from lic_exp.config.compose import compose
-from lic_exp.config.errors import ConfigError
+from lic_exp.config.errors import ConfigError, did_you_mean
+from lic_exp.config.loading import load_pretrained
 from lic_exp.config.overrides import parse
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.validation import validate
 from lic_exp.console import console_for
+from lic_exp.pretrained.catalogue import names
 from lic_exp.runs.run import find_run
 from lic_exp.saying import say
 
@@ -31,7 +34,7 @@ def add_codec(parser: argparse.ArgumentParser) -> None:
     """The options that choose a codec, and how it works."""
     parser.add_argument("--run", metavar="RUN", help="by its best weights: run folder, signature, or its beginning")
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders are (default: runs)")
-    parser.add_argument("--weights", metavar="FILE", help="by these weights, of --model")
+    parser.add_argument("--weights", metavar="FILE", help="by these weights, of --model; or a pretrained codec's name")
     parser.add_argument("--model", metavar="MODEL", help="as in model=MODEL")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="an option of --model: model.N=192; again"
@@ -41,14 +44,35 @@ def add_codec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace files that are there")
 
 
-def codec_named(options: argparse.Namespace) -> Path | RunConfig:
-    """The codec that the options name: a run folder, or the config of a model with weights. Raises ConfigError."""
-    if (options.run is None) == (options.weights is None):
-        raise ConfigError(["name a codec: --run RUN, or --weights FILE with --model MODEL, and not both"])
+def add_out(parser: argparse.ArgumentParser, single: str) -> None:
+    """The option that says where files go. single: what one file may be."""
+    there = f"a folder, or for one file {single} (default: beside each IN)"
+    parser.add_argument("-o", "--out", metavar="OUT", help=there)
+
+
+def place_of(done: Sequence["CodedFile"], out: str | None) -> str:
+    """Where files went, for people."""
+    if out is None and len(done) == 1:
+        return os.path.relpath(done[0].pair.target)
+    return "beside each" if out is None else out
+
+
+def codec_named(options: argparse.Namespace) -> Path | RunConfig | None:
+    """The codec that the options name: a run folder, or the config of a model with weights; None where they name none.
+
+    Raises ConfigError.
+    """
+    if options.run is not None and options.weights is not None:
+        raise ConfigError(["name one codec: --run RUN, or --weights FILE with --model MODEL, and not both"])
+    if options.weights in names() and options.model is None and not options.set:
+        return load_pretrained(options.weights)
     if (options.weights is None) != (options.model is None) or (options.set and options.model is None):
-        raise ConfigError(["--weights FILE needs --model MODEL, and --model and --set need --weights"])
-    if options.run is None:
+        hint = did_you_mean(options.weights or "", names())
+        raise ConfigError([f"--weights FILE needs --model MODEL, and --model and --set need --weights.{hint}"])
+    if options.model is not None:
         return _config(options)
+    if options.run is None:
+        return None
     found = find_run(options.run, options.runs)
     if found.state != "done":
         say(f"run {found.signature} is {found.state}, not done: these are its best weights so far")

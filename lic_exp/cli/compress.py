@@ -6,12 +6,14 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from lic_exp import exit_codes
-from lic_exp.cli.coding import add_codec, codec_named, done_of, exit_code
+from lic_exp.cli.coding import add_codec, add_out, codec_named, done_of, exit_code, place_of
 from lic_exp.command_parser import finite_number, whole_number
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.loading import load_pretrained
 from lic_exp.data.images import ImageError
 from lic_exp.files.layout import SUFFIX
 from lic_exp.files.pairs import PairsError, pairs
+from lic_exp.pretrained.catalogue import DEFAULT
 from lic_exp.saying import show
 from lic_exp.text import size_text
 
@@ -21,16 +23,16 @@ if TYPE_CHECKING:
 DEFAULT_MB = 1536
 """`lic_exp.files.memory.DEFAULT_BYTES`, which is not imported to show a help."""
 
-SUMMARY = "code pictures to .lic files, by a run's codec or by weights"
+SUMMARY = "code pictures to .lic files, by a pretrained codec, a run's or weights"
 DESCRIPTION = (
-    f"Code pictures to {SUFFIX} files. Exit code {exit_codes.FAILED}: some could not be coded, which are named; the "
-    "others are there."
+    f"Code pictures to {SUFFIX} files: by the pretrained codec {DEFAULT}, where no other is named. "
+    f"Exit code {exit_codes.FAILED}: some could not be coded, which are named; the others are there."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", metavar="IN", nargs="+", help="pictures, folders of them, or patterns")
-    parser.add_argument("-o", "--out", required=True, metavar="OUT", help=f"a folder, or for one file a {SUFFIX} file")
+    add_out(parser, f"a {SUFFIX} file")
     rates = parser.add_mutually_exclusive_group()
     rates.add_argument(
         "--quality", type=finite_number(0, 1e6), metavar="Q", help="of a model with a range of rates (default: most)"
@@ -56,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    codec = codec_named(options)
+    codec = codec_named(options) or load_pretrained(DEFAULT)
     try:
         made = pairs(options.inputs, options.out, suffix=SUFFIX, single=(SUFFIX,), force=options.force)
     except (ImageError, PairsError) as error:
@@ -80,5 +82,5 @@ def run(options: argparse.Namespace) -> int:
         whole = fmean(8 * each.file_bytes / each.pixels for each in done)
         strings = fmean(8 * each.string_bytes / each.pixels for each in done)
         files = f"{len(done)} files" if len(done) > 1 else "1 file"
-        show(f"{options.out}: {files}, {total}; bpp_file {whole:.4f}, bpp {strings:.4f}")
+        show(f"{place_of(done, options.out)}: {files}, {total}; bpp_file {whole:.4f}, bpp {strings:.4f}")
     return exit_code(done, made)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lic_exp.data.images import ImageError, list_images
 from lic_exp.files.layout import SUFFIX, FileError, LicFile
 from lic_exp.files.parsing import parse
 from lic_exp.json_text import json_text
+from lic_exp.pretrained.catalogue import names_by_signature
 from lic_exp.saying import say, show
 
 SUMMARY = "what .lic files say: codec, size, rate, where they were made"
@@ -38,11 +40,11 @@ def run(options: argparse.Namespace) -> int:
         paths = [image.path for place in places for image in list_images(place)]
     except ImageError as error:
         raise ConfigError([str(error)]) from error
-    found, failed = [], 0
+    found, failed, pretrained = [], 0, names_by_signature()
     for path in paths:
         try:
             data = path.read_bytes()
-            found.append({"file": str(path)} | said(parse(data, max_pixels=NO_LIMIT), len(data)))
+            found.append({"file": str(path)} | said(parse(data, max_pixels=NO_LIMIT), len(data), pretrained))
         except (FileError, OSError) as error:
             failed += 1
             say(f"{path}: {getattr(error, 'strerror', None) or error}")
@@ -56,13 +58,14 @@ def run(options: argparse.Namespace) -> int:
     return exit_codes.FAILED if failed else exit_codes.DONE
 
 
-def said(file: LicFile, size: int) -> dict[str, Any]:
-    """What a file of so many bytes says, under the names of docs/files.md."""
+def said(file: LicFile, size: int, pretrained: Mapping[str, str]) -> dict[str, Any]:
+    """What a file of so many bytes says, under the names of docs/files.md. pretrained: names of codecs by signature."""
     pixels = file.height * file.width
     kinds = [[len(string.content or b"") for string in kind] for kind in zip(*file.strings, strict=True)]
     return {
         "codec": file.codec_name,
         "signature": file.signature.hex(),
+        "pretrained": pretrained.get(file.signature.hex()),
         "tables": file.tables.hex(),
         "height": file.height,
         "width": file.width,

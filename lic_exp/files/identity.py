@@ -11,13 +11,11 @@ import torch
 from torch import Tensor
 
 from lic_exp.component_schema import ComponentError, ComponentSchema, describe
-from lic_exp.files.layout import SIGNATURE_BYTES, TABLES_BYTES
+from lic_exp.files.layout import SHOWN_DIGITS, SIGNATURE_BYTES, TABLES_BYTES
 from lic_exp.models.base import Codec
 from lic_exp.models.coding import written
 from lic_exp.models.weights import TABLES
 from lic_exp.option_types import Neutral
-
-SHOWN_DIGITS = 12
 
 COUNTERS = ("num_batches_tracked",)
 """Endings of buffers by which nothing is computed in eval mode."""

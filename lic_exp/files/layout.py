@@ -20,6 +20,9 @@ MOST_PIXELS = 2**28
 
 SIGNATURE_BYTES, TABLES_BYTES = 16, 8
 
+SHOWN_DIGITS = 12
+"""Of a signature, hexadecimal, for people."""
+
 BEGIN = struct.Struct(">8sBHI")
 """Magic, version, flags, bytes of the header from here to its checksum."""
 

@@ -24,13 +24,19 @@ class Pair:
 
 
 def pairs(
-    places: Sequence[str], out: str, *, suffix: str, single: Collection[str], pattern: str = "", force: bool = False
+    places: Sequence[str],
+    out: str | None,
+    *,
+    suffix: str,
+    single: Collection[str],
+    pattern: str = "",
+    force: bool = False,
 ) -> list[Pair]:
     """What becomes of the files at these places.
 
     places: files, folders with all below them, or patterns for names in a folder.
     out: a folder, in which a file that was found below a folder stands as it stood there; or of one file that is named
-        itself, and where `out` ends in one of `single`, the file.
+        itself, and where `out` ends in one of `single`, the file. None: each beside what it is made of.
     suffix: of the new files, in place of their own. pattern: of names in a folder; none: those of images.
     force: whether files that are there may be replaced.
 
@@ -38,6 +44,16 @@ def pairs(
     """
     listings = [list_images(_searched(place, pattern)) for place in places]
     found = list(dict.fromkeys((each.path, each.name) for listing in listings for each in listing))
+    if out is None:
+        made = [Pair(path, path.with_suffix(suffix)) for path in dict(found)]
+    else:
+        made = _within(out, found, suffix, single)
+    _check(made, force=force)
+    return made
+
+
+def _within(out: str, found: Sequence[tuple[Path, str]], suffix: str, single: Collection[str]) -> list[Pair]:
+    """What becomes of files and their names in a folder, or of one as a file."""
     target = Path(os.path.abspath(os.path.expanduser(out)))
     as_file = target.suffix.lower() in single and not target.is_dir()
     if as_file and len(found) > 1:
@@ -46,9 +62,7 @@ def pairs(
     if not as_file and not target.is_dir() and (target.exists() or looks_like_file):
         what = "is a file" if target.exists() else f"is named as a {target.suffix} file, which is not made here"
         raise PairsError(f"{visible(out)} {what}: name a folder, or a file that ends in {' or '.join(single)}")
-    made = [Pair(path, target if as_file else (target / name).with_suffix(suffix)) for path, name in found]
-    _check(made, force=force)
-    return made
+    return [Pair(path, target if as_file else (target / name).with_suffix(suffix)) for path, name in found]
 
 
 def _searched(place: str, pattern: str) -> str:
