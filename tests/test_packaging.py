@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT, copy_checkout
+from file_codecs import pixels
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 
 from lic_exp.places import conf_folder
 
@@ -103,6 +105,23 @@ def test_the_installed_command_composes_and_refuses(installed: Path, tmp_path: P
     assert "optimizer.lrr" in refused.stderr
     assert "Did you mean" in refused.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_photo_to_a_file_and_back_in_two_commands(installed: Path, tmp_path: Path) -> None:
+    """By the codec that comes with the wheel, and nothing else."""
+    photo = Image.fromarray(pixels(120, 90))
+    photo.save(tmp_path / "photo.jpg", quality=95)
+
+    coded = run(installed / "lic-exp", "compress", "photo.jpg", cwd=tmp_path)
+    shown = run(installed / "lic-exp", "decompress", "photo.lic", cwd=tmp_path)
+
+    assert coded.returncode == 0, coded.stderr
+    assert coded.stdout.startswith("photo.lic: 1 file, ")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout == "photo.png: 1 picture\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"photo.jpg", "photo.lic", "photo.png"}
+    with Image.open(tmp_path / "photo.png") as back:
+        assert back.size == photo.size
 
 
 @pytest.mark.slow

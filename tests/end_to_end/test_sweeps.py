@@ -21,6 +21,7 @@ from sweeping import attempts, shown, sweep_in
 
 from lic_exp import exit_codes
 from lic_exp.ablation_spec import experiments, read_table
+from lic_exp.pretrained.catalogue import names
 from lic_exp.sweeps.folder import FOLDER, SweepFolder, find_sweep
 from lic_exp.sweeps.states import states
 from lic_exp.tracking.mlflow_store import connect, record_file
@@ -301,6 +302,8 @@ def test_code_that_changed_is_shown_and_a_snapshot_does_not_change(toy_folder, t
     kept = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "hydra.launcher.snapshot=true", "paths.runs=kept")
     plain = in_copy(copy, toy_folder, tmp_path, "seed=0,1", "paths.runs=plain")
     assert (kept.returncode, plain.returncode) == (0, 0), kept.stderr + plain.stderr
+    frozen = find_sweep(None, str(tmp_path / "kept")).copy
+    assert all((frozen / "lic_exp" / "pretrained" / f"{name}.pt").is_file() for name in names())
 
     source = copy / "lic_exp" / "training" / "trainer.py"
     source.write_text(source.read_text().replace('"""', '"""Another word. ', 1))
