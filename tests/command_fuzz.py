@@ -368,6 +368,7 @@ VERBS = st.one_of(
     _line(st.just(["complexity", "hyperprior_tiny"]), _OVERRIDES, _flag("--size", _NUMBERS | WORDS), _flag("--json")),
     _line(st.just(["complexity"]), _some(WORDS, 1, 2)),
     _line(st.just(["signature"]), _OVERRIDES),
+    _line(st.just(["pretrained"]), _some(WORDS, 0, 1), _flag("--json")),
     _line(st.just(["status"]), _some(RUNS, 0, 1), _IN, _flag("--json"), _flag("--watch")),
     _line(st.just(["logs"]), _some(RUNS), _IN, _flag("-n", _NUMBERS), _flag("--follow")),
     _line(st.just(["wait"]), _some(RUNS, 0, 1), _IN, _flag("--timeout", _NUMBERS)),

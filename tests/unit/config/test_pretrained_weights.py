@@ -8,6 +8,7 @@ import torch
 
 import lic_exp
 from lic_exp.config import contents
+from lic_exp.config.contents import as_path
 from lic_exp.config.errors import ConfigError
 from lic_exp.pretrained.catalogue import weights_of
 
@@ -40,6 +41,12 @@ def test_a_file_of_that_name_is_a_path(here: Path, caplog: pytest.LogCaptureFixt
     key = next(key for key, value in parts[1].items() if not torch.equal(value, parts[2][key]))
     assert torch.equal(parts[0][key], parts[1][key])
     assert lic_exp.signature([*RUN, "model.weights=./box"]) != lic_exp.signature([*RUN, "model.weights=box"])
+
+
+def test_a_path_is_said_so_that_it_is_no_name() -> None:
+    """As of `verify ./box`, which argparse makes box of."""
+    assert as_path(Path("./box")) == "./box"
+    assert as_path(Path("other.pt")) == "other.pt"
 
 
 @pytest.mark.parametrize(
