@@ -4,8 +4,10 @@ import argparse
 import os
 
 from lic_exp import exit_codes
-from lic_exp.cli.coding import FLAGS, add_codec, codec_named
+from lic_exp.cli.coding import FLAGS, add_choice, codec_named
 from lic_exp.cli.flags import flags_named
+from lic_exp.config.loading import load_pretrained
+from lic_exp.pretrained.catalogue import DEFAULT
 
 SUMMARY = "code pictures that come through a pipe"
 DESCRIPTION = (
@@ -16,11 +18,11 @@ HIDDEN = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_codec(parser)
+    add_choice(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    chosen = codec_named(options)
+    chosen = codec_named(options) or load_pretrained(DEFAULT)
     # What anything else prints would be taken for an answer.
     taken = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -31,7 +31,14 @@ FLAGS = {"model.weights": "--weights", "trainer.device": "--device", "model=": "
 
 
 def add_codec(parser: argparse.ArgumentParser) -> None:
-    """The options that choose a codec, and how it works."""
+    """The options that choose a codec, and how it works on files."""
+    add_choice(parser)
+    parser.add_argument("--jobs", type=whole_number(1, 256), metavar="N", help="processes (default: as cores allow)")
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """The options that choose a codec and its device."""
     parser.add_argument("--run", metavar="RUN", help="by its best weights: run folder, signature, or its beginning")
     parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders are (default: runs)")
     parser.add_argument("--weights", metavar="FILE", help="by these weights, of --model; or a pretrained codec's name")
@@ -40,8 +47,6 @@ def add_codec(parser: argparse.ArgumentParser) -> None:
         "--set", metavar="KEY=VALUE", action="append", default=[], help="an option of --model: model.N=192; again"
     )
     parser.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda, ... (default: as the run, else auto)")
-    parser.add_argument("--jobs", type=whole_number(1, 256), metavar="N", help="processes (default: as cores allow)")
-    parser.add_argument("--force", action="store_true", help="replace files that are there")
 
 
 def add_out(parser: argparse.ArgumentParser, single: str) -> None:
