@@ -18,9 +18,9 @@ help: ## list the commands
 
 install: $(INSTALLED) ## make .venv with the pinned versions of constraints.txt
 
-demo: $(INSTALLED) ## train a small codec on real photos, beside JPEG and WebP in the end (under 3 minutes on two cores)
+demo: $(INSTALLED) ## train a small codec on real photos, beside the pretrained one, JPEG and WebP in the end (under 3 minutes on two cores)
 	$(BIN)/python launch.py experiment=demo
-	$(BIN)/python -m analysis rd "$$($(BIN)/python -m lic_exp signature experiment=demo)" --anchors jpeg,webp --out runs/demo_beside_jpeg_and_webp.png
+	$(BIN)/python -m analysis rd "$$($(BIN)/python -m lic_exp signature experiment=demo)" --anchors box,jpeg,webp --out runs/demo_beside_others.png
 
 test: $(INSTALLED) ## the fast tests
 	$(BIN)/python -m pytest -m "not slow" $(SHARED)

@@ -212,6 +212,15 @@ def test_the_demo_has_the_name_that_is_shown() -> None:
     assert {name.startswith(short) for short in re.findall(r"-m lic_exp \w+ ([0-9a-f]{4})\b", text)} == {True}
 
 
+def test_the_demo_is_what_make_runs() -> None:
+    recipe = re.search(r"^demo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    training, beside = (line.removeprefix("\t$(BIN)/") for line in recipe[1].splitlines())
+    page = (ROOT / "docs/getting_started.md").read_text()
+    assert f"`{training}`" in page
+    assert "    " + re.sub(r'"\$\$\(.*\)"', "d40c", beside) in page.splitlines()
+
+
 def test_readme_is_an_introduction() -> None:
     assert len((ROOT / "README.md").read_bytes()) <= 10_000
 

@@ -13,13 +13,14 @@ from lic_exp.__main__ import main
 def test_a_run_stands_beside_codecs_on_the_images_that_it_was_evaluated_on(
     small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["rd", small_run.name, "--runs", str(small_run.parent), "--anchors", "jpeg,webp"]
+    command = ["rd", small_run.name, "--runs", str(small_run.parent), "--anchors", "box,jpeg,webp"]
 
     assert analyse([*command, "--out", str(tmp_path / "curves")]) == 0
 
-    own, jpeg = (json.loads((tmp_path / "curves" / f"{name}.json").read_text()) for name in ("small", "jpeg"))
-    assert jpeg["images"] == own["images"]
-    assert len(jpeg["results"]["bpp"]) == 6
+    own, *others = (json.loads((tmp_path / f"curves/{name}.json").read_text()) for name in ("small", "box", "jpeg"))
+    for other in others:
+        assert other["images"] == own["images"]
+        assert len(other["results"]["bpp"]) == 6
     out = capsys.readouterr().out
     for unlike in ("other-data-set", "other-container", "other-colours", "other-rounding", "unknown-images"):
         assert unlike not in out
