@@ -11,7 +11,6 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from analysis.measured.codec import AnchorError
 from lic_exp.files.frames import Frame, read_frame, write_frame
@@ -20,6 +19,9 @@ from lic_exp.text import shortened, visible
 COMMAND = (sys.executable, "-m", "lic_exp", "coder")
 
 LONGEST_REASON = 300
+
+MOST = 4
+"""Processes of one kind: each takes seconds to load, and half a gigabyte."""
 
 
 class CoderProcess:
@@ -77,31 +79,35 @@ class CoderProcess:
 
 
 class Coders:
-    """Processes of the same arguments, as many as are asked at a time."""
+    """Processes of the same arguments, as many as are asked at a time, and no more than MOST."""
 
     def __init__(self) -> None:
-        self._idle: dict[tuple[Any, ...], list[CoderProcess]] = {}
+        self._idle: dict[tuple[str, ...], list[CoderProcess]] = {}
+        self._room: dict[tuple[str, ...], threading.Semaphore] = {}
         self._lock = threading.Lock()
 
     @contextmanager
     def one(self, role: str, arguments: Sequence[str]) -> Iterator[CoderProcess]:
-        """A process that nobody else asks meanwhile. role: those of another one are others."""
+        """A process that nobody else asks meanwhile; waits for one. role: those of another one are others."""
         key = (role, *arguments)
         with self._lock:
-            idle = self._idle.setdefault(key, [])
-            process = idle.pop() if idle else None
-        if process is not None and not process.is_ready:  # something has ended it
-            process.end()
-            process = None
-        process = process or CoderProcess(arguments)
-        try:
-            yield process
-        finally:
-            if process.is_ready:
-                with self._lock:
-                    self._idle.setdefault(key, []).append(process)
-            else:
+            room = self._room.setdefault(key, threading.Semaphore(MOST))
+        with room:
+            with self._lock:
+                idle = self._idle.setdefault(key, [])
+                process = idle.pop() if idle else None
+            if process is not None and not process.is_ready:  # something has ended it
                 process.end()
+                process = None
+            process = process or CoderProcess(arguments)
+            try:
+                yield process
+            finally:
+                if process.is_ready:
+                    with self._lock:
+                        self._idle.setdefault(key, []).append(process)
+                else:
+                    process.end()
 
     def end(self) -> None:
         """End all that nobody asks."""

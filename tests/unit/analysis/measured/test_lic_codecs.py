@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,30 @@ def test_however_many_pictures_no_further_process_is_started(mine: LicCodec, mon
 
     assert processes == []
     assert {role: len(idle) for (role, *_), idle in coders.CODERS._idle.items()} == {"encode": 1, "decode": 1}
+
+
+def test_no_more_processes_than_have_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, most = set(), []
+
+    class Process:
+        is_ready = True
+
+        def __init__(self, arguments: list[str]) -> None:
+            most.append(arguments)
+
+    monkeypatch.setattr(coders, "CoderProcess", Process)
+    asked = coders.Coders()
+
+    def ask(role: str) -> None:
+        with asked.one(role, ["x"]) as process:
+            assert process not in now
+            now.add(process)
+            time.sleep(0.01)
+            now.remove(process)
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(ask, ["encode", "decode"] * 20))
+    assert len(most) <= 2 * coders.MOST
 
 
 def test_what_it_refuses_is_named_and_it_goes_on(mine: LicCodec, monkeypatch: pytest.MonkeyPatch) -> None:
