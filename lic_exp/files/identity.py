@@ -35,8 +35,9 @@ class CodecIdentity:
 def identity(codec: Codec) -> CodecIdentity:
     """The identity of a codec with its weights of now.
 
-    Coding tables, counters and options that only decide what weights begin as (`Codec.initial_options`) tell no codecs
-    apart, nor do a later version's further options at the value that means "as before".
+    Coding tables, counters, options that only decide what weights begin as (`Codec.initial_options`) and those of
+    encoders (`Codec.encoder_options`) tell no codecs apart, nor do a later version's further options at the value that
+    means "as before".
     """
     now = written(codec)
     before, known = _known.get(codec, ((), None))
@@ -74,7 +75,7 @@ def _signature(codec: Codec, name: str, schema: ComponentSchema | None) -> bytes
 
 
 def _telling_options(codec: Codec, schema: ComponentSchema | None) -> Iterator[tuple[str, Any]]:
-    left_out = {*codec.initial_options, *(schema.unused(codec.made_with) if schema else ())}
+    left_out = {*codec.initial_options, *codec.encoder_options, *(schema.unused(codec.made_with) if schema else ())}
     for key, value in codec.made_with.items():
         marks: Sequence[Any] = getattr(schema.options.get(key), "__metadata__", ()) if schema else ()
         if key not in left_out and not any(isinstance(mark, Neutral) and mark.value == value for mark in marks):

@@ -129,6 +129,8 @@ class Codec(nn.Module):
     """Whether `decompress` takes the first of the strings alone, none of them too, and shows what these say."""
     initial_options: ClassVar[tuple[str, ...]] = ()
     """Options that decide what new weights are, and nothing of what is computed with others."""
+    encoder_options: ClassVar[tuple[str, ...]] = ()
+    """Options that encoders alone heed: a decoder needs none of them."""
 
     made_with: dict[str, Any]
     """The options that it was made with."""

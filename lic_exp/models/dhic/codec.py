@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from lic_exp.conditions import Below, MultipleOf, Not
 from lic_exp.models.base import CodecOutput, CodingPart, Compressed, VariableRateCodec
 from lic_exp.models.dhic.blocks import FFN, BaseBlock, mixers, summed_together
 from lic_exp.models.dhic.conditioning import LOOK_UP, PARTS, Gains, as_quality, gains_at, starting_values
-from lic_exp.models.dhic.config import DHICConfig
+from lic_exp.models.dhic.config import CLEAN, DHICConfig, check_scaling
 from lic_exp.models.dhic.convolution import memory_format
 from lic_exp.models.dhic.latent import Latent, LatentBlock
 from lic_exp.models.dhic.network import PORTABLE, Encoder, Merge, decoder_network, entropy_network
@@ -20,7 +20,7 @@ from lic_exp.models.dhic.spectral import start_as_pyramid, start_as_transform
 from lic_exp.models.dtypes import check_image
 from lic_exp.models.portable import narrowed
 from lic_exp.ops.precision import widened
-from lic_exp.option_types import NonNegativeInt, PositiveFloat, PositiveInt
+from lic_exp.option_types import Neutral, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from lic_exp.requirements import Entries, Forbids, declares
 
 T = TypeVar("T")
@@ -29,8 +29,6 @@ Features = list[tuple[Tensor, Tensor]]
 SCALES = 4
 BY_SCALE = ", one per scale, coarse to fine"
 LOG2_E = 1.4426950408889634
-CLEAN = "deviation_by_step"
-"""Key that marks weights whose prior divides v by s. The released model's keys leave no room for the opposite mark."""
 
 
 @signed_as("dhic")
@@ -75,6 +73,7 @@ class DHIC(VariableRateCodec):
     conditioning: every gain from a table of q_num rows, linear between them, or a quadratic polynomial in log lmbda.
     q_num: qualities are in [0, q_num - 1].
     compat: divide the prior's deviation v by s^2 as the released model does, not by s. Weights remember it.
+    rdoq: rate-distortion optimised quantisation by encoders, not in training: `LatentBlock.quantised`. 0 rounds.
 
     `pad` replicates the right and bottom edge, as all codecs here do. The release instead centres the image in a
     black border, so that its rate of images whose sides are no multiples of 64 differs; multiples are equal.
@@ -86,6 +85,7 @@ class DHIC(VariableRateCodec):
     string_kinds = SCALES
     decodes_first_strings = True
     initial_options = ("spectral_init", "initial_step")
+    encoder_options = ("rdoq",)
     prepared = summed_together
     coding_parts = (
         CodingPart("encoder", ("encoder",), encode=True, decode=False),
@@ -114,6 +114,7 @@ class DHIC(VariableRateCodec):
         conditioning: Literal["table", "smooth"],
         q_num: PositiveInt,
         compat: bool,
+        rdoq: Annotated[NonNegativeFloat, Neutral(0.0)],
     ) -> None:
         super().__init__()
         config = DHICConfig(
@@ -129,6 +130,7 @@ class DHIC(VariableRateCodec):
             ffn_ratio=ffn_ratio,
             ends=ends,
             scale_power=2 if compat else 1,
+            rdoq=rdoq,
         )
         self.max_quality = float(q_num - 1)
         self.compat = compat
@@ -231,16 +233,7 @@ class DHIC(VariableRateCodec):
 
     def check_weights(self, weights: Mapping[str, Any]) -> None:
         """Raise ValueError where weights were made for the other way of scaling the prior's deviation."""
-        if (CLEAN in weights) != self.compat:
-            return
-        if self.compat:
-            raise ValueError(
-                f"these weights divide the prior's deviation by s (they have {CLEAN}): set model.compat=false"
-            )
-        raise ValueError(
-            f"these weights divide the prior's deviation by s^2 (they lack {CLEAN}), as the released DHIC and all that "
-            "was trained with compat: true do: set model.compat=true"
-        )
+        check_scaling(weights, compat=self.compat)
 
     def _gains(self, x: Tensor, quality: float | Tensor | None) -> list[Gains]:
         q = as_quality(quality, len(x), self.max_quality, x.device)

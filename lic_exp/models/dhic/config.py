@@ -1,10 +1,13 @@
-"""The options that make the network."""
+"""The options that make the network, and which weights are of which."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Ends = Literal["weighted_3x3", "1x1"]
+
+CLEAN = "deviation_by_step"
+"""Key that marks weights whose prior divides v by s. The released model's keys leave no room for the opposite mark."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class DHICConfig:
     ffn_ratio: int
     ends: Ends
     scale_power: int
+    rdoq: float
 
     def __post_init__(self) -> None:
         if self.entropy_depths_after[-1]:
@@ -33,3 +37,15 @@ class DHICConfig:
                 f"entropy_depths_after is {self.entropy_depths_after}, but must end in 0: nothing would use "
                 "those blocks"
             )
+
+
+def check_scaling(weights: Container[str], *, compat: bool) -> None:
+    """Raise ValueError where weights with these keys were made for the other way of scaling the prior's deviation."""
+    if (CLEAN in weights) != compat:
+        return
+    if compat:
+        raise ValueError(f"these weights divide the prior's deviation by s (they have {CLEAN}): set model.compat=false")
+    raise ValueError(
+        f"these weights divide the prior's deviation by s^2 (they lack {CLEAN}), as the released DHIC and all that "
+        "was trained with compat: true do: set model.compat=true"
+    )

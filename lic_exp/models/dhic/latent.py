@@ -42,11 +42,13 @@ class LatentBlock(nn.Module):
     """f_out = f + Q z, z from the encoder's tap, from bytes, or the prior's mean.
 
     scale_power: p of v~ = v / s^p: 2 in the released model, 1 where v scales as mu does.
+    rdoq: the option of `lic_exp.models.dhic.codec.DHIC`.
     """
 
-    def __init__(self, width: int, channels: int, ffn_ratio: int, scale_power: int) -> None:
+    def __init__(self, width: int, channels: int, ffn_ratio: int, scale_power: int, rdoq: float) -> None:
         super().__init__()
         self.scale_power = scale_power
+        self.rdoq = rdoq
         self.discrete_gaussian = DiscreteGaussian()
         self.noise = Noise()
         self.enc_resblock = BaseBlock(width, width, width, ffn_ratio)
@@ -58,18 +60,19 @@ class LatentBlock(nn.Module):
     def forward(self, f: Tensor, tap: Tensor, gains: Gains) -> tuple[Tensor, Latent]:
         """f_out and the latent.
 
-        k = round(m~ - mu~) and its own probability in eval mode. In train mode the rounding passes its gradient
+        k = `quantised`(m~ - mu~) and its own probability in eval mode. In train mode rounding passes its gradient
         straight through, and the rate is that of m~ with uniform noise.
         """
         prior, m = self._prior(f, gains), self._posterior(f, tap, gains)
         scaled_m = m / gains.step
         shifted = scaled_m - prior.scaled_mean
-        k = shifted.round()
         if self.training:
+            k = shifted.round()
             r = scaled_m + self.noise(scaled_m)
             nats = training_nats(r, prior.scaled_mean, prior.scaled_deviation).to(m.dtype)
             k = k.detach() + (shifted - shifted.detach())
         else:
+            k = self.quantised(shifted, prior.scaled_deviation)
             nats = self.discrete_gaussian.nats(k, prior.scaled_deviation)
         scaled = k + prior.scaled_mean
         z = scaled * gains.step
@@ -82,9 +85,23 @@ class LatentBlock(nn.Module):
     def encode(self, f: Tensor, tap: Tensor, gains: Gains) -> tuple[Tensor, list[bytes]]:
         """f_out and one string per image."""
         prior, m = self._prior(f, gains), self._posterior(f, tap, gains)
-        k = (m / gains.step - prior.scaled_mean).round()
+        k = self.quantised(m / gains.step - prior.scaled_mean, prior.scaled_deviation)
         strings = self.discrete_gaussian.encode(k, prior.scaled_deviation)
         return self._continue(f, (k + prior.scaled_mean) * gains.step), strings
+
+    def quantised(self, shifted: Tensor, deviation: Tensor) -> Tensor:
+        """The integers k that are coded for m~ - mu~ under N(0, v~), all (B, Zc, h, w), in the encoder alone.
+
+        Rate-distortion optimised: k = round(shifted), or its neighbour towards 0 where that is further away by less
+        than `rdoq` squared steps for each nat that it saves.
+        """
+        k = shifted.round()
+        if not self.rdoq:
+            return k
+        nearer = k - k.sign()
+        saved = self.discrete_gaussian.nats(k, deviation) - self.discrete_gaussian.nats(nearer, deviation)
+        further = (shifted - nearer).square() - (shifted - k).square()
+        return torch.where(self.rdoq * saved > further, nearer, k)
 
     def decode(self, f: Tensor, strings: list[bytes], gains: Gains) -> tuple[Tensor, None]:
         """f_out from what `encode` wrote."""

@@ -79,7 +79,7 @@ def _chain(blocks: list[BaseBlock]) -> nn.Module:
 def entropy_network(config: DHICConfig) -> nn.ModuleList:
     """The running feature's way down: blocks, latent block and blocks of every scale, with upsampling between."""
     latents = [
-        LatentBlock(width, channels, config.ffn_ratio, config.scale_power)
+        LatentBlock(width, channels, config.ffn_ratio, config.scale_power, config.rdoq)
         for width, channels in zip(config.widths, config.latent_channels, strict=True)
     ]
     return nn.ModuleList(_downwards(config, config.entropy_depths, latents, config.entropy_depths_after))

@@ -14,8 +14,9 @@ import lic_exp
 from lic_exp.config.errors import ConfigError
 from lic_exp.data.loading import folder_images
 from lic_exp.metrics import psnr
-from lic_exp.models.dhic.codec import CLEAN, DHIC
+from lic_exp.models.dhic.codec import DHIC
 from lic_exp.models.dhic.conditioning import as_quality, from_polynomial, from_table
+from lic_exp.models.dhic.config import CLEAN
 from lic_exp.models.dhic.convolution import Conv1x1, WeightedConv2d
 from lic_exp.models.dhic.likelihood import DiscreteGaussian, training_nats
 from lic_exp.models.dhic.spectral import atoms
