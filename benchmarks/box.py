@@ -1,13 +1,13 @@
 """The pretrained codec `box` against JPEG, WebP, AVIF and JPEG XL, every byte counted; its time and its memory.
 
-    python benchmarks/box.py [FOLDER] [--limit 8] [--out FILE.json] [--weights FILE --model NAME]
+    python benchmarks/box.py [FOLDER] [--limit 8] [--out FILE.json] [--run RUN]
 
 FOLDER: photos; without it those of installed packages. Prints Markdown. BD-rates are those of RGB PSNR and MS-SSIM [dB]
 by PCHIP, over what two curves share of 0.15 to 1.5 bpp: a curve that goes on beyond is cut there, at a quality between
 its points. JPEG is that of `python -m analysis anchors`, and beside it the progressive one, whichever is better at a
 rate of 4:2:0 and 4:4:4. Seconds and memory are of one core and of fresh processes: one that encodes, and another that
-decodes its file. FILE.json gets all that the card of the codec and the pictures of the documents are made of. --weights
-measures others than those that are shipped.
+decodes its file. FILE.json gets all that the card of the codec and the pictures of the documents are made of. RUN: the
+folder of a run, whose best weights are measured in place of those that are shipped.
 """
 
 import argparse
@@ -148,16 +148,14 @@ def figures(box: Curve) -> list[dict[str, float]]:
     ]
 
 
-def codec_of(weights: Sequence[str]) -> Any:
+def codec_of(run: Path | None) -> Any:
     import lic_exp
 
-    if weights:
-        return lic_exp.create_model(weights[1], weights=weights[0]).eval()
-    return lic_exp.load_pretrained("box")
+    return lic_exp.load_pretrained("box") if run is None else lic_exp.find_run(run.name, run.parent).codec("cpu")
 
 
 def timed_coding(
-    do: str, weights: Sequence[str], content: bytes, quality: float, repeats: int
+    do: str, run: Path | None, content: bytes, quality: float, repeats: int
 ) -> tuple[bytes, dict[str, float]]:
     """The file of a picture, or what is decoded of a file; with seconds and memory, in a process of its own."""
     import torch
@@ -165,7 +163,7 @@ def timed_coding(
     from lic_exp.files.coding import decode_image, encode_image
 
     torch.set_num_threads(1)
-    codec = codec_of(weights)
+    codec = codec_of(run)
     picture = np.frombuffer(content, np.uint8).reshape(*SIDES, 3) if do == "encode" else None
     before, seconds, made = peak_mb(now=True), [], b""
     for _ in range(1 + repeats):
@@ -178,7 +176,7 @@ def timed_coding(
     return made, {"first_s": seconds[0], "s": statistics.median(seconds[1:]), "mb": peak_mb(now=False) - before}
 
 
-def coding(picture: np.ndarray, weights: Sequence[str], qualities: Sequence[float], repeats: int) -> list[dict]:
+def coding(picture: np.ndarray, run: Path | None, qualities: Sequence[float], repeats: int) -> list[dict]:
     """Of some qualities: bytes, and what encoding and decoding take."""
     rows = []
     for quality in qualities:
@@ -186,7 +184,7 @@ def coding(picture: np.ndarray, weights: Sequence[str], qualities: Sequence[floa
         content = picture.tobytes()
         for do in DONE:
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                content, spent = pool.apply(timed_coding, (do, weights, content, quality, repeats))
+                content, spent = pool.apply(timed_coding, (do, run, content, quality, repeats))
             row |= {f"{do}_{key}": round(value, 4) for key, value in spent.items()}
             row.setdefault("bytes", len(content))
         rows.append(row)
@@ -241,17 +239,14 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N photos")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
-    parser.add_argument("--weights", metavar="FILE", help="in place of the box's")
-    parser.add_argument("--model", metavar="NAME", help="of these weights")
+    parser.add_argument("--run", type=Path, metavar="RUN", help="its folder: in place of the box")
     parser.add_argument("--repeats", type=int, default=5, help="of each coding that is timed (default: %(default)s)")
     options = parser.parse_args()
-    if (options.weights is None) != (options.model is None):
-        parser.error("--weights and --model need each other")
-    weights = [options.weights, options.model] if options.weights else []
     box = shipped_codec("box")
     assert isinstance(box, LicCodec)
-    if weights:
-        box = replace(box, weights=options.weights, model=options.model)
+    if options.run is not None:
+        run = options.run.absolute()
+        box = replace(box, chosen=["--run", str(run)], file=run / "checkpoints" / "best.pt")
     if (reason := box.missing()) is not None:
         sys.exit(f"box: {reason}")
     os.environ["OMP_NUM_THREADS"] = "1"  # of all that is started below
@@ -268,7 +263,7 @@ def main() -> None:
     for row in figures(curves["box"]):
         print(f"| {row['quality']:g} | {row['bpp_file']:.4f} | {row['psnr']:.2f} | {row['ms_ssim_db']:.2f} |")
     picture = sized(photos.photos[0].load())
-    rows = coding(picture, weights, [box.qualities[i] for i in (0, len(box.qualities) // 2, -1)], options.repeats)
+    rows = coding(picture, options.run, [box.qualities[i] for i in (0, len(box.qualities) // 2, -1)], options.repeats)
     print(f"\n{SIDES[1]}x{SIDES[0]}, one core, medians of {options.repeats} after a first:\n")
     print_coding(rows)
     whole = commands(picture, box.arguments)

@@ -1,11 +1,12 @@
 """The pictures of the pretrained codec in docs/pictures: its curve beside others, and a photo at equal bytes.
 
     python docs/box_pictures.py curve measured.json
-    python docs/box_pictures.py photo [--bytes 9000] [--weights FILE --model NAME]
+    python docs/box_pictures.py photo [--bytes 9000] [--run RUN]
 
 The first draws what `python benchmarks/box.py FOLDER --out measured.json` measured; the second codes the photo
-`coffee` of scikit-image (CC0) by the box, by progressive JPEG, whichever is better of 4:2:0 and 4:4:4, and by WebP, as
-well as each can in these bytes, and shows a part of it. --weights takes others than those that are shipped.
+`coffee` of scikit-image (CC0) by progressive JPEG, whichever is better of 4:2:0 and 4:4:4, and by WebP, as well as each
+can in these bytes, and by the box in no more than either has used; and shows a part of it. RUN: the folder of a run,
+whose best weights are taken in place of those that are shipped.
 """
 
 import argparse
@@ -69,11 +70,10 @@ def photo() -> np.ndarray:
     return np.ascontiguousarray(coffee())
 
 
-def by_box(picture: np.ndarray, most: int, weights: str | None, model: str | None) -> Shown:
+def by_box(picture: np.ndarray, most: int, run: Path | None) -> Shown:
     import lic_exp
 
-    pretrained = weights is None or model is None
-    codec = lic_exp.load_pretrained("box") if pretrained else lic_exp.create_model(model, weights=weights).eval()
+    codec = lic_exp.load_pretrained("box") if run is None else lic_exp.find_run(run.name, run.parent).codec("cpu")
     data = lic_exp.encode_image(picture, codec, max_bytes=most)
     return Shown("box", lic_exp.decode_image(data, codec, form="array"), len(data))
 
@@ -137,8 +137,7 @@ def main() -> None:
     curve.add_argument("--out", type=Path, default=FOLDER / "box_curve.png")
     equal = kinds.add_parser("photo")
     equal.add_argument("--bytes", type=int, default=9000)
-    equal.add_argument("--weights", metavar="FILE")
-    equal.add_argument("--model", metavar="NAME")
+    equal.add_argument("--run", type=Path, metavar="RUN")
     equal.add_argument("--out", type=Path, default=FOLDER / "box_photo.png")
     options = parser.parse_args()
     if options.kind == "curve":
@@ -146,8 +145,9 @@ def main() -> None:
         options.out.write_bytes(smaller(made, 64))
         return
     original = photo()
-    box = by_box(original, options.bytes, options.weights, options.model)
-    panels = [Shown("original", original), box, by_jpeg(original, options.bytes), by_webp(original, options.bytes)]
+    others = [by_jpeg(original, options.bytes), by_webp(original, options.bytes)]
+    box = by_box(original, min(other.size or 0 for other in others), options.run)
+    panels = [Shown("original", original), box, *others]
     options.out.write_bytes(smaller(side_by_side(panels), COLOURS))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
+from pathlib import Path
 
 import numpy as np
 
@@ -19,16 +20,16 @@ SHOWN_DIGITS = 12
 
 @dataclass(frozen=True)
 class LicCodec:
-    """A codec of a range of rates, as `python -m lic_exp compress` has it.
+    """A codec of a range of rates, as `python -m lic_exp compress` has it by these arguments.
 
-    weights: a pretrained codec's name; or a file, of the model option `model`. The container of a file is all but its
-    strings, which are what rates of runs count.
+    file: of its weights; None: the pretrained codec's of its name. The container of a .lic file is all but its strings,
+    which are what rates of runs count.
     """
 
     name: str
     qualities: Sequence[float]
-    weights: str
-    model: str | None = None
+    chosen: Sequence[str]
+    file: Path | None = None
     optimized_for: str | None = "mse"
     note: str = ""
 
@@ -38,8 +39,8 @@ class LicCodec:
 
     @property
     def arguments(self) -> list[str]:
-        """Of `python -m lic_exp`. On another device some samples of a picture may be other ones."""
-        return ["--weights", self.weights, *(["--model", self.model] if self.model else []), "--device", "cpu"]
+        """On another device some samples of a picture may be other ones."""
+        return [*self.chosen, "--device", "cpu"]
 
     def missing(self) -> str | None:
         try:
@@ -69,4 +70,4 @@ class LicCodec:
 
     def _digest(self) -> str:
         """Of the weights. Raises PretrainedError, or OSError for a file that cannot be read."""
-        return file_sha256(weights_of(self.weights) if self.model is None else self.weights)
+        return file_sha256(self.file or weights_of(self.name))

@@ -4,4 +4,4 @@ from analysis.measured.lic import LicCodec
 
 RANK = 2026
 
-CODEC = LicCodec(name="box", weights="box", qualities=(0, 12, 24, 37, 50, 63))
+CODEC = LicCodec(name="box", qualities=(0, 12, 24, 37, 50, 63), chosen=("--weights", "box"))

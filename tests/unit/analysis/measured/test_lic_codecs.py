@@ -38,9 +38,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     coders.CODERS.end()
 
 
+def of_file(weights: Path, model: str = NAME) -> LicCodec:
+    return LicCodec("mine", (0, 20, 40, 63), ["--weights", str(weights), "--model", model], weights)
+
+
 @pytest.fixture
 def mine(weights: Path) -> LicCodec:
-    return LicCodec("mine", (0, 20, 40, 63), str(weights), NAME)
+    return of_file(weights)
 
 
 def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen]:
@@ -116,18 +120,18 @@ def test_what_it_refuses_is_named_and_it_goes_on(mine: LicCodec, monkeypatch: py
 
 def test_weights_that_do_not_fit_are_an_error_in_the_words_of_the_command(weights: Path) -> None:
     with pytest.raises(AnchorError, match=r"--weights: .*weights\.pth does not fit"):
-        LicCodec("other", (0,), str(weights), "hyperprior_tiny").code(pixels(16, 16), 0)
+        of_file(weights, "hyperprior_tiny").code(pixels(16, 16), 0)
 
 
 def test_weights_that_are_not_there_are_a_reason(tmp_path: Path) -> None:
-    missing = LicCodec("other", (0,), str(tmp_path / "none.pth"), NAME)
-    assert "No such file" in str(missing.missing())
+    assert "No such file" in str(of_file(tmp_path / "none.pth").missing())
+    assert "the card of nosuch: " in str(LicCodec("nosuch", (0,), ["--weights", "nosuch"]).missing())
 
 
 def test_other_weights_are_another_version_and_the_same_ones_are_not(tmp_path: Path, weights: Path) -> None:
     (tmp_path / "copy.pth").write_bytes(weights.read_bytes())
     (tmp_path / "other.pth").write_bytes(weights.read_bytes() + b"\0")
-    mine, copy, other = (LicCodec("x", (0,), str(path), NAME) for path in (weights, *sorted(tmp_path.iterdir())))
+    mine, copy, other = map(of_file, (weights, *sorted(tmp_path.iterdir())))
 
     assert mine.version() == copy.version() != other.version()
     assert ".lic 1, torch " in mine.version()
@@ -185,7 +189,7 @@ def test_the_box_is_a_codec_like_the_others() -> None:
     box = shipped_codec("box")
     assert "box" in known_codecs.shipped()
     assert isinstance(box, LicCodec)
-    assert (box.weights, box.model) == ("box", None)
+    assert box.file is None
     assert box.command(12) == "lic_exp compress --weights box --device cpu --quality 12"
 
 
