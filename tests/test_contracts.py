@@ -33,9 +33,10 @@ ON_META = {"dhic", "dhic_paper", "dhic_mid", "hpcm_base", "hpcm_large", "hpcm_ph
 """Models of some 60 M parameters and more, which are built on the meta device."""
 
 PAPERS = ("dhic_paper", "hpcm_paper", "hpcm_fork")
+BOX = ("box", "box_search")
 WITH_THEM = {*(f"experiment={name}" for name in PAPERS), "scale=paper", *(f"model={name}" for name in ON_META)}
 
-FROM_FOLDERS = ("data=folder", "scale=gpu", "scale=paper", *(f"experiment={n}" for n in PAPERS))
+FROM_FOLDERS = ("data=folder", "scale=gpu", "scale=paper", *(f"experiment={n}" for n in (*PAPERS, *BOX)))
 """Options that need folders of images beside them."""
 
 MODELS = options("model")

@@ -29,7 +29,7 @@ from lic_exp.config.schema import (
     SeveralComponents,
     StageConfig,
     StageOverrides,
-    added_since,
+    neutral_values,
 )
 from lic_exp.config.stages import STAGED, merged, stage_faults
 
@@ -155,7 +155,7 @@ class _Judgement:
 
     def _check_node(self, path: str, node: Mapping[str, Any], schema: type[Node]) -> dict[str, Any] | None:
         """The node in its normal form, unknown keys left out; None where a value is missing or wrong."""
-        values = added_since(path) | dict(node)
+        values = neutral_values(schema) | dict(node)
         valid = [field.alias or name for name, field in schema.model_fields.items()]
         prefix = f"{path}." if path else ""
         missing = [key for key in valid if key not in values or values[key] == MISSING]

@@ -177,9 +177,10 @@ def _count(side: int, tile: int, overlap: int) -> int:
 
 
 def _even(side: int, tile: int, overlap: int, multiple: int) -> int:
-    """The smallest side of tiles, a multiple of `multiple`, of which there are no more than of `tile`."""
+    """The smallest side that tiles may have, a multiple of `multiple`, of which there are no more than of `tile`."""
     count = _count(side, tile, overlap)
-    return side if count == 1 else min(tile, _up(ceil((side + (count - 1) * overlap) / count), multiple))
+    evenly = max(_least(multiple, overlap), _up(ceil((side + (count - 1) * overlap) / count), multiple))
+    return side if count == 1 else min(tile, evenly)
 
 
 def _least(multiple: int, overlap: int) -> int:

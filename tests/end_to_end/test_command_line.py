@@ -25,7 +25,7 @@ REFUSED = {
     "spectral_reg=intra spectral_reg.tau_init=2": ["spectral_reg.tau_init=2: should be less than or equal to 1"],
     "criterion.lmbda_max=-1": ["criterion.lmbda_max=-1: should be greater than 0"],
     "model=hyperprior criterion.lmbda=64": ["write criterion.lmbda=0.000984237, which is 64 / 255^2"],
-    "model=nosuch": ["model=nosuch: model has no option 'nosuch'. Valid: cheng2020_anchor, "],
+    "model=nosuch": ["model=nosuch: model has no option 'nosuch'. Valid: box, cheng2020_anchor, "],
     "optimizer.lr=abc": ["optimizer.lr=abc: should be a number"],
     "optimizer.lrr=1 criterion.lmbda_max=-1": ["optimizer.lrr: there is no such key", "criterion.lmbda_max=-1: "],
     "model=nosuch optimizer.lr=abc": ["model=nosuch: ", "optimizer.lr=abc: "],

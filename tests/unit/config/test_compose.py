@@ -62,7 +62,7 @@ def test_sweeps_are_noticed():
 
 def test_every_choice_of_a_sweep_is_judged():
     (message,) = messages("model=hyperprior,nosuch", "seed=1,2")
-    assert message.startswith("model=hyperprior,nosuch: model has no option 'nosuch'. Valid: cheng2020_anchor, ")
+    assert message.startswith("model=hyperprior,nosuch: model has no option 'nosuch'. Valid: box, cheng2020_anchor, ")
 
 
 def test_a_plugin_adds_options(toy_folder):
@@ -92,7 +92,7 @@ def test_a_running_hydra_is_left_alone():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model=nosuch", "model=nosuch: model has no option 'nosuch'. Valid: cheng2020_anchor, "),
+        ("model=nosuch", "model=nosuch: model has no option 'nosuch'. Valid: box, cheng2020_anchor, "),
         ("model=hyperprio", "model has no option 'hyperprio'. Did you mean hyperprior? Valid: "),
         ("+model=hyperprio", "Did you mean hyperprior?"),
         ("model=null", "model has no option 'null'. Valid: "),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lic_exp.files.pixels import Picture, Planes
@@ -69,6 +69,7 @@ def test_a_seam_is_a_ramp() -> None:
     budget=st.integers(2**16, 2**25),
     overlap=st.sampled_from((0, 16, 32, 48)),
 )
+@example(height=97, width=1, multiple=16, budget=2**16, overlap=48)
 def test_plans_stay_in_their_budget(height: int, width: int, multiple: int, budget: int, overlap: int) -> None:
     tiling = plan(height, width, multiple=multiple, most_pixels=budget, overlap=overlap)
     up = lambda side: -(-side // multiple) * multiple  # noqa: E731

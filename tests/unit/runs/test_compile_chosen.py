@@ -21,7 +21,7 @@ HIDDEN = "spectral_reg.gradient_every_steps=null"
 
 
 def config_of(model, way, *overrides):
-    criterion = "variable_rate" if model.startswith("dhic") else "mse"
+    criterion = "variable_rate" if model.startswith(("dhic", "box")) else "mse"
     chosen = [f"model={model}", f"criterion={criterion}", "data=synthetic", "data.crop_size=256", "data.batch_size=8"]
     return load_config([*chosen, f"trainer.compile={way}", *overrides])
 
