@@ -293,11 +293,6 @@ SEVERAL = tuple(name for name, schema in GROUPS.items() if issubclass(schema, Se
 """The groups of which several options may be chosen: `tracker=[mlflow,tensorboard]`."""
 
 
-def added_since(path: str) -> dict[str, Any]:
-    """A group's own keys that some YAML files and run folders are too old to have, as they mean them; else {}."""
-    return neutral_values(GROUPS[path]) if path in GROUPS else {}
-
-
 def neutral_values(schema: type[BaseModel]) -> dict[str, Any]:
     """The keys of a node that were added since, each at the value that means "as before"."""
     marks = ((field.alias or name, mark) for name, field in schema.model_fields.items() for mark in field.metadata)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.schema import RunConfig, added_since
+from lic_exp.config.schema import GROUPS, RunConfig, neutral_values
 from lic_exp.config.validation import validate
 from lic_exp.records import SCHEMA_VERSION
 from lic_exp.text import is_blank
@@ -32,7 +32,12 @@ def todays_keys(plain: Mapping[str, Any]) -> dict[str, Any]:
     It is not validated, so that configs may be compared that this version cannot run any more.
     """
     groups = {key: node for key, node in _newest(plain).items() if isinstance(node, Mapping)}
-    return {**_newest(plain), **{key: added_since(key) | dict(node) for key, node in groups.items()}}
+    return {**_newest(plain), **{key: _added_since(key) | dict(node) for key, node in groups.items()}}
+
+
+def _added_since(group: str) -> dict[str, Any]:
+    """A group's own keys that some run folders are too old to have, as they mean them; else {}."""
+    return neutral_values(GROUPS[group]) if group in GROUPS else {}
 
 
 def _newest(plain: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -18,4 +18,5 @@ def test_a_component_s_option_that_a_config_lacks_is_as_before(group: str, key: 
     del plain[group][key]
     config = stored_config(plain)
     assert getattr(config, group).options[key] == ADDED[group, key]
-    assert config.signature == load_config([f"{group}.{key}={ADDED[group, key]}"]).signature == load_config([]).signature
+    stated = load_config([f"{group}.{key}={ADDED[group, key]}"])
+    assert config.signature == stated.signature == load_config([]).signature
