@@ -106,7 +106,7 @@ class VariableRate(nn.Module):
         return {"loss": loss, "bpp_loss": bpp_loss, "mse_loss": mse_loss, "psnr": psnr, **rates}
 
     def _shares(self, lmbda: Tensor) -> Tensor:
-        """W (B,), whose mean over a uniform log lmbda is sinh(a) / a relative to the middle's, with a as below."""
+        """The weights w (B,): (lmbda / middle)^-balance, over its mean sinh(a) / a for a uniform log lmbda."""
         a = self.balance * math.log(self.lmbda_max / self.lmbda_min) / 2
         middle = math.sqrt(self.lmbda_min * self.lmbda_max)
         return a / math.sinh(a) * (lmbda / middle) ** -self.balance
