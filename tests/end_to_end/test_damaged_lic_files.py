@@ -22,6 +22,7 @@ from file_codecs import codec_of, pixels
 from lic_damage import damaged
 from lic_exp.files.coding import decode_image, encode_image
 from lic_exp.files.layout import FileError
+from lic_exp.files.parsing import parse
 from lic_exp.files.partial import decode_image_partially
 
 codec, image = codec_of(name), pixels(64, 100)
@@ -49,7 +50,9 @@ for seed in range(first, first + count):
             raise AssertionError(f"seed {seed}") from error
         else:
             same = shown.shape == good.shape and shown.dtype == good.dtype
-            wrong += decode is decode_image and same and not np.array_equal(shown, good)
+            if decode is decode_image and same and not np.array_equal(shown, good):
+                # A header that is right by its checksum and names other tiles is another file, and no damage.
+                wrong += parse(data).tile == parse(file).tile
         longest = max(longest, process_time() - began)
 grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / peak
 print(json.dumps([refused, wrong, grown, longest]))
