@@ -17,8 +17,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from lic_exp.component_schema import describe
+from lic_exp.config.nodes import Node
 from lic_exp.config.options import groups, options
-from lic_exp.config.schema import GROUPS, SEVERAL, Node, RunConfig
+from lic_exp.config.schema import GROUPS, SEVERAL, RunConfig
 from lic_exp.option_types import Unsigned
 from lic_exp.places import conf_folder
 

@@ -308,6 +308,7 @@ def options(**changes: Any) -> TrainerOptions:
         "log_every_steps": 1,
         "validate_every_steps": 3,
         "checkpoint_every_steps": 2,
+        "compare_ranks_every_steps": 100,
         "on_nonfinite": "fail",
         "nonfinite_budget": 3,
         "ema_decay": None,

@@ -10,8 +10,8 @@ from lic_exp.optimizers import factories
 from lic_exp.optimizers.muon import Muon
 from lic_exp.optimizers.schedules import Cosine, MultiStep, Plateau
 from lic_exp.training.checkpoint import load_checkpoint
+from lic_exp.training.preempted import Preempted
 from lic_exp.training.rng import seed_everything
-from lic_exp.training.trainer import Preempted
 
 FACTORIES = {
     "adam": adam,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from lic_exp.config.errors import ConfigError
-from lic_exp.config.schema import Component
+from lic_exp.config.nodes import Component
 
 T = TypeVar("T")
 

@@ -95,9 +95,38 @@ def recorded_steps_need_no_scaler(config: Mapping[str, Any], components: Compone
 
 @reads("trainer", "data")
 def parts_are_equal(config: Mapping[str, Any], components: Components) -> Iterator[str]:
-    batch, parts = config["data"]["batch_size"], config["trainer"]["accumulate"]
-    if batch % parts:
-        yield f"trainer.accumulate={parts} must divide data.batch_size={batch}, or the parts would weigh differently"
+    batch, parts, ranks = config["data"]["batch_size"], config["trainer"]["accumulate"], _ranks(config)
+    if batch % ranks:
+        yield (
+            f"data.batch_size={batch} is the batch of all {ranks} devices together (trainer.devices times "
+            "trainer.nodes), and they cannot share it evenly: give a multiple of that"
+        )
+    elif batch // ranks % parts:
+        own = "" if ranks == 1 else f", of which each of {ranks} devices has {batch // ranks}"
+        yield (
+            f"trainer.accumulate={parts} must divide data.batch_size={batch}{own}, or the parts would weigh differently"
+        )
+
+
+@reads("trainer")
+def several_devices_are_of_a_kind(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    trainer = config["trainer"]
+    if _ranks(config) == 1:
+        return
+    if ":" in trainer["device"]:
+        yield (
+            f"trainer.device={trainer['device']} is one device, and trainer.devices={trainer['devices']} with "
+            f"trainer.nodes={trainer['nodes']} needs one for each process: write cuda, cpu or auto"
+        )
+    if trainer["compile"] == "graphs":
+        yield (
+            "trainer.compile=graphs: the exchange between several devices is not captured in this version; full and "
+            "blocks work, and auto takes full where it would take graphs"
+        )
+
+
+def _ranks(config: Mapping[str, Any]) -> int:
+    return int(config["trainer"]["devices"] * config["trainer"]["nodes"])
 
 
 @reads("model", "evaluation")

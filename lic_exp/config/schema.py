@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr
 
-from lic_exp.component_schema import ComponentSchema
+from lic_exp.config.nodes import Component, ComponentGroup, IdleWhen, Node, plain_options
 from lic_exp.config.read_only import ReadOnly
 from lic_exp.config.texts import ChannelsLast, CompileMode, DeviceName, HomePath
 from lic_exp.option_types import (
@@ -28,80 +28,6 @@ from lic_exp.option_types import (
     Unsigned,
     Workers,
 )
-
-
-@dataclass(frozen=True)
-class IdleWhen:
-    """Marks a key that has no effect while another key of its group has this value."""
-
-    key: str
-    value: object
-
-
-@dataclass(frozen=True)
-class Component:
-    """What a config chose for a group, or for a part of another component.
-
-    options: its constructor's keyword-only arguments; one that is a component itself is a `Component`.
-    """
-
-    schema: ComponentSchema
-    options: Mapping[str, Any]
-
-    @property
-    def target(self) -> str:
-        """The dotted path of the class or function that makes it."""
-        return self.schema.target
-
-    @property
-    def label(self) -> str:
-        """The name of the class or function, for people."""
-        return self.target.rpartition(".")[2]
-
-    def plain(self) -> dict[str, Any]:
-        """As in YAML."""
-        return {"_target_": self.target} | plain_options(self.options)
-
-
-def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a component as in YAML."""
-    return {key: value.plain() if isinstance(value, Component) else value for key, value in options.items()}
-
-
-class Node(BaseModel):
-    """Strict: no unknown keys, no silent conversion of types; and read-only."""
-
-    # Built when first validated by, which most of these classes never are: nodes are judged by schemas made of theirs.
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True, defer_build=True)
-
-    def plain(self) -> dict[str, Any]:
-        """As in YAML."""
-        return self.model_dump(by_alias=True)
-
-
-class ComponentGroup(Node):
-    """A group whose option is a component, or nothing at all (`_target_: null`)."""
-
-    dotted_path: str | None = Field(alias="_target_")
-    _component: Component | None = PrivateAttr(default=None)
-
-    @property
-    def component(self) -> Component | None:
-        """What was chosen; None for nothing."""
-        return self._component
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """Its options; none where nothing was chosen."""
-        return self._component.options if self._component else ReadOnly()
-
-    @property
-    def label(self) -> str:
-        """The name of the class or function that was chosen, or none."""
-        return self._component.label if self._component else "none"
-
-    def plain(self) -> dict[str, Any]:
-        return super().plain() | plain_options(self.options)
 
 
 class ModelConfig(ComponentGroup):
@@ -159,6 +85,10 @@ class TrainerConfig(Node):
     max_steps: PositiveInt | None
     max_epochs: PositiveInt | None
     device: DeviceName
+    devices: Annotated[PositiveInt, Unsigned(), Neutral(1)]
+    nodes: Annotated[PositiveInt, Unsigned(), Neutral(1)]
+    rank_timeout_s: Annotated[PositiveFloat, Unsigned(), Neutral(60.0)]
+    compare_ranks_every_steps: Annotated[PositiveInt, Unsigned(), Neutral(500)]
     threads: Threads | None
     clip_max_norm: PositiveFloat | None
     precision: Literal["float32", "bf16", "fp16"]
@@ -178,15 +108,20 @@ class TrainerConfig(Node):
     validate_every_steps: PositiveInt
     checkpoint_every_steps: Annotated[PositiveInt, Unsigned()]
 
+    @property
+    def ranks(self) -> int:
+        """The processes that share a batch, on all nodes."""
+        return self.devices * self.nodes
+
 
 class StageOverrides(Node):
     """A part of the training with its own values in some groups; what is not named stays as it is."""
 
     steps: PositiveInt
     optimizer_state: Literal["keep", "reset"] = "keep"
-    data: dict[str, Any] = {}
-    optimizer: dict[str, Any] = {}
-    scheduler: dict[str, Any] = {}
+    data: dict[str, Any] = Field(default_factory=dict)
+    optimizer: dict[str, Any] = Field(default_factory=dict)
+    scheduler: dict[str, Any] = Field(default_factory=dict)
 
 
 class SeveralComponents(Node):

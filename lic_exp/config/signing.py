@@ -16,19 +16,15 @@ from typing import Any
 
 from lic_exp.config.contents import folder_fingerprint, weights_hash
 from lic_exp.config.instantiation import instantiate, with_message
+from lic_exp.config.nodes import Component, ComponentGroup, IdleWhen, Node, plain_options
 from lic_exp.config.schema import (
-    Component,
-    ComponentGroup,
     DataConfig,
-    IdleWhen,
     ModelConfig,
-    Node,
     OptimizerConfig,
     RunConfig,
     SeveralComponents,
     StageConfig,
     TrainerConfig,
-    plain_options,
 )
 from lic_exp.config.stages import STAGED
 from lic_exp.data.sources import fingerprint_of_held_out
@@ -112,7 +108,8 @@ def throughput_key(config: RunConfig) -> str:
     """What runs that take as long per step have in common: 8 hexadecimal digits, the same for other seeds and rates."""
     plain = {group: getattr(config, group).plain() for group in THROUGHPUT_GROUPS}
     parts: dict[str, Any] = {
-        group: {k: v for k, v in node.items() if k not in NO_THROUGHPUT} for group, node in plain.items()
+        group: {k: v for k, v in node.items() if k not in NO_THROUGHPUT and (k, v) not in ONE_DEVICE}
+        for group, node in plain.items()
     }
     if config.stages:  # a mean over them, each as long as it is
         parts["stages"] = [stage.plain() for stage in config.stages]
@@ -123,7 +120,10 @@ THROUGHPUT_GROUPS = ("model", "spectral_reg", "optimizer", "data", "trainer", "e
 NO_THROUGHPUT = (
     *("weights", "weights_key", "partial_weights", "portable", "lr", "aux_lr", "reg_lr"),
     *("train", "val", "max_steps", "max_epochs", "resume_elsewhere", "stale", "profile", "diagnosis"),
+    *("rank_timeout_s", "compare_ranks_every_steps"),
 )
+ONE_DEVICE = (("devices", 1), ("nodes", 1))
+"""Left out, as by versions that knew no other."""
 
 
 def digest(content: Any, digits: int = EVALUATION_DIGITS) -> str:

@@ -19,18 +19,9 @@ from lic_exp.config.blanks import blank_values
 from lic_exp.config.chosen import at, chosen, is_component, not_installed
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.messages import not_chosen, unknown_key, value_messages
+from lic_exp.config.nodes import Component, ComponentGroup, Node
 from lic_exp.config.read_only import ReadOnly
-from lic_exp.config.schema import (
-    GROUPS,
-    Component,
-    ComponentGroup,
-    Node,
-    RunConfig,
-    SeveralComponents,
-    StageConfig,
-    StageOverrides,
-    neutral_values,
-)
+from lic_exp.config.schema import GROUPS, RunConfig, SeveralComponents, StageConfig, StageOverrides, neutral_values
 from lic_exp.config.stages import STAGED, merged, stage_faults
 
 MISSING = "???"

@@ -23,15 +23,16 @@ from lic_exp.data.pixel_store import PixelStore, store_of
 from lic_exp.data.sampling import Sampler
 from lic_exp.data.sources import ImageSource
 from lic_exp.data.workers import end_with_parent, job_signals_blocked, worker_context, workers_for
+from lic_exp.ops.ranks import rank, world
 from lic_exp.option_types import NonNegativeInt, PositiveInt
 from lic_exp.private_torch import shut_down_workers
 
 
 class TrainLoader:
-    """Endless random crops of a source's training images.
+    """Endless random crops of a source's training images: of several ranks (`lic_exp.ops.ranks`), this one's share.
 
     seed: what all draws follow from.
-    batch_size, crop_size: images per step, side of the square crops [pixels].
+    batch_size, crop_size: images per step of all ranks together, side of the square crops [pixels].
     flip: mirror every other crop left to right.
     num_workers: decoding processes, of which there are never more than cores; 0 decodes in the caller's.
     steps_per_epoch: None: as many full batches as the training images give, and at least one.
@@ -72,11 +73,16 @@ class TrainLoader:
         Workers live as long as this generator: close it (`contextlib.closing`) or drop it to end them; an error ends
         them too. Raises ImageError, at the step that needs it, if an image is damaged or smaller than the crop.
         """
-        with closing(self._cuts(start_step)) as cuts:
+        with closing(self._cuts(start_step, self._num_workers)) as cuts:
             yield from on_device(cuts, self._device)
 
-    def _cuts(self, start_step: int) -> Generator[Cut, None, None]:
-        workers = workers_for(self._num_workers)
+    def batch(self, step: int) -> Batch:
+        """The batch of one step, decoded by the caller's process, for when there are no workers any more."""
+        with closing(self._cuts(step, 0)) as cuts:
+            return next(on_device(cuts, self._device))
+
+    def _cuts(self, start_step: int, num_workers: int) -> Generator[Cut, None, None]:
+        workers = workers_for(num_workers)
         say_once(self._store.take_notes())  # workers do not say again what it has to say already
         loader = DataLoader(
             self._crops,
@@ -102,8 +108,9 @@ class TrainLoader:
         step = start_step
         while True:
             epoch, position = divmod(step, self.steps_per_epoch)
-            first = position * self._batch_size
-            draws = [self._sampler.draw(epoch, index) for index in range(first, first + self._batch_size)]
+            own = self._batch_size // world()
+            first = position * self._batch_size + rank() * own
+            draws = [self._sampler.draw(epoch, index) for index in range(first, first + own)]
             yield [(self._images[draw.image], draw) for draw in draws]
             step += 1
 

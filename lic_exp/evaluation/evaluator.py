@@ -2,12 +2,11 @@
 
 import dataclasses
 import logging
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,8 @@ from lic_exp.data.images import ImageError
 from lic_exp.evaluation.pictures import unless_it_fails, write_picture
 from lic_exp.evaluation.rates import Rate
 from lic_exp.evaluation.report import Evaluation
+from lic_exp.evaluation.sharing import FoundRows, by_all_ranks
+from lic_exp.evaluation.timing import timed
 from lic_exp.evaluation.unfinished import EvaluationError, KeptRows, complain
 from lic_exp.evaluation.watching import watch
 from lic_exp.image_identity import pixels_digest
@@ -28,11 +29,11 @@ from lic_exp.models.coding import coding_device, in_eval_mode
 from lic_exp.models.compressai_coding import comparing_pictures
 from lic_exp.naming import UniqueNames, picture_stem
 from lic_exp.ops.precision import exact_float32, repeatable_kernels
+from lic_exp.ops.ranks import is_first
 from lic_exp.picture_metrics import PictureMetric
 from lic_exp.text import visible
 from lic_exp.tracking import names
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 GIVE_UP_AFTER = 3
@@ -85,6 +86,9 @@ def evaluate(
     about: what else the results shall say of themselves, e.g. where the images are.
     beside: of each image what else its rows shall say, by column; nothing where there is no entry.
 
+    Of several ranks (`lic_exp.ops.ranks`) each codes its share of the images and returns the same; the first alone
+    writes. What it is given then is the same on all, and `before_each` raises on none of them.
+
     Runs in float32 without autocast and TF32. The codec's tables are updated; every module is left in the mode it
     was in. The first image is coded once more beforehand, so that no timing pays for start-up.
 
@@ -96,29 +100,40 @@ def evaluate(
     failures: list[Exception] = []
     folder.mkdir(parents=True, exist_ok=True)
     todo: list[Rate | None] = [*sorted(rates or [], key=lambda rate: rate.quality)] or [None]
-    shown = UniqueNames(visible)
+    shown, warm = UniqueNames(visible), True
+
+    def coded(place: int, image: str, original: Tensor | ImageError) -> FoundRows:
+        """The rows of one image, at every rate."""
+        nonlocal warm
+        found: list[dict[str, Any]] = []
+        drawn = {todo[0], todo[-1]} if place < pictures else set()
+        try:
+            if isinstance(original, ImageError):
+                raise original
+            for rate in todo:
+                before_each()
+                row, x_hat = _row(codec, (place, image), original, rate, device, folder, drawn, warm=warm)
+                warm = False
+                found.append(row | _measured_further(image, metrics, original, x_hat))
+        except (ImageError, EvaluationError) as error:
+            return image, [], error
+        before_each()
+        return image, found, None
+
+    watched = enumerate(watch(images, progress, failures))
+    named = ((place, shown.of(own), original) for place, (own, original) in watched)
     with as_deployed(codec, device), KeptRows(folder) as kept:
-        for index, (own, original) in enumerate(watch(images, progress, failures)):
-            image, found = shown.of(own), list[dict[str, Any]]()
-            drawn = {todo[0], todo[-1]} if index < pictures else set()
-            try:
-                if isinstance(original, ImageError):
-                    raise original
-                for rate in todo:
-                    before_each()
-                    warm = not rows and not found
-                    row, coded = _row(codec, (index, image), original, rate, device, folder, drawn, warm=warm)
-                    row |= _measured_further(image, metrics, original, coded)
-                    found.append({**row, **(beside[index] if index < len(beside) else {})})
-            except (ImageError, EvaluationError) as error:
+        for place, (image, found, error) in enumerate(by_all_ranks(named, coded, drawn=pictures)):
+            if error is not None:
                 log.warning("%s is left out: %s", image, error)
                 failures.append(error)
                 if not rows and len(failures) == GIVE_UP_AFTER and isinstance(error, EvaluationError):
                     break
                 continue
-            before_each()
-            kept.add(found)
-            rows += found
+            whole = [{**row, **(beside[place] if place < len(beside) else {})} for row in found]
+            if is_first():
+                kept.add(whole)
+            rows += whole
     complain(failures, kept)
     if not rows:
         raise ValueError("no images to evaluate")
@@ -129,8 +144,9 @@ def evaluate(
         table = table.sort_values("rate", kind="stable", ignore_index=True)
     further = [metric.name for metric in metrics]
     evaluation = Evaluation(name or type(codec).__name__, table, coding_device(codec), further)
-    evaluation.write(folder, about)
-    kept.drop()
+    if is_first():
+        evaluation.write(folder, about)
+        kept.drop()
     return evaluation
 
 
@@ -180,11 +196,11 @@ def _measured_further(image: str, metrics: Sequence[PictureMetric], x: Tensor, x
 def code(codec: Codec, x: Tensor, rate: Rate | None = None) -> Coded:
     """Encode x (1, 3, H, W), at a rate where the codec has several, and decode it from the bytes alone; timed."""
     height, width = x.shape[-2:]
-    compressed, encode_s = _timed(lambda: codec.compress(codec.pad(x), **at(rate)), x.device)
+    compressed, encode_s = timed(lambda: codec.compress(codec.pad(x), **at(rate)), x.device)
     # The decoder must not see what only the encoder knows, or `exact` would prove nothing.
     received = dataclasses.replace(compressed, state=None)
     with comparing_pictures():  # that a decoder does not follow its encoder is a result
-        decoded, decode_s = _timed(lambda: codec.decompress(received), x.device)
+        decoded, decode_s = timed(lambda: codec.decompress(received), x.device)
     if not decoded.isfinite().all():
         raise ValueError("the decoder returned NaN or infinity")
     exact, difference = _compare(decoded, codec.reconstruct(compressed))
@@ -251,20 +267,6 @@ def _compare(decoded: Tensor, expected: Tensor) -> tuple[bool, float]:
 def _bits(compressed: Compressed) -> int:
     (bits,) = compressed.bits()
     return bits
-
-
-def _timed(action: Callable[[], T], device: torch.device) -> tuple[T, float]:
-    """The action's result and its duration [s], everything that it queued on the device included."""
-    _synchronize(device)
-    start = time.perf_counter()
-    result = action()
-    _synchronize(device)
-    return result, time.perf_counter() - start
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 @contextmanager

@@ -1,55 +1,51 @@
 """One attempt at a run: its folder, its status, and what is done in between."""
 
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
 import torch
-import yaml
 from rich.console import Console
 
-from lic_exp.atomic import write_atomically
-from lic_exp.config.chosen import targets
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.evaluated import separate_images
 from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
-from lic_exp.config.signing import throughput_key, wanted_evaluation
+from lic_exp.config.signing import wanted_evaluation
 from lic_exp.data.images import ImageError
 from lic_exp.data.unchanged import files_unchanged
 from lic_exp.divergence import DivergedError
 from lic_exp.fault_points import reached
-from lic_exp.records import SCHEMA_VERSION
+from lic_exp.ops.ranks import agreed, first_then_others, is_first, rank, said_by_first
 from lic_exp.runs import build as building
+from lic_exp.runs.attempt_record import conclude, keep_config, prepare
 from lic_exp.runs.beginnings import check_resume
-from lic_exp.runs.changed_images import check_beginning, check_evaluated, check_trained
-from lic_exp.runs.code_hash import code_at_work, code_parts
+from lic_exp.runs.changed_images import check_evaluated, check_trained
 from lic_exp.runs.compiling import said_in_one_message
 from lic_exp.runs.evaluate import evaluate_run
 from lic_exp.runs.heartbeat import Heartbeat
-from lic_exp.runs.images_record import images_record
 from lic_exp.runs.judging import Judged, judged
-from lic_exp.runs.lock import Hold, LockLostError, RunBusyError, RunGoneError, run_is_held, run_lock
+from lic_exp.runs.lock import Hold, RunGoneError, run_is_held, run_lock
 from lic_exp.runs.log_file import held_back, log_file
 from lic_exp.runs.numerics import keep_to_record
 from lic_exp.runs.one_at_a_time import one_at_a_time
 from lic_exp.runs.preflight import Findings, looked_at
-from lic_exp.runs.provenance import record_environment
-from lic_exp.runs.recovery import goes_on, known_status, set_aside_damaged
+from lic_exp.runs.rank_place import check_place, rank_place
+from lic_exp.runs.rank_process import StopReason, device_of, joined
+from lic_exp.runs.rank_watch import RankWatch
+from lic_exp.runs.recovery import known_status, set_aside_damaged
 from lic_exp.runs.removal import set_aside
 from lic_exp.runs.run import Run
 from lic_exp.runs.signals import StopRequest
-from lic_exp.runs.staleness import earlier_code, is_remade
+from lic_exp.runs.staleness import is_remade
 from lic_exp.runs.summary import say
-from lic_exp.runs.train import train
-from lic_exp.tracking.base import forget
+from lic_exp.runs.train import train, train_along
 from lic_exp.tracking.run_folder import EVALUATION_KEY, RunFolder
-from lic_exp.training.checkpoint import Checkpoints
-from lic_exp.training.trainer import Preempted
+from lic_exp.training.preempted import Preempted
 
 log = logging.getLogger("lic_exp.runs")
 
@@ -80,26 +76,58 @@ def execute(
     RunBusyError where another process has the run or this one another run, RunGoneError where its folder was deleted,
     and Preempted where a signal asked to stop.
     """
-    with one_at_a_time(f"trains run {run.signature}"), StopRequest() as stop:
-        if run_is_held(run):
+    place = rank_place()
+    check_place(config, place)
+    with one_at_a_time(f"trains run {run.signature}"), StopRequest() as signals:
+        if is_first() and run_is_held(run):
             with run_lock(run):  # says by whom
                 pass
         check_resume(config, run)
-        device = building.resolve_device(config.trainer.device)
-        with building.made_current(device):
-            with held_back(console) as said, files_unchanged():
-                # What is to be set aside is not gone on from.
-                begun = with_values(config, {"trainer.resume": "never"}) if _is_remade(config, run) else config
-                keep_to_record(begun, run, device)
-                parts = judged(begun, run, device)
-            if stop():
-                raise Preempted(f"{stop()}: stopped before its training began")
-            return Attempt(config, run, parts, device, arguments, console, sweep).make(stop, said)
+        device = device_of(config, place)
+        with building.made_current(device), joined(config, place, device) as watch:
+            stop = StopReason(signals, watch)
+            parts, said = first_then_others(partial(_judged, config, run, device, console))
+            if reason := agreed(stop()):
+                raise Preempted(f"{reason}: stopped before its training began")
+            if watch and not is_first():
+                with watch.explaining():
+                    return follow(config, run, parts, device, console, stop, said)
+            return Attempt(config, run, parts, device, arguments, console, sweep, watch).make(stop, said)
+
+
+def _judged(config: RunConfig, run: RunFolder, device: torch.device, console: Console) -> tuple[Judged, MemoryHandler]:
+    """What the run trains with, and what was logged meanwhile."""
+    with held_back(console) as said, files_unchanged():
+        # What is to be set aside is not gone on from.
+        begun = with_values(config, {"trainer.resume": "never"}) if _is_remade(config, run) else config
+        keep_to_record(begun, run, device)
+        return judged(begun, run, device), said
+
+
+def follow(
+    config: RunConfig,
+    run: RunFolder,
+    parts: Judged,
+    device: torch.device,
+    console: Console,
+    stop: Callable[[], str | None],
+    said: MemoryHandler,
+) -> bool:
+    """What the ranks but the first do of an attempt: they compute, and leave everything else to it."""
+    if not said_by_first(False):
+        return False
+    with under_way(), log_file(run, said, f"rank {rank()}: "):
+        log.info("training along with the first rank, on %s", device)
+        with said_in_one_message(config):
+            train_along(config, parts, run, device, console, stop)
+        if config.evaluation.enabled:
+            evaluate_run(Run(run.root), config=config, stop=stop, just_trained=True)
+    return True
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What an attempt is made with. arguments, sweep: as `execute` takes them."""
+    """What an attempt is made with. arguments, sweep: as `execute` takes them. watch: of the other ranks, if any."""
 
     config: RunConfig
     run: RunFolder
@@ -108,13 +136,14 @@ class Attempt:
     arguments: list[str]
     console: Console
     sweep: str | None
+    watch: RankWatch | None = None
 
-    def make(self, stop: StopRequest, said: MemoryHandler) -> bool:
+    def make(self, stop: Callable[[], str | None], said: MemoryHandler) -> bool:
         """What follows once all is built, as `execute`. said: what was logged meanwhile."""
         kept = self._set_aside() if _is_remade(self.config, self.run) else None
         with run_lock(self.run) as hold:
             if known_status(self.config, self.run).get("state") == "done":
-                return False
+                return said_by_first(False)
             with log_file(self.run, said):
                 if kept:
                     log.info("what there was of this run is in %s", kept)
@@ -130,12 +159,15 @@ class Attempt:
             say(self.console, f"run {name} was not made by the code there is now: it is kept in {kept}, and made anew")
         return kept
 
-    def _go_through(self, hold: Hold, stop: StopRequest) -> None:
+    def _go_through(self, hold: Hold, stop: Callable[[], str | None]) -> None:
         config, run, tracker = self.config, self.run, None
         state, reason = "failed", ""
+        if self.watch:
+            self.watch.end = partial(self._end_at_once, hold)
         try:
-            with under_way():
+            with under_way(), self._losses_explained():
                 prepare(config, hold, self.arguments, self.sweep)
+                said_by_first(True)
                 reached("attempt.prepared")
                 log.info("attempt %d begins", run.status()["attempt"])
                 if tracker := self.parts.tracker:
@@ -176,6 +208,14 @@ class Attempt:
                 if tracker:
                     tracker.finish(state)
 
+    def _losses_explained(self) -> AbstractContextManager[None]:
+        return self.watch.explaining() if self.watch else nullcontext()
+
+    def _end_at_once(self, hold: Hold, reason: str) -> None:
+        """Say how it ended where the thread that should do so waits for a rank that is gone."""
+        conclude(hold, "failed", f"RankLostError: {reason}")
+        log.info("the attempt ends: failed, %s", reason)
+
 
 def _is_remade(config: RunConfig, run: RunFolder) -> bool:
     return is_remade(config, known_status(config, run))
@@ -207,66 +247,3 @@ def evaluate_only(config: RunConfig, run: RunFolder, console: Console) -> None:
             except BaseException:
                 log.exception("the evaluation ended early")
                 raise
-
-
-def prepare(config: RunConfig, hold: Hold, arguments: list[str], sweep: str | None) -> None:
-    """Make the folder of the run that is held ready for an attempt."""
-    run = hold.run
-    run.create()
-    checkpoints = Checkpoints(run.checkpoints, run.signature)
-    anew = not goes_on(config, run)
-    made_by = earlier_code(config, run)
-    check_beginning(run, anew=anew)
-    if anew:
-        # Starting over: what an earlier attempt logged would otherwise stand there twice.
-        checkpoints.clear()
-        run.metrics_file.unlink(missing_ok=True)
-        forget(run)
-        Run(run.root).disown_evaluations()
-    write_atomically(run.config, yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True))
-    before = run.status()
-    components, plugins = targets(config.plain()), list(config.plugins)
-    at_work = code_at_work(components, plugins)
-    hold.update_status(
-        state="running",
-        attempt=before.get("attempt", 0) + 1,
-        sweep=sweep or before.get("sweep"),
-        code=list(dict.fromkeys([*made_by, at_work])),
-        parts=(at_work and code_parts(components, plugins)) or {},
-        plugins=plugins,
-        throughput_key=throughput_key(config),
-        reason="",
-        started=time.time(),
-        finished=None,
-        name=config.name,
-        parent=config.parent,
-        evaluation=wanted_evaluation(config),
-        schema_version=SCHEMA_VERSION,
-    )
-    record_environment(run, arguments, config.plugins, images_record(config))
-
-
-def keep_config(config: RunConfig, hold: Hold) -> None:
-    """Put config.yaml back where somebody deleted it: without it no command finds the run."""
-    hold.check()
-    if not hold.run.config.is_file():
-        log.warning("%s was deleted, and is put back", hold.run.config)
-        hold.run.create()
-        write_atomically(hold.run.config, yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True))
-
-
-def conclude(hold: Hold, state: str, reason: str) -> None:
-    """Write how an attempt ended, while the run is still this process's; else raise why it is not.
-
-    Where only the lock file is gone, and nobody else has taken the run, it is said nevertheless.
-    """
-    ending = {"state": state, "reason": reason, "finished": time.time()}
-    try:
-        hold.update_status(**ending)
-    except LockLostError as lost:
-        try:
-            with run_lock(hold.run) as again:
-                again.update_status(**ending | {"state": "failed", "reason": str(lost)})
-        except RunBusyError:
-            log.info("another process has the run by now")
-        raise

@@ -124,7 +124,8 @@ def compiled_as(config: RunConfig, device: torch.device) -> bool | str:
     how = config.trainer.compile
     if how == "auto":
         found = measured(config, device)
-        return found.way if found else False
+        way = found.way if found else False
+        return True if way == "graphs" and config.trainer.ranks > 1 else way
     if how == "graphs" and device.type != "cuda":
         raise ConfigError(
             [

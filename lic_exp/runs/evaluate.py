@@ -31,6 +31,7 @@ from lic_exp.fault_points import reached
 from lic_exp.models.base import Codec
 from lic_exp.models.weights import load_fitting
 from lic_exp.naming import file_name
+from lic_exp.ops.ranks import agreed, is_first, said_by_first, world
 from lic_exp.runs import build as building
 from lic_exp.runs.changed_images import mark_changed, seen_before
 from lic_exp.runs.code_hash import evaluated_by
@@ -43,7 +44,7 @@ from lic_exp.tracking.run_folder import EVALUATION_FILE, EVALUATION_KEY
 from lic_exp.tracking.tables import TRAINS, VALIDATES
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.finite import FiniteWeights
-from lic_exp.training.trainer import Preempted
+from lic_exp.training.preempted import Preempted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,7 +104,7 @@ def evaluate_run(
     name = evaluation_name(config) if folder is None and not asked else None
     if folder is None:
         folder = run.evaluation_folder(name) if name else asked_folder(run, config, data, qualities, (), metrics)
-    if folder.is_relative_to(run.folder):
+    if folder.is_relative_to(run.folder) and is_first():
         run.files.make(folder)  # or an error, where the run folder is gone
     readable = ReadableImages(images)
     with building.made_current(device):
@@ -119,10 +120,13 @@ def evaluate_run(
                 building.build_criterion(config), codec, config.evaluation.qualities if qualities is None else qualities
             ),
             metrics=further,
-            before_each=partial(_check_stop, stop),
+            # Several ranks stop together, between two images.
+            before_each=partial(_check_stop, stop if world() == 1 else None),
             about=_described(config, data) | {"code": made_by, "of": of},
-            beside=_beside(config, data, images, run),
+            beside=said_by_first(_beside(config, data, images, run) if is_first() else []),
         )
+    if not is_first():
+        return found
     reached("evaluation.written")
     if name:
         _name(folder / EVALUATION_FILE, name)
@@ -276,5 +280,5 @@ class _UntilStopped:
 
 
 def _check_stop(stop: Callable[[], str | None] | None) -> None:
-    if stop and (reason := stop()):
+    if stop and (reason := agreed(stop())):
         raise Preempted(f"{reason}: stopped in the evaluation, which starts anew next time")

@@ -23,10 +23,13 @@ class VisibleFormatter(logging.Formatter):
 
 
 @contextmanager
-def log_file(run: RunFolder, earlier: MemoryHandler | None = None) -> Iterator[None]:
-    """Sends the platform's log records to run.log while inside, first those that were held back before."""
+def log_file(run: RunFolder, earlier: MemoryHandler | None = None, whose: str = "") -> Iterator[None]:
+    """Sends the platform's log records to run.log while inside, first those that were held back before.
+
+    whose: before each message, of a process that is not alone at the run.
+    """
     handler = logging.FileHandler(run.log, encoding="utf-8", errors="backslashreplace", delay=True)
-    handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(VisibleFormatter(f"%(asctime)s %(levelname)s %(name)s: {whose}%(message)s"))
     if earlier is not None:
         earlier.setTarget(handler)
         earlier.flush()

@@ -38,7 +38,9 @@ def _outcome(error: Exception, console: Console) -> int:
     from lic_exp.models.files import CheckpointError
     from lic_exp.runs.attempt import AttemptError
     from lic_exp.runs.lock import RunBusyError, RunGoneError
-    from lic_exp.training.trainer import Preempted
+    from lic_exp.runs.rank_watch import RankLostError
+    from lic_exp.training.preempted import Preempted
+    from lic_exp.training.rank_equality import RanksDifferError
 
     for kind, code in (
         (Preempted, exit_codes.PREEMPTED),
@@ -46,6 +48,8 @@ def _outcome(error: Exception, console: Console) -> int:
         (RunBusyError, exit_codes.BUSY),
         (RunGoneError, exit_codes.FAILED),
         (AttemptError, exit_codes.FAILED),
+        (RankLostError, exit_codes.FAILED),
+        (RanksDifferError, exit_codes.FAILED),
         (CheckpointError, exit_codes.FAILED),
         (ImageError, exit_codes.FAILED),
         (EvaluationError, exit_codes.FAILED),

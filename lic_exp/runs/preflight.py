@@ -13,7 +13,8 @@ from lic_exp.atomic import write_json
 from lic_exp.capabilities import CriterionFacts
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.evaluated import separate_images
-from lic_exp.config.schema import Component, DataConfig, RunConfig
+from lic_exp.config.nodes import Component
+from lic_exp.config.schema import DataConfig, RunConfig
 from lic_exp.config.signing import data_source, separate_key
 from lic_exp.data.images import list_images, say_once
 from lic_exp.data.pixel_store import PixelStore, store_of

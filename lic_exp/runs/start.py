@@ -11,11 +11,17 @@ from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.runs.beginnings import check_origin
+from lic_exp.runs.rank_place import is_follower, rank_place
 from lic_exp.runs.recovery import goes_on, known_status
 from lic_exp.runs.run import Run
 from lic_exp.runs.staleness import ANEW, code_text, has_begun, is_remade
 from lic_exp.runs.summary import announce, conclude, say
 from lic_exp.tracking.run_folder import RunFolder
+
+STARTED_BY_OTHERS = (
+    "processes on several machines are started by SLURM (-m hydra/launcher=slurm), or by torchrun with launch.py and "
+    "the same overrides; for this machine alone set trainer.nodes=1"
+)
 
 
 def start_run(
@@ -27,6 +33,8 @@ def start_run(
     for progress; results: for what was found, unless it is quiet. sweep: the name of the sweep that it is a cell of.
     Raises ConfigError, and what the run itself raises. Of a damaged status.json see `lic_exp.runs.recovery`.
     """
+    if is_follower():
+        console.quiet = results.quiet = True
     files = RunFolder(Path(config.paths.runs, config.signature))
     wanted = wanted_evaluation(config)
     run = Run(files.root, evaluated_as=wanted)
@@ -70,6 +78,12 @@ def _trained(
     if text := check_origin(begun, files):
         say(console, text)
     announce(config, files, console)
+    if config.trainer.ranks > 1 and rank_place() is None:
+        if config.trainer.nodes > 1:
+            raise ConfigError([f"trainer.nodes={config.trainer.nodes}: {STARTED_BY_OTHERS}"])
+        from lic_exp.runs.rank_launch import execute_on_ranks
+
+        return execute_on_ranks(config, files, given, sweep)
     from lic_exp.runs.attempt import execute
 
     return execute(config, files, given, console, sweep=sweep)
@@ -79,6 +93,8 @@ def _evaluate_missing(config: RunConfig, run: Run, console: Console, wanted: str
     if config.trainer.profile:
         text = f"run {run.signature} is trained already, and only steps that are made can be measured"
         say(console, f"trainer.profile=true: {text}; another length (trainer.max_steps) or seed makes another run")
+    if is_follower():
+        return
     if wanted is None or run.is_evaluated(wanted):
         console.print(f"run {run.signature} is done already; nothing was started.", highlight=False, soft_wrap=True)
         return

@@ -15,6 +15,7 @@ from lic_exp.csv_text import csv_text
 from lic_exp.data.loading import FolderImages
 from lic_exp.evaluation.pictures import unless_it_fails
 from lic_exp.evaluation.rates import MSE_UNIT
+from lic_exp.models.base import Codec
 from lic_exp.runs import build as building
 from lic_exp.runs.complexity import record_complexity
 from lic_exp.runs.diagnosing import diagnosed, drop_diagnoses
@@ -32,7 +33,9 @@ from lic_exp.training.display import Display
 from lic_exp.training.objective import Objective
 from lic_exp.training.options import TrainerOptions
 from lic_exp.training.profiling import Profiler
+from lic_exp.training.reporter import Reporter, SilentReporter
 from lic_exp.training.rng import rng_state, set_rng_state
+from lic_exp.training.shared_checkpoints import SharedCheckpoints
 from lic_exp.training.stepper import StepOptions
 from lic_exp.training.trainer import Trainer
 from lic_exp.training.validation import Validation
@@ -121,21 +124,15 @@ def train(
     with MetricsWriter(run) as writer, Display(max_steps, SHOWN, console, lasting=[names.VAL_RD_LOSS]) as display:
         reporter = RunReporter(writer, judged.tracker, display, heart)
         reporter.pictures = partial(draw_regularizers, objective, images, run)
-        trainer = Trainer(
-            objective,
-            stages,
-            diagnosed(config, Validation(objective.criterion, images, device), images, run, lambda: trainer.step),
-            names.VAL_RD_LOSS,
-            Checkpoints(run.checkpoints, run.signature, before_writing=heart.hold.check),
-            reporter,
-            replace(
-                building.options_of(StepOptions, config.trainer),
-                compile=compiled_on_record(config, run, device),
-                channels_last=channels_last_on_record(config, run, device),
-            ),
-            building.options_of(TrainerOptions, config.trainer),
+        validate = Validation(objective.criterion, images, device)
+        trainer = made_trainer(
+            config,
+            judged,
+            run,
             device,
-            config.seed,
+            diagnosed(config, validate, images, run, lambda: trainer.step),
+            SharedCheckpoints(run.checkpoints, run.signature, before_writing=heart.hold.check),
+            reporter,
             heart.asked_to_stop,
         )
         if config.trainer.try_step:
@@ -156,6 +153,64 @@ def train(
             reporter.draw()
             if not config.trainer.profile:
                 record_complexity(objective.codec, run, config)
+
+
+def train_along(
+    config: RunConfig,
+    judged: Judged,
+    run: RunFolder,
+    device: torch.device,
+    console: Console,
+    stop: Callable[[], str | None],
+) -> None:
+    """What a rank but the first does of a training: the same steps, and nothing is written."""
+    objective = judged.objective
+    for regularizer in objective.spectral_regularizers():
+        regularizer.set_end(end_of(config))
+    trainer = made_trainer(
+        config,
+        judged,
+        run,
+        device,
+        Validation(objective.criterion, judged.images, device),
+        SharedCheckpoints(run.checkpoints, run.signature),
+        SilentReporter(),
+        stop,
+    )
+    if config.trainer.try_step:
+        trainer.rehearse()
+    begin(trainer, config, run, console)
+    trainer.fit()
+
+
+def made_trainer(
+    config: RunConfig,
+    judged: Judged,
+    run: RunFolder,
+    device: torch.device,
+    validate: Callable[[Codec], dict[str, float]],
+    checkpoints: Checkpoints,
+    reporter: Reporter,
+    stop: Callable[[], str | None],
+) -> Trainer:
+    """The trainer of a run that is built, at its beginning."""
+    return Trainer(
+        judged.objective,
+        judged.stages,
+        validate,
+        names.VAL_RD_LOSS,
+        checkpoints,
+        reporter,
+        replace(
+            building.options_of(StepOptions, config.trainer),
+            compile=compiled_on_record(config, run, device),
+            channels_last=channels_last_on_record(config, run, device),
+        ),
+        building.options_of(TrainerOptions, config.trainer),
+        device,
+        config.seed,
+        stop,
+    )
 
 
 def draw_regularizers(objective: Objective, images: FolderImages, run: RunFolder) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lic_exp.conditions import Not
 from lic_exp.models.base import Codec, CodecOutput
+from lic_exp.ops.ranks import mean, whole_batch
 from lic_exp.requirements import Forbids, OnsetOptions, declares
 from lic_exp.spectral_reg import scales as scaling
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
@@ -55,7 +56,8 @@ class BetweenScales(SpectralRegularizer):
         negative loss is warned of once, unless a bounded term can have made it so.
     on_breach: "stop" the run as diverged, or "switch_off" the term for the rest of it.
 
-    With accumulation each part of a batch is compared by itself. All arithmetic is float32, also under autocast.
+    With accumulation each part of a batch is compared by itself. Several ranks' parts are compared together: each
+    gathers the latents of all, and computes the same. All arithmetic is float32, also under autocast.
     """
 
     total_name: ClassVar[str]
@@ -145,7 +147,8 @@ class BetweenScales(SpectralRegularizer):
         if self.guard is None:
             raise RuntimeError("attach(codec) must come before the first batch")
         with torch.autocast(output.x_hat.device.type, enabled=False):
-            scales, bias = scaling.select(output, self.view, self.same_resolution), self.partner(output)
+            own, bias = scaling.select(output, self.view, self.same_resolution), self.partner(output)
+            scales = [whole_batch(scale) for scale in own]
             pairs = scaling.pairs(scales, bias)
             seen = self.seen = scaling.LastBatch(scales, bias)
             if self.step % self.guard_every_steps == 0:
@@ -192,10 +195,11 @@ class BetweenScales(SpectralRegularizer):
         if self.gradient_every_steps is not None and self.step % self.gradient_every_steps == 0:
             self.gradients.measure(penalty, loss, scaling.gradient_inputs(output, self.view))
         penalty = penalty * self.gradients.factor * (1 - self.off)
+        whole = mean(loss.detach())
         if self.delta > 0 and self.step % self.guard_every_steps == 0:
-            self._ask_guard(seen, (loss + penalty).detach())
+            self._ask_guard(seen, whole + penalty.detach())
             penalty = penalty * (1 - self.off)
-        seen.share = penalty.detach() / loss.detach()
+        seen.share = penalty.detach() / whole
         if seen.predictor_loss is not None:
             # A value of 0 with a gradient: the loss stays what the codec is trained on.
             penalty = penalty + (seen.predictor_loss - seen.predictor_loss.detach())

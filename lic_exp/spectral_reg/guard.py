@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lic_exp.divergence import DivergedError
+from lic_exp.ops.ranks import total, world
 from lic_exp.tracking import names
 
 log = logging.getLogger("lic_exp.spectral_reg")
@@ -105,10 +106,14 @@ class GradientRatio(nn.Module):
 
 
 def gradient_norm(scalar: Tensor, inputs: list[Tensor]) -> Tensor:
-    """L2 norm, in float32, of a scalar's gradient with respect to all inputs at once; 0 where none leads to it."""
+    """L2 norm, in float32, of a scalar's gradient with respect to all inputs at once; 0 where none leads to it.
+
+    The inputs are those of all ranks, where there are several, and the norm is `world()` times as large.
+    """
     reached = [x for x in inputs if x.requires_grad]
     if not scalar.requires_grad or not reached:
         return scalar.new_zeros((), dtype=torch.float32)
     gradients = torch.autograd.grad(scalar, reached, retain_graph=True, allow_unused=True)
     present = [gradient.float() for gradient in gradients if gradient is not None]
-    return torch.nn.utils.get_total_norm(present) if present else scalar.new_zeros((), dtype=torch.float32)
+    norm = torch.nn.utils.get_total_norm(present) if present else scalar.new_zeros((), dtype=torch.float32)
+    return norm if world() == 1 else total(norm.square()).sqrt()

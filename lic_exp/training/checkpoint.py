@@ -41,7 +41,7 @@ class Checkpoints:
 
     def save_step(self, step: int, state: dict[str, Any]) -> None:
         """Save, then drop what is older than the last `keep`. A failure leaves the former files as they were."""
-        self._write(self.folder / f"step_{step:08d}.pt", state)
+        self._write(self._file_after(step), state)
         reached("checkpoint.written")
         for old in self.steps()[: -self.keep]:
             old.unlink()
@@ -70,6 +70,13 @@ class Checkpoints:
             raise CheckpointError("no checkpoint can be read: " + "; ".join(failures))
         return None
 
+    def load_step(self, step: int) -> dict[str, Any]:
+        """The checkpoint after so many steps. Raises CheckpointError, also where it is another run's."""
+        path = self._file_after(step)
+        state = load_checkpoint(path)
+        self._check_identity(path, state)
+        return state
+
     def clear(self) -> None:
         """Delete all checkpoints: the run starts over."""
         for path in [*self.steps(), self.best]:
@@ -89,6 +96,9 @@ class Checkpoints:
             self.load_best()
         except CheckpointError as error:
             raise CheckpointError(f"{error}. trainer.resume=never starts the run anew") from error
+
+    def _file_after(self, step: int) -> Path:
+        return self.folder / f"step_{step:08d}.pt"
 
     def _check_identity(self, path: Path, state: dict[str, Any]) -> None:
         if state.get("identity") != self.identity:

@@ -60,6 +60,10 @@ class RateDistortion(nn.Module):
             psnr = psnr_from_mse(distortions["mse_loss"].detach())
         return {"loss": loss, "bpp_loss": bpp_loss, **distortions, "psnr": psnr, **rates}
 
+    def derived(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Those of `forward`'s scalars that are no means over images, of those that are."""
+        return {"psnr": psnr_from_mse(terms["mse_loss"])} if "psnr" in terms else {}
+
     def distortions(self, x_hat: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Scalar means over the batch by name; x_hat and target (B, 3, H, W) in float32."""
         raise NotImplementedError

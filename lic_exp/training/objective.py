@@ -83,6 +83,10 @@ class Objective(nn.Module):
         output = self.codec(x, *quality)
         return output, self.criterion(output, target, *lmbda)
 
+    def completed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms of a batch, of the means of those of its parts: what is no mean over images is made of others."""
+        return terms | self.criterion.derived(terms)
+
     def compile_judgement(self, backend: Any, options: dict[str, Any] | None = None) -> None:
         """Have `judged` compiled when it is called next, by a backend that is given these options."""
         self.judged = torch.compile(self.judged, backend=backend, options=options)  # type: ignore[method-assign]

@@ -12,12 +12,14 @@ class TrainerOptions:
 
     on_nonfinite: "fail"; "skip" the update; "rollback" to the last checkpoint and skip it there.
     nonfinite_budget: how many updates may be skipped in the whole run.
+    compare_ranks_every_steps: how often it is made sure that several ranks train the same; also before checkpoints.
     ema_decay: of the averaged weights, None for none. eval_weights: which give validation, best and evaluation.
     """
 
     log_every_steps: int
     validate_every_steps: int
     checkpoint_every_steps: int
+    compare_ranks_every_steps: int
     on_nonfinite: Policy
     nonfinite_budget: int
     ema_decay: float | None

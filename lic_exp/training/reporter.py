@@ -20,3 +20,22 @@ class Reporter(Protocol):
 
     def rewind(self, position: Any) -> None:
         """Drop what was recorded after `position`."""
+
+
+class SilentReporter:
+    """Of a rank that another one reports for."""
+
+    def log(self, metrics: dict[str, float], *, step: int, epoch: int) -> None:
+        pass
+
+    def advance(self, step: int) -> None:
+        pass
+
+    def uncaptured(self, step: int) -> None:
+        pass
+
+    def position(self) -> None:
+        pass
+
+    def rewind(self, position: Any) -> None:
+        pass

@@ -11,13 +11,16 @@ from torch import Tensor
 
 from lic_exp.data.batches import Batch
 from lic_exp.divergence import DivergedError
+from lic_exp.ops.ranks import gathered, means, rank, world
 from lic_exp.optimizers.groups import NET, REGULARIZER, Optimizers, clip_gradients
 from lic_exp.private_compiler import is_compiled
 from lic_exp.progress import Progress
 from lic_exp.sections import BACKWARD, DRAWS, OPTIMIZER, REPLAY, TRANSFER, Section
+from lic_exp.tracking import names
 from lic_exp.training.buffers import FormerBuffers
 from lic_exp.training.capture import CaptureError, Captures, Parts, Scalars, cuda_graph
 from lic_exp.training.casting import Casts
+from lic_exp.training.data_parallel import DataParallel
 from lic_exp.training.draws import Draws
 from lic_exp.training.objective import Objective
 
@@ -87,9 +90,11 @@ class Stepper:
         device: torch.device,
         seed: int,
         uncaptured: Callable[[int], None] = lambda step: None,
+        parallel: DataParallel | None = None,
     ) -> None:
         self.objective = objective
-        self.draws = Draws(objective.codec, seed)
+        self.parallel = parallel or DataParallel(objective, optimizers.split, device)
+        self.draws = Draws(objective.codec, seed, rank=rank(), world=world())
         self.casts = Casts(objective.codec, AUTOCAST.get(options.precision))
         self.optimizers = optimizers
         self.options = options
@@ -100,22 +105,21 @@ class Stepper:
         self.uncaptured = uncaptured
         recorded = options.compile == "graphs" and self.gated and not self.scaler.is_enabled()
         self.captures = Captures(objective, optimizers, cuda_graph) if recorded else None
-        self._pending: list[tuple[Tensor, int, str]] = []
+        self._pending: list[tuple[Tensor, Tensor, int, str, list[str]]] = []
 
     def step(self, batch: Batch, progress: Progress) -> Done:
         """Update the weights. Raises NonFiniteError, before the update, where that costs no waiting."""
         self.objective.set_progress(progress)
         found = self._made(self._parts(batch.x, progress.step), progress.step)
-        finite, updated = found.pop("finite"), found.pop("updated")
+        finite, updated, own = found.pop("finite"), found.pop("updated"), found.pop(OWN)
         norms = {name.removeprefix(NORM): found.pop(name) for name in list(found) if name.startswith(NORM)}
         checked = self._checked(found, norms)
         if self.gated:
-            text = f"{' or '.join(checked)} not finite {_where(batch, progress)}"
-            self._pending.append((finite, progress.step, text))
+            self._pending.append((finite, own, progress.step, " or ".join(checked), batch.names))
         elif not finite:
             bad = [name for name, value in checked.items() if not torch.isfinite(value)]
             bad = bad or [f"gradients of {DROPPED_IN_A_ROW} steps in a row, at any loss scale,"]
-            raise NonFiniteError(f"{' and '.join(bad)} not finite {_where(batch, progress)}", progress.step)
+            raise _not_finite(" and ".join(bad), own, progress.step, batch.names)
         return Done(found, norms, updated)
 
     def _made(self, parts: Parts, step: int) -> Scalars:
@@ -137,6 +141,7 @@ class Stepper:
         self.optimizers.zero_grad()
         former = FormerBuffers(self.objective)
         terms = self._backward(parts)
+        own_loss, terms = terms["loss"], self._of_all(terms, len(parts))
         norms = self._clip()
         finite = updated = _all_finite({"loss": terms["loss"], **norms})
         if self.scaler.is_enabled():
@@ -155,6 +160,7 @@ class Stepper:
             **{f"{NORM}{group}": norm for group, norm in norms.items()},
             "finite": finite,
             "updated": updated,
+            OWN: torch.isfinite(own_loss) if world() > 1 else finite,
         }
 
     def _checked(self, terms: Scalars, norms: Scalars) -> Scalars:
@@ -173,7 +179,8 @@ class Stepper:
         """Forward and backward of a batch, leaving nothing behind; its loss."""
         former = FormerBuffers(self.objective)
         self.objective.set_progress(Progress(0, 0, 0.0))
-        loss = self._backward(self._parts(batch.x, 0))["loss"]
+        parts = self._parts(batch.x, 0)
+        loss = self._of_all(self._backward(parts), len(parts))["loss"]
         former.restore()
         self.optimizers.zero_grad()
         return loss
@@ -196,10 +203,11 @@ class Stepper:
         for x, target, *drawn in parts:
             rows = slice(first, first + len(x))
             weight, first = len(x) / images, rows.stop
-            with self._autocast(), self.draws.given(rows), self.casts.in_force(), self.objective.codec.prepared():
-                terms = self.objective(x, *drawn, target=target)
-            with Section(BACKWARD):
-                self.scaler.scale(_weighted(terms["loss"], weight)).backward()
+            with self.parallel.accumulating(last=first == images):
+                with self._autocast(), self.draws.given(rows), self.casts.in_force(), self.objective.codec.prepared():
+                    terms = self.parallel(x, *drawn, target=target)
+                with Section(BACKWARD):
+                    self.scaler.scale(_weighted(terms["loss"], weight)).backward()
             for name, term in terms.items():
                 own = _weighted(term.detach(), weight)
                 totals[name] = totals[name] + own if name in totals else own
@@ -208,6 +216,10 @@ class Stepper:
             aux_loss.backward()
             totals["aux_loss"] = aux_loss.detach()
         return totals
+
+    def _of_all(self, terms: Scalars, parts: int) -> Scalars:
+        """The terms of the whole batch, whose means over this rank's so many parts these are."""
+        return self.objective.completed(means(terms)) if parts > 1 or world() > 1 else terms
 
     @Section(DRAWS)
     def _drawn(self, x: Tensor, first: slice, step: int) -> tuple[Tensor, ...]:
@@ -232,11 +244,25 @@ class Stepper:
     def take_pending(self) -> list[NonFiniteError]:
         """Wait for the device; the updates that it skipped since the last call."""
         pending, self._pending = self._pending, []
-        return [NonFiniteError(text, step) for finite, step, text in pending if not finite]
+        return [_not_finite(what, own, step, images) for finite, own, step, what, images in pending if not finite]
 
 
 NORM = "norm of "
 """Before the names of groups among a step's scalars, which are terms' else."""
+
+OWN = "loss of this rank is finite"
+"""The name of another, a bool."""
+
+
+def step_metrics(done: Done | None, optimizers: Optimizers) -> dict[str, float]:
+    """What a step is logged as, by metric name; None is one whose update was left out. Waits for the device."""
+    metrics: dict[str, float] = {}
+    if done is not None:
+        metrics |= {names.train(term): float(value) for term, value in done.terms.items()}
+        # Those of an update that fp16's scaler has dropped are of its scale, not of the loss.
+        norms = done.norms if done.updated else {}
+        metrics |= {names.train_grad_norm(group): float(norm) for group, norm in norms.items()}
+    return metrics | {names.TRAIN_LR: optimizers.net.param_groups[0]["lr"]}
 
 
 def _all_finite(values: dict[str, Tensor]) -> Tensor:
@@ -248,5 +274,12 @@ def _weighted(value: Tensor, weight: float) -> Tensor:
     return value if weight == 1 else weight * value
 
 
-def _where(batch: Batch, progress: Progress) -> str:
-    return f"in the step after {progress.step}; images: {', '.join(batch.names)}"
+def _not_finite(what: str, own: Tensor, step: int, images: list[str]) -> NonFiniteError:
+    """The error of a step. own: whether the loss of this rank's images is finite, a bool; of several, each says so."""
+    said = f"{what} not finite in the step after {step}"
+    if world() == 1:
+        return NonFiniteError(f"{said}; images: {', '.join(images)}", step)
+    known = gathered((bool(own), images))
+    guilty = [number for number, (finite, _) in enumerate(known) if not finite]
+    whose = [f"of rank {number}: {', '.join(known[number][1])}" for number in guilty or range(len(known))]
+    return NonFiniteError(f"{said}; images {'; '.join(whose)}", step)

@@ -11,24 +11,25 @@ import torch
 from lic_exp.data.batches import Batch
 from lic_exp.divergence import DivergedError
 from lic_exp.models.base import Codec
+from lic_exp.ops.ranks import agreed, said_by_first, world
 from lic_exp.progress import Progress
 from lic_exp.sections import CHECKPOINT, DATA, LOG, VALIDATION, Section
 from lic_exp.tracking import names
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.clock import Clock
+from lic_exp.training.data_parallel import DataParallel
 from lic_exp.training.ema import EMA
 from lic_exp.training.finite import FiniteWeights
 from lic_exp.training.objective import Objective
 from lic_exp.training.options import TrainerOptions
+from lic_exp.training.preempted import Preempted
+from lic_exp.training.rank_equality import check_ranks_equal
+from lic_exp.training.rehearsal import tried_losses
 from lic_exp.training.reporter import Reporter
 from lic_exp.training.rng import rng_state, set_rng_state
 from lic_exp.training.skipping import RolledBack, SkippedSteps
 from lic_exp.training.stages import Course, Setup, Stage
-from lic_exp.training.stepper import Done, NonFiniteError, StepOptions, Stepper
-
-
-class Preempted(Exception):  # noqa: N818 (a state, not an error)
-    """Training stopped at a step boundary because it was asked to, and its checkpoint is written."""
+from lic_exp.training.stepper import Done, NonFiniteError, StepOptions, Stepper, step_metrics
 
 
 class Trainer:
@@ -38,6 +39,8 @@ class Trainer:
     monitor: the name among them that selects the best checkpoint and drives the schedule; lower is better.
     seed: what the images of a step are given at random follows from.
     should_stop: asked at every step boundary; a reason ends the run there, after a checkpoint.
+
+    Of several ranks each has one. They stop, skip and validate together, and are compared now and then.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Trainer:
         self.weights = FiniteWeights({"objective": objective, "average": self.ema})
         self.course = Course(stages)
         self.max_steps = self.course.max_steps
+        self.parallel = DataParallel(objective, self.setup.optimizers.split, device)
         self.stepper = self._new_stepper(self.setup)
 
     @property
@@ -82,7 +86,8 @@ class Trainer:
         return self.dropped_before + int(self.stepper.dropped)
 
     def _new_stepper(self, setup: Setup) -> Stepper:
-        return Stepper(self.objective, setup.optimizers, self.step_options, self.device, self.seed, self._uncaptured)
+        given = setup.optimizers, self.step_options, self.device, self.seed, self._uncaptured, self.parallel
+        return Stepper(self.objective, *given)
 
     def _uncaptured(self, step: int) -> None:
         """Nobody tries again: neither a later stage nor after a rollback."""
@@ -95,27 +100,23 @@ class Trainer:
         Random states are put back; gradients are dropped. Raises DivergedError where nothing finite can come of it.
         """
         self.weights.check(self.step)
-        before = rng_state()
         self.objective.train()
-        for stage in self.course.stages:
-            setup = stage.build()
-            with contextlib.closing(setup.loader.batches(0)) as batches:
-                loss = self._new_stepper(setup).try_out(next(batches))
-            if self.options.on_nonfinite == "fail" and not loss.isfinite():
-                raise DivergedError(f"the loss of a step that was tried beforehand is {loss.item()}", self.step)
-        set_rng_state(before)
+        bad = [loss for loss in tried_losses(self.course, self._new_stepper) if not math.isfinite(loss)]
+        if bad and self.options.on_nonfinite == "fail":
+            raise DivergedError(f"the loss of a step that was tried beforehand is {bad[0]}", self.step)
 
     def fit(self) -> None:
         """Train from `self.step` to the last step.
 
         Raises DivergedError before an update that would spoil the weights, or where they are spoilt: seen before the
         first step and at every validation and checkpoint; Preempted when asked to stop; CheckpointError where there
-        are no best weights of this run in the end.
+        are no best weights of this run in the end; RanksDifferError where the ranks are not equal.
         """
         self.objective.train()
         with self._marking_divergence():
             self.weights.check(self.step)
-        if self.options.on_nonfinite == "rollback" and not self.checkpoints.steps():
+        check_ranks_equal(self.state_dict, self.step)
+        if self.options.on_nonfinite == "rollback" and said_by_first(not self.checkpoints.steps()):
             self.save()
         while self.step < self.max_steps:
             if self.step == self.course.end_step:
@@ -151,13 +152,15 @@ class Trainer:
                 if self._due(self.options.log_every_steps):
                     self._check_pending()
                     made = None if self.step - 1 in self.skipped else done
-                    self._log(made, progress.epoch, clock.steps_per_s(self.step) * len(batch.x))
+                    self._log(made, progress.epoch, clock.steps_per_s(self.step) * len(batch.x) * world())
                 if self._due(self.options.validate_every_steps):
                     with clock.paused():
                         self._validate(progress.epoch)
                 if self._due(self.options.checkpoint_every_steps):
                     self._check_pending()
                     self.save()
+                elif self.step % self.options.compare_ranks_every_steps == 0:
+                    check_ranks_equal(self.state_dict, self.step)
                 self.reporter.advance(self.step)
             self._check_pending()
 
@@ -167,6 +170,8 @@ class Trainer:
         try:
             return next(batches)
         except Exception:
+            if world() > 1 and self.should_stop():  # after this step, which the other ranks wait in
+                return self.setup.loader.batch(self.course.batch(self.step))
             self._stop_if_asked()
             raise
 
@@ -201,22 +206,15 @@ class Trainer:
             raise RolledBack
 
     def _stop_if_asked(self) -> None:
-        if reason := self.should_stop():
+        if reason := agreed(self.should_stop()):
             self._check_pending()
             self.save()
             raise Preempted(f"{reason}: stopped after step {self.step} of {self.max_steps}; its checkpoint is written")
 
     @Section(LOG)
     def _log(self, done: Done | None, epoch: int, images_per_s: float) -> None:
-        metrics: dict[str, float] = {}
-        if done is not None:
-            metrics |= {names.train(term): float(value) for term, value in done.terms.items()}
-            # Those of an update that fp16's scaler has dropped are of its scale, not of the loss.
-            norms = done.norms if done.updated else {}
-            metrics |= {names.train_grad_norm(group): float(norm) for group, norm in norms.items()}
-        metrics[names.TRAIN_LR] = self.setup.optimizers.net.param_groups[0]["lr"]
-        metrics[names.TRAIN_IMAGES_PER_S] = images_per_s
-        metrics[names.TRAIN_SKIPPED_STEPS] = float(len(self.skipped) + self.dropped)
+        left_out = {names.TRAIN_SKIPPED_STEPS: float(len(self.skipped) + self.dropped)}
+        metrics = step_metrics(done, self.setup.optimizers) | {names.TRAIN_IMAGES_PER_S: images_per_s} | left_out
         self.reporter.log(metrics | self.objective.scalars(), step=self.step, epoch=epoch)
 
     @Section(VALIDATION)
@@ -244,6 +242,7 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint of this step boundary. Raises DivergedError, and writes none, where weights are spoilt."""
         self.weights.check(self.step)
+        check_ranks_equal(self.state_dict, self.step)
         self.checkpoints.save_step(self.step, self.state_dict())
 
     def resume(self) -> bool:

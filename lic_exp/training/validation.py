@@ -9,6 +9,7 @@ from torch import Tensor
 from lic_exp import metrics
 from lic_exp.models.base import Codec
 from lic_exp.ops.precision import exact_float32, uncompiled
+from lic_exp.ops.ranks import gathered, rank, world
 from lic_exp.tracking import names
 from lic_exp.training.criterion import RateDistortion
 from lic_exp.training.objective import Criterion
@@ -23,7 +24,8 @@ class Validation:
 
     Eval mode (rounded latents), full spectrum, float32 without autocast or TF32, x_hat clamped to [0, 1], estimated
     bits over the original pixels, in all and of each latent. rd_loss = R + lmbda D per image; every number is the mean
-    over the images. MS-SSIM is left out unless every image is large enough for it.
+    over the images. MS-SSIM is left out unless every image is large enough for it. Of several ranks each measures its
+    share of the images, every one once, and all give the same numbers.
 
     Of a variable-rate codec so at each of the criterion's validation rates: rd_loss is then the geometric mean of the
     rates' values, since they span orders of magnitude, and every other number their arithmetic mean. BY_RATE are told
@@ -58,7 +60,12 @@ class Validation:
 
     def _over_images(self, codec: Codec, criterion: RateDistortion, **at: float) -> dict[str, float]:
         """at: the quality, of a variable-rate codec."""
-        rows = [self._measure(codec, criterion, image.to(self.device), **at) for _, image in self.images]
+        own = {
+            place: self._measure(codec, criterion, self.images[place][1].to(self.device), **at)
+            for place in range(rank(), len(self.images), world())
+        }
+        found = {place: row for rows in gathered(own) for place, row in rows.items()}
+        rows = [found[place] for place in range(len(self.images))]
         shared = set.intersection(*(set(row) for row in rows))
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name in shared}
 

@@ -11,7 +11,7 @@ from training_parts import Noisy, everything, loader, objective, stage, step_opt
 
 from lic_exp.training.compiling import compile_objective
 from lic_exp.training.ema import EMA
-from lic_exp.training.trainer import Preempted
+from lic_exp.training.preempted import Preempted
 
 STEPS = 12
 WAYS = ["off", "full", "graphs"]

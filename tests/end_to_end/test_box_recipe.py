@@ -23,7 +23,8 @@ import sys
 from lic_exp.cli.starting import start_composed
 from lic_exp.config.compose import compose
 from lic_exp.config.overrides import parse
-from lic_exp.training.trainer import Preempted, Trainer
+from lic_exp.training.preempted import Preempted
+from lic_exp.training.trainer import Trainer
 
 
 def stop_after_the_first(trainer):

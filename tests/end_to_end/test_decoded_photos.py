@@ -9,7 +9,8 @@ from toy_attempts import STEPS, assert_same_weights, go, only_run
 from lic_exp import exit_codes
 from lic_exp.data.images import ImageRef
 from lic_exp.runs import attempt as execute
-from lic_exp.training.trainer import Preempted, Trainer
+from lic_exp.training.preempted import Preempted
+from lic_exp.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,10 @@ from lic_exp.component_schema import describe
 from lic_exp.config.blanks import blank_values
 from lic_exp.config.compose import compose
 from lic_exp.config.errors import ConfigError
+from lic_exp.config.nodes import ComponentGroup
 from lic_exp.config.options import conf_folders, options
 from lic_exp.config.overrides import parse
-from lic_exp.config.schema import GROUPS, SEVERAL, ComponentGroup, SeveralComponents
+from lic_exp.config.schema import GROUPS, SEVERAL, SeveralComponents
 from lic_exp.config.stored import stored_config
 from lic_exp.config.validation import validate
 from lic_exp.runs.run import find_run

@@ -10,7 +10,7 @@ from training_parts import Gain, ThreeScales, everything, loader, scales_objecti
 from lic_exp.ops.haar import haar2
 from lic_exp.progress import Progress
 from lic_exp.tracking import names
-from lic_exp.training.trainer import Preempted
+from lic_exp.training.preempted import Preempted
 
 
 def predicting(**changes):

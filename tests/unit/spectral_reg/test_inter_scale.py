@@ -21,7 +21,7 @@ from lic_exp.spectral_reg.distances import METRICS
 from lic_exp.spectral_reg.inter_scale import InterScale
 from lic_exp.spectral_reg.schedules import Onset
 from lic_exp.tracking import names
-from lic_exp.training.trainer import Preempted
+from lic_exp.training.preempted import Preempted
 
 # Eq. 6
 

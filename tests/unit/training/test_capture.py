@@ -35,8 +35,8 @@ from lic_exp.spectral_reg.inter_scale import InterScale
 from lic_exp.spectral_reg.intra_scale import IntraScale
 from lic_exp.training import stepper as stepper_module
 from lic_exp.training import trainer as trainer_module
+from lic_exp.training.preempted import Preempted
 from lic_exp.training.stepper import Stepper
-from lic_exp.training.trainer import Preempted
 
 LR = 2.0**-10
 """The same in float32, in which recorded steps are told it."""

@@ -44,8 +44,8 @@ from lic_exp.training import profiling
 from lic_exp.training.capture import Captures
 from lic_exp.training.compiling import compile_objective
 from lic_exp.training.launches import OperatorCount
+from lic_exp.training.preempted import Preempted
 from lic_exp.training.profiling import LEAST_STEPS, WARM_UP, Profiler, Work
-from lic_exp.training.trainer import Preempted
 
 STEPS = 20
 

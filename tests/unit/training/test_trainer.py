@@ -8,8 +8,8 @@ from training_parts import everything, loader, objective, stage, step_options, t
 from whole_trainings import fresh, two_stages, uninterrupted
 
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
+from lic_exp.training.preempted import Preempted
 from lic_exp.training.rng import seed_everything
-from lic_exp.training.trainer import Preempted
 
 
 class Orphaned:

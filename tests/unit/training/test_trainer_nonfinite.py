@@ -7,8 +7,8 @@ from whole_trainings import fresh, nonfinite, uninterrupted, weights_by_step
 from lic_exp.divergence import DivergedError
 from lic_exp.tracking import names
 from lic_exp.training.checkpoint import load_checkpoint
+from lic_exp.training.preempted import Preempted
 from lic_exp.training.stepper import NonFiniteError
-from lic_exp.training.trainer import Preempted
 
 
 def test_a_nan_fails_before_the_update_and_names_the_images(tmp_path):

@@ -12,8 +12,8 @@ from lic_exp.models.files import CheckpointError
 from lic_exp.tracking import names
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.finite import FiniteWeights
+from lic_exp.training.preempted import Preempted
 from lic_exp.training.stepper import DROPPED_IN_A_ROW, NonFiniteError
-from lic_exp.training.trainer import Preempted
 
 NAN = float("nan")
 
