@@ -81,11 +81,16 @@ class RankWatch:
             raise RankLostError(self.reason) from error
 
     def _explain(self) -> None:
-        """Wait for what the thread finds, a few looks long."""
+        """Wait for what the thread finds, a few looks long; on another machine a rank that is gone is only silent."""
         for _ in range(5):
             if self.reason is not None or not self._thread.is_alive():
                 return
             time.sleep(LOOK_EVERY_S)
+        now = time.monotonic()
+        silent = [other for other, (_, since) in self._heard.items() if now - since > 3 * LOOK_EVERY_S]
+        if silent and self.reason is None:
+            names = " and ".join(map(self._named, silent))
+            self.reason = f"{names} gives no sign of life any more, and the connection to it is broken"
 
     def _tell(self, text: str) -> None:
         try:
