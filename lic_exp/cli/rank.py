@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     from lic_exp.console import console_for
     from lic_exp.records import read_record
     from lic_exp.runs.attempt import execute
-    from lic_exp.runs.rank_launch import leave_outcome
+    from lic_exp.runs.rank_launch import leave_end, leave_outcome
     from lic_exp.runs.rank_place import is_follower
     from lic_exp.sweeps.kinds import FrozenCell
     from lic_exp.tracking.run_folder import RunFolder
@@ -39,4 +39,6 @@ def run(options: argparse.Namespace) -> int:
         outcome = error
     if not is_follower():
         leave_outcome(outcome)
+    elif isinstance(outcome, BaseException) and not leave_end(f"{type(outcome).__name__}: {outcome}"):
+        return exit_codes.FAILED  # before the others were met, who wait for it
     return exit_codes.DONE

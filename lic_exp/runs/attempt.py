@@ -79,7 +79,7 @@ def execute(
     place = rank_place()
     check_place(config, place)
     with one_at_a_time(f"trains run {run.signature}"), StopRequest() as signals:
-        if is_first() and run_is_held(run):
+        if run_is_held(run):
             with run_lock(run):  # says by whom
                 pass
         check_resume(config, run)

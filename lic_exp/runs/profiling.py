@@ -75,11 +75,12 @@ def profiled(
 
 
 def work_of(config: RunConfig, trainer: Trainer, cost: Complexity | None, step: int) -> Work:
-    """What the step computes, by its number from 0, as if no weight were frozen."""
+    """What the step computes on one device, by its number from 0, as if no weight were frozen."""
     ends = accumulate(stage.steps for stage in trainer.course.stages)
     data = next(of.data for of, end in zip(config.stage_configs, ends, strict=True) if step < end)
-    macs = None if cost is None else data.batch_size * data.crop_size**2 * cost.macs_per_pixel
-    return Work(data.batch_size, None if macs is None else 2 * FORWARD_AND_BACKWARD * macs)
+    images = data.batch_size // config.trainer.ranks
+    macs = None if cost is None else images * data.crop_size**2 * cost.macs_per_pixel
+    return Work(images, None if macs is None else 2 * FORWARD_AND_BACKWARD * macs)
 
 
 def _tell(profiler: Profiler, config: RunConfig, trainer: Trainer, run: RunFolder, console: Console) -> None:

@@ -27,7 +27,7 @@ from lic_exp.json_text import json_text
 from lic_exp.processes import usable_cores
 from lic_exp.runs.attempt_record import conclude
 from lic_exp.runs.lock import RunBusyError, RunGoneError, run_lock
-from lic_exp.runs.rank_place import STARTED_BY_US
+from lic_exp.runs.rank_place import STARTED_BY_US, rank_place
 from lic_exp.runs.rank_store import HOST, new_store, store_of_ranks
 from lic_exp.runs.rank_watch import RankLostError, end_of
 from lic_exp.runs.signals import STOPPING
@@ -75,6 +75,18 @@ def leave_outcome(outcome: bool | BaseException) -> None:
         content = pickle.dumps(RankLostError(f"{type(outcome).__name__}: {outcome}"))
     with suppress(DistError):  # whoever should hear it is gone
         store_of_ranks(HEARD_WITHIN_S).set(OUTCOME, content.hex())
+
+
+def leave_end(reason: str) -> bool:
+    """What another rank does that has failed; whether it has left its reason before, where the others look for it."""
+    place = rank_place()
+    assert place is not None
+    with suppress(DistError):
+        store = store_of_ranks(HEARD_WITHIN_S)
+        if not store.check([end_of(place.rank)]):
+            store.set(end_of(place.rank), f"rank {place.rank}: {reason}")
+            return False
+    return True
 
 
 def _started(count: int, job: Path, port: int) -> PContext:
