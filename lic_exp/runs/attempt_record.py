@@ -15,6 +15,7 @@ from lic_exp.runs.code_hash import code_at_work, code_parts
 from lic_exp.runs.images_record import images_record
 from lic_exp.runs.lock import Hold, LockLostError, RunBusyError, run_lock
 from lic_exp.runs.provenance import record_environment
+from lic_exp.runs.rank_place import starter
 from lic_exp.runs.recovery import goes_on
 from lic_exp.runs.run import Run
 from lic_exp.runs.staleness import earlier_code
@@ -51,6 +52,7 @@ def prepare(config: RunConfig, hold: Hold, arguments: list[str], sweep: str | No
         plugins=plugins,
         throughput_key=throughput_key(config),
         reason="",
+        starter=starter(),
         started=time.time(),
         finished=None,
         name=config.name,

@@ -36,6 +36,12 @@ def is_follower() -> bool:
     return place is not None and place.rank > 0
 
 
+def starter() -> int | None:
+    """The pid of the process of ours that has started this one as a rank; None where none has."""
+    pid = os.environ.get(STARTED_BY_US)
+    return None if pid is None else int(pid)
+
+
 def check_place(config: RunConfig, place: RankPlace | None) -> None:
     """Raise ConfigError where so many processes were started as the config does not have."""
     if place is not None and place.world != config.trainer.ranks:

@@ -55,8 +55,9 @@ def exit_of(sweep: SweepFolder, cell: Cell, attempt: CellRecord, exit_code: int 
 
 
 def is_of(status: CellRecord, attempt: CellRecord) -> bool:
-    """Whether this attempt's process wrote the run's status."""
-    return bool(attempt) and (status.get("pid"), status.get("host")) == (attempt.get("pid"), attempt.get("host"))
+    """Whether this attempt's process wrote the run's status, or has started the ranks of which the first did."""
+    writers = [pid for pid in (status.get("pid"), status.get("starter")) if pid is not None]
+    return attempt.get("pid") in writers and status.get("host") == attempt.get("host")
 
 
 def status_of(run: Run) -> dict[str, Any]:
