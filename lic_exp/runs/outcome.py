@@ -8,11 +8,14 @@ from rich.console import Console
 
 from lic_exp import exit_codes
 from lic_exp.config.errors import ConfigError
+from lic_exp.runs.rank_place import is_follower
 from lic_exp.saying import say
 from lic_exp.surroundings import told_by_path
 
 if TYPE_CHECKING:
     from lic_exp.evaluation.unfinished import DamagedImagesError, EvaluationError
+
+TOGETHER = (exit_codes.PREEMPTED, exit_codes.DIVERGED)
 
 
 def guarded(action: Callable[[], object], console: Console) -> int:
@@ -24,7 +27,9 @@ def guarded(action: Callable[[], object], console: Console) -> int:
         console.print(*error.report().splitlines(), sep="\n", markup=False, highlight=False, soft_wrap=True)
         return exit_codes.CONFIG
     except Exception as error:  # noqa: BLE001 (every outcome has its exit code)
-        return _outcome(error, console)
+        code = _outcome(error, console)
+        # What all ranks end by at once, the first one says, and whoever has started them ends it where another fails.
+        return exit_codes.DONE if is_follower() and code in TOGETHER else code
     return exit_codes.DONE
 
 
