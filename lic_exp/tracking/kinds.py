@@ -57,9 +57,9 @@ class Status(TypedDict, total=False):
     lock: the number of the lock file by which the process holds the run, null where none does. code: the hashes of all
     code that had a part in its training (`lic_exp.runs.code_hash`), null where nobody knows one; parts: those of the
     latest by part, with the packages that it took from plugins. numerics: each holds up to the next; where the first
-    begins late, what the steps before were made with is not known. starter: the pid of what has started its ranks, where
-    there are several on one machine. interval_speeds_from: the step after which
-    `train/images_per_s` is of the steps since the entry before; until then, of those since the validation before.
+    begins late, what the steps before were made with is not known. starter: the pid of what has started its ranks,
+    where there are several on one machine. interval_speeds_from: the step after which `train/images_per_s` is of the
+    steps since the entry before; until then, of those since the validation before.
     Missing: never.
     """
 
