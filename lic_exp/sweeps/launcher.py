@@ -94,8 +94,11 @@ class Launcher(Protocol[OptionsT]):
         """Have these cells run, as far as they may and do not run already. Returns the exit code."""
         ...
 
-    def slots(self, options: OptionsT) -> int | None:
-        """How many cells run at a time until `run` returns; None where it returns before they have ended."""
+    def slots(self, options: OptionsT, devices: int = 1) -> int | None:
+        """How many cells run at a time until `run` returns; None where it returns before they have ended.
+
+        devices: how many the cells have at most.
+        """
         return None
 
     def probe(self, options: OptionsT) -> Probe | None:

@@ -31,7 +31,7 @@ class Planned:
     """A cell of a plan. minutes: of computing still to come; None where nothing is known of its like.
 
     never_reached: in words, what it is too short for. same_as: the signature of the first cell that is one experiment
-    with it by that, None where none comes before it.
+    with it by that, None where none comes before it. devices: how many it computes on at a time.
     """
 
     now: CellState
@@ -40,6 +40,7 @@ class Planned:
     source: str
     never_reached: list[str]
     same_as: str | None
+    devices: int
 
     @property
     def label(self) -> str:
@@ -54,7 +55,7 @@ def show_plan(request: SweepRequest) -> int:
     console.print(_table(planned))
     for text in [*frozen.left_out, *frozen.merged, *_marks(planned)]:
         console.print(styled(text), soft_wrap=True)
-    minutes = sum(one.minutes for one in planned if one.minutes is not None)
+    minutes = sum(one.minutes * one.devices for one in planned if one.minutes is not None)
     unknown = sum(one.minutes is None for one in planned)
     total = _total(request, planned, minutes, unknown)
     console.print(f"sweep {frozen.name}: {total}", soft_wrap=True)
@@ -100,6 +101,8 @@ def _table(planned: Sequence[Planned]) -> Table:
 def _total(request: SweepRequest, planned: Sequence[Planned], minutes: float, unknown: int) -> str:
     left = sum(_is_left(one.now, request.frozen.configs[one.now.cell.signature]) for one in planned)
     text = f"{len(planned)} cells, {left} to run: {minutes:.1f} min of computing"
+    if any(one.devices > 1 for one in planned):
+        text += ", of all devices together"
     if unknown:
         can_measure = request.launcher is not None and "probe_steps" in request.launcher.options.model_fields
         measures = " (hydra.launcher.probe_steps=20 measures)" if can_measure else ""
@@ -125,7 +128,8 @@ def plan(request: SweepRequest) -> list[Planned]:
             minutes = max(0, length(config) - done) * seconds / 60
         same_as = first.setdefault(experiment_of(config), name)
         too_short, twin = never_reached(config), None if same_as == name else same_as
-        planned.append(Planned(now[name], differs(config, base), minutes, source, too_short, twin))
+        devices = config.trainer.ranks
+        planned.append(Planned(now[name], differs(config, base), minutes, source, too_short, twin, devices))
     return planned
 
 

@@ -71,8 +71,7 @@ def search(given: Sequence[str], request: LaunchRequest) -> tuple[int, Path]:
     """
     options = search_options(request.sweeper_options)
     launcher = launcher_options(request.launcher, request.launcher_options)
-    slots = launcher_of(launcher).slots(launcher)
-    if slots is None:
+    if launcher_of(launcher).slots(launcher) is None:
         raise ConfigError(["hydra/sweeper=search waits for its cells: choose a launcher that does, in the foreground"])
     for kind, node in (("table", request.table), ("sweep", request.sweep)):
         if node is not None:
@@ -89,6 +88,8 @@ def search(given: Sequence[str], request: LaunchRequest) -> tuple[int, Path]:
     if faults := ranking_faults("a search ranks its trials", [config.plain() for config in judged.configs.values()]):
         raise ConfigError(faults)
     check_beginnings(judged)
+    devices = max(config.trainer.devices for config in judged.configs.values())
+    slots = launcher_of(launcher).slots(launcher, devices) or 1
     axes = as_declared(axes, [config.plain() for config in judged.configs.values()])
     sampling: Callable[[Sequence[Axis], int], SearchSampler]
     sampling = OptunaSampler if options.sampler == "tpe" else RandomSampler

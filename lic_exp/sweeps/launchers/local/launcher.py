@@ -18,6 +18,7 @@ from lic_exp.processes import lives
 from lic_exp.records import RecordError, read_record
 from lic_exp.runs.signals import StopRequest
 from lic_exp.saying import say
+from lic_exp.sweeps.cell_config import processes_of
 from lic_exp.sweeps.cell_process import lic_exp_command, python_path
 from lic_exp.sweeps.control import tell_end
 from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
@@ -36,17 +37,31 @@ class LocalLauncher(Launcher[LocalOptions]):
     options = LocalOptions
 
     def run(self, sweep: SweepFolder, options: LocalOptions, cells: Sequence[Cell]) -> int:
-        slots(options)  # refused here, not in the background
+        slots(options, _devices(sweep))  # refused here, not in the background
         return (_in_background if options.detach else _in_pool)(sweep, options, cells)
 
-    def slots(self, options: LocalOptions) -> int | None:
-        return None if options.detach else len(slots(options))
+    def slots(self, options: LocalOptions, devices: int = 1) -> int | None:
+        return None if options.detach else len(slots(options, devices))
 
     def probe(self, options: LocalOptions) -> Probe | None:
         return None if options.probe_steps is None else Probe(options.probe_steps, options.memory_gb)
 
 
 LAUNCHER = LocalLauncher()
+
+
+def _devices(sweep: SweepFolder) -> int:
+    """The most that a cell has. Raises ConfigError where one asks for several machines."""
+    asked = processes_of(sweep, sweep.cells)
+    for cell in sweep.cells:
+        if (nodes := asked[cell.signature].nodes) > 1:
+            raise ConfigError(
+                [
+                    f"hydra/launcher=local: cell {cell.label} has trainer.nodes={nodes}, and this pool is of one "
+                    "machine: choose hydra/launcher=slurm, or trainer.nodes=1"
+                ]
+            )
+    return max((one.devices for one in asked.values()), default=1)
 
 
 def run_pool(folder: str | Path) -> int:

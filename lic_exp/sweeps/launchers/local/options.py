@@ -30,15 +30,27 @@ class LocalOptions(LauncherOptions):
     probe_steps: PositiveInt | None
 
 
-def slots(options: LocalOptions) -> list[str | None]:
-    """One entry per cell that may run at a time: the GPU it gets, None for what this process sees."""
+def slots(options: LocalOptions, devices: int = 1) -> list[str | None]:
+    """One entry per cell that may run at a time: the GPUs it gets, as in "0" or "2,3"; None for what this process sees.
+
+    devices: how many GPUs a slot is of. Raises ConfigError where there are too few, or some would be left over.
+    """
     if options.gpus is None:
         return [None] * options.slots
     found = visible_gpus() if options.gpus == "all" else [str(gpu) for gpu in options.gpus]
     if not found:
         raise ConfigError([f"{PREFIX}.gpus={options.gpus}: this machine shows no GPU; leave it out to run on the CPU"])
+    if len(found) % devices:
+        more = "and they are too few" if len(found) < devices else f"and {len(found) % devices} would be left over"
+        raise ConfigError(
+            [
+                f"{PREFIX}.gpus={options.gpus}: a cell of this sweep needs {devices} GPUs at a time (trainer.devices), "
+                f"{more}: {len(found)} are named; name a multiple of {devices}"
+            ]
+        )
+    groups = [",".join(found[first : first + devices]) for first in range(0, len(found), devices)]
     # Round by round, so that two cells on two GPUs do not share the first.
-    return [gpu for _ in range(options.slots) for gpu in found]
+    return [group for _ in range(options.slots) for group in groups]
 
 
 def visible_gpus() -> list[str]:
@@ -49,9 +61,12 @@ def visible_gpus() -> list[str]:
     return [str(place) for place, _ in enumerate(sorted(Path("/proc/driver/nvidia/gpus").glob("*")))]
 
 
-def slot_environment(options: LocalOptions, gpu: str | None, count: int) -> dict[str, str]:
-    """What a cell's process gets in its environment: its GPU, and its share of the cores. count: slots in all."""
+def slot_environment(options: LocalOptions, gpus: str | None, count: int) -> dict[str, str]:
+    """What a cell's process gets in its environment: its GPUs, and its share of the cores.
+
+    count: into how many the cores are divided, the slots in all times the processes of the cell.
+    """
     given = os.environ.get("OMP_NUM_THREADS")
     threads = options.threads or (int(given) if given and given.isdigit() else None)
     threads = threads or max(1, usable_cores() // count)
-    return thread_environment(threads) | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+    return thread_environment(threads) | ({} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus})

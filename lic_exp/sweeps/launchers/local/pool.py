@@ -16,6 +16,7 @@ from lic_exp.atomic import write_atomically
 from lic_exp.json_text import json_text
 from lic_exp.processes import ask_to_stop, identity, kill, kill_group, lives, out_of_memory_kills
 from lic_exp.runs.listing import bytes_in
+from lic_exp.sweeps.cell_config import processes_of
 from lic_exp.sweeps.cell_process import cell_command, start_recorded
 from lic_exp.sweeps.exit_status import exit_of, outcome
 from lic_exp.sweeps.folder import Cell, CellRecord, SweepFolder
@@ -65,7 +66,8 @@ class Pool:
         self.options = options
         self.tell = tell
         self._stop = stop
-        self._gpus = slots(options)
+        self._devices = {name: asked.devices for name, asked in processes_of(sweep, sweep.cells).items()}
+        self._gpus = slots(options, max(self._devices.values(), default=1))
         self._active: dict[str, Active] = {}
         self._states: dict[str, str] = {}
         self._tries: dict[str, int] = {}
@@ -272,7 +274,8 @@ class Pool:
         self._tries[cell.signature] = self._tries.get(cell.signature, 0) + 1
         begin = bytes_in(self.sweep.log(cell))
         command = cell_command(self.sweep.frozen(cell), self.options.memory_gb)
-        environment = os.environ | slot_environment(self.options, self._gpus[slot], len(self._gpus))
+        share = len(self._gpus) * self._devices[cell.signature]
+        environment = os.environ | slot_environment(self.options, self._gpus[slot], share)
         before = self.sweep.attempt(cell)
         limit = None if self.options.time_limit_min is None else 60 * self.options.time_limit_min
         known = {"slot": slot, "log_begin": begin, "limit_s": limit}

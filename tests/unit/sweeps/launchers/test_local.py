@@ -52,6 +52,7 @@ def test_no_more_run_at_a_time_than_there_are_slots_and_each_has_its_gpu(make):
 def test_slots_are_dealt_gpu_by_gpu_and_threads_divided(monkeypatch):
     assert slots(options(slots=2, gpus=[0, 1])) == ["0", "1", "0", "1"]
     assert slots(options(slots=3)) == [None] * 3
+    assert slots(options(slots=3), devices=2) == [None] * 3
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     assert slots(options(gpus="all")) == ["4", "7"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
