@@ -41,10 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the frozen config to its end, and leave the exit code beside it."""
+    """Run the frozen config to its end, and leave the exit code beside it; of several ranks the first does."""
     # Before training has its own handler there is nothing to save.
     for number in ASKING:
         signal.signal(number, _stopped)
+    from lic_exp.runs.rank_place import is_follower  # as below
+
     code = exit_codes.FAILED
     try:
         if options.memory_gb is not None:
@@ -56,8 +58,9 @@ def run(options: argparse.Namespace) -> int:
     finally:
         for number in ASKING:  # too late to stop, and while Python shuts down its default would end the process
             signal.signal(number, signal.SIG_IGN)
-        ended = {"pid": os.getpid(), "exit_code": code}
-        write_atomically(options.frozen.with_suffix(".exit"), json_text(ended) + "\n")
+        if not is_follower():
+            ended = {"pid": os.getpid(), "exit_code": code}
+            write_atomically(options.frozen.with_suffix(".exit"), json_text(ended) + "\n")
     return code
 
 

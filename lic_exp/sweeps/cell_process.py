@@ -19,7 +19,6 @@ def start_cell(
     sweep: SweepFolder, cell: Cell, command: Sequence[str], environment: Mapping[str, str], **process: Any
 ) -> subprocess.Popen[bytes]:
     """Start a cell's process; what it says goes to the end of the cell's log. process: more options of Popen."""
-    sweep.exit_file(cell).unlink(missing_ok=True)
     with open(sweep.log(cell), "ab") as output:
         return subprocess.Popen(
             command,
@@ -42,6 +41,7 @@ def start_recorded(
     """
     process = None
     try:
+        sweep.exit_file(cell).unlink(missing_ok=True)
         process = start_cell(sweep, cell, command, environment, start_new_session=True)
         record = identity(process.pid) | {"started": time.time(), **known}
         sweep.record_attempt(cell, record)

@@ -144,4 +144,4 @@ def _memory_line(last: str, log: str) -> str:
 def _refusal(log: str) -> str:
     """The numbered messages of a refused config."""
     found = re.findall(r"^  \d+\. (.*)$", log, flags=re.MULTILINE)
-    return " ".join(found) or _last_line(log)
+    return " ".join(dict.fromkeys(found)) or _last_line(log)  # which each of several ranks may have said

@@ -31,6 +31,7 @@ class AttemptRecord(TypedDict, total=False):
     tries: Count
     timeouts: Count
     timeout_step: Count
+    lost_step: Count
 
 
 @with_config(RECORD)
@@ -92,3 +93,20 @@ class ArrayRecord(TypedDict):
     cells: list[FileName]
     job: str | None
     options: dict[str, Any]
+
+
+@with_config(RECORD)
+class TaskNote(TypedDict, total=False):
+    """slurm/JOB.tasks/RANK.json: where one of the tasks that train a cell stands. turn: how often the job was requeued.
+
+    start: which start of the cell it is about. exit_code: of its process; None where its own task gave it up.
+    """
+
+    turn: Required[Count]
+    state: Required[str]
+    beat: Count
+    start: Count
+    address: str
+    port: Count
+    exit_code: int | None
+    memory_kill: bool

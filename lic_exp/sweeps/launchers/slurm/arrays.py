@@ -94,7 +94,7 @@ class Array:
         return given | {
             "job_name": name,
             "setup": [*given.pop("setup"), *setup],
-            # The first task must not be ended because the others have nothing to do.
+            # A task that ends early must not end the others, which agree on their end.
             "srun_args": ["--wait=0", *given.pop("srun_args")],
             "array_parallelism": self.options.array_parallelism,
             "dependency": self.after or None,

@@ -6,7 +6,6 @@ process asks SLURM for another turn. Two copies of a cell never train at once: a
 own, and waits for the copy before it, which sees the mark and stops.
 """
 
-import ctypes
 import os
 import secrets
 import signal
@@ -22,13 +21,16 @@ from lic_exp.processes import ask_to_stop, identity, out_of_memory_kills
 from lic_exp.runs.listing import bytes_in
 from lic_exp.runs.lock import run_is_held
 from lic_exp.saying import show
-from lic_exp.sweeps.cell_process import cell_command, start_cell, thread_environment
 from lic_exp.sweeps.control import cancel
-from lic_exp.sweeps.exit_status import exit_of, is_of, outcome, status_of
+from lic_exp.sweeps.exit_status import end_of, exit_of, is_of, outcome, status_of
 from lic_exp.sweeps.folder import Cell, SweepFolder
 from lic_exp.sweeps.launchers.slurm.arrays import job_log, job_record, task_of
+from lic_exp.sweeps.launchers.slurm.follower import Follower
 from lic_exp.sweeps.launchers.slurm.options import SlurmOptions
-from lic_exp.sweeps.launchers.slurm.queue import SlurmError, ask, details, seconds_of
+from lic_exp.sweeps.launchers.slurm.others import Others
+from lic_exp.sweeps.launchers.slurm.queue import SlurmError, ask, details, end_time
+from lic_exp.sweeps.launchers.slurm.task_notes import ENDED, TaskNotes, rank_environment
+from lic_exp.sweeps.launchers.slurm.task_process import END, WARNING, listen, start_task
 from lic_exp.sweeps.states import FAILURES, RETRIED, is_done, is_held, may_start
 
 LOOK_EVERY_S = 0.2
@@ -36,18 +38,17 @@ MARK_EVERY_S = 2.0
 RESERVE_S = 15.0
 """So long before the time limit a cell that does not stop is given up, for its job to be requeued nevertheless."""
 
-WARNING, END = signal.SIGUSR2, signal.SIGTERM
-PR_SET_PDEATHSIG = 1
-
 
 def work(array: str | Path) -> int:
-    """Run this job's cell of the array that the file describes. Returns the exit code of the job."""
-    rank, count = int(os.environ.get("SLURM_PROCID", "0")), int(os.environ.get("SLURM_NTASKS", "1"))
-    if rank:
-        show(f"task {rank} of {count}: one cell is trained by one process in this version, and the first has it")
-        return exit_codes.DONE
+    """Run this job's cell of the array that the file describes. Returns the exit code of the job, or of this task."""
     sweep, cell, options = task_of(Path(array), int(os.environ.get("SLURM_ARRAY_TASK_ID", "0")))
-    return Job(sweep, cell, options, os.environ).run()
+    notes = TaskNotes(sweep, job_number(os.environ), os.environ)
+    if notes.rank:
+        return Follower(sweep, cell, notes, os.environ).run()
+    try:
+        return Job(sweep, cell, options, os.environ).run()
+    finally:
+        notes.leave(ENDED)
 
 
 def job_number(environment: Mapping[str, str]) -> str:
@@ -69,15 +70,14 @@ class Job:
         self._record: dict[str, Any] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._heard: signal.Signals | None = None
-        self._ends_at = _end_time(details(self.number))
+        self._others = Others(TaskNotes(sweep, self.number, environment))
+        self._ends_at = end_time(details(self.number))
         self._given_up = False
         self._marked = 0.0
 
     def run(self) -> int:
         """Returns the exit code of the job."""
-        signal.signal(WARNING, self._hear)
-        signal.signal(END, self._hear)
-        signal.signal(signal.SIGCONT, signal.SIG_IGN)
+        listen(self._hear)
         if is_done(self.sweep, self.cell):
             return exit_codes.DONE
         if (reason := self._refusal()) is not None:
@@ -123,6 +123,8 @@ class Job:
             "log_begin": bytes_in(self.sweep.log(self.cell)),
             "job_log_begin": bytes_in(job_log(self.sweep, self.number)),
         } | {key: self._before.get(key, 0) if same else 0 for key in ("timeouts", "timeout_step", "tries")}
+        if same and "lost_step" in self._before:
+            self._record["lost_step"] = self._before["lost_step"]
         self.sweep.record_attempt(self.cell, self._record)
         self.sweep.record_job(self.cell, job_record(self.number, self._submitted()))
 
@@ -145,6 +147,7 @@ class Job:
             if not self._is_taken():
                 code = self._train()
             if code == exit_codes.BUSY:
+                self._others.notes.beat()
                 time.sleep(MARK_EVERY_S)
         return code if code != exit_codes.BUSY else None
 
@@ -159,9 +162,15 @@ class Job:
         return run_is_held(run.files) if own else is_held(self.sweep, self.cell)
 
     def _train(self) -> int:
+        """The exit code of the cell's process, or of that which ended it; BUSY also where none was started."""
         kills = out_of_memory_kills()
-        command, environment = cell_command(self.sweep.frozen(self.cell)), self._cell_environment()
-        self._process = start_cell(self.sweep, self.cell, command, environment, preexec_fn=_prepare_process)
+        if not self._others.gathered(lambda: self._heard is not None or not self._is_ours()):
+            return exit_codes.FAILED if self._others.lost else exit_codes.BUSY
+        rank = rank_environment({}) if self._others.ranks else {}
+        self.sweep.exit_file(self.cell).unlink(missing_ok=True)
+        self._process = start_task(self.sweep, self.cell, self._environment, rank)
+        if rank:
+            self._others.begin(rank["MASTER_ADDR"], int(rank["MASTER_PORT"]))
         if self._heard is not None:  # while there was no process yet to tell
             self._process.send_signal(END)
         self._record |= identity(self._process.pid)
@@ -170,11 +179,8 @@ class Job:
             self._mind()
             time.sleep(LOOK_EVERY_S)
         self._record["memory_kill"] = kills is not None and (out_of_memory_kills() or 0) > kills
+        self._others.find_end(self._process.returncode, lambda: self._heard is not None)
         return self._process.returncode
-
-    def _cell_environment(self) -> dict[str, str]:
-        threads = self._environment.get("SLURM_CPUS_PER_TASK")
-        return {**self._environment} | (thread_environment(threads) if threads else {})
 
     def _mind(self) -> None:
         """Stop the cell where another copy has it, and at the time limit also where SLURM's signal was lost."""
@@ -182,8 +188,11 @@ class Job:
         now = time.time()
         if now - self._marked > MARK_EVERY_S:
             self._marked = now
+            self._others.notes.beat()
             if not self._is_ours():
                 ask_to_stop(self._record)
+            if self._others.leave_alone():
+                self._process.kill()
         if self._ends_at is None:
             return
         left = self._ends_at - now
@@ -206,6 +215,11 @@ class Job:
             state, reason = asked or "preempted", "asked to stop before its training began"
         elif self._given_up and code == -signal.SIGKILL:
             state, reason = "time_limit", "it did not stop before its time limit; it goes on from its newest checkpoint"
+        elif self._others.lost:
+            state, reason = self._lost()
+        elif self._others.failed is not None:
+            code = self._others.code
+            state, reason = self._others.said(end_of(self.sweep.log(self.cell), self._record["log_begin"]))
         else:
             state, reason = outcome(
                 self.sweep, self.cell, self._record, code, kernel_killed=self._record.pop("memory_kill", False)
@@ -224,6 +238,15 @@ class Job:
         if code is None:
             return exit_codes.PREEMPTED
         return 128 - code if code < 0 else code or exit_codes.FAILED
+
+    def _lost(self) -> tuple[str, str]:
+        """After a node has failed, as it seems, the cell goes on; not for ever where that stops it at the same step."""
+        step = status_of(self.sweep.run(self.cell)).get("step") or 0
+        stuck = self._record.get("lost_step") == step
+        self._record["lost_step"] = step
+        if stuck or not self.options.requeue:
+            return "killed", self._others.loss + (f", for the second time at step {step}" if stuck else "")
+        return "preempted", f"{self._others.loss}; it goes on from its newest checkpoint"
 
     def _why(self) -> str:
         """What the signal meant. SLURM warns before a time limit and, if told to, before a preemption."""
@@ -274,22 +297,3 @@ class Job:
     def _cancel_others(self) -> None:
         others = [cell for cell in self.sweep.cells if cell != self.cell]
         show(*(f"fail_fast: {text}" for text in cancel(self.sweep, others)))
-
-
-def _prepare_process() -> None:
-    """In the cell's process before it begins; safe, since the job's has one thread.
-
-    Where its job's process is killed, it writes its checkpoint and ends. SLURM's warning also reaches it directly, and
-    must not end it before it listens.
-    """
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, END)
-    signal.signal(WARNING, signal.SIG_IGN)
-
-
-def _end_time(known: Mapping[str, str]) -> float | None:
-    """When SLURM will end the job [Unix s]; None where it does not say.
-
-    By how long it may run and has run: its EndTime is a time of day, which in autumn may be either of two.
-    """
-    limit, run = seconds_of(known.get("TimeLimit", "")), seconds_of(known.get("RunTime", ""))
-    return None if limit is None or run is None else time.time() + limit - run

@@ -3,12 +3,14 @@
 Names and meaning of a job's request are those of Hydra's submitit plugin, which are in turn sbatch's.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from lic_exp.option_types import MayBeBlank, NonNegativeInt, PositiveFloat, PositiveInt
+from lic_exp.sweeps.cell_config import plain_text, processes
 from lic_exp.sweeps.launcher import LauncherOptions
 
 
@@ -22,8 +24,8 @@ class JobRequest(Strict):
     """What one job asks the cluster for; None leaves it to the cluster. conf/hydra/launcher/slurm.yaml explains."""
 
     timeout_min: PositiveInt
-    nodes: PositiveInt
-    tasks_per_node: PositiveInt
+    nodes: PositiveInt | None
+    tasks_per_node: PositiveInt | None
     cpus_per_task: PositiveInt | None
     cpus_per_gpu: PositiveInt | None
     gpus_per_node: NonNegativeInt | str | None
@@ -56,7 +58,7 @@ ResourceRule = create_model("ResourceRule", __base__=Strict, when=(dict[str, Any
 
 OURS = (
     *("array", "dependency", "error", "job-name", "kill-on-invalid-dep", "no-requeue", "open-mode", "output"),
-    *("requeue", "signal", "wrap"),
+    *("requeue", "signal", "wrap", "nodes", "ntasks", "ntasks-per-node"),
 )
 """Options of sbatch that only the launcher can give."""
 
@@ -99,18 +101,35 @@ class SlurmOptions(JobRequest, LauncherOptions):
     def request(self, given: Mapping[str, str], config: Mapping[str, str]) -> dict[str, Any]:
         """What the job of one cell asks for; of several rules that fit, the later one counts.
 
-        given: its overrides, {key: value}. config: its whole config, flat.
+        given: its overrides, {key: value}. config: its whole config, flat, which says how many nodes and tasks there
+        are where the options leave that open.
         """
         asked = self.model_dump(include=set(JobRequest.model_fields))
         for rule in self.resources:
             wanted = rule.when  # type: ignore[attr-defined]
             if all(str(given.get(key, config.get(key))) == plain_text(value) for key, value in wanted.items()):
                 asked |= rule.model_dump(exclude_unset=True, exclude={"when"})  # type: ignore[attr-defined]
+        needed = processes(config)
+        asked["nodes"] = asked["nodes"] or needed.nodes
+        asked["tasks_per_node"] = asked["tasks_per_node"] or needed.devices
         return asked
 
 
-def plain_text(value: Any) -> str:
-    """As an override has it, without quotes."""
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def contradictions(asked: Mapping[str, Any], config: Mapping[str, str]) -> Iterator[str]:
+    """What a job asks for that cannot train a cell of this config, flat, in words."""
+    devices, nodes = processes(config)
+    if asked["nodes"] != nodes:
+        yield f"nodes={asked['nodes']} contradicts trainer.nodes={nodes}: leave it out (null), or give {nodes}"
+    if asked["tasks_per_node"] != devices:
+        yield (
+            f"tasks_per_node={asked['tasks_per_node']} contradicts trainer.devices={devices}, for each device is a "
+            f"task of its own: leave it out (null), or give {devices}"
+        )
+    if devices * nodes > 1 and not asked["use_srun"]:
+        yield (
+            f"use_srun=false starts one task, and trainer.devices={devices} with trainer.nodes={nodes} needs "
+            f"{devices * nodes}: give use_srun=true"
+        )
+    gpus = re.search(r"(?:^|:)(\d+)$", str(asked["gpus_per_node"]))
+    if gpus and int(gpus[1]) < devices and config.get("trainer.device") != "cpu":
+        yield f"gpus_per_node={asked['gpus_per_node']} is less than trainer.devices={devices}: give {devices}"

@@ -180,6 +180,15 @@ def seconds_of(text: str) -> int | None:
     return ((24 * days + hours) * 60 + minutes) * 60 + seconds
 
 
+def end_time(known: Mapping[str, str]) -> float | None:
+    """When SLURM will end a job [Unix s], by its `details`; None where it does not say.
+
+    By how long it may run and has run: its EndTime is a time of day, which in autumn may be either of two.
+    """
+    limit, run = seconds_of(known.get("TimeLimit", "")), seconds_of(known.get("RunTime", ""))
+    return None if limit is None or run is None else time.time() + limit - run
+
+
 class SlurmError(RuntimeError):
     """SLURM could not be asked, or refused; the message is its own."""
 

@@ -6,17 +6,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from lic_exp.config.errors import ConfigError
-from lic_exp.flat import flatten
-from lic_exp.records import RecordError, read_record
 from lic_exp.saying import say
+from lic_exp.sweeps.cell_config import flat_config
 from lic_exp.sweeps.folder import Cell, SweepFolder
-from lic_exp.sweeps.kinds import FrozenCell
+from lic_exp.sweeps.launcher import PREFIX
 from lic_exp.sweeps.launchers.slurm.arrays import Array, adopt, array_folder, largest_array
-from lic_exp.sweeps.launchers.slurm.options import SlurmOptions, plain_text
+from lic_exp.sweeps.launchers.slurm.options import SlurmOptions, contradictions
 from lic_exp.sweeps.launchers.slurm.queue import QUEUE, JobView, SlurmError, ask
 from lic_exp.sweeps.states import ACTIVE, FINISHED, states
 
@@ -71,7 +71,6 @@ class _Submission:
         self.sweep = sweep
         self.options = options
         self.cells = cells
-        self._described = {cell.signature: _described(sweep, cell) for cell in cells} if options.resources else {}
         self._jobs: list[str] = []
 
     def run(self) -> list[str]:
@@ -87,8 +86,12 @@ class _Submission:
             raise
         return self._jobs
 
+    @cached_property
+    def _described(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
+        return {cell.signature: flat_config(self.sweep, cell) for cell in self.cells}
+
     def _check(self) -> None:
-        """Raise ConfigError for what SLURM would not notice."""
+        """Raise ConfigError for what SLURM would not notice, before it is asked for anything."""
         folder = str(array_folder(self.sweep))
         if re.search(r"[%\n\\]", folder):
             raise ConfigError([f"paths.runs: SLURM cannot write its logs to {folder!r}: no %, \\ or newline"])
@@ -96,14 +99,25 @@ class _Submission:
         unknown = [key for rule in self.options.rules for key in rule if key not in known]
         if unknown:
             raise ConfigError(
-                f"hydra.launcher.resources: when: {key}: no cell has such an override or config key" for key in unknown
+                f"{PREFIX}.resources: when: {key}: no cell has such an override or config key" for key in unknown
             )
+        faults: dict[str, str] = {}
+        for cell in self.cells:
+            faults = (
+                dict.fromkeys(contradictions(self._request(cell), self._described[cell.signature][1]), cell.label)
+                | faults
+            )
+        if faults:
+            raise ConfigError(f"{PREFIX}.{text} (cell {label})" for text, label in faults.items())
+
+    def _request(self, cell: Cell) -> dict[str, Any]:
+        return self.options.request(*self._described[cell.signature])
 
     def _arrays(self, level: Sequence[Cell]) -> Iterator[Array]:
         """Of cells that do not wait for each other: by what they ask for, as many as an array may have."""
         kinds: dict[tuple[str, str], list[Cell]] = {}
         for cell in level:
-            request = json.dumps(self.options.request(*self._described.get(cell.signature, ({}, {}))), sort_keys=True)
+            request = json.dumps(self._request(cell), sort_keys=True)
             kinds.setdefault((self._dependency(cell), request), []).append(cell)
         most = largest_array()
         for (after, request), members in kinds.items():
@@ -158,13 +172,3 @@ def levels(cells: Iterable[Cell]) -> list[list[Cell]]:
         depth[cell.signature] = depth[cell.parent] + 1 if cell.parent in depth else int(later)
         found.setdefault(depth[cell.signature], []).append(cell)
     return [found[level] for level in sorted(found)]
-
-
-def _described(sweep: SweepFolder, cell: Cell) -> tuple[dict[str, str], dict[str, str]]:
-    """A cell's overrides and its whole config, flat."""
-    try:
-        frozen = read_record(sweep.frozen(cell), FrozenCell)
-    except (FileNotFoundError, RecordError) as error:
-        raise ConfigError([f"{error}; the sweep's command writes it anew"]) from error
-    overrides = frozen.get("overrides", {})
-    return {key: plain_text(value) for key, value in overrides.items()}, flatten(frozen["config"])

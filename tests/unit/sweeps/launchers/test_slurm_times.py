@@ -8,7 +8,7 @@ import pytest
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.sweeps.folder import write_sweep
-from lic_exp.sweeps.launchers.slurm import job
+from lic_exp.sweeps.launchers.slurm import queue
 from lic_exp.sweeps.launchers.slurm.arrays import adopt, array_folder
 from lic_exp.sweeps.launchers.slurm.queue import seconds_of
 
@@ -35,10 +35,10 @@ def test_the_end_of_a_job_hangs_on_no_clock_of_the_day(zone, end, monkeypatch):
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
-        monkeypatch.setattr(job.time, "time", lambda: NOW)
+        monkeypatch.setattr(queue.time, "time", lambda: NOW)
         known = {"EndTime": end, "TimeLimit": "00:30:00", "RunTime": "00:00:02"}
-        assert job._end_time(known) == NOW + 1798
-        assert job._end_time(known | {"TimeLimit": "UNLIMITED"}) is job._end_time({"EndTime": end}) is None
+        assert queue.end_time(known) == NOW + 1798
+        assert queue.end_time(known | {"TimeLimit": "UNLIMITED"}) is queue.end_time({"EndTime": end}) is None
     finally:
         monkeypatch.undo()
         time.tzset()
