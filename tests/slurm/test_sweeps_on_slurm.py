@@ -12,6 +12,7 @@ from typing import Any
 import interrupting
 import killing
 import pytest
+import ranked
 import toy
 import yaml
 from checkout import copy_checkout
@@ -272,12 +273,12 @@ def test_an_impossible_request_is_refused_in_sbatchs_words_and_leaves_nothing(
     assert not list(sweep.folder.glob("slurm/*.intent"))
 
 
-def test_a_chain_waits_for_its_parent_and_several_tasks_train_once(cluster, toy_folder, tmp_path):
+def test_a_chain_waits_for_its_parent(cluster, toy_folder, tmp_path):
     node = {"product": {"criterion.lmbda": [0.01, 0.05]}, "chain": {"key": "criterion.lmbda", "order": [0.05, 0.01]}}
     text = "# @package _global_\n" + json.dumps({"sweep": node})
     toy.write_package(tmp_path, "chained", {"__init__.py": "", "conf/experiment/down.yaml": text})
     command = [text.replace(f"[{toy.NAME}]", f"[{toy.NAME},chained]") for text in TOY]
-    more = ["experiment=down", "hydra.launcher.mem_gb=2", "hydra.launcher.tasks_per_node=2"]
+    more = ["experiment=down", "hydra.launcher.mem_gb=2"]
     path = Path(f"{toy_folder}{os.pathsep}{tmp_path}")
     done = launch(*command, *more, folder=tmp_path, path=path)
     assert done.returncode == exit_codes.DONE, done.stderr
@@ -286,5 +287,38 @@ def test_a_chain_waits_for_its_parent_and_several_tasks_train_once(cluster, toy_
     assert states(sweep)[child.signature].reason.endswith("Dependency")
     assert wait_done(tmp_path) == exit_codes.DONE
     assert set(attempts(sweep).values()) == {1}
-    other = sweep.folder / "slurm" / f"{sweep.job(child)['job']}_1_log.out"
-    assert "task 1 of 2: one cell is trained by one process" in other.read_text()
+
+
+def test_two_tasks_train_one_cell_and_go_on_bit_for_bit_whatever_befalls_them(cluster, tmp_path):
+    """A rank that is killed, scancel, a requeue, and a node that dies; each ends both tasks, and each is named."""
+    reference = ranked.undisturbed(tmp_path / "reference")
+    cell = ranked.RankedCell(cluster, tmp_path)
+
+    job = cell.submit()
+    cell.wait_for_a_step()
+    assert len(cell.processes()) == 2
+    cell.kill_the_second()
+    assert cluster.wait_job(job, "FAILED")["ExitCode"] == "137:0"
+    assert (cell.now.state, cell.now.exit_code) == ("killed", -signal.SIGKILL)
+    assert cell.now.reason.startswith("rank 1: killed by SIGKILL")
+
+    job = cell.submit()
+    cell.wait_for_a_step()
+    before = killing.newest_step(tmp_path / "runs")
+    cluster.command("scancel", job)
+    cluster.wait_job(job, "CANCELLED")
+    wait_for(lambda: not cell.processes(), 20, "processes are left")
+    assert cell.now.state == "cancelled"
+    assert killing.newest_step(tmp_path / "runs") > before, "a checkpoint of where it stopped"
+
+    job = cell.submit()
+    cell.wait_for_a_step()
+    cluster.scontrol("requeue", job)
+    cell.wait_for_a_step()
+    assert cluster.job(job)["Restarts"] == "1"
+    cell.cut_the_power_of_the_second()
+    assert wait_done(tmp_path) == exit_codes.DONE
+    assert cell.job == job
+    run = cell.sweep.runs / cell.sweep.cells[0].signature
+    assert not killing.differences(reference, run, ranked.STEPS)
+    assert "rank 1: training along with the first rank" in (run / "run.log").read_text()

@@ -12,7 +12,7 @@ from lic_exp.__main__ import main
 from lic_exp.cli.commands import commands, find_command
 from lic_exp.sweeps.create import sweep_request
 
-HIDDEN = {"cell", "coder", "pool", "slurm-job"}
+HIDDEN = {"cell", "coder", "pool", "rank", "slurm-job"}
 HELPERS = {"arguments", "coding", "commands", "flags", "starting", "sweeping", "version"}
 NEW_COMMAND = """
 SUMMARY = "greets"
