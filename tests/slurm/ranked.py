@@ -1,5 +1,6 @@
 """A cell of two tasks, one on each node of a test cluster, and what may befall it: each time it is to go on."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -36,6 +37,7 @@ OVERRIDES = (
 )
 SUBMITTED = (
     *("-m", "seed=0", "trainer.nodes=2", "hydra/launcher=slurm", "hydra.launcher.mem_gb=4"),
+    "hydra.launcher.retries=1",
     "hydra.launcher.setup=['export GLOO_SOCKET_IFNAME=lo']",  # both nodes are this machine
 )
 
@@ -79,10 +81,17 @@ class RankedCell:
     def log(self) -> str:
         return self.sweep.log(self.sweep.cells[0]).read_text(errors="replace")
 
-    def wait_for_a_step(self) -> None:
-        """Until a checkpoint is there that is newer than those before."""
-        before = killing.newest_step(self.folder / "runs")
-        wait_for(lambda: killing.newest_step(self.folder / "runs") > before, 90, "no step", lambda: self.log[-3000:])
+    @property
+    def job_log(self) -> str:
+        """What the first task said outside of the cell."""
+        return (self.sweep.folder / "slurm" / f"{self.job}_0_log.out").read_text()
+
+    def wait_for_a_step(self, attempt: int) -> None:
+        """Until this attempt has left a checkpoint of its own; the one before leaves one when it is asked to stop."""
+        runs = self.folder / "runs"
+        wait_for(lambda: _attempt(runs) == attempt, 120, f"no attempt {attempt}", lambda: self.log[-3000:])
+        before = killing.newest_step(runs)
+        wait_for(lambda: killing.newest_step(runs) > before, 90, "no step", lambda: self.log[-3000:])
 
     def processes(self) -> list[int]:
         """Of the cell, by their nodes' order."""
@@ -97,6 +106,11 @@ class RankedCell:
         wait_for(lambda: self.cluster.node_states()[node].startswith("down"), 90, f"{node} is not down")
         assert self.now.state in ("queued", "starting", "running"), self.now
         self.cluster.start_node(node)
+
+
+def _attempt(runs: Path) -> int:
+    """How often the run in there has begun."""
+    return max((json.loads(path.read_text()).get("attempt", 0) for path in runs.glob("*/status.json")), default=0)
 
 
 def _trains(pid: int) -> bool:
