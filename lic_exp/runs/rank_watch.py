@@ -20,6 +20,7 @@ from torch.distributed.distributed_c10d import Store
 
 from lic_exp import exit_codes
 from lic_exp.processes import identity, is_here, lives
+from lic_exp.training.preempted import Preempted
 
 log = logging.getLogger("lic_exp.runs")
 
@@ -63,7 +64,8 @@ class RankWatch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        # A stop all ranks have agreed on, and the first may take its time to write its checkpoint.
+        if error is not None and not isinstance(error, Preempted):
             self._tell(self.reason or f"{type(error).__name__}: {error}")
         self._left.set()
         self._thread.join(2 * LOOK_EVERY_S)
