@@ -27,9 +27,9 @@ from lic_exp.json_text import json_text
 from lic_exp.processes import usable_cores
 from lic_exp.runs.attempt_record import conclude
 from lic_exp.runs.lock import RunBusyError, RunGoneError, run_lock
-from lic_exp.runs.rank_place import STARTED_BY_US, rank_place
+from lic_exp.runs.rank_place import STARTED_BY_US, rank_place, starter
 from lic_exp.runs.rank_store import HOST, new_store, store_of_ranks
-from lic_exp.runs.rank_watch import RankLostError, end_of
+from lic_exp.runs.rank_watch import LEFT, RankLostError, end_of
 from lic_exp.runs.signals import STOPPING
 from lic_exp.saying import say
 from lic_exp.tracking.run_folder import RunFolder
@@ -38,6 +38,9 @@ log = logging.getLogger("lic_exp.runs")
 
 LOOK_EVERY_S = 0.2
 HEARD_WITHIN_S = 5.0
+OF_TORCH = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""What torch gives handlers of its own when it starts processes."""
+
 OUTCOME = "outcome"
 """What the first rank leaves in the store: whether it has made the run, or what it raised."""
 
@@ -52,14 +55,21 @@ def execute_on_ranks(config: RunConfig, run: RunFolder, arguments: list[str], sw
         job = Path(folder, "job.json")
         told = {"config": config.plain(), "signature": config.signature, "given": arguments, "sweep": sweep}
         write_atomically(job, json_text(told))
-        context = _started(config.trainer.devices, job, store.port)
-        with _signals_handed_on(context):
-            while (ended := context.wait(timeout=0)) is None:
-                time.sleep(LOOK_EVERY_S)
+        with _handlers_put_back():
+            context = _started(config.trainer.devices, job, store.port)
+            _hand_signals_on(context)
+            try:
+                while (ended := context.wait(timeout=0)) is None:
+                    time.sleep(LOOK_EVERY_S)
+            finally:
+                context.close()
         codes = {rank: failure.exitcode for rank, failure in ended.failures.items()}
         if store.check([OUTCOME]):
             return _outcome(bytes.fromhex(store.get(OUTCOME).decode()))
-        ends = [store.get(key).decode() for key in map(end_of, range(config.trainer.devices)) if store.check([key])]
+        said_last = [
+            store.get(key).decode() for key in map(end_of, range(config.trainer.devices)) if store.check([key])
+        ]
+        ends = [text for text in said_last if text != LEFT]
         for rank, file in ended.stderrs.items():
             if rank and not ends and (said := Path(file).read_text(errors="replace").strip()):
                 say(f"rank {rank}:", *said.split("\n")[-20:])
@@ -68,19 +78,22 @@ def execute_on_ranks(config: RunConfig, run: RunFolder, arguments: list[str], sw
 
 def leave_outcome(outcome: bool | BaseException) -> None:
     """What the first rank does at its end. What cannot be handed on as it is, is handed on as its text."""
+    if os.getppid() != starter():  # whoever should hear it is gone
+        return
     try:
         content = pickle.dumps(outcome)
         pickle.loads(content)
     except Exception:  # noqa: BLE001 (an error of anybody's may be anything)
         content = pickle.dumps(RankLostError(f"{type(outcome).__name__}: {outcome}"))
-    with suppress(DistError):  # whoever should hear it is gone
+    with suppress(DistError):
         store_of_ranks(HEARD_WITHIN_S).set(OUTCOME, content.hex())
 
 
 def leave_end(reason: str) -> bool:
     """What another rank does that has failed; whether it has left its reason before, where the others look for it."""
     place = rank_place()
-    assert place is not None
+    if place is None or os.getppid() != starter():
+        return True
     with suppress(DistError):
         store = store_of_ranks(HEARD_WITHIN_S)
         if not store.check([end_of(place.rank)]):
@@ -113,23 +126,30 @@ def _started(count: int, job: Path, port: int) -> PContext:
 
 
 @contextmanager
-def _signals_handed_on(context: PContext) -> Iterator[None]:
-    """Inside, every rank gets the signals that ask a run to stop; off the main thread there are no handlers."""
+def _handlers_put_back() -> Iterator[None]:
+    """Inside, signals may get other handlers, as torch gives them; off the main thread there are none."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former: dict[int, Any] = {number: signal.getsignal(number) for number in {*STOPPING, *OF_TORCH}}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _hand_signals_on(context: PContext) -> None:
+    """From now on, every rank gets the signals that ask a run to stop."""
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         for pid in context.pids().values():
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    former: dict[int, Any] = {number: signal.signal(number, hand_on) for number in STOPPING}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+    if threading.current_thread() is threading.main_thread():
+        for number in STOPPING:
+            signal.signal(number, hand_on)
 
 
 def _outcome(content: bytes) -> bool:

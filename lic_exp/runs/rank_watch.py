@@ -19,8 +19,10 @@ from typing import Any, Self
 from torch.distributed.distributed_c10d import Store
 
 from lic_exp import exit_codes
+from lic_exp.divergence import DivergedError
 from lic_exp.processes import identity, is_here, lives
 from lic_exp.training.preempted import Preempted
+from lic_exp.training.rank_equality import RanksDifferError
 
 log = logging.getLogger("lic_exp.runs")
 
@@ -29,6 +31,12 @@ GRACE_S = 10.0
 """So long the main thread has to end by itself once the training cannot go on."""
 
 BEAT, WHO, END = "beat", "who", "end"
+
+TOGETHER = (Preempted, DivergedError, RanksDifferError)
+"""What all ranks end by at once. The first one then takes the time that it needs, to write its checkpoint for one."""
+
+LEFT = "left with the others"
+"""What a rank says that has ended so: it is no longer to be watched."""
 
 
 class RankLostError(RuntimeError):
@@ -64,9 +72,8 @@ class RankWatch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A stop all ranks have agreed on, and the first may take its time to write its checkpoint.
-        if error is not None and not isinstance(error, Preempted):
-            self._tell(self.reason or f"{type(error).__name__}: {error}")
+        together = error is None or isinstance(error, TOGETHER)
+        self._tell(LEFT if together else self.reason or f"{type(error).__name__}: {error}")
         self._left.set()
         self._thread.join(2 * LOOK_EVERY_S)
 
@@ -137,9 +144,12 @@ class RankWatch:
     def _look(self) -> str | None:
         """Why the training cannot go on, or None."""
         now = time.monotonic()
-        for other, (last, since) in self._heard.items():
+        for other, (last, since) in list(self._heard.items()):
             if self.store.check([_key(other, END)]):
                 said = self.store.get(_key(other, END)).decode()
+                if said == LEFT:
+                    del self._heard[other]
+                    continue
                 return said if said.startswith("rank ") else f"rank {other} ended: {said}"
             beat = self.store.get(_key(other, BEAT)) if self.store.check([_key(other, BEAT)]) else b""
             if beat != last:
@@ -164,7 +174,7 @@ class RankWatch:
 
 
 def end_of(rank: int) -> str:
-    """The key under which a rank that failed leaves the reason."""
+    """The key under which a rank leaves why it has ended."""
     return _key(rank, END)
 
 
