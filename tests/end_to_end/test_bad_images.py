@@ -10,13 +10,13 @@ from PIL import Image
 from toy_attempts import STEPS, go, only_run
 
 from lic_exp import exit_codes
-from lic_exp.runs import attempt as execute
+from lic_exp.runs import attempt_record
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch, toy_folder):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(execute, "record_environment", lambda *arguments: {})  # half of the time it takes
+    monkeypatch.setattr(attempt_record, "record_environment", lambda *arguments: {})  # half of the time it takes
 
 
 def photo(path, mode="RGB", side=96, **options):

@@ -16,7 +16,7 @@ from checkout import ROOT
 from toy_attempts import STEPS, TOY, assert_same_weights, go, only_run
 
 from lic_exp import exit_codes
-from lic_exp.runs import attempt as execute
+from lic_exp.runs import attempt_record
 from lic_exp.runs.lock import run_lock
 from lic_exp.training.trainer import Trainer
 
@@ -24,7 +24,7 @@ from lic_exp.training.trainer import Trainer
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch, toy_folder):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(execute, "record_environment", lambda *arguments: {})  # half of the time it takes
+    monkeypatch.setattr(attempt_record, "record_environment", lambda *arguments: {})  # half of the time it takes
 
 
 def go_until(step, monkeypatch, *overrides):

@@ -20,7 +20,7 @@ from lic_exp.__main__ import main
 from lic_exp.cli.launch import main as launch
 from lic_exp.config.overrides import quoted
 from lic_exp.data.decoding import decode
-from lic_exp.runs import attempt
+from lic_exp.runs import attempt_record
 from lic_exp.tracking.run_folder import RunFolder
 
 BROUGHT = ROOT.parent / "shared" / "cases"
@@ -88,7 +88,7 @@ def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFo
 @pytest.fixture
 def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_folder: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(attempt, "record_environment", lambda *arguments: {})  # half of the time it takes
+    monkeypatch.setattr(attempt_record, "record_environment", lambda *arguments: {})  # half of the time it takes
 
 
 def coded(evaluation: Path) -> list[str]:

@@ -54,7 +54,7 @@ def test_each_case_does_what_its_table_says(cases, case):
 def weights(tmp_path, monkeypatch, toy_folder):
     """Of the toy codec; the working directory has nothing else."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lic_exp.runs.attempt.record_environment", lambda *arguments: {})
+    monkeypatch.setattr("lic_exp.runs.attempt_record.record_environment", lambda *arguments: {})
     return lic_exp.create_model("toy", plugins=[toy.NAME]).state_dict()
 
 

@@ -13,7 +13,7 @@ from toy_attempts import STEPS, go, only_run
 
 from lic_exp import exit_codes
 from lic_exp.__main__ import main
-from lic_exp.runs import attempt as execute
+from lic_exp.runs import attempt_record
 from lic_exp.runs import evaluate as evaluating
 from lic_exp.runs.run import Run
 from lic_exp.training.trainer import Trainer
@@ -22,7 +22,7 @@ from lic_exp.training.trainer import Trainer
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch, toy_folder):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(execute, "record_environment", lambda *arguments: {})  # half of the time it takes
+    monkeypatch.setattr(attempt_record, "record_environment", lambda *arguments: {})  # half of the time it takes
 
 
 def put(path, seed):

@@ -8,7 +8,7 @@ from toy_attempts import STEPS, assert_same_weights, go, only_run
 
 from lic_exp import exit_codes
 from lic_exp.data.images import ImageRef
-from lic_exp.runs import attempt as execute
+from lic_exp.runs import attempt_record
 from lic_exp.training.preempted import Preempted
 from lic_exp.training.trainer import Trainer
 
@@ -17,7 +17,7 @@ from lic_exp.training.trainer import Trainer
 def _elsewhere(tmp_path, monkeypatch, toy_folder):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(execute, "record_environment", lambda *arguments: {})  # half of the time it takes
+    monkeypatch.setattr(attempt_record, "record_environment", lambda *arguments: {})  # half of the time it takes
 
 
 @pytest.fixture

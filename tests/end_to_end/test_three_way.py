@@ -8,7 +8,7 @@ from lic_exp import exit_codes
 from lic_exp.__main__ import main
 from lic_exp.data.images import list_images
 from lic_exp.data.sources import Bundled, BundledThreeWay
-from lic_exp.runs import attempt as execute
+from lic_exp.runs import attempt_record
 from lic_exp.runs import evaluate as evaluating
 from lic_exp.runs.run import Run
 
@@ -25,7 +25,7 @@ EVALUATED = (
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch, toy_folder):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(execute, "record_environment", lambda *arguments: {})  # half of the time it takes
+    monkeypatch.setattr(attempt_record, "record_environment", lambda *arguments: {})  # half of the time it takes
 
 
 def names(images):
