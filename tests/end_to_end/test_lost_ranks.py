@@ -46,6 +46,7 @@ def test_another_number_of_ranks_is_refused_unless_it_is_asked_for(reference, tm
         assert two["train/loss"] == pytest.approx(one["train/loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("how", losing_ranks.HARMS)
