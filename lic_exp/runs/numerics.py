@@ -14,6 +14,7 @@ from rich.console import Console
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.schema import RunConfig
 from lic_exp.ops.precision import switches
+from lic_exp.ops.ranks import world
 from lic_exp.random_streams import RANDOM_STREAMS
 from lic_exp.runs.compiling import channels_last_as, compiled_as, device_name
 from lic_exp.runs.recovery import goes_on
@@ -39,7 +40,7 @@ def numerics(config: RunConfig, device: torch.device, step: int = 0) -> Numerics
         "memory_format": LAST if channels_last_as(config, device, how) else "contiguous",
         "compile": how,
         "torch": str(torch.__version__),
-        "world_size": torch.distributed.get_world_size() if _is_distributed() else 1,
+        "world_size": world(),
         "random_streams": RANDOM_STREAMS,
     }
     if device.type == "cuda":
@@ -146,7 +147,3 @@ def history_of(
         log.warning(said)
         console.print(f"warning: {said}", markup=False, highlight=False, soft_wrap=True)
     return history
-
-
-def _is_distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()

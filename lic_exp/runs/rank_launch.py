@@ -34,8 +34,6 @@ from lic_exp.runs.signals import STOPPING
 from lic_exp.saying import say
 from lic_exp.tracking.run_folder import RunFolder
 
-log = logging.getLogger("lic_exp.runs")
-
 LOOK_EVERY_S = 0.2
 HEARD_WITHIN_S = 5.0
 OF_TORCH = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)

@@ -60,10 +60,6 @@ class RateDistortion(nn.Module):
             psnr = psnr_from_mse(distortions["mse_loss"].detach())
         return {"loss": loss, "bpp_loss": bpp_loss, **distortions, "psnr": psnr, **rates}
 
-    def derived(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Those of `forward`'s scalars that are no means over images, of those that are."""
-        return {"psnr": psnr_from_mse(terms["mse_loss"])} if "psnr" in terms else {}
-
     def distortions(self, x_hat: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Scalar means over the batch by name; x_hat and target (B, 3, H, W) in float32."""
         raise NotImplementedError
@@ -156,6 +152,11 @@ class MSSSIM(RateDistortion):
 
     def rd_loss(self, *, bpp: float, mse: float, ms_ssim: float) -> float:
         return bpp + self.lmbda * (1 - ms_ssim)
+
+
+def derived(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those of a criterion's scalars that are no means over images, of those that are."""
+    return {"psnr": psnr_from_mse(terms["mse_loss"])} if "psnr" in terms else {}
 
 
 def check_same_shape(output: CodecOutput, target: Tensor) -> None:

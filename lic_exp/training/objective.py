@@ -10,7 +10,7 @@ from lic_exp.models.base import Codec, CodecOutput
 from lic_exp.progress import Progress
 from lic_exp.sections import FORWARD, REGULARIZER, Section
 from lic_exp.spectral_reg.base import SpectralRegularizer
-from lic_exp.training.criterion import RateDistortion
+from lic_exp.training.criterion import RateDistortion, derived
 from lic_exp.training.variable_rate import VariableRate, variable
 
 Criterion = RateDistortion | VariableRate
@@ -85,7 +85,7 @@ class Objective(nn.Module):
 
     def completed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         """The terms of a batch, of the means of those of its parts: what is no mean over images is made of others."""
-        return terms | self.criterion.derived(terms)
+        return terms | derived(terms)
 
     def compile_judgement(self, backend: Any, options: dict[str, Any] | None = None) -> None:
         """Have `judged` compiled when it is called next, by a backend that is given these options."""

@@ -105,10 +105,6 @@ class VariableRate(nn.Module):
         # The compiler of torch 2.6 breaks a graph at a union of dictionaries.
         return {"loss": loss, "bpp_loss": bpp_loss, "mse_loss": mse_loss, "psnr": psnr, **rates}
 
-    def derived(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """As of a `RateDistortion`."""
-        return {"psnr": psnr_from_mse(terms["mse_loss"])} if "psnr" in terms else {}
-
     def _shares(self, lmbda: Tensor) -> Tensor:
         """The weights w (B,): (lmbda / middle)^-balance, over its mean sinh(a) / a for a uniform log lmbda."""
         a = self.balance * math.log(self.lmbda_max / self.lmbda_min) / 2
