@@ -33,7 +33,7 @@ def _numbers(table: Ablation, row: Row) -> dict[str, Any]:
         "diverged": len(row.diverged),
         "diverged_first_step": min(row.diverged.values(), default=None),
     }
-    for unit in ("steps", "seconds"):
+    for unit in ("steps", "seconds", "macs"):
         estimate = row.speed.estimate(unit) if row.speed else None
         found |= _of_logarithms(f"speed_up_{unit}", estimate)
         ratio = row.at_end.ratios[unit] if row.at_end else None

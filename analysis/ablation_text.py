@@ -31,6 +31,7 @@ def grid(table: Ablation) -> Grid:
     study = table.study
     paper = f"paper ({study.table.paper})"
     differ = len({row.kmacs for row in table.rows if row.kmacs}) > 1
+    macs_differ = any(_speed(row, "macs") not in ("", _speed(row, "steps")) for row in table.rows)
     others = list(dict.fromkeys(name for row in table.rows for name in row.paper.others))
     columns: dict[str, Callable[[Row], str]] = {
         "": lambda row: f"{row.label} (against {row.against})" if row.against else row.label,
@@ -38,6 +39,7 @@ def grid(table: Ablation) -> Grid:
         "KMACs/pixel": lambda row: f"{row.kmacs:.2f}" if row.kmacs and differ else "",
         "speed-up, steps": lambda row: _cell(row, _speed(row, "steps"), "1.00x"),
         "speed-up, seconds": lambda row: _cell(row, _speed(row, "seconds"), "1.00x"),
+        "speed-up, MACs": lambda row: _cell(row, _speed(row, "macs"), "1.00x") if macs_differ else "",
         "the same to the final level, steps": lambda row: _cell(row, _ratio(row.at_end, "steps"), "1.00x", shown=True),
         "BD-rate %": lambda row: _cell(row, _percent(row.bd_rate), "0", shown=row.longer > 1),
         "R + lmbda D %": lambda row: _cell(row, _percent(row.rd_change), "0", shown=row.longer > 1),

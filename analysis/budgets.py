@@ -74,17 +74,19 @@ def budget_speed_up(
 ) -> SpeedUp:
     """How much less budget the test needs for the same final level, from runs of several lengths (T/4, T/2, T, 2T).
 
-    Each arm has runs of several lengths per seed and criterion. A run's final level is the mean of its last k
-    evaluations, its budget what it cost until the last. Per seed and criterion the curves of level over log budget
-    are laid onto each other (`horizontal_shift`); the rest is as in `speed_up`, whose other arguments these are.
-    Where curves have no common level, or are not better with every larger budget, the outcome says so, and of which
-    runs, without a number; where that is so in another unit than steps, a flag does.
+    Each arm has runs of several lengths per seed and criterion, whole ones or branches of one trunk. A branch's costs
+    include the trunk's up to there, its seconds where the trunk is among the runs that are given.
+    A run's final level is the mean of its last k evaluations, its budget what it cost until the last. Per seed and
+    criterion the curves of level over log budget are laid onto each other (`horizontal_shift`); the rest is as in
+    `speed_up`, whose other arguments these are. Where curves have no common level, or are not better with every larger
+    budget, the outcome says so, and of which runs, without a number; where that is so in another unit than steps, a
+    flag does.
 
     Raises AnalysisError where the runs are not comparable or not done: the budgets of an arm, too, differ in their
     length alone and in what counts by it (`check_one_arm`), but for keys that are trusted.
     """
     arms = dict(zip(ARMS, load_arms(baseline, test, metric=metric), strict=True))
-    check_comparable(arms["baseline"], arms["test"], trusted)
+    check_comparable(arms["baseline"], arms["test"], trusted, beginnings=False)
     for runs in arms.values():
         check_done(runs)
     matched, flags = groups(*arms.values())

@@ -20,15 +20,16 @@ class NotComparableError(AnalysisError):
     """The runs measure different things."""
 
 
-def check_comparable(baseline: Runs, test: Runs, trusted: Collection[str] = ()) -> None:
+def check_comparable(baseline: Runs, test: Runs, trusted: Collection[str] = (), *, beginnings: bool = True) -> None:
     """Raise NotComparableError where the arms differ in lambda sets, criteria or validation sets, and say in which.
 
     Judged by the configs, and where the runs evaluated their validation images by the pixels of these, or else by names
     and sizes.
     trusted: config keys not to compare, e.g. ["data.val"] for the same images in another place.
+    beginnings: whether a run must hold its own beginning, and not extend another.
     """
     for name, arm in (("baseline", baseline), ("test", test)):
-        _check_arm(name, arm)
+        _check_arm(name, arm, beginnings)
     keys = dict.fromkeys(str(key) for arm in (baseline, test) for key in arm.runs if key not in trusted)
     for key in keys:
         kind = kind_of(key)
@@ -45,13 +46,13 @@ def check_comparable(baseline: Runs, test: Runs, trusted: Collection[str] = ()) 
         raise NotComparableError(f"the runs have different validation sets: of {counts} images by their evaluations")
 
 
-def _check_arm(name: str, arm: Runs) -> None:
+def _check_arm(name: str, arm: Runs, beginnings: bool) -> None:
     if not len(arm):
         raise NotComparableError(f"the {name} has no runs")
     for row in arm.rows():
         if row["state"] in ("unreadable", "newer"):
             raise NotComparableError(f"the {name}'s run {row['signature']} cannot be read: {row['reason']}")
-        if isinstance(row.get("parent"), str):
+        if beginnings and isinstance(row.get("parent"), str):
             raise NotComparableError(
                 f"the {name}'s run {row['signature']} extends {row['parent']} and does not hold its beginning"
             )

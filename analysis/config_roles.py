@@ -11,7 +11,7 @@ from lic_exp.flat import component_label, leaves
 from lic_exp.labels import SEED
 from lic_exp.option_types import Unsigned
 
-NEVER = ("schema_version", "parent", "weights_key")
+NEVER = ("schema_version", "parent", "parent_step", "weights_key")
 ONLY_SPEED = ("trainer.device", "trainer.threads")
 """What changes no more than how fast a run is, or the last bits of its numbers."""
 

@@ -16,7 +16,7 @@ UNITS = ("steps", "epochs", "images", "seconds", "macs")
 PIXELS = "pixels"
 """What MACs are proportional to where the codec is the same."""
 
-NEEDED_METRICS = (names.VAL_RD_LOSS, names.TRAIN_IMAGES_PER_S, names.TRAIN_LR)
+NEEDED_METRICS = (names.VAL_RD_LOSS, names.TRAIN_IMAGES_PER_S, names.TRAIN_LR, names.TRAIN_PIXEL_SHARE)
 
 
 Trajectory = dict[str, NDArray[np.float64]]
@@ -62,7 +62,8 @@ def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | 
     epochs: steps over the steps of an epoch, as configured or else as the logged epochs have it; NaN without either.
     macs: images times `macs_per_image`, of whatever stage; None: what one crop costs the run's codec in the forward
         pass (as recorded per pixel, NaN where it was not). That a step costs about three times as much cancels in
-        ratios.
+        ratios. Of crops that were shown smaller to the codec, `train/pixel_share` of them, that share counts, here and
+        in PIXELS.
     Raises AnalysisError where the metric was never logged.
     """
     asked = (trajectory, signature, metric, macs_per_image)
@@ -83,6 +84,7 @@ def _trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float |
     speed = runs.series(signature, names.TRAIN_IMAGES_PER_S)
     images = _accumulated(stages, [stage.batch_size for stage in stages], steps)
     pixels = _accumulated(stages, [stage.pixels for stage in stages], steps)
+    computed = _share_computed(runs, signature, stages, steps)
     epochs = _epoch_lengths(stages, speed if len(speed["step"]) else curve)
     return {
         "value": curve["value"].astype(float),
@@ -90,8 +92,9 @@ def _trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float |
         "epochs": _accumulated(stages, [1 / length for length in epochs], steps),
         "images": images,
         "seconds": _training_seconds(runs, signature, steps),
-        "macs": pixels * float(row["macs_per_pixel"]) if macs_per_image is None else images * macs_per_image,
-        PIXELS: pixels,
+        "macs": computed
+        * (pixels * float(row["macs_per_pixel"]) if macs_per_image is None else images * macs_per_image),
+        PIXELS: computed * pixels,
     }
 
 
@@ -130,6 +133,21 @@ def _accumulated(
         made = stage.steps(until)
         total += np.where(made > 0, made * cost, 0.0)
     return total
+
+
+def _share_computed(
+    runs: Runs, signature: str, stages: Sequence[TrainedStage], until: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What part of the pixels loaded by these steps (n,) was computed with; 1 where no entry says otherwise."""
+    share = runs.series(signature, names.TRAIN_PIXEL_SHARE)
+    if not len(share["step"]):
+        return np.ones(len(until))
+    told = dict(zip(share["step"].tolist(), share["value"].tolist(), strict=True))
+    logged = runs.series(signature, names.TRAIN_LR)["step"].tolist()
+    knots = np.array(sorted({0.0, *map(float, logged), *told}))
+    loaded, wanted = (_accumulated(stages, [stage.pixels for stage in stages], steps) for steps in (knots, until))
+    computed = loaded * np.array([told.get(step, 1.0) for step in knots])
+    return np.divide(np.interp(until, knots, computed), wanted, out=np.ones(len(until)), where=wanted > 0)
 
 
 def _training_seconds(runs: Runs, signature: str, until: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -173,9 +191,11 @@ def _spent_by_parent(runs: Runs, row: Mapping[Any, Any]) -> tuple[float, float]:
     if not isinstance(parent, str):
         return 0.0, 0.0
     try:
-        end = float(runs.facts(parent)["step"])
+        last = float(runs.facts(parent)["step"])
     except KeyError:
         return 0.0, math.nan
+    branch = _number(row.get("parent_step"))
+    end = last if math.isnan(branch) else branch
     return end, float(_training_seconds(runs, parent, np.array([end]))[0])
 
 

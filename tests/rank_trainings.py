@@ -46,7 +46,8 @@ CASES = {
         "trainer.eval_weights=ema",
     ],
     "quantiles": [
-        "data.batch_size=8",
+        *("data.batch_size=8", "data.crop_size=128"),
+        *("spectral_reg=resolution", "spectral_reg.unit=step", "spectral_reg.length=8"),
         "model=mean_scale_hyperprior_tiny",
         "optimizer.eps=1e-2",
         "trainer.accumulate=2",

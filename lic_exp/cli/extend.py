@@ -10,7 +10,8 @@ from lic_exp.runs.run import find_run
 SUMMARY = "continue a finished run as a new one: extend RUN trainer.max_steps=1000"
 DESCRIPTION = (
     "Make a new run of a finished run's config with a greater length, whose training goes on from the parent's last "
-    "checkpoint. Other overrides may only be of keys outside the signature: name, tags, logging, workers, tracker. "
+    "checkpoint, or from the one after parent_step. Other overrides may only be of keys outside the signature (name, "
+    "tags, logging, workers, tracker), and of the schedule, if its rates are the parent's up to there. "
     "Schedules that count shares of the run are stretched over the new length."
 )
 

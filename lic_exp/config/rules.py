@@ -85,6 +85,22 @@ def eval_weights_are_there(config: Mapping[str, Any], components: Components) ->
 
 
 @reads("trainer")
+def kept_checkpoints_are_made(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    every, made = config["trainer"]["keep_every_steps"], config["trainer"]["checkpoint_every_steps"]
+    if every is not None and every % made:
+        yield (
+            f"trainer.keep_every_steps={every} must be a multiple of trainer.checkpoint_every_steps={made}: what is "
+            "not written cannot be kept"
+        )
+
+
+@reads("parent", "parent_step")
+def a_branch_has_a_trunk(config: Mapping[str, Any], components: Components) -> Iterator[str]:
+    if config["parent_step"] is not None and config["parent"] is None:
+        yield f"parent_step={config['parent_step']}: says where in `parent` to begin, and that is null"
+
+
+@reads("trainer")
 def recorded_steps_need_no_scaler(config: Mapping[str, Any], components: Components) -> Iterator[str]:
     if config["trainer"]["compile"] == "graphs" and config["trainer"]["precision"] == "fp16":
         yield (

@@ -107,6 +107,7 @@ class TrainerConfig(Node):
     log_every_steps: Annotated[PositiveInt, Unsigned()]
     validate_every_steps: PositiveInt
     checkpoint_every_steps: Annotated[PositiveInt, Unsigned()]
+    keep_every_steps: Annotated[PositiveInt | None, Unsigned(), Neutral(None)]
 
     @property
     def ranks(self) -> int:
@@ -170,6 +171,7 @@ class RunConfig(Node):
     schema_version: Literal[2]
     seed: Seed
     parent: str | None
+    parent_step: Annotated[NonNegativeInt | None, Neutral(None)]
     init_from: str | None
     stages: list[StageOverrides]
     name: Annotated[str | None, Unsigned()]

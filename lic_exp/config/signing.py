@@ -120,7 +120,7 @@ THROUGHPUT_GROUPS = ("model", "spectral_reg", "optimizer", "data", "trainer", "e
 NO_THROUGHPUT = (
     *("weights", "weights_key", "partial_weights", "portable", "lr", "aux_lr", "reg_lr"),
     *("train", "val", "max_steps", "max_epochs", "resume_elsewhere", "stale", "profile", "diagnosis"),
-    *("rank_timeout_s", "compare_ranks_every_steps"),
+    *("rank_timeout_s", "compare_ranks_every_steps", "keep_every_steps"),
 )
 ONE_DEVICE = (("devices", 1), ("nodes", 1))
 """Left out, as by versions that knew no other."""

@@ -14,7 +14,7 @@ from lic_exp.runs.lock import RunBusyError, run_lock
 from lic_exp.runs.removal import remove_run
 from lic_exp.runs.run import Run
 from lic_exp.surroundings import told_by_path
-from lic_exp.tracking.run_folder import RunFolder, step_checkpoints
+from lic_exp.tracking.run_folder import RunFolder, passing_checkpoints, step_checkpoints
 
 CHECKPOINTS = "step checkpoints of a finished run"
 TEMPORARY = "left-over temporary files"
@@ -70,7 +70,8 @@ def _of_run(run: RunSummary, *, keep_last: bool) -> Iterator[Litter]:
     for path in folder.rglob(".*.tmp"):
         yield Litter(TEMPORARY, path, bytes_in(path), folder)
     if run.state == "done":
-        for path in checkpoints[:-1] if keep_last or not best.exists() else checkpoints:
+        passing = passing_checkpoints(checkpoints, run.keep_every_steps)
+        for path in (one for one in passing if one != checkpoints[-1] or not (keep_last or not best.exists())):
             yield Litter(CHECKPOINTS, path, bytes_in(path), folder)
         if (folder / ".lock").exists():
             # Whoever evaluates it once more makes it anew.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lic_exp.config.errors import ConfigError, did_you_mean
 from lic_exp.config.loading import overridden, with_values
+from lic_exp.config.reach import end_of
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import signed_part
 from lic_exp.flat import flatten
@@ -22,6 +23,8 @@ BEGUN = (
 
 
 MOST_NAMED = 10
+
+SCHEDULER = "scheduler"
 
 
 def extended(parent: Run, overrides: Sequence[str]) -> RunConfig:
@@ -63,13 +66,14 @@ def check_extension(config: RunConfig) -> None:
             [f"run {parent.signature} is {parent.state}, not done: give its own command again to finish it first"]
         )
     before = _config_of(parent)
-    if not step_checkpoints(parent.files.checkpoints):
-        raise ConfigError([f"run {parent.signature} has no step checkpoint left to go on from. {_advice(parent)}"])
+    if missing := _missing(config, parent):
+        raise ConfigError([missing])
     if before.signature != parent.signature:
         raise ConfigError(
             [f"run {parent.signature} cannot be continued: its images or weights are no longer what they were"]
         )
-    errors = [*_differences(config, before, parent), *_lengths(config, before)]
+    begun = config.parent_step if config.parent_step is not None else parent.status["step"]
+    errors = [*_differences(config, before, parent, begun), *_lengths(config, before, begun)]
     if errors:
         raise ConfigError(errors)
 
@@ -95,16 +99,39 @@ def _config_of(parent: Run) -> RunConfig:
         raise ConfigError(f"{earlier}: {message}" for message in error.messages) from error
 
 
-def _differences(config: RunConfig, before: RunConfig, parent: Run) -> list[str]:
+def _missing(config: RunConfig, parent: Run) -> str:
+    """What there is not to go on from; empty where there is."""
+    steps = [int(path.stem.removeprefix("step_")) for path in step_checkpoints(parent.files.checkpoints)]
+    if not steps:
+        return f"run {parent.signature} has no step checkpoint left to go on from. {_advice(parent)}"
+    if config.parent_step not in (None, *steps):
+        return (
+            f"parent_step={config.parent_step}: run {parent.signature} has checkpoints after step "
+            f"{', '.join(map(str, steps))}. One trained with trainer.keep_every_steps keeps more"
+        )
+    return ""
+
+
+def _differences(config: RunConfig, before: RunConfig, parent: Run, begun: int) -> list[str]:
     if before.stages or config.stages:
         return []  # refused by their lengths
     new, old = _choices(config), _choices(before)
     # Each key once, in the order of the config.
-    differing = [key for key in new | old if new.get(key) != old.get(key) and key != "parent"]
+    differing = [key for key in new | old if new.get(key) != old.get(key) and key not in ("parent", "parent_step")]
     messages = [
         f"{_shown(key, new)}: an extension goes on as its parent was trained, with {_shown(key, old)}"
         for key in differing
+        if not key.startswith(SCHEDULER)
     ]
+    if any(key.startswith(SCHEDULER) for key in differing):
+        from lic_exp.runs.branching import first_unlike_step  # imports torch
+
+        unlike = first_unlike_step(config, before, begun)
+        if unlike is not None:
+            messages.append(
+                f"the schedule's rates are not the parent's from step {unlike} on, and {begun} steps are done: choose "
+                "one that differs only later"
+            )
     return [*messages[:-1], f"{messages[-1]}. {_advice(parent)}"] if messages else []
 
 
@@ -125,11 +152,14 @@ def _advice(parent: Run) -> str:
     return f"To train on otherwise, make a new run with model.weights={parent.files.checkpoints / 'best.pt'}"
 
 
-def _lengths(config: RunConfig, before: RunConfig) -> list[str]:
+def _lengths(config: RunConfig, before: RunConfig, begun: int) -> list[str]:
     if before.stages or config.stages:
         return [STAGED]
     key = "max_steps" if before.trainer.max_steps is not None else "max_epochs"
     new, old = getattr(config.trainer, key), getattr(before.trainer, key)
     if new is None:
         return [f"the parent is trainer.{key}={old} long: extend it by trainer.{key}"]
+    if config.parent_step is not None:
+        end = end_of(config).step
+        return [f"trainer.{key}={new}: {end} steps, and parent_step={begun} are done already"] if end <= begun else []
     return [f"trainer.{key}={new}: must be greater than the parent's {old}"] if new <= old else []

@@ -92,7 +92,7 @@ def _check_parent(config: RunConfig, run: RunFolder) -> None:
         return
     checkpoints = Checkpoints(Path(run.root.parent, config.parent, "checkpoints"), config.parent)
     try:
-        checkpoints.load_newest()
+        checkpoints.load_newest() if config.parent_step is None else checkpoints.load_step(config.parent_step)
         checkpoints.load_best()
     except CheckpointError as error:
         raise ConfigError([f"parent={config.parent}: {error}"]) from error

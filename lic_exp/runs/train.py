@@ -37,6 +37,7 @@ from lic_exp.training.reporter import Reporter, SilentReporter
 from lic_exp.training.rng import rng_state, set_rng_state
 from lic_exp.training.shared_checkpoints import SharedCheckpoints
 from lic_exp.training.stepper import StepOptions
+from lic_exp.training.taking_over import take_over
 from lic_exp.training.trainer import Trainer
 from lic_exp.training.validation import Validation
 
@@ -131,7 +132,12 @@ def train(
             run,
             device,
             diagnosed(config, validate, images, run, lambda: trainer.step),
-            SharedCheckpoints(run.checkpoints, run.signature, before_writing=heart.hold.check),
+            SharedCheckpoints(
+                run.checkpoints,
+                run.signature,
+                before_writing=heart.hold.check,
+                keep_every=config.trainer.keep_every_steps,
+            ),
             reporter,
             heart.asked_to_stop,
         )
@@ -259,7 +265,7 @@ def begin(trainer: Trainer, config: RunConfig, run: RunFolder, console: Console)
         text = f"going on from step {trainer.step} of {trainer.max_steps}"
     elif config.parent is not None:
         origin = RunFolder(run.root.parent / config.parent)
-        trainer.extend(Checkpoints(origin.checkpoints, origin.signature))
+        take_over(trainer, Checkpoints(origin.checkpoints, origin.signature), config.parent_step)
         text = f"extending run {origin.signature} from step {trainer.step} to {trainer.max_steps}"
     else:
         return None

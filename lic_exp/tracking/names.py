@@ -17,6 +17,8 @@ TRAIN_PSNR = train("psnr")
 TRAIN_GRAD_NORM = "train/grad_norm"
 TRAIN_LR = "train/lr"
 TRAIN_IMAGES_PER_S = "train/images_per_s"
+TRAIN_PIXEL_SHARE = "train/pixel_share"
+"""What part of the pixels loaded so far was computed with; where it is not there, all of them."""
 TRAIN_SKIPPED_STEPS = "train/skipped_steps"
 TRAIN_DIVERGED = "train/diverged"
 """1 at the step at which a run has diverged; nowhere else."""
@@ -43,6 +45,8 @@ def at_quality(metric: str, quality: float) -> str:
 
 
 SPECTRAL_TAU = "spectral/tau"
+SPECTRAL_SIDE = "spectral/side"
+"""What training sees of the crop's sides, a share."""
 SPECTRAL_PHASE = "spectral/phase"
 PHASES = {"baseline": 0, "phase1_intra": 1, "phase2_inter": 2}
 """The values of `spectral/phase`, since a metric is a number."""

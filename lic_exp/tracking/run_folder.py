@@ -18,7 +18,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,12 @@ def step_checkpoints(folder: Path) -> list[Path]:
     """The step checkpoints in a folder, oldest first; what people put beside them, such as step_old.pt, is none."""
     found = [(int(match[1]), path) for path in folder.glob("step_*.pt") if (match := STEP.fullmatch(path.name))]
     return [path for _, path in sorted(found)]
+
+
+def passing_checkpoints(checkpoints: Sequence[Path], keep_every: int | None) -> list[Path]:
+    """Those of `step_checkpoints` that are not after a multiple of so many steps; all where that is None."""
+    steps = {path: int(match[1]) for path in checkpoints if (match := STEP.fullmatch(path.name))}
+    return [path for path, step in steps.items() if not keep_every or step % keep_every]
 
 
 class RunFolder:

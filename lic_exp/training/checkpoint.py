@@ -9,7 +9,7 @@ from lic_exp.fault_points import reached
 from lic_exp.models.file_digest import is_as_written
 from lic_exp.models.files import CheckpointError, load_safely, save_whole
 from lic_exp.sections import CHECKPOINT, Section
-from lic_exp.tracking.run_folder import step_checkpoints
+from lic_exp.tracking.run_folder import passing_checkpoints, step_checkpoints
 
 log = logging.getLogger("lic_exp.training")
 
@@ -19,16 +19,23 @@ FORMAT = 1
 class Checkpoints:
     """`step_00000100.pt` for the last `keep` saved steps, and `best.pt`, in one folder.
 
+    keep_every: multiples of so many steps are kept as well; None: no others.
     identity: stored in every file and compared on reading, so that a foreign checkpoint is never resumed from.
     before_writing: called before every write, which does not take place where it raises.
     """
 
     def __init__(
-        self, folder: Path, identity: str, keep: int = 2, before_writing: Callable[[], None] = lambda: None
+        self,
+        folder: Path,
+        identity: str,
+        keep: int = 2,
+        before_writing: Callable[[], None] = lambda: None,
+        keep_every: int | None = None,
     ) -> None:
         self.folder = folder
         self.identity = identity
         self.keep = keep
+        self.keep_every = keep_every
         self._before_writing = before_writing
 
     @property
@@ -43,7 +50,7 @@ class Checkpoints:
         """Save, then drop what is older than the last `keep`. A failure leaves the former files as they were."""
         self._write(self._file_after(step), state)
         reached("checkpoint.written")
-        for old in self.steps()[: -self.keep]:
+        for old in passing_checkpoints(self.steps()[: -self.keep], self.keep_every):
             old.unlink()
 
     @Section(CHECKPOINT)

@@ -39,14 +39,16 @@ class Draws:
         self.rank, self.world = rank, world
         self.step = 0
         self.images = 0
+        self.size: tuple[int, ...] = ()
         self.learnt = False
         self._noises = [module for module in codec.modules() if isinstance(module, Noise)]
         self._known: dict[tuple[int, int], Tensor] = {}
 
-    def draw(self, step: int, images: int) -> None:
-        """Begin a step of a batch of which this process has so many images."""
-        self.step, self.images = step, images
-        kept = {key: known for key, known in self._known.items() if len(known) == images * self.world}
+    def draw(self, step: int, images: int, size: tuple[int, ...] = ()) -> None:
+        """Begin a step of a batch of which this process has so many images, of a size (H, W) where that may change."""
+        same = size == self.size
+        self.step, self.images, self.size = step, images, size
+        kept = {key: known for key, known in self._known.items() if same and len(known) == images * self.world}
         self.learnt &= len(kept) == len(self._known)
         self._known = kept
         for key, known in self._known.items():

@@ -89,13 +89,22 @@ class Objective(nn.Module):
 
     def compile_judgement(self, backend: Any, options: dict[str, Any] | None = None) -> None:
         """Have `judged` compiled when it is called next, by a backend that is given these options."""
-        self.judged = torch.compile(self.judged, backend=backend, options=options)  # type: ignore[method-assign]
+        self.judged = torch.compile(self.judged, backend=backend, options=options, dynamic=False)  # type: ignore[method-assign]
         self.compiled = True
 
     def after_validation(self, now: float, best: float, step: int) -> None:
         """Tell the regularizers what a validation gave, and what the best before it."""
         for regularizer in self.spectral_regularizers():
             regularizer.after_validation(now, best, step)
+
+    def trained(self) -> dict[str, Any]:
+        """The state of each part that training changes."""
+        return {"codec": self.codec.state_dict(), "regularizers": self.regularizers.state_dict()}
+
+    def load_trained(self, state: dict[str, Any]) -> None:
+        """Stand where `trained` was taken. Raises what the parts raise where they were built otherwise."""
+        self.codec.load_state_dict(state["codec"])
+        self.regularizers.load_state_dict(state["regularizers"])
 
     def aux_loss(self) -> Tensor:
         return self.codec.aux_loss()

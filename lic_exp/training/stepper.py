@@ -23,6 +23,7 @@ from lic_exp.training.casting import Casts
 from lic_exp.training.data_parallel import DataParallel
 from lic_exp.training.draws import Draws
 from lic_exp.training.objective import Objective
+from lic_exp.training.pixel_count import PixelCount
 
 log = logging.getLogger("lic_exp.training")
 
@@ -79,6 +80,7 @@ class Stepper:
     which a regularizer looks at values. Where that fails, training goes on without, and `uncaptured` is told the step.
 
     seed: what the images of a step are given at random follows from it and from the step (`lic_exp.training.draws`).
+    pixels: counts what steps are made of.
     dropped: how many updates the loss scaler of fp16 has dropped, because what it had scaled was not finite.
     """
 
@@ -91,9 +93,11 @@ class Stepper:
         seed: int,
         uncaptured: Callable[[int], None] = lambda step: None,
         parallel: DataParallel | None = None,
+        pixels: PixelCount | None = None,
     ) -> None:
         self.objective = objective
         self.parallel = parallel or DataParallel(objective, optimizers.split, device)
+        self.pixels = pixels or PixelCount()
         self.draws = Draws(objective.codec, seed, rank=rank(), world=world())
         self.casts = Casts(objective.codec, AUTOCAST.get(options.precision))
         self.optimizers = optimizers
@@ -110,7 +114,9 @@ class Stepper:
     def step(self, batch: Batch, progress: Progress) -> Done:
         """Update the weights. Raises NonFiniteError, before the update, where that costs no waiting."""
         self.objective.set_progress(progress)
-        found = self._made(self._parts(batch.x, progress.step), progress.step)
+        parts = self._parts(batch.x, progress.step)
+        self.pixels.add(world() * _pixels(batch.x), world() * sum(_pixels(x) for x, *_ in parts))
+        found = self._made(parts, progress.step)
         finite, updated, own = found.pop("finite"), found.pop("updated"), found.pop(OWN)
         norms = {name.removeprefix(NORM): found.pop(name) for name in list(found) if name.startswith(NORM)}
         checked = self._checked(found, norms)
@@ -175,10 +181,10 @@ class Stepper:
         self._dropped_in_a_row = (self._dropped_in_a_row + 1) * dropped
         return self._dropped_in_a_row < DROPPED_IN_A_ROW
 
-    def try_out(self, batch: Batch) -> Tensor:
-        """Forward and backward of a batch, leaving nothing behind; its loss."""
+    def try_out(self, batch: Batch, progress: Progress) -> Tensor:
+        """Forward and backward of a batch as at this place of training, leaving nothing behind; its loss."""
         former = FormerBuffers(self.objective)
-        self.objective.set_progress(Progress(0, 0, 0.0))
+        self.objective.set_progress(progress)
         parts = self._parts(batch.x, 0)
         loss = self._of_all(self._backward(parts), len(parts))["loss"]
         former.restore()
@@ -193,9 +199,10 @@ class Stepper:
                 x = x.contiguous(memory_format=torch.channels_last)
         size = math.ceil(len(x) / self.options.accumulate)  # as `Tensor.chunk` has it
         parts = [slice(first, min(first + size, len(x))) for first in range(0, len(x), size)]
-        drawn = self._drawn(x, parts[0], step)
         with self._autocast():
-            return [(*self.objective.transformed(x[rows]), *(values[rows] for values in drawn)) for rows in parts]
+            seen = [self.objective.transformed(x[rows]) for rows in parts]
+        drawn = self._drawn(seen[0][0], len(x), step)
+        return [(*pair, *(values[rows] for values in drawn)) for pair, rows in zip(seen, parts, strict=True)]
 
     def _backward(self, parts: Parts) -> dict[str, Tensor]:
         images, first = sum(len(x) for x, *_ in parts), 0
@@ -222,15 +229,16 @@ class Stepper:
         return self.objective.completed(means(terms)) if parts > 1 or world() > 1 else terms
 
     @Section(DRAWS)
-    def _drawn(self, x: Tensor, first: slice, step: int) -> tuple[Tensor, ...]:
-        """Draw for the images x of a step; what the objective takes beside them. first: the rows of the first part."""
-        if self.captures and self.draws.images not in (0, len(x)):
-            self.captures.forget()  # noise of another number of images stands elsewhere
-        self.draws.draw(step, len(x))
+    def _drawn(self, part: Tensor, images: int, step: int) -> tuple[Tensor, ...]:
+        """Draw for so many images of a step; what the objective takes beside them. part: the first part of them."""
+        size = tuple(part.shape[-2:])
+        if self.captures and self.draws.images and (self.draws.images, self.draws.size) != (images, size):
+            self.captures.forget()  # noise of other images stands elsewhere
+        self.draws.draw(step, images, size)
         foreseen = self.captures or self.objective.compiled or is_compiled(self.objective.codec)
         if not self.casts.learnt or (foreseen and not self.draws.learnt):
             with self._autocast():
-                self.casts.learn(lambda: self.draws.learn(x[first]))
+                self.casts.learn(lambda: self.draws.learn(part))
         return tuple(values.to(self.device, non_blocking=True) for values in self.objective.draw(self.draws.shares()))
 
     def _autocast(self) -> torch.autocast:
@@ -263,6 +271,11 @@ def step_metrics(done: Done | None, optimizers: Optimizers) -> dict[str, float]:
         norms = done.norms if done.updated else {}
         metrics |= {names.train_grad_norm(group): float(norm) for group, norm in norms.items()}
     return metrics | {names.TRAIN_LR: optimizers.net.param_groups[0]["lr"]}
+
+
+def _pixels(images: Tensor) -> int:
+    """In all of them (B, 3, H, W)."""
+    return len(images) * images.shape[-2] * images.shape[-1]
 
 
 def _all_finite(values: dict[str, Tensor]) -> Tensor:

@@ -22,6 +22,7 @@ from lic_exp.training.ema import EMA
 from lic_exp.training.finite import FiniteWeights
 from lic_exp.training.objective import Objective
 from lic_exp.training.options import TrainerOptions
+from lic_exp.training.pixel_count import PixelCount
 from lic_exp.training.preempted import Preempted
 from lic_exp.training.rank_equality import check_ranks_equal
 from lic_exp.training.rehearsal import tried_losses
@@ -65,6 +66,7 @@ class Trainer:
         self.skips = SkippedSteps(options.on_nonfinite, options.nonfinite_budget)
         self.ema = EMA(objective.codec, options.ema_decay) if options.ema_decay is not None else None
         self.weights = FiniteWeights({"objective": objective, "average": self.ema})
+        self.pixels = PixelCount()
         self.course = Course(stages)
         self.max_steps = self.course.max_steps
         self.parallel = DataParallel(objective, self.setup.optimizers.split, device)
@@ -86,8 +88,8 @@ class Trainer:
         return self.dropped_before + int(self.stepper.dropped)
 
     def _new_stepper(self, setup: Setup) -> Stepper:
-        given = setup.optimizers, self.step_options, self.device, self.seed, self._uncaptured, self.parallel
-        return Stepper(self.objective, *given)
+        given = setup.optimizers, self.step_options, self.device, self.seed, self._uncaptured
+        return Stepper(self.objective, *given, self.parallel, self.pixels)
 
     def _uncaptured(self, step: int) -> None:
         """Nobody tries again: neither a later stage nor after a rollback."""
@@ -213,9 +215,10 @@ class Trainer:
 
     @Section(LOG)
     def _log(self, done: Done | None, epoch: int, images_per_s: float) -> None:
-        left_out = {names.TRAIN_SKIPPED_STEPS: float(len(self.skipped) + self.dropped)}
-        metrics = step_metrics(done, self.setup.optimizers) | {names.TRAIN_IMAGES_PER_S: images_per_s} | left_out
-        self.reporter.log(metrics | self.objective.scalars(), step=self.step, epoch=epoch)
+        left_out = float(len(self.skipped) + self.dropped)
+        own = {names.TRAIN_IMAGES_PER_S: images_per_s, names.TRAIN_SKIPPED_STEPS: left_out} | self.pixels.scalars()
+        metrics = step_metrics(done, self.setup.optimizers) | own | self.objective.scalars()
+        self.reporter.log(metrics, step=self.step, epoch=epoch)
 
     @Section(VALIDATION)
     def _validate(self, epoch: int) -> None:
@@ -253,16 +256,6 @@ class Trainer:
         self.reporter.rewind(state["recorded"])
         return True
 
-    def extend(self, parent: Checkpoints) -> None:
-        """Go on from the last step of another run, whose best weights stay the best until they are beaten."""
-        state = parent.load_newest()
-        if state is None or state["step"] >= self.max_steps:
-            done = "no checkpoint" if state is None else f"{state['step']} steps done"
-            raise ValueError(f"run {parent.identity} has {done}; an extension to {self.max_steps} steps needs fewer")
-        self.load_state_dict(state)
-        best = parent.load_best()
-        self.checkpoints.save_best({"step": best["step"], "codec": best["codec"]})
-
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the run depends on; plain containers and tensors only."""
         return {
@@ -273,9 +266,9 @@ class Trainer:
             "skipped": sorted(self.skipped),
             "dropped": self.dropped,
             "recorded": self.reporter.position(),
-            "codec": self.objective.codec.state_dict(),
+            "pixels": self.pixels.state_dict(),
+            **self.objective.trained(),
             "ema": None if self.ema is None else self.ema.state_dict(),
-            "regularizers": self.objective.regularizers.state_dict(),
             "optimizers": self.setup.optimizers.state_dict(),
             "schedule": self.setup.schedule.state_dict(),
             "scaler": self.stepper.scaler.state_dict(),
@@ -288,10 +281,10 @@ class Trainer:
         self.step, self.best = state["step"], state["best"]
         self.skips.steps = set(state["skipped"])
         self.dropped_before = state.get("dropped", 0)  # which the checkpoints of earlier versions do not say
-        self.objective.codec.load_state_dict(state["codec"])
+        self.pixels.load_state_dict(state.get("pixels"))
+        self.objective.load_trained(state)
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
-        self.objective.regularizers.load_state_dict(state["regularizers"])
         self.setup.optimizers.load_state_dict(state["optimizers"])
         self.setup.schedule.load_state_dict(state["schedule"])
         self.stepper = self._new_stepper(self.setup)

@@ -205,3 +205,49 @@ def test_stages_that_are_none_are_said(write, stages):
     runs = load_runs(write("aa", curve([2.0, 1.0]), stages=stages))
     with pytest.raises(AnalysisError, match="run aa: the stages of its config are none"):
         trajectory(runs, "aa", LOSS)
+
+
+def test_crops_that_were_shown_smaller_cost_what_was_computed(write):
+    """A quarter of the pixels up to step 40, all of them later, beside the same run at full size."""
+    stages = [(100, 8, 64, 10, 0.4)]
+    whole, counted = trained(stages)
+    smaller = [
+        entry | {"train/pixel_share": (min(entry["step"], 40) / 4 + max(entry["step"] - 40, 0)) / entry["step"]}
+        if "train/lr" in entry
+        else entry
+        for entry in whole
+    ]
+    folders = [write("aa", whole, **config_of(stages)), write("ab", smaller, **config_of(stages))]
+    spent = trajectory(load_runs(folders), "ab", LOSS)
+    steps = spent["steps"]
+    share = (np.minimum(steps, 40) / 4 + np.maximum(steps - 40, 0)) / steps
+    assert spent["macs"] == pytest.approx([one["macs"] for one in counted] * share)
+    for unit in ("steps", "epochs", "images", "seconds"):
+        assert spent[unit] == pytest.approx([one[unit] for one in counted]), unit
+    assert trajectory(load_runs(folders), "ab", LOSS, 10.0)["macs"] == pytest.approx(10 * spent["images"] * share)
+    found = speed_up(*folders, k=1)
+    assert found.ratios["steps"].value == pytest.approx(1)
+    assert found.ratios["macs"].value == pytest.approx(100 / 70)
+
+
+def test_a_curriculum_that_begins_late_costs_all_before(write):
+    stages = [(100, 8, 64, 10, 0.4)]
+    entries = [
+        entry | {"train/pixel_share": 1 - 0.75 * (entry["step"] - 50) / entry["step"]}
+        if "train/lr" in entry and entry["step"] > 50
+        else entry
+        for entry in trained(stages)[0]
+    ]
+    spent = trajectory(load_runs(write("aa", entries, **config_of(stages))), "aa", LOSS)
+    assert spent["macs"][[4, 9]] == pytest.approx(8 * 64**2 * MACS * np.array([50, 62.5]))
+
+
+def test_a_branch_has_spent_what_its_trunk_had_up_to_there(write):
+    entries, counted = trained([(100, 8, 64, 10, 0.5)])
+    trunk = [entry for entry in entries if entry["step"] <= 80]
+    branch = [entry for entry in entries if entry["step"] > 40]
+    folders = [write("aa", trunk, **config_of([(80, 8, 64, 10, 0.5)]))]
+    folders.append(write("ab", branch, **config_of([(100, 8, 64, 10, 0.5)], parent="aa", parent_step=40)))
+    known = trajectory(load_runs(folders), "ab", LOSS)
+    for unit in UNITS:
+        assert known[unit] == pytest.approx([one[unit] for one in counted[4:]]), unit

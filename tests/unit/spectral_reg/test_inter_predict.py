@@ -11,6 +11,7 @@ from lic_exp.ops.haar import haar2
 from lic_exp.progress import Progress
 from lic_exp.tracking import names
 from lic_exp.training.preempted import Preempted
+from lic_exp.training.rehearsal import BEGINNING
 
 
 def predicting(**changes):
@@ -127,7 +128,7 @@ def test_neither_a_rehearsal_nor_a_skipped_step_is_learnt_from():
     made, _ = train(of, 2)
     before = {name: value.clone() for name, value in of.regularizers.state_dict().items()}
     batch = next(loader().batches(0))
-    made.try_out(batch)
+    made.try_out(batch, BEGINNING)
     with pytest.raises(ArithmeticError, match="not finite"):
         made.step(batch, Progress(2, 0, 0.0))
     assert unequal(before, dict(of.regularizers.state_dict())) == []

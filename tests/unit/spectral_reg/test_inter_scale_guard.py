@@ -17,6 +17,7 @@ from training_parts import (
 from lic_exp.divergence import DivergedError
 from lic_exp.progress import Progress
 from lic_exp.tracking import names
+from lic_exp.training.rehearsal import BEGINNING
 
 SOUND = ("inter_cos", "inter_norm", "inter_hinge", "inter_ratio", "inter_game")
 
@@ -199,7 +200,7 @@ def test_switching_off_instead(caplog):
 def test_a_rehearsal_leaves_nothing_behind():
     of = scales_objective(build(gradient_cap=0.1, gradient_every_steps=1))
     before = {name: value.clone() for name, value in of.state_dict().items()}
-    stepper(of).try_out(next(loader().batches(0)))
+    stepper(of).try_out(next(loader().batches(0)), BEGINNING)
     assert unequal(before, dict(of.state_dict())) == []
 
 

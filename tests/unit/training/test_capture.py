@@ -33,6 +33,7 @@ from lic_exp.progress import Progress
 from lic_exp.spectral_reg.inter_predict import InterPredict
 from lic_exp.spectral_reg.inter_scale import InterScale
 from lic_exp.spectral_reg.intra_scale import IntraScale
+from lic_exp.spectral_reg.resolution import Resolution
 from lic_exp.training import stepper as stepper_module
 from lic_exp.training import trainer as trainer_module
 from lic_exp.training.preempted import Preempted
@@ -91,6 +92,12 @@ def intra():
     )
 
 
+def smaller():
+    return Resolution(
+        side_init=0.5, side_final=1.0, schedule="constant", length=5, unit="step", start=0.0, method="dct"
+    )
+
+
 def between(kind, name, **changes):
     """A term between scales that begins at step 3, grows for four and is guarded at every fifth."""
     given = compose(parse([f"spectral_reg={name}"]))["spectral_reg"]
@@ -111,6 +118,7 @@ WAYS = {
     "a term that begins and grows": lambda: scales_objective(between(InterScale, "inter", delta=0.01)),
     "a term that learns": lambda: scales_objective(between(InterPredict, "inter_predict", refit_every_steps=4)),
     "a regularizer that nobody knows": lambda: plain(Gain()),
+    "images that grow": lambda: scales_objective(smaller()),
 }
 
 

@@ -294,6 +294,11 @@ def test_what_was_learnt_of_another_number_of_images_is_not_known():
     assert draws.learnt
     draws.draw(2, 3)
     assert not draws.learnt
+    draws.learn(torch.zeros(3, 3, 8, 8))
+    draws.draw(3, 3)
+    assert draws.learnt
+    draws.draw(4, 3, (4, 4))
+    assert not draws.learnt
 
 
 @pytest.mark.parametrize("change", [{"step": 2}, {"latent": 1}, {"seed": 1}])

@@ -14,6 +14,7 @@ from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.finite import FiniteWeights
 from lic_exp.training.preempted import Preempted
 from lic_exp.training.stepper import DROPPED_IN_A_ROW, NonFiniteError
+from lic_exp.training.taking_over import take_over
 
 NAN = float("nan")
 
@@ -81,7 +82,7 @@ def test_a_run_does_not_go_on_from_spoilt_weights(tmp_path, begin):
     if begin == "resume":
         assert run.resume()
     elif begin == "extend":
-        run.extend(Checkpoints(tmp_path, first.checkpoints.identity))
+        take_over(run, Checkpoints(tmp_path, first.checkpoints.identity))
     else:
         with torch.no_grad():
             of.codec.entropy.quantiles.fill_(NAN)

@@ -1,0 +1,26 @@
+"""How much of the training images was computed with: what a regularizer that shows them smaller saves."""
+
+from lic_exp.tracking import names
+
+
+class PixelCount:
+    """Pixels of the batches as they were loaded, and as the codec was given them, of all ranks and steps together."""
+
+    def __init__(self) -> None:
+        self.loaded = self.computed = 0
+
+    def add(self, loaded: int, computed: int) -> None:
+        """Of one step."""
+        self.loaded += loaded
+        self.computed += computed
+
+    def scalars(self) -> dict[str, float]:
+        """The share that was computed, by metric name; nothing while all was, as in most trainings throughout."""
+        return {names.TRAIN_PIXEL_SHARE: self.computed / self.loaded} if self.computed != self.loaded else {}
+
+    def state_dict(self) -> dict[str, int]:
+        return {"loaded": self.loaded, "computed": self.computed}
+
+    def load_state_dict(self, state: dict[str, int] | None) -> None:
+        """None: of a checkpoint of an earlier version, all of whose steps were computed whole."""
+        self.loaded, self.computed = (0, 0) if state is None else (state["loaded"], state["computed"])
