@@ -9,6 +9,7 @@ from training_parts import Gain, adam, constant, everything, loader, objective, 
 from lic_exp.optimizers import factories
 from lic_exp.optimizers.muon import Muon
 from lic_exp.optimizers.schedules import Cosine, MultiStep, Plateau
+from lic_exp.optimizers.soap import SOAP
 from lic_exp.training.checkpoint import load_checkpoint
 from lic_exp.training.preempted import Preempted
 from lic_exp.training.rng import seed_everything
@@ -27,6 +28,17 @@ FACTORIES = {
         weight_decay=0.0,
         betas=[0.9, 0.999],
         eps=1e-8,
+    ),
+    "soap": partial(
+        SOAP,
+        lr=1e-3,
+        adam_lr=1e-3,
+        betas=[0.9, 0.95],
+        shampoo_beta=0.9,
+        eps=1e-8,
+        weight_decay=0.1,
+        precondition_every_steps=3,
+        max_precondition_dim=40,
     ),
 }
 SCHEDULES = {

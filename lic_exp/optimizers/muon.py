@@ -1,25 +1,22 @@
 """Muon: momentum made orthogonal for matrices, AdamW for everything else, in one optimizer."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim.adamw import adamw
 
 from lic_exp.capabilities import signed_as
 from lic_exp.optimizers.factories import pair
+from lic_exp.optimizers.matrices import MatrixOptimizer
 from lic_exp.option_types import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
-from lic_exp.private_compiler import compiler_not_loaded
 
-MATRIX, REST = "muon", "adam"
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATION_DTYPE = torch.float32
 """bfloat16 is customary for language models; a codec's matrices are small, and float32 gives the same bits anywhere."""
 
 
 @signed_as("muon")
-class Muon(torch.optim.Optimizer):
+class Muon(MatrixOptimizer):
     """Muon (Jordan et al., 2024) with the step size of Liu et al., "Muon is scalable for LLM training" (2025).
 
     For a matrix W (n, m) with gradient G, momentum mu and lr:
@@ -29,10 +26,9 @@ class Muon(torch.optim.Optimizer):
 
     The factor 0.2 sqrt(max(n, m)) makes the root mean square of an update about 0.2 lr for every shape, near that of
     AdamW in mid-training (AdamW's first steps are lr). The rest follows AdamW at `adam_lr`.
-
-    Each group given is divided into a matrix group and a rest group, marked by `group["kind"]`; a group's own `lr`
-    holds for both. State dicts and schedules work as for any torch optimizer.
     """
+
+    kind: ClassVar[str] = "muon"
 
     def __init__(
         self,
@@ -55,24 +51,9 @@ class Muon(torch.optim.Optimizer):
             "betas": pair(betas),
             "eps": eps,
         }
-        with compiler_not_loaded():
-            super().__init__([kind for group in params for kind in _kinds(group, lr, adam_lr)], defaults)
+        super().__init__(params, defaults, lr=lr, adam_lr=adam_lr)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if group["kind"] == MATRIX:
-                self._step_matrices(parameters, group)
-            else:
-                self._step_rest(parameters, group)
-        return loss
-
-    def _step_matrices(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+    def step_matrices(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         for parameter in parameters:
             gradient, state = parameter.grad, self.state[parameter]
             assert gradient is not None
@@ -84,40 +65,6 @@ class Muon(torch.optim.Optimizer):
             scale = 0.2 * max(direction.shape) ** 0.5
             parameter.mul_(1 - group["lr"] * group["weight_decay"])
             parameter.add_(direction.view_as(parameter), alpha=-group["lr"] * scale)
-
-    def _step_rest(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        for parameter in parameters:
-            if not self.state[parameter]:
-                self.state[parameter].update(
-                    step=torch.zeros(()), exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter)
-                )
-        states = [self.state[parameter] for parameter in parameters]
-        adamw(
-            parameters,
-            [parameter.grad for parameter in parameters if parameter.grad is not None],
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-            [],
-            [state["step"] for state in states],
-            foreach=True,
-            amsgrad=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            maximize=False,
-        )
-
-
-def is_matrix(parameter: Tensor) -> bool:
-    """Whether a parameter is a linear map, (out, in) or (out, in, kh, kw), that Muon may orthogonalise.
-
-    Everything else goes to AdamW: biases and gains, also where shaped (1, C, 1, 1); depthwise kernels (C, 1, kh, kw),
-    whose rows act on different channels and share no input; and 3-d stacks of tiny per-channel matrices, as in
-    factorized entropy models.
-    """
-    return parameter.ndim in (2, 4) and min(parameter.shape[:2]) > 1
 
 
 def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
@@ -135,12 +82,3 @@ def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
     result: Tensor = wide.T if tall else wide
     return result.to(matrix.dtype)
-
-
-def _kinds(group: dict[str, Any], lr: float, adam_lr: float) -> list[dict[str, Any]]:
-    """The matrix group and the rest group of one given group, matrices first; an empty one is left out."""
-    members: dict[str, list[Tensor]] = {MATRIX: [], REST: []}
-    for parameter in group["params"]:
-        members[MATRIX if is_matrix(parameter) else REST].append(parameter)
-    kinds = ((MATRIX, lr), (REST, adam_lr))
-    return [{"lr": own_lr, **group, "params": members[kind], "kind": kind} for kind, own_lr in kinds if members[kind]]

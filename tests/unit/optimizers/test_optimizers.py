@@ -20,6 +20,7 @@ from lic_exp.optimizers.groups import (
     split_parameters,
 )
 from lic_exp.optimizers.muon import Muon
+from lic_exp.optimizers.soap import SOAP
 
 ADAM = {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01}
 FACTORIES: dict[str, Callable[[list[dict[str, Any]]], torch.optim.Optimizer]] = {
@@ -27,6 +28,15 @@ FACTORIES: dict[str, Callable[[list[dict[str, Any]]], torch.optim.Optimizer]] = 
     "adamw": partial(adamw, lr=1e-3, **ADAM),
     "sgd": partial(sgd, lr=1e-3, momentum=0.9, nesterov=True, weight_decay=0.0),
     "muon": partial(Muon, lr=1e-3, adam_lr=2e-3, momentum=0.95, nesterov=True, ns_steps=5, **ADAM),
+    "soap": partial(
+        SOAP,
+        lr=1e-3,
+        adam_lr=2e-3,
+        shampoo_beta=0.9,
+        precondition_every_steps=2,
+        max_precondition_dim=20,
+        **ADAM,
+    ),
 }
 all_factories = pytest.mark.parametrize("factory", FACTORIES.values(), ids=list(FACTORIES))
 
@@ -156,26 +166,26 @@ def test_learning_rates_of_the_groups(reg_lr: float | None, expected: float) -> 
     assert optimizers.aux.param_groups[0]["lr"] == 1e-2
 
 
-def test_muon_keeps_the_main_rate_first_and_a_group_s_own_rate_for_both_kinds() -> None:
+@pytest.mark.parametrize("kind", ["muon", "soap"])
+def test_matrices_keep_the_main_rate_and_come_first_and_a_group_s_own_rate_holds_for_both_kinds(kind: str) -> None:
     split = split_parameters(ToyCodec(), toy_regularizers())
-    groups = build_optimizers(
-        split, FACTORIES["muon"], lr=1e-3, lr_factors={}, aux_lr=1e-2, reg_lr=0.5
-    ).net.param_groups
+    groups = build_optimizers(split, FACTORIES[kind], lr=1e-3, lr_factors={}, aux_lr=1e-2, reg_lr=0.5).net.param_groups
     assert [(g["name"], g["kind"], g["lr"]) for g in groups] == [
-        ("net", "muon", 1e-3),
+        ("net", kind, 1e-3),
         ("net", "adam", 2e-3),
-        ("regularizer", "muon", 0.5),
+        ("regularizer", kind, 0.5),
         ("regularizer", "adam", 0.5),
     ]
 
 
 @all_factories
-def test_one_step_moves_every_trainable_parameter(
+def test_two_steps_move_every_trainable_parameter(
     factory: Callable[[list[dict[str, Any]]], torch.optim.Optimizer],
 ) -> None:
     codec, regularizers, optimizers = toy(factory)
     before = weights(codec, regularizers)
-    step(codec, regularizers, optimizers)
+    for seed in range(2):  # the first one of SOAP's moves no matrix
+        step(codec, regularizers, optimizers, seed)
     after = weights(codec, regularizers)
     assert [name for name in before if torch.equal(before[name], after[name])] == ["0.frozen"]
 

@@ -7,7 +7,8 @@ from torch import nn
 
 from lic_exp.optimizers import muon as muon_module
 from lic_exp.optimizers.factories import adam, adamw, sgd
-from lic_exp.optimizers.muon import Muon, is_matrix, orthogonalize
+from lic_exp.optimizers.matrices import is_matrix
+from lic_exp.optimizers.muon import Muon, orthogonalize
 
 ADAM = {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01}
 muon = partial(Muon, lr=1e-3, adam_lr=2e-3, momentum=0.95, nesterov=True, ns_steps=5, **ADAM)
@@ -106,6 +107,6 @@ def test_a_zero_gradient_moves_nothing() -> None:
     ("shape", "expected"),
     [((6, 3, 3, 3), True), ((4, 6), True), ((6, 1, 3, 3), False), ((1, 6, 1, 1), False), ((6,), False)],
 )
-def test_what_muon_takes_for_a_matrix(shape: tuple[int, ...], expected: bool) -> None:
+def test_what_is_taken_for_a_matrix(shape: tuple[int, ...], expected: bool) -> None:
     assert is_matrix(torch.empty(shape)) is expected
     assert not is_matrix(torch.empty(6, 3, 2))
