@@ -13,6 +13,7 @@ PositiveInt = Annotated[int, Ge(1)]
 NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
+AtLeastOne = Annotated[float, Ge(1)]
 
 Seed = Annotated[int, Ge(0), Le(2**64 - 1)]
 """What a generator of random numbers begins with: torch's take 64 bits."""

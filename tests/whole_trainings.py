@@ -7,6 +7,7 @@ import pytest
 from training_parts import Gain, adam, constant, everything, loader, objective, stage, trainer, unequal
 
 from lic_exp.optimizers import factories
+from lic_exp.optimizers.cautious_adam import CautiousAdam
 from lic_exp.optimizers.muon import Muon
 from lic_exp.optimizers.schedules import Cosine, MultiStep, Plateau
 from lic_exp.optimizers.soap import SOAP
@@ -17,6 +18,7 @@ from lic_exp.training.rng import seed_everything
 FACTORIES = {
     "adam": adam,
     "adamw": partial(factories.adamw, lr=1e-3, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.1),
+    "cautious_adam": partial(CautiousAdam, lr=1e-3, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.1, max_rescale=10.0),
     "sgd": partial(factories.sgd, lr=1e-3, momentum=0.9, nesterov=True, weight_decay=0.0),
     "muon": partial(
         Muon,

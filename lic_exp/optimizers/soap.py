@@ -77,7 +77,7 @@ class SOAP(MatrixOptimizer):
 
 def _begin(gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
     """Moments of zeros, the statistics of a first gradient (n, m), and their eigenvectors."""
-    state.update(step=0, exp_avg=torch.zeros_like(gradient), exp_avg_sq=torch.zeros_like(gradient))
+    state.update(step=0, exp_avg=gradient.new_zeros(gradient.shape), exp_avg_sq=gradient.new_zeros(gradient.shape))
     for side, size in zip(SIDES, gradient.shape, strict=True):
         if size <= group["max_precondition_dim"]:
             state[side] = gradient.new_zeros(size, size)
@@ -113,7 +113,7 @@ def _renew_bases(state: dict[str, Any]) -> None:
             product = state[side] @ basis
             order = torch.argsort((basis * product).sum(0), descending=True, stable=True)
             state["exp_avg_sq"] = state["exp_avg_sq"].index_select(axis, order)
-            state[f"{side}_basis"] = torch.linalg.qr(product.index_select(1, order)).Q
+            state[f"{side}_basis"] = torch.linalg.qr(product.index_select(1, order)).Q.contiguous()
 
 
 def eigenvectors(matrix: Tensor) -> Tensor:

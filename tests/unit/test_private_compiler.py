@@ -17,6 +17,9 @@ OPTIMIZERS = {
         "muon.Muon, {'adam_lr': 0.01, 'momentum': 0.9, 'nesterov': True, 'ns_steps': 3, 'weight_decay': 0.1, "
         "'betas': [0.9, 0.999], 'eps': 1e-8}"
     ),
+    "cautious_adam": (
+        "cautious_adam.CautiousAdam, {'betas': [0.9, 0.999], 'eps': 1e-8, 'weight_decay': 0.1, 'max_rescale': 10.0}"
+    ),
     "soap": (
         "soap.SOAP, {'adam_lr': 0.01, 'betas': [0.9, 0.95], 'shampoo_beta': 0.9, 'eps': 1e-8, 'weight_decay': 0.1, "
         "'precondition_every_steps': 2, 'max_precondition_dim': 6}"
@@ -27,7 +30,7 @@ PROGRAM = f"""
 import json, sys
 from functools import partial
 import torch
-from lic_exp.optimizers import factories, muon, soap
+from lic_exp.optimizers import cautious_adam, factories, muon, soap
 from lic_exp.optimizers.groups import build_optimizers, split_parameters
 from lic_exp.private_compiler import compiler_not_loaded, has_loaded_compiler
 

@@ -35,7 +35,7 @@ GOLDEN = [
     *([f"model={name}"] for name in ("dhic_tiny", "factorized_tiny", "hyperprior_tiny")),
     *([f"model={name}"] for name in ("mean_scale_hyperprior", "joint_autoregressive", "cheng2020_attention", "dhic")),
     *([f"spectral_reg={name}"] for name in ("intra", "inter", "both", "inter_hinge", "inter_ratio")),
-    *([f"optimizer={name}"] for name in ("adam", "adamw", "muon", "sgd", "soap")),
+    *([f"optimizer={name}"] for name in ("adam", "adamw", "cautious_adam", "muon", "sgd", "soap")),
     *([f"scheduler={name}"] for name in ("constant", "cosine", "multistep", "plateau")),
     ["model=hyperprior_tiny", "criterion=mse", "criterion.lmbda=0.0250"],
     ["model=hyperprior_tiny", "criterion=ms_ssim", "data.crop_size=192"],

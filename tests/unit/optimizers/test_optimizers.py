@@ -11,6 +11,7 @@ import yaml
 from torch import Tensor, nn
 
 from lic_exp.component_schema import describe
+from lic_exp.optimizers.cautious_adam import CautiousAdam
 from lic_exp.optimizers.factories import adam, adamw, sgd
 from lic_exp.optimizers.groups import (
     Optimizers,
@@ -26,6 +27,7 @@ ADAM = {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01}
 FACTORIES: dict[str, Callable[[list[dict[str, Any]]], torch.optim.Optimizer]] = {
     "adam": partial(adam, lr=1e-3, **ADAM),
     "adamw": partial(adamw, lr=1e-3, **ADAM),
+    "cautious_adam": partial(CautiousAdam, lr=1e-3, max_rescale=10.0, **ADAM),
     "sgd": partial(sgd, lr=1e-3, momentum=0.9, nesterov=True, weight_decay=0.0),
     "muon": partial(Muon, lr=1e-3, adam_lr=2e-3, momentum=0.95, nesterov=True, ns_steps=5, **ADAM),
     "soap": partial(

@@ -25,6 +25,7 @@ import lic_exp
 from lic_exp.data.loading import Batch
 from lic_exp.ops.dct import dct2
 from lic_exp.optimizers import factories
+from lic_exp.optimizers.cautious_adam import CautiousAdam
 from lic_exp.progress import Progress
 from lic_exp.training.criterion import MSE
 from lic_exp.training.ema import EMA
@@ -229,13 +230,15 @@ def test_the_gated_way_is_the_other_way_bit_for_bit(monkeypatch):
     assert unequal(*states) == []
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "cautious_adam", "sgd"])
 def test_the_optimizers_of_a_gpu_can_skip_a_step(monkeypatch, name):
     monkeypatch.setattr(factories, "kernel", lambda params: {"fused": True})
     decays = {"betas": [0.9, 0.999], "eps": 1e-8}
     options = {"momentum": 0.9, "nesterov": True} if name == "sgd" else decays
     of = objective()
-    made = optimizers(of, partial(getattr(factories, name), lr=1e-2, weight_decay=0.1, **options))
+    more = {"max_rescale": 10.0} if name == "cautious_adam" else {}
+    factory = CautiousAdam if name == "cautious_adam" else getattr(factories, name)
+    made = optimizers(of, partial(factory, lr=1e-2, weight_decay=0.1, **options, **more))
     assert made.can_skip
     states = []
     for skip in (False, True, False):
