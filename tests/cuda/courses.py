@@ -12,6 +12,7 @@ from torch import Tensor
 import lic_exp
 from lic_exp.data.batches import Batch
 from lic_exp.optimizers import factories
+from lic_exp.optimizers.cautious_adam import CautiousAdam
 from lic_exp.optimizers.groups import Optimizers
 from lic_exp.progress import Progress
 from lic_exp.training.criterion import MSE
@@ -24,6 +25,7 @@ STEPS = 12
 
 adam = partial(factories.adam, lr=LR, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.0)
 sgd = partial(factories.sgd, lr=LR, momentum=0.9, nesterov=True, weight_decay=0.0)
+cautious = partial(CautiousAdam, lr=LR, betas=[0.9, 0.999], eps=1e-8, weight_decay=2.0**-6, max_rescale=10.0)
 
 
 @dataclass

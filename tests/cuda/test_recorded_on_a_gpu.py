@@ -3,7 +3,7 @@
 import courses
 import pytest
 import torch
-from courses import adam, assert_alike, made, sgd, shipped
+from courses import adam, assert_alike, cautious, made, sgd, shipped
 
 from lic_exp.config.options import options
 from lic_exp.training import stepper as stepper_module
@@ -40,6 +40,7 @@ HOW = {
     "unclipped": {"clip_max_norm": None},
     "channels last": {"channels_last": True},
     "by momentum": {"factory": sgd},
+    "cautiously": {"factory": cautious, "new_stage_at": 5},
 }
 
 

@@ -28,6 +28,7 @@ from lic_exp.config.compose import compose
 from lic_exp.config.overrides import parse
 from lic_exp.models.compressai_zoo import JointAutoregressive
 from lic_exp.optimizers import factories
+from lic_exp.optimizers.cautious_adam import CautiousAdam
 from lic_exp.optimizers.schedules import MultiStep
 from lic_exp.progress import Progress
 from lic_exp.spectral_reg.inter_predict import InterPredict
@@ -77,6 +78,11 @@ def adam(groups):
 
 def sgd(groups):
     return factories.sgd(groups, lr=LR, momentum=0.9, nesterov=True, weight_decay=0.0)
+
+
+def cautious(groups):
+    decays = {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 2.0**-6}
+    return CautiousAdam(groups, lr=LR, **decays, max_rescale=10.0)
 
 
 def intra():
@@ -213,7 +219,7 @@ def test_nobody_tries_again_after_a_recording_that_failed(tmp_path, monkeypatch,
     assert caplog.text.count("cannot be recorded") == 1
 
 
-@pytest.mark.parametrize("factory", [adam, sgd])
+@pytest.mark.parametrize("factory", [adam, sgd, cautious])
 def test_a_training_resumed_in_mid_schedule_follows_it(tmp_path, factory):
     """Optimizers that are resumed have new groups, of which the rates are to be read."""
     straight = trained(tmp_path / "straight", plain, False, factory=factory)

@@ -1,5 +1,7 @@
 """A training that was stopped and resumed is the one that was not, to the last bit."""
 
+from functools import partial
+
 import pytest
 import torch
 from training_parts import stage, step_options, variable_rate
@@ -55,6 +57,20 @@ def test_the_scale_of_fp16_is_resumed(tmp_path):
 @pytest.mark.parametrize("reset", TWO.values(), ids=TWO)
 def test_resume_is_exact_in_every_stage_and_at_their_boundary(tmp_path, at, reset):
     assert_exact(tmp_path, at=at, stages=two_stages(reset), ema_decay=0.9)
+
+
+@pytest.mark.parametrize("at", [1, 3, 5, 8])
+@pytest.mark.parametrize("name", ["muon", "soap", "cautious_adam"])
+def test_resume_is_exact_with_moments_of_a_former_stage_parts_and_an_average(tmp_path, name, at):
+    """SOAP renews its bases after the third step and every third that follows, whichever stage that is in."""
+
+    def stages(of):
+        slower = partial(FACTORIES[name], lr=1e-4)
+        return [stage(of, 5, factory=FACTORIES[name]), stage(of, 5, factory=slower, lr=1e-4, reset=False)]
+
+    straight = assert_exact(tmp_path, at=at, stages=stages, stepping=step_options(accumulate=2), ema_decay=0.9)
+    counts = {float(state["step"]) for state in straight.setup.optimizers.net.state.values() if "step" in state}
+    assert counts == ({9.0, 10.0} if name == "soap" else {10.0})
 
 
 @pytest.mark.parametrize("drawn", ["continuous", "whole"])
