@@ -57,11 +57,20 @@ CASES = {
         *("model=hpcm_tiny", "spectral_reg=inter_game", "spectral_reg.unit=step", "spectral_reg.start=4"),
         *("spectral_reg.gradient_cap=0.1", "spectral_reg.gradient_every_steps=3", "optimizer=muon"),
     ],
+    "bases": [
+        *("data.batch_size=4", "data.crop_size=64", "model=factorized_tiny", "optimizer=soap", "optimizer.eps=1e-2"),
+        *("optimizer.precondition_every_steps=5", "optimizer.max_precondition_dim=32"),
+    ],
+    "masks": [
+        *("data.batch_size=4", "data.crop_size=64", "model=dhic_tiny", "optimizer=cautious_adam"),
+        *("trainer.accumulate=2", "trainer.ema_decay=0.9"),
+    ],
 }
 """Of every family of models, with what a training may have besides: a hyperprior's quantiles have a loss of their own.
 
 Adam divides also what is nothing but rounding by its own size, and a bound such as that of a GDN's gamma passes that on
-or not: so where there is such, eps is larger.
+or not: so where there is such, eps is larger. SOAP's sides are bounded so that every first statistic has its full
+rank: rounding chooses the eigenvectors of a rest. A mask of cautious Adam's hangs on the sign of what may be rounding.
 """
 
 

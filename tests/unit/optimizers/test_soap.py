@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_optimizer
 import torch
 from torch import Tensor, nn
+from training_parts import loader, objective, stage, trainer, unequal
+from whole_trainings import weights_by_step
 
 from lic_exp.optimizers import soap as soap_module
 from lic_exp.optimizers.soap import SOAP, eigenvectors
@@ -107,6 +110,22 @@ def test_the_first_gradient_moves_no_matrix_and_everything_else() -> None:
             weight.grad = weight.detach().sin()
         optimizer.step()
         assert [not torch.equal(*pair) for pair in zip(weights, before, strict=True)] == moved
+
+
+@pytest.mark.parametrize("at", [0, 1, 5])
+def test_a_step_that_is_not_finite_is_left_out_by_the_host(tmp_path: Path, at: int) -> None:
+    """Before the update: SOAP cannot leave one out itself. The training is that without the step."""
+    factory = partial(SOAP, **OPTIONS, adam_lr=1e-3, precondition_every_steps=3)
+    of = objective()
+    run = trainer(tmp_path, of, [stage(of, 8, batches=loader(bad_steps=(at,)), factory=factory)], on_nonfinite="skip")
+    assert not run.stepper.optimizers.can_skip
+    seen = weights_by_step(run)
+    assert run.skipped == {at}
+    assert all(weight.isfinite().all() for weights in seen.values() for weight in weights.values())
+    if at:
+        assert unequal(seen[at - 1], seen[at]) == []
+    counts = {float(state["step"]) for state in run.setup.optimizers.net.state.values()}
+    assert counts == {6.0, 7.0}
 
 
 def test_the_rest_follows_adamw() -> None:

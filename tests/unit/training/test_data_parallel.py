@@ -20,7 +20,7 @@ def alone() -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=[2, 4])
 def ranks(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
-    return on_ranks(request.param, "rank_trainings:all_cases", "double")
+    return on_ranks(request.param, "rank_trainings:all_cases", "double", limit_s=500)
 
 
 @pytest.mark.parametrize("case", CASES)
