@@ -18,7 +18,7 @@ from lic_exp.private_torch import can_skip_on_device, step_unless
 NET, REGULARIZER, AUX = "net", "regularizer", "aux"
 
 Factory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
-"""An optimizer of `factories` or `muon` with its options bound; it is given parameter groups."""
+"""An optimizer of this package with its options bound; it is given parameter groups."""
 
 
 @dataclass(frozen=True)
