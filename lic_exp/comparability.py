@@ -18,7 +18,7 @@ TRAINING_DATA = frozenset(
 ABSENT = "(no such option)"
 
 
-CRITERIA = {"mse": "mse", "variable_rate": "mse", "ms_ssim": "ms-ssim"}
+CRITERIA = {"mse": "mse", "variable_rate": "mse", "balanced_mse": "mse", "balanced": "mse", "ms_ssim": "ms-ssim"}
 
 
 def optimized_for(criterion: str) -> str:

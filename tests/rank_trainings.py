@@ -52,6 +52,10 @@ CASES = {
         "optimizer.eps=1e-2",
         "trainer.accumulate=2",
     ],
+    "balanced": [
+        *("data.batch_size=4", "data.crop_size=128", "criterion.validation_rates=2"),
+        *("model=dhic_tiny", "criterion=balanced", "criterion.balance=0.5"),
+    ],
     "hpcm": [
         *("data.batch_size=4", "data.crop_size=128"),
         *("model=hpcm_tiny", "spectral_reg=inter_game", "spectral_reg.unit=step", "spectral_reg.start=4"),
@@ -180,7 +184,7 @@ def trained(overrides: list[str]) -> dict[str, Any]:
         trainer.fit()
         written = sorted(path.name for path in Path(folder).iterdir())
     state = trainer.state_dict()
-    weights = {part: state[part] for part in ("codec", "ema", "regularizers")}
+    weights = {part: state[part] for part in ("codec", "ema", "regularizers", "criterion")}
     return {"weights": weights, "metrics": trainer.reporter.timeless(), "drawn": drawn[:3], "written": written}
 
 

@@ -71,6 +71,8 @@ def beside(photos, toy_folder):
         "model=hpcm_large": ["data.crop_size=256"],
         "criterion=mse": ["model=hyperprior_tiny"],
         "criterion=ms_ssim": ["model=hyperprior_tiny", "data.crop_size=192"],
+        "criterion=balanced_mse": ["model=hyperprior_tiny"],
+        "criterion=balanced": [f"plugins=[{toy.NAME}]", "model=toy_scalable"],
         "criterion=variable_rate": [f"plugins=[{toy.NAME}]", "model=toy_scalable"],
     }
 

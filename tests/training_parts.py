@@ -23,6 +23,7 @@ from lic_exp.optimizers.schedules import Constant, Schedule
 from lic_exp.progress import Progress
 from lic_exp.spectral_reg.base import SpectralRegularizer
 from lic_exp.tracking import names
+from lic_exp.training.balanced import Balanced, BalancedMSE
 from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.criterion import MSE
 from lic_exp.training.objective import Objective
@@ -254,6 +255,15 @@ def variable_rate(**changes: Any) -> VariableRate:
     usual = {"lmbda_min": 0.001, "lmbda_max": 0.064, "drawn_qualities": "continuous"}
     usual |= {"balance": 0.0, "validation_rates": 4}
     return VariableRate(**usual | changes)
+
+
+def balanced(rates: VariableRate | None = None) -> Balanced | BalancedMSE:
+    """The criterion of the same rates, or of one, whose two losses are balanced."""
+    shares = {"share_lr": 0.025, "share_decay": 0.003}
+    if rates is None:
+        return BalancedMSE(lmbda=0.01, **shares)
+    options = ("lmbda_min", "lmbda_max", "drawn_qualities", "balance", "validation_rates")
+    return Balanced(**{name: getattr(rates, name) for name in options}, **shares)
 
 
 def scales_objective(regularizer: SpectralRegularizer | None, seed: int = 0, lmbda: float = 0.01) -> Objective:

@@ -14,6 +14,11 @@ def train_grad_norm(group: str) -> str:
 TRAIN_LOSS = train("loss")
 TRAIN_BPP_LOSS = train("bpp_loss")
 TRAIN_PSNR = train("psnr")
+DISTORTION_PART = "distortion_part"
+RATE_PART = "rate_part"
+"""Terms of a criterion that balances them: lmbda D and R, which add up to R + lmbda D of the batch."""
+DISTORTION_SHARE = "distortion_share"
+"""Another: the share of the distortion's logarithm in its loss; the rest is the rate's."""
 TRAIN_GRAD_NORM = "train/grad_norm"
 TRAIN_LR = "train/lr"
 TRAIN_IMAGES_PER_S = "train/images_per_s"

@@ -29,7 +29,7 @@ def compile_objective(objective: Objective, how: bool | str, backend: Any = INDU
         blocks = outermost(objective.codec, objective.codec.repeated)
         if not blocks:
             raise ValueError(f"{type(objective.codec).__name__} names no repeated blocks; full, or off")
-        allow_graphs(len(blocks))
+        allow_graphs(len(blocks) * (2 if objective.looks_again else 1))  # one more of each without a gradient
         for block in blocks:
             block.compile(backend=backend, dynamic=False, options=options)
     elif how:

@@ -154,6 +154,28 @@ class MSSSIM(RateDistortion):
         return bpp + self.lmbda * (1 - ms_ssim)
 
 
+class LooksAgain:
+    """A criterion that is shown each batch once more, after the update, and learns from what became of its terms.
+
+    What it has learnt are buffers, which checkpoints hold.
+    """
+
+    def weighed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms with the "loss" that is differentiated, of those that a forward pass gave; with a graph.
+
+        Never compiled, so that ranks can be asked for theirs.
+        """
+        raise NotImplementedError
+
+    def after_update(self, before: dict[str, Tensor], after: dict[str, Tensor], updated: Tensor) -> None:
+        """Learn from the terms of one batch before and after an update, without gradients, means over all ranks.
+
+        The noise and what else was drawn are the same. updated: whether the update was made, a bool scalar on their
+        device, which must not be looked at: a step may be recorded.
+        """
+        raise NotImplementedError
+
+
 def derived(terms: dict[str, Tensor]) -> dict[str, Tensor]:
     """Those of a criterion's scalars that are no means over images, of those that are."""
     return {"psnr": psnr_from_mse(terms["mse_loss"])} if "psnr" in terms else {}

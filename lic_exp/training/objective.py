@@ -10,7 +10,7 @@ from lic_exp.models.base import Codec, CodecOutput
 from lic_exp.progress import Progress
 from lic_exp.sections import FORWARD, REGULARIZER, Section
 from lic_exp.spectral_reg.base import SpectralRegularizer
-from lic_exp.training.criterion import RateDistortion, derived
+from lic_exp.training.criterion import LooksAgain, RateDistortion, derived
 from lic_exp.training.variable_rate import VariableRate, variable
 
 Criterion = RateDistortion | VariableRate
@@ -66,6 +66,8 @@ class Objective(nn.Module):
             x, target = self.transformed(x)
         with Section(FORWARD):
             output, terms = self.judged(x, target, *drawn)
+            if isinstance(self.criterion, LooksAgain):
+                terms = self.criterion.weighed(terms)
         return self._with_penalties(output, terms)
 
     @Section(REGULARIZER)
@@ -83,6 +85,16 @@ class Objective(nn.Module):
         output = self.codec(x, *quality)
         return output, self.criterion(output, target, *lmbda)
 
+    @property
+    def looks_again(self) -> bool:
+        """Whether `after_update` is to be called after every update."""
+        return isinstance(self.criterion, LooksAgain)
+
+    def after_update(self, before: dict[str, Tensor], after: dict[str, Tensor], updated: Tensor) -> None:
+        """Have the criterion learn from what an update has made of its terms, as `LooksAgain.after_update` says."""
+        if isinstance(self.criterion, LooksAgain):
+            self.criterion.after_update(before, after, updated)
+
     def completed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         """The terms of a batch, of the means of those of its parts: what is no mean over images is made of others."""
         return terms | derived(terms)
@@ -99,12 +111,20 @@ class Objective(nn.Module):
 
     def trained(self) -> dict[str, Any]:
         """The state of each part that training changes."""
-        return {"codec": self.codec.state_dict(), "regularizers": self.regularizers.state_dict()}
+        return {
+            "codec": self.codec.state_dict(),
+            "regularizers": self.regularizers.state_dict(),
+            "criterion": self.criterion.state_dict(),
+        }
 
     def load_trained(self, state: dict[str, Any]) -> None:
-        """Stand where `trained` was taken. Raises what the parts raise where they were built otherwise."""
+        """Stand where `trained` was taken. Raises what the parts raise where they were built otherwise.
+
+        A state of an earlier version says nothing of the criterion, which then stays as it is.
+        """
         self.codec.load_state_dict(state["codec"])
         self.regularizers.load_state_dict(state["regularizers"])
+        self.criterion.load_state_dict(state.get("criterion") or self.criterion.state_dict())
 
     def aux_loss(self) -> Tensor:
         return self.codec.aux_loss()

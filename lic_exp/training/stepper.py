@@ -24,6 +24,7 @@ from lic_exp.training.data_parallel import DataParallel
 from lic_exp.training.draws import Draws
 from lic_exp.training.objective import Objective
 from lic_exp.training.pixel_count import PixelCount
+from lic_exp.training.second_look import look_again
 
 log = logging.getLogger("lic_exp.training")
 
@@ -161,6 +162,9 @@ class Stepper:
         elif not finite:
             former.restore()
         self.scaler.update()
+        if self.objective.looks_again and (self.gated or updated):
+            with self._autocast(), self.draws.given(slice(0, len(parts[0][0]))), self.casts.in_force():
+                look_again(self.objective, parts, terms, updated)
         return {
             **terms,
             **{f"{NORM}{group}": norm for group, norm in norms.items()},

@@ -278,8 +278,7 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Stand where `state_dict` was taken. Raises what its parts raise where they were built otherwise."""
         self.course.resume(state["stage"], state["first_epoch"])
-        self.step, self.best = state["step"], state["best"]
-        self.skips.steps = set(state["skipped"])
+        self.step, self.best, self.skips.steps = state["step"], state["best"], set(state["skipped"])
         self.dropped_before = state.get("dropped", 0)  # which the checkpoints of earlier versions do not say
         self.pixels.load_state_dict(state.get("pixels"))
         self.objective.load_trained(state)

@@ -96,14 +96,20 @@ class VariableRate(nn.Module):
             bpp_loss = torch.stack(list(rates.values())).sum()
             errors = mse(output.x_hat.float(), target.float())
             weights = torch.full_like(errors, self.lmbda_max) if lmbda is None else lmbda
+            distortions = weights * 255**2 * errors
             if self.balance:
-                loss = (self._shares(weights) * (image_rates(output.bits, target) + weights * 255**2 * errors)).mean()
+                sums = self.summed(image_rates(output.bits, target), distortions, self._shares(weights))
             else:  # rates weigh alike, so that their mean over images may come before the sum
-                loss = bpp_loss + (weights * 255**2 * errors).mean()
+                sums = self.summed(bpp_loss, distortions.mean())
             mse_loss = errors.mean()
         psnr = psnr_from_mse(mse_loss.detach())
         # The compiler of torch 2.6 breaks a graph at a union of dictionaries.
-        return {"loss": loss, "bpp_loss": bpp_loss, "mse_loss": mse_loss, "psnr": psnr, **rates}
+        return {**sums, "bpp_loss": bpp_loss, "mse_loss": mse_loss, "psnr": psnr, **rates}
+
+    def summed(self, rate: Tensor, distortion: Tensor, shares: Tensor | None = None) -> dict[str, Tensor]:
+        """The "loss", and what else is told of R and lmbda D: scalars, or each image's (B,) with the weights w (B,)."""
+        both = rate + distortion
+        return {"loss": both if shares is None else (shares * both).mean()}
 
     def _shares(self, lmbda: Tensor) -> Tensor:
         """The weights w (B,): (lmbda / middle)^-balance, over its mean sinh(a) / a for a uniform log lmbda."""

@@ -23,6 +23,7 @@ PHOTOS = ("data=synthetic", "trainer.device=cpu", "trainer.threads=1")
 NO_MODEL_OF_ITS_OWN = {
     "criterion=mse": ["model=hyperprior_tiny"],
     "criterion=ms_ssim": ["model=hyperprior_tiny", "data.crop_size=192"],
+    "criterion=balanced_mse": ["model=hyperprior_tiny"],
     "model=hpcm_base": ["data.crop_size=256"],
     "model=hpcm_large": ["data.crop_size=256"],
 }
@@ -39,6 +40,8 @@ GOLDEN = [
     *([f"scheduler={name}"] for name in ("constant", "cosine", "multistep", "plateau")),
     ["model=hyperprior_tiny", "criterion=mse", "criterion.lmbda=0.0250"],
     ["model=hyperprior_tiny", "criterion=ms_ssim", "data.crop_size=192"],
+    ["model=hyperprior_tiny", "criterion=balanced_mse", "criterion.share_lr=0.01"],
+    ["criterion=balanced"],
     ["trainer.max_steps=null", "trainer.max_epochs=7", "data.steps_per_epoch=3"],
     ["trainer.max_steps=null", "stages=[{steps: 3}, {steps: 2, optimizer: {lr: 1e-5}, optimizer_state: reset}]"],
     ["trainer.precision=bf16", "trainer.ema_decay=0.99", "trainer.eval_weights=ema"],

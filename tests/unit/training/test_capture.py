@@ -13,6 +13,7 @@ from training_parts import (
     CPU,
     Gain,
     Noisy,
+    balanced,
     everything,
     loader,
     objective,
@@ -117,8 +118,16 @@ def plain(regularizer=None):
     return of
 
 
+def learning(rates=None):
+    of = objective(rates=rates) if rates else plain()
+    of.criterion = balanced(rates)
+    return of
+
+
 WAYS = {
     "plain": plain,
+    "shares that are learnt": learning,
+    "shares and rates": lambda: learning(variable_rate()),
     "a rate of its own per image": lambda: objective(rates=variable_rate()),
     "truncated images": lambda: scales_objective(intra()),
     "a term that begins and grows": lambda: scales_objective(between(InterScale, "inter", delta=0.01)),

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from training_parts import CPU, Noisy, everything, loader, objective, stage, trainer, unequal, variable_rate
+from training_parts import CPU, Noisy, balanced, everything, loader, objective, stage, trainer, unequal, variable_rate
 
 import lic_exp
 from lic_exp.training import compiling
@@ -81,6 +81,21 @@ def test_codec_and_criterion_are_one_graph_from_the_first_step_to_the_last(tmp_p
     plain.fit()
     for one, other in zip(run.objective.codec.parameters(), plain.objective.codec.parameters(), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_a_second_look_is_compiled_as_the_first_is(tmp_path):
+    runs, compiler = [], Compiler()
+    for number, backend in enumerate((None, compiler)):
+        of = objective()
+        of.codec, of.criterion = Noisy(), balanced()
+        if backend:
+            compile_objective(of, True, backend=backend)
+        runs.append(trainer(tmp_path / str(number), of, [stage(of, 6, batches=loader(4))]))
+        runs[-1].fit()
+    assert (compiler.graphs, compiler.calls) == (2, 12)
+    eager, compiled_run = (run.state_dict()["criterion"] for run in runs)
+    for name, value in eager.items():
+        torch.testing.assert_close(compiled_run[name], value)
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from training_parts import variable_rate
+from training_parts import balanced, variable_rate
 
 import lic_exp
 from lic_exp.config.options import options
 from lic_exp.models.base import CodecOutput
 from lic_exp.private_torch import without_values
 from lic_exp.progress import Progress
-from lic_exp.training.criterion import MSE, MSSSIM
+from lic_exp.training.criterion import MSE, MSSSIM, LooksAgain
 from lic_exp.training.objective import Objective
 
 GPU = torch.device("cuda", 7)
@@ -70,7 +70,7 @@ def test_of_no_small_model(name):
     assert fetched(codec, suited(codec), {}, side) == []
 
 
-@pytest.mark.parametrize("criterion", [MSE(lmbda=0.01), MSSSIM(lmbda=8.0)])
+@pytest.mark.parametrize("criterion", [MSE(lmbda=0.01), MSSSIM(lmbda=8.0), balanced()])
 def test_of_no_criterion(criterion):
     assert fetched(lic_exp.create_model("factorized_tiny"), criterion, {}, 192) == []
 
@@ -92,11 +92,15 @@ LOOKING = ("ProdBackward", "NonzeroBackward", "MaskedSelectBackward")
 """Steps of the way back that ask for values, or whose results have a size that hangs on values."""
 
 
-@pytest.mark.parametrize("criterion", [MSE(lmbda=0.01), MSSSIM(lmbda=8.0), variable_rate()])
+@pytest.mark.parametrize(
+    "criterion", [MSE(lmbda=0.01), MSSSIM(lmbda=8.0), variable_rate(), balanced(), balanced(variable_rate(balance=0.5))]
+)
 def test_nor_does_the_way_back_of_a_criterion_look_at_values(criterion):
     x_hat = torch.rand(1, 3, 176, 176, requires_grad=True)
     output = CodecOutput(x_hat, {"y": torch.rand(1, 2, 11, 11, requires_grad=True)}, ())
-    ahead, passed = [criterion(output, torch.rand(1, 3, 176, 176))["loss"].grad_fn], set()
+    terms = criterion(output, torch.rand(1, 3, 176, 176))
+    terms = criterion.weighed(terms) if isinstance(criterion, LooksAgain) else terms
+    ahead, passed = [terms["loss"].grad_fn], set()
     while ahead:
         node = ahead.pop()
         if node is not None and node not in passed:
