@@ -8,7 +8,7 @@ from analysis.errors import AnalysisError
 from analysis.image_points import Images, distinct_sets, images_in
 from analysis.made_by import Maker, flags
 from analysis.runs import Runs
-from lic_exp.comparability import ABSENT, kind_of
+from lic_exp.comparability import ABSENT, kind_of, measured_by
 from lic_exp.component_schema import ComponentError, describe
 from lic_exp.tracking.tables import VALIDATES
 
@@ -66,7 +66,7 @@ def _values(arm: Runs, key: str) -> set[Any]:
 def _meant(key: str, value: Any) -> Any:
     """Of data the name that signatures have for it: two classes of one name train and validate on the same images."""
     if key != DATA or not isinstance(value, str):
-        return value
+        return measured_by(key, value)
     try:
         return describe(value).code_name
     except ComponentError:  # of a package that is not here
@@ -113,7 +113,7 @@ def groups(baseline: Runs, test: Runs) -> tuple[list[dict[str, Any]], list[str]]
     With them, in words, the seeds left out because one arm lacks them at some rate.
     Raises NotComparableError where no seed is complete.
     """
-    criteria = sorted(str(key) for key in baseline.runs if str(key).startswith("criterion."))
+    criteria = sorted(key for key in map(str, baseline.runs) if key.startswith("criterion.") and kind_of(key))
     arms = {name: _by_seed_and(criteria, arm) for name, arm in zip(ARMS, (baseline, test), strict=True)}
     rates = {rate: None for arm in arms.values() for _, rate in arm}
     seeds = sorted({seed for arm in arms.values() for seed, _ in arm})
@@ -134,7 +134,7 @@ def groups(baseline: Runs, test: Runs) -> tuple[list[dict[str, Any]], list[str]]
 def _by_seed_and(criteria: list[str], arm: Runs) -> dict[tuple[Any, Any], list[dict[Any, Any]]]:
     found: dict[tuple[Any, Any], list[dict[Any, Any]]] = {}
     for row in arm.rows():
-        found.setdefault((row["seed"], tuple(row.get(name) for name in criteria)), []).append(row)
+        found.setdefault((row["seed"], tuple(_meant(name, row.get(name)) for name in criteria)), []).append(row)
     return found
 
 

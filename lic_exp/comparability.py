@@ -15,6 +15,15 @@ TRAINING_DATA = frozenset(
 )
 """Options of the data that leave the validation images as they are; any other is taken to change them."""
 
+TRAINING_CRITERION = frozenset(("criterion.share_lr", "criterion.share_decay"))
+"""Options of criteria that change what is minimised, and nothing of what validation measures."""
+
+MEASURES_AS = {
+    "lic_exp.training.balanced.BalancedMSE": "lic_exp.training.criterion.MSE",
+    "lic_exp.training.balanced.Balanced": "lic_exp.training.variable_rate.VariableRate",
+}
+"""Criteria that minimise something else than others, and measure the same."""
+
 ABSENT = "(no such option)"
 
 
@@ -31,15 +40,20 @@ def kind_of(key: str) -> str:
     if "." in key and "lmbda" in key.rpartition(".")[2]:
         return "lambda sets"
     if key.startswith("criterion."):
-        return "criteria"
+        return "" if key in TRAINING_CRITERION else "criteria"
     return "validation sets" if key.startswith("data.") and key not in TRAINING_DATA else ""
+
+
+def measured_by(key: str, value: Any) -> Any:
+    """The value of a config key as far as it decides what `val/rd_loss` measures."""
+    return MEASURES_AS.get(value, value) if key == "criterion._target_" else value
 
 
 def unlike(configs: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     """{key: its values in JSON's spelling} of what makes the losses of these configs, plain ones, incomparable."""
     flat = [dict(leaves(config)) for config in configs]
     keys = dict.fromkeys(key for one in flat for key in one if kind_of(key))
-    found = {key: list(dict.fromkeys(_text(one.get(key, ABSENT)) for one in flat)) for key in keys}
+    found = {key: list(dict.fromkeys(_text(measured_by(key, one.get(key, ABSENT))) for one in flat)) for key in keys}
     return {key: values for key, values in found.items() if len(values) > 1}
 
 

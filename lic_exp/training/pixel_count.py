@@ -1,5 +1,10 @@
 """How much of the training images was computed with: what a regularizer that shows them smaller saves."""
 
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from lic_exp.ops.ranks import world
 from lic_exp.tracking import names
 
 
@@ -9,10 +14,10 @@ class PixelCount:
     def __init__(self) -> None:
         self.loaded = self.computed = 0
 
-    def add(self, loaded: int, computed: int) -> None:
-        """Of one step."""
-        self.loaded += loaded
-        self.computed += computed
+    def add(self, loaded: Tensor, computed: Sequence[Tensor]) -> None:
+        """Count a step. loaded: this rank's images (B, 3, H, W). computed: the same in parts, of any size."""
+        self.loaded += world() * _pixels(loaded)
+        self.computed += world() * sum(map(_pixels, computed))
 
     def scalars(self) -> dict[str, float]:
         """The share that was computed, by metric name; nothing while all was, as in most trainings throughout."""
@@ -24,3 +29,7 @@ class PixelCount:
     def load_state_dict(self, state: dict[str, int] | None) -> None:
         """None: of a checkpoint of an earlier version, all of whose steps were computed whole."""
         self.loaded, self.computed = (0, 0) if state is None else (state["loaded"], state["computed"])
+
+
+def _pixels(images: Tensor) -> int:
+    return len(images) * images.shape[-2] * images.shape[-1]

@@ -116,7 +116,7 @@ class Stepper:
         """Update the weights. Raises NonFiniteError, before the update, where that costs no waiting."""
         self.objective.set_progress(progress)
         parts = self._parts(batch.x, progress.step)
-        self.pixels.add(world() * _pixels(batch.x), world() * sum(_pixels(x) for x, *_ in parts))
+        self.pixels.add(batch.x, [x for x, *_ in parts])
         found = self._made(parts, progress.step)
         finite, updated, own = found.pop("finite"), found.pop("updated"), found.pop(OWN)
         norms = {name.removeprefix(NORM): found.pop(name) for name in list(found) if name.startswith(NORM)}
@@ -275,11 +275,6 @@ def step_metrics(done: Done | None, optimizers: Optimizers) -> dict[str, float]:
         norms = done.norms if done.updated else {}
         metrics |= {names.train_grad_norm(group): float(norm) for group, norm in norms.items()}
     return metrics | {names.TRAIN_LR: optimizers.net.param_groups[0]["lr"]}
-
-
-def _pixels(images: Tensor) -> int:
-    """In all of them (B, 3, H, W)."""
-    return len(images) * images.shape[-2] * images.shape[-1]
 
 
 def _all_finite(values: dict[str, Tensor]) -> Tensor:

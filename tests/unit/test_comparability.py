@@ -2,7 +2,9 @@
 
 import pytest
 
-from lic_exp.comparability import kind_of, ranking_faults, unlike
+from lic_exp.comparability import MEASURES_AS, kind_of, ranking_faults, unlike
+from lic_exp.config.compose import compose
+from lic_exp.config.overrides import parse
 
 
 @pytest.mark.parametrize(
@@ -12,6 +14,7 @@ from lic_exp.comparability import kind_of, ranking_faults, unlike
         ("criterion.lmbda_max", "lambda sets"),
         ("criterion.validation_rates", "criteria"),
         ("criterion._target_", "criteria"),
+        ("criterion.share_lr", ""),
         ("data.val", "validation sets"),
         ("data.val_limit", "validation sets"),
         ("data.train", ""),
@@ -28,6 +31,18 @@ def test_configs_that_differ_elsewhere_are_ranked():
     configs = [{"seed": seed, "criterion": {"lmbda": 0.01}, "data": {"batch_size": seed}} for seed in range(3)]
     assert unlike(configs) == {}
     assert ranking_faults("a search ranks", configs) == []
+
+
+@pytest.mark.parametrize(("plain", "learning"), [("mse", "balanced_mse"), ("variable_rate", "balanced")])
+def test_criteria_that_measure_the_same_are_ranked_together(plain, learning):
+    configs = [compose(parse([f"criterion={name}"])) for name in (plain, learning)]
+    assert configs[0]["criterion"]["_target_"] != configs[1]["criterion"]["_target_"]
+    assert {MEASURES_AS.get(config["criterion"]["_target_"]) for config in configs} == {
+        None,
+        configs[0]["criterion"]["_target_"],
+    }
+    assert unlike(configs) == {}
+    assert next(iter(unlike([*configs, compose(parse(["criterion=ms_ssim"]))]))) == "criterion._target_"
 
 
 def test_each_key_is_named_with_its_values_and_what_to_do():

@@ -187,6 +187,15 @@ def test_training_may_differ_and_places_may_be_trusted(runs):
     assert speed_up(base, test, trusted=["data.val"]).ratios["images"].value == 0.5
 
 
+def test_criteria_that_measure_the_same_are_compared(runs):
+    """Whatever is minimised: the runs of a seed are one pair."""
+    base = runs("aa", falling(STEPS))
+    learnt = {"criterion___target_": "lic_exp.training.balanced.BalancedMSE", "criterion__share_lr": 0.025}
+    found = speed_up(base, runs("ab", falling(2 * STEPS), **learnt))
+    assert found.ratios["steps"].value == pytest.approx(2, rel=0.02)
+    assert speed_up(runs("ac", falling(STEPS), **learnt), base).ratios["steps"].value is not None
+
+
 def test_bad_arms_are_refused(runs, tmp_path):
     base = runs("aa", falling(STEPS))
     with pytest.raises(AnalysisError, match="aa1 is preempted, not done"):

@@ -239,7 +239,9 @@ def with_shares(rates, stages=lambda of: [stage(of, 10)]):
 def test_resume_is_exact_in_every_stage(tmp_path, rates, at):
     stages = with_shares(rates, two_stages(reset=True))
     straight = assert_exact(tmp_path, at=at, rates=rates, stages=stages, ema_decay=0.9, eval_weights="ema")
-    shares = [entry[f"train/{names.DISTORTION_SHARE}"] for entry in straight.reporter.entries if "train/loss" in entry]
+    shares = [
+        entry[names.train(names.DISTORTION_SHARE)] for entry in straight.reporter.entries if "train/loss" in entry
+    ]
     assert len(set(shares)) == 10, "a new stage goes on with them"
     assert float(straight.objective.criterion.loss_shares.updates) == 10
 
