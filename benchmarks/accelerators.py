@@ -1,12 +1,12 @@
-"""A training step of the small codecs with each optimizer, against that with Adam.
+"""A training step of the small codecs with each accelerator, against that with Adam alone.
 
-    python benchmarks/optimizers.py --blocks 20 --threads 1
+    python benchmarks/accelerators.py --blocks 20 --threads 1
 
 Prints a Markdown table. A step is all that a training makes of a batch: forward pass, loss, backward pass, clipping,
-checks and update. Each block times `--steps` steps in a row with every optimizer, in an order that rotates: so what is
-made every ten steps (SOAP's bases) is in each block as often as in a training. Ratios of seconds are formed within a
+checks and update. Each block times `--steps` steps in a row of every way, in an order that rotates: so what is made
+every ten steps (SOAP's bases) is in each block as often as in a training. Ratios of seconds are formed within a
 block, and their median is reported with a bootstrap 95 % interval. On a CPU these are CPU seconds, on a GPU
-(`--device cuda`) wall seconds.
+(`--device cuda`) wall seconds. A resolution curriculum is timed in its stage, at half the sides.
 """
 
 import argparse
@@ -20,27 +20,39 @@ from lic_exp.config.loading import load_config
 from lic_exp.config.signing import data_source
 from lic_exp.data.batches import Batch
 from lic_exp.progress import Progress
-from lic_exp.runs.build import build_objective, build_stages
+from lic_exp.runs.build import build_objective, build_stages, options_of
 from lic_exp.training.stepper import StepOptions, Stepper
 
 MODELS = ("dhic_tiny", "hpcm_tiny")
-OPTIMIZERS = ("adam", "adamw", "sgd", "muon", "soap", "cautious_adam")
+WAYS = {
+    "adam": ["optimizer=adam"],
+    "adamw": ["optimizer=adamw"],
+    "sgd": ["optimizer=sgd"],
+    "muon": ["optimizer=muon"],
+    "soap": ["optimizer=soap"],
+    "cautious_adam": ["optimizer=cautious_adam"],
+    "balanced": ["optimizer=adam", "criterion={balanced}"],
+    "resolution": ["optimizer=adam", "spectral_reg=resolution"],
+    "intra": ["optimizer=adam", "spectral_reg=intra"],
+}
+BALANCED = {"dhic_tiny": "balanced", "hpcm_tiny": "balanced_mse"}
 FIRST = 3
 """Steps before all others, in which moments and bases are made."""
 
 
 class Course:
-    """A training with one optimizer, as long as it is asked for steps."""
+    """A training in one way, as long as it is asked for steps."""
 
-    def __init__(self, model: str, optimizer: str, x: torch.Tensor) -> None:
+    def __init__(self, model: str, way: str, x: torch.Tensor) -> None:
         crop = f"data.crop_size={x.shape[-1]}"
         # Gradient descent at its usual rate would end in a step that is not finite.
         slow = "optimizer.lr=1e-6"
-        config = load_config(["data=synthetic", crop, f"model={model}", f"optimizer={optimizer}", slow])
+        options = [override.format(balanced=BALANCED[model]) for override in WAYS[way]]
+        config = load_config(["data=synthetic", crop, f"model={model}", *options, slow])
         objective = build_objective(config, x.device)
         stage, *_ = build_stages(config, objective, data_source, x.device)
-        options = StepOptions(clip_max_norm=1.0, precision="float32", channels_last=False, accumulate=1, compile=False)
-        self.stepper = Stepper(objective, stage.build().optimizers, options, x.device, config.seed)
+        stepping = options_of(StepOptions, config.trainer)
+        self.stepper = Stepper(objective, stage.build().optimizers, stepping, x.device, config.seed)
         self.batch = Batch(x, [str(number) for number in range(len(x))])
         self.made = 0
         self.seconds(FIRST)
@@ -62,9 +74,9 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def measure(model: str, optimizers: list[str], x: torch.Tensor, blocks: int, steps: int) -> np.ndarray:
-    """Seconds of a step (blocks, optimizers)."""
-    courses = [Course(model, optimizer, x) for optimizer in optimizers]
+def measure(model: str, ways: list[str], x: torch.Tensor, blocks: int, steps: int) -> np.ndarray:
+    """Seconds of a step (blocks, ways)."""
+    courses = [Course(model, way, x) for way in ways]
     seconds = np.empty((blocks, len(courses)))
     for block in range(blocks):
         for turn in range(len(courses)):
@@ -76,7 +88,8 @@ def measure(model: str, optimizers: list[str], x: torch.Tensor, blocks: int, ste
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
-    parser.add_argument("--optimizers", nargs="+", choices=OPTIMIZERS[1:], default=OPTIMIZERS[1:], help="beside adam")
+    others = list(WAYS)[1:]
+    parser.add_argument("--ways", nargs="+", choices=others, default=others, help="beside adam")
     parser.add_argument("--blocks", type=int, default=20, help="interleaved blocks (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=10, help="steps of a block (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default: %(default)s)")
@@ -86,17 +99,17 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     batch, crop = options.shape
     x = torch.rand(batch, 3, crop, crop, generator=torch.Generator().manual_seed(0)).to(options.device)
-    optimizers, kind = ["adam", *options.optimizers], "CPU" if options.device == "cpu" else "wall"
+    ways, kind = ["adam", *options.ways], "CPU" if options.device == "cpu" else "wall"
     print(f"{machine()}, {options.threads} threads, torch {torch.__version__}, {options.device};")
     print(f"x {tuple(x.shape)}, {options.blocks} blocks of {options.steps} steps\n")
-    print(f"| model | optimizer | step [{kind} ms] | step / step with adam | 95 % interval |")
+    print(f"| model | way | step [{kind} ms] | step / step with adam | 95 % interval |")
     print("|---|---|---|---|---|")
     for model in options.models:
-        seconds = measure(model, optimizers, x, options.blocks, options.steps)
-        for column, optimizer in enumerate(optimizers):
+        seconds = measure(model, ways, x, options.blocks, options.steps)
+        for column, way in enumerate(ways):
             ratio, low, high = median_interval(seconds[:, column] / seconds[:, 0])
             step_ms = 1e3 * np.median(seconds[:, column])
-            print(f"| {model} | {optimizer} | {step_ms:.1f} | {ratio:.3f} | {low:.3f} to {high:.3f} |")
+            print(f"| {model} | {way} | {step_ms:.1f} | {ratio:.3f} | {low:.3f} to {high:.3f} |")
 
 
 if __name__ == "__main__":
