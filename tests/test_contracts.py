@@ -290,9 +290,11 @@ def test_a_regularizer_keeps_its_contract(name):
     assert not [module for module in regularizer.modules() if module is codec]
     output = codec(x)
     regularizer.train().set_progress(Progress(step=0, epoch=0, share=0.0))
-    for changed in regularizer.transform_batch(x, target):
-        assert changed.shape == x.shape
-        assert changed.dtype == torch.float32
+    seen, compared = regularizer.transform_batch(x, target)
+    assert seen.shape == compared.shape
+    assert seen.shape[:2] == x.shape[:2]
+    assert not any(side % codec.facts.downsampling_factor or side > 32 for side in seen.shape[2:])
+    assert seen.dtype == compared.dtype == torch.float32
     penalty = regularizer.penalty(output)
     assert penalty is None or (penalty.dim() == 0 and penalty.isfinite())
     assert all(math.isfinite(value) for value in regularizer.scalars().values())

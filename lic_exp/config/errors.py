@@ -45,6 +45,11 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
     return best if best is not None and score(best) >= 0.6 else None
 
 
+def likeness(name: str, word: str) -> float:
+    """How much of two spellings is the same, in [0, 1]."""
+    return difflib.SequenceMatcher(None, name.lower(), word.lower()).ratio()
+
+
 def did_you_mean(word: str, valid: Iterable[str], prefix: str = "") -> str:
     """' Did you mean X?' or nothing."""
     name = nearest(word, valid)

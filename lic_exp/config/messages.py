@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from lic_exp.config.errors import did_you_mean, nearest
+from lic_exp.config.errors import did_you_mean, likeness, nearest
 from lic_exp.config.options import conf_folders, options
 from lic_exp.config.schema import StageOverrides
 from lic_exp.text import shortened
@@ -82,13 +82,16 @@ def unknown_key(key: str, path: str, keys: Sequence[str], known: Sequence[str], 
     word = key.replace("-", "_").lower()
     leaves = {leaf.split(".")[-1]: leaf for leaf in known}
     elsewhere = SYNONYMS.get(word) or leaves.get(word)
-    near = nearest(word, leaves)
+    near, here = nearest(word, leaves), nearest(key, keys)
     if elsewhere == "criterion.lmbda" and "criterion.lmbda_min" in known:
         hint = " This criterion draws a lmbda per image: set its range, criterion.lmbda_min and criterion.lmbda_max."
     elif elsewhere and elsewhere != prefix + key:
         hint = f" Did you mean {elsewhere}?"
     else:
-        hint = did_you_mean(key, keys, prefix) or (f" Did you mean {leaves[near]}?" if near else "")
+        meant = prefix + here if here else ""
+        if near and (not here or likeness(near, word) > likeness(here, word)):
+            meant = leaves[near]
+        hint = f" Did you mean {meant}?" if meant else ""
     having = [f"{path}={option}" for option in _options_with(path, key, config)] if path else []
     if having:
         hint += f" {' and '.join(having)} {'have' if len(having) > 1 else 'has'} it."

@@ -38,6 +38,7 @@ class SpectralRegularizer(nn.Module):
     def transform_batch(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Replace the codec's input and the criterion's target, both (B, 3, H, W).
 
+        They may become smaller, both alike, with sides that are multiples of the codec's downsampling factor.
         Outside its window a regularizer returns the very tensors it was given.
         """
         return x, target
