@@ -26,8 +26,6 @@ def messages(*overrides):
 
 OPTIMIZER_KEYS = "Valid keys of optimizer: aux_lr, lr_factors, reg_lr, lr, betas, eps, weight_decay"
 ROOT_KEYS = "Valid keys: schema_version, seed, parent, parent_step, init_from, stages, name, variant, tags, plugins, "
-    "Valid keys: schema_version, seed, parent, parent_step, init_from, stages, name, variant, tags, plugins, model, "
-)
 
 
 @pytest.mark.parametrize(
