@@ -90,6 +90,23 @@ def density_likelihoods(bottleneck: Any, values: "Tensor") -> "Tensor":
     return likelihoods
 
 
+def has_cumulative_logits(module: Any) -> bool:
+    """Whether it is an entropy bottleneck of CompressAI's kind, whose quantiles aim at targets.
+
+    Why: of a codec of anybody's; importing compressai to ask takes seconds.
+    """
+    return all(hasattr(module, name) for name in ("_logits_cumulative", "quantiles", "target"))
+
+
+def cumulative_logits(bottleneck: Any, values: "Tensor") -> "Tensor":
+    """Logits of the probability of less than values (C, 1, n), of its density alone, without a gradient to that.
+
+    Why: quantiles are learnt by a loss of these, and are to be had in public by nothing else.
+    """
+    logits: Tensor = bottleneck._logits_cumulative(values, stop_gradient=True)
+    return logits
+
+
 @contextmanager
 def serially_coded(codec: Any) -> Iterator[list[tuple["Tensor", int]]]:
     """Of each image that an autoregressive codec compresses inside: (padded y_hat as the decoder has it, padding).

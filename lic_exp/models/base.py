@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lic_exp.capabilities import CodecFacts
 from lic_exp.models.coding import settle
 from lic_exp.models.portable import PortableMode, WideCopies
+from lic_exp.models.tails import weights_for_coding
 from lic_exp.ops.padding import pad_to_multiple
 
 
@@ -219,6 +220,13 @@ class Codec(nn.Module):
     def aux_loss(self) -> Tensor:
         """Loss of the quantile parameters (names ending in `quantiles`), a scalar; 0 where there are none."""
         return next(self.parameters()).new_zeros(())
+
+    def weights_for_coding(self) -> dict[str, Tensor]:
+        """The state dict that is kept of a training, to be coded with: `lic_exp.models.tails.weights_for_coding`.
+
+        What `forward` gives of it in eval mode is what it gives of the weights themselves.
+        """
+        return weights_for_coding(self)
 
     def prepared(self) -> AbstractContextManager[None]:
         """Entered around a forward pass in training, outside of what is compiled and under its autocast.

@@ -68,4 +68,6 @@ def export_codec(run: Run, *, last: bool) -> tuple[Codec, int]:
             load_fitting(codec, state["codec"], checkpoints.folder)
         except CheckpointError as error:
             raise ConfigError([str(error)]) from error
+    if last:  # the best ones were kept so
+        codec.load_state_dict(codec.weights_for_coding())
     return codec.eval(), state["step"]

@@ -236,7 +236,7 @@ class Trainer:
         self.setup.schedule.after_validation(monitored)
         if monitored < self.best:
             self.best = monitored
-            self.checkpoints.save_best({"step": self.step, "codec": self._judged().state_dict()})
+            self.checkpoints.save_best({"step": self.step, "codec": self._judged().weights_for_coding()})
 
     def _judged(self) -> Codec:
         return self.ema.codec if self.ema is not None and self.options.eval_weights == "ema" else self.objective.codec

@@ -9,8 +9,9 @@ from torch import Tensor
 from lic_exp import metrics
 from lic_exp.models.base import Codec
 from lic_exp.ops.precision import exact_float32, uncompiled
-from lic_exp.ops.ranks import gathered, rank, world
+from lic_exp.ops.ranks import gathered, is_first, rank, said_by_first, world
 from lic_exp.tracking import names
+from lic_exp.training.coding_gap import coding_gap, has_quantiles
 from lic_exp.training.criterion import RateDistortion
 from lic_exp.training.objective import Criterion
 from lic_exp.training.variable_rate import VariableRate
@@ -25,7 +26,8 @@ class Validation:
     Eval mode (rounded latents), full spectrum, float32 without autocast or TF32, x_hat clamped to [0, 1], estimated
     bits over the original pixels, in all and of each latent. rd_loss = R + lmbda D per image; every number is the mean
     over the images. MS-SSIM is left out unless every image is large enough for it. Of several ranks each measures its
-    share of the images, every one once, and all give the same numbers.
+    share of the images, every one once, and all give the same numbers. Of a codec with quantiles the first image is
+    encoded besides, to see whether the estimated bits are the real ones (`lic_exp.training.coding_gap`).
 
     Of a variable-rate codec so at each of the criterion's validation rates: rd_loss is then the geometric mean of the
     rates' values, since they span orders of magnitude, and every other number their arithmetic mean. BY_RATE are told
@@ -44,7 +46,7 @@ class Validation:
             with torch.no_grad(), exact_float32(), uncompiled():
                 if isinstance(self.criterion, VariableRate):
                     return self._over_rates(codec, self.criterion)
-                return self._over_images(codec, self.criterion)
+                return self._over_images(codec, self.criterion) | self._gap(codec)
         finally:
             codec.train(was_training)
 
@@ -53,6 +55,7 @@ class Validation:
         found = {rate: self._over_images(codec, criterion.at(rate.lmbda), quality=rate.quality) for rate in rates}
         first, *_ = found.values()
         means = {name: sum(metrics[name] for metrics in found.values()) / len(rates) for name in first}
+        means |= self._gap(codec, quality=rates[0].quality)
         means[names.VAL_RD_LOSS] = geometric_mean([metrics[names.VAL_RD_LOSS] for metrics in found.values()])
         return means | {
             names.at_quality(name, rate.quality): metrics[name] for name in BY_RATE for rate, metrics in found.items()
@@ -68,6 +71,14 @@ class Validation:
         rows = [found[place] for place in range(len(self.images))]
         shared = set.intersection(*(set(row) for row in rows))
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name in shared}
+
+    def _gap(self, codec: Codec, **at: float) -> dict[str, float]:
+        """Of the first image, which is the first rank's; nothing of codecs without quantiles."""
+        if not has_quantiles(codec):
+            return {}
+        own = coding_gap(codec, codec.pad(self.images[0][1].to(self.device)), **at) if is_first() else None
+        gap = said_by_first(own)
+        return {} if gap is None else {names.VAL_CODING_GAP: gap}
 
     def _measure(self, codec: Codec, criterion: RateDistortion, x: Tensor, **at: float) -> dict[str, float]:
         height, width = x.shape[-2:]
