@@ -1,5 +1,6 @@
 """A picture of a resolution curriculum: what training sees of a photo along its stage."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,17 +37,26 @@ def write_sizes(
 def sizes_figure(
     window: Window, shown: Callable[[Tensor, float | None], Tensor], photo: Tensor, end: float | None
 ) -> "Figure":
-    """The photo at each size of the stage, with where the size begins, and whole where training goes on after it."""
+    """The middle of the photo, square as crops are, at each size of the stage, and whole where training goes on."""
+    crop = _middle(photo)
     panels: dict[tuple[int, ...], tuple[str, Tensor]] = {}
     for moment in moments(window, count=9, end=end):
-        small = shown(photo, moment.position)
-        panels.setdefault(tuple(small.shape), (f"from {moment.label}", small))
-    drawn = list(panels.values())
+        small = shown(crop, moment.position)
+        panels.setdefault(tuple(small.shape), (f"at {moment.label}", small))
     if outlasted(window, end):
-        drawn.append(("after the stage", photo))
-    figure = new_figure(3.0 * len(drawn), 3.0 * photo.shape[1] / photo.shape[2] + 0.6)
-    for axes, (caption, small) in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
+        panels[tuple(crop.shape)] = ("after the stage", crop)
+    columns = min(4, len(panels))
+    figure = new_figure(3.0 * columns, 3.6 * math.ceil(len(panels) / columns))
+    all_axes = figure.subplots(math.ceil(len(panels) / columns), columns, squeeze=False).ravel()
+    for axes in all_axes:
+        axes.axis("off")
+    for axes, (caption, small) in zip(all_axes, panels.values(), strict=False):
         axes.imshow(small.clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")
         axes.set_title(f"{caption}\n{small.shape[2]} x {small.shape[1]} pixels", fontsize=10.5)
-        axes.axis("off")
     return figure
+
+
+def _middle(photo: Tensor) -> Tensor:
+    side = min(photo.shape[1:])
+    top, left = ((full - side) // 2 for full in photo.shape[1:])
+    return photo[:, top : top + side, left : left + side]

@@ -20,14 +20,18 @@ BY_RATE = (names.VAL_RD_LOSS, names.VAL_BPP_LOSS, names.VAL_PSNR)
 """What is also told of each rate, where there are several."""
 
 
+WATCHED = 256
+"""The side of what is encoded in validation [pixels]."""
+
+
 class Validation:
     """Measures a codec on a fixed list of (name, image (1, 3, H, W) in [0, 1]).
 
     Eval mode (rounded latents), full spectrum, float32 without autocast or TF32, x_hat clamped to [0, 1], estimated
     bits over the original pixels, in all and of each latent. rd_loss = R + lmbda D per image; every number is the mean
     over the images. MS-SSIM is left out unless every image is large enough for it. Of several ranks each measures its
-    share of the images, every one once, and all give the same numbers. Of a codec with quantiles the first image is
-    encoded besides, to see whether the estimated bits are the real ones (`lic_exp.training.coding_gap`).
+    share of the images, every one once, and all give the same numbers. Of a codec with quantiles the middle of the first image
+    is encoded besides, to see whether the estimated bits are the real ones (`lic_exp.training.coding_gap`).
 
     Of a variable-rate codec so at each of the criterion's validation rates: rd_loss is then the geometric mean of the
     rates' values, since they span orders of magnitude, and every other number their arithmetic mean. BY_RATE are told
@@ -73,12 +77,17 @@ class Validation:
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name in shared}
 
     def _gap(self, codec: Codec, **at: float) -> dict[str, float]:
-        """Of the first image, which is the first rank's; nothing of codecs without quantiles."""
+        """Of the middle of the first image, which is the first rank's; nothing of codecs without quantiles."""
         if not has_quantiles(codec):
             return {}
-        own = coding_gap(codec, codec.pad(self.images[0][1].to(self.device)), **at) if is_first() else None
-        gap = said_by_first(own)
+        gap = said_by_first(coding_gap(codec, codec.pad(self._watched()), **at) if is_first() else None)
         return {} if gap is None else {names.VAL_CODING_GAP: gap}
+
+    def _watched(self) -> Tensor:
+        """What is really coded: WATCHED x WATCHED pixels at most, since some codecs visit them one by one."""
+        image = self.images[0][1]
+        top, left = (max(side - WATCHED, 0) // 2 for side in image.shape[-2:])
+        return image[..., top : top + WATCHED, left : left + WATCHED].to(self.device)
 
     def _measure(self, codec: Codec, criterion: RateDistortion, x: Tensor, **at: float) -> dict[str, float]:
         height, width = x.shape[-2:]
