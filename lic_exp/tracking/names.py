@@ -38,7 +38,7 @@ VAL_PSNR = "val/psnr"
 VAL_MS_SSIM = "val/ms_ssim"
 VAL_MS_SSIM_DB = "val/ms_ssim_db"
 VAL_CODING_GAP = "val/coding_gap"
-"""Real bits of the middle of the first image over its estimated ones, less 1, of codecs that have quantiles to learn."""
+"""Real bits of the middle of the first image over its estimated ones, less 1, of codecs that learn quantiles."""
 
 
 def val_latent_bpp(latent: str) -> str:

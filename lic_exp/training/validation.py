@@ -30,8 +30,8 @@ class Validation:
     Eval mode (rounded latents), full spectrum, float32 without autocast or TF32, x_hat clamped to [0, 1], estimated
     bits over the original pixels, in all and of each latent. rd_loss = R + lmbda D per image; every number is the mean
     over the images. MS-SSIM is left out unless every image is large enough for it. Of several ranks each measures its
-    share of the images, every one once, and all give the same numbers. Of a codec with quantiles the middle of the first image
-    is encoded besides, to see whether the estimated bits are the real ones (`lic_exp.training.coding_gap`).
+    share of the images, every one once, and all give the same numbers. Of a codec with quantiles the middle of the
+    first image is encoded besides, to see whether the estimated bits are the real ones (`lic_exp.training.coding_gap`).
 
     Of a variable-rate codec so at each of the criterion's validation rates: rd_loss is then the geometric mean of the
     rates' values, since they span orders of magnitude, and every other number their arithmetic mean. BY_RATE are told
