@@ -206,13 +206,14 @@ def _upwards(path: Path) -> Iterator[Path]:
     yield from (path := path.absolute(), *path.parents)
 
 
-def check_disk(run: RunFolder, objective: Objective, *, averaged: bool) -> None:
+def check_disk(run: RunFolder, objective: Objective, *, averaged: bool, kept: int = 0) -> None:
     """Raise ConfigError where the run's checkpoints will not fit on the disk.
 
-    A checkpoint holds the weights, two moments of each, and their average where there is one.
+    A checkpoint holds the weights, two moments of each, and their average where there is one. kept: how many stay
+    beside those that every run has at once.
     """
     weights = sum(tensor.numel() * tensor.element_size() for tensor in objective.state_dict().values())
-    needed = FILES_AT_ONCE * weights * (4 if averaged else 3)
+    needed = (FILES_AT_ONCE + kept) * weights * (4 if averaged else 3)
     free = shutil.disk_usage(next(path for path in _upwards(run.root) if path.exists())).free
     if free < needed:
         raise ConfigError(

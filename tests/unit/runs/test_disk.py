@@ -30,6 +30,10 @@ def test_a_disk_without_room_for_the_checkpoints_is_an_error(run, monkeypatch, a
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, needed - 1))
     with pytest.raises(ConfigError, match=r"its checkpoints need 0 MB and the disk has 0 MB left"):
         check_disk(run, of, averaged=averaged)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, 2 * needed - 1))
+    check_disk(run, of, averaged=averaged, kept=3)
+    with pytest.raises(ConfigError, match="its checkpoints need"):
+        check_disk(run, of, averaged=averaged, kept=4)
 
 
 def test_the_disk_check_is_of_the_size_that_checkpoints_have(tmp_path):
