@@ -288,7 +288,8 @@ def test_a_table_as_one_command_interrupted_and_resumed_fills(tmp_path, table, f
         quality = [] if variant.longer > 1 else ["BD-rate %", "R + lmbda D %"]
         columns = ("speed-up, steps", "speed-up, seconds", *further, *quality)
         measured = [found[variant.label][column] for column in columns]
-        assert all(re.search(r"\d", text) and "seeds" not in text for text in measured), variant.label
+        # So few steps that a start with more may be there at once, of which one seed knows no bound.
+        assert all(re.search(r"\d|at once", text) and "seeds" not in text for text in measured), variant.label
 
 
 def in_copy(copy, toy_folder, folder, *arguments, command=None):
