@@ -241,8 +241,9 @@ def test_eight_cells_at_a_time_and_one_store_lose_no_metric(toy_folder, tmp_path
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("table", "further"), [("table2", []), ("accelerators", ["speed-up, MACs"])])
-def test_a_table_as_one_command_interrupted_and_resumed_fills(tmp_path, table, further):
+# From random weights, 20 steps make no curve that a BD-rate could be of.
+@pytest.mark.parametrize(("table", "columns"), [("table2", ["BD-rate %"]), ("accelerators", ["speed-up, MACs"])])
+def test_a_table_as_one_command_interrupted_and_resumed_fills(tmp_path, table, columns):
     small = [
         f"experiment={table}",
         "scale=mini",
@@ -285,9 +286,9 @@ def test_a_table_as_one_command_interrupted_and_resumed_fills(tmp_path, table, f
     if table == "table2":
         assert all(found["intra-scale"].values()), "a missing cell is blank"
     for variant in read_table(experiments() / f"{table}.yaml").variants.values():
-        quality = [] if variant.longer > 1 else ["BD-rate %", "R + lmbda D %"]
-        columns = ("speed-up, steps", "speed-up, seconds", *further, *quality)
-        measured = [found[variant.label][column] for column in columns]
+        filled = ["speed-up, steps", "speed-up, seconds", "R + lmbda D %", *columns]
+        quality = ("BD-rate %", "R + lmbda D %") if variant.longer > 1 else ()
+        measured = [found[variant.label][column] for column in filled if column not in quality]
         # So few steps that a start with more may be there at once, of which one seed knows no bound.
         assert all(re.search(r"\d|at once", text) and "seeds" not in text for text in measured), variant.label
 
