@@ -93,7 +93,8 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=20, help="interleaved blocks (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=10, help="steps of a block (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default: %(default)s)")
-    parser.add_argument("--shape", type=int, nargs=2, default=(8, 128), metavar=("BATCH", "CROP"))
+    # A crop whose half is a multiple of both codecs' factors, or the curriculum would show all of it.
+    parser.add_argument("--shape", type=int, nargs=2, default=(2, 256), metavar=("BATCH", "CROP"))
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

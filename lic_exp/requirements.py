@@ -207,6 +207,27 @@ class OnsetOptions(Statement):
         return {self.start, self.ramp, self.unit, *([self.weight] if self.weight else [])}
 
 
+class ShownSides(Statement):
+    """The options that say as which share of its sides a batch is shown: from `first` to `last`, along a schedule.
+
+    still: the schedule that stays at `first`. Judged beside crop, model and criterion (`lic_exp.config.requirements`).
+    """
+
+    first: str
+    last: str
+    schedule: str
+    still: str
+
+    def smallest(self, view: View) -> float | None:
+        """The smallest share; None where the options are no numbers."""
+        still = view.option(self.schedule) == self.still
+        shares = [view.option(name) for name in ((self.first,) if still else (self.first, self.last))]
+        return min(shares) if are_numbers(*shares) else None
+
+    def names(self) -> set[str]:
+        return {self.first, self.last, self.schedule}
+
+
 class Follows(Statement):
     """A part without a start of its own begins where another part's window ends, earlier by an overlap in its unit."""
 

@@ -1,13 +1,15 @@
 """What the chosen components demand of the config, by their facts and by what they declare."""
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 from lic_exp.capabilities import CodecFacts, CriterionFacts, RegularizerNeeds
 from lic_exp.component_schema import ComponentError, ComponentSchema
 from lic_exp.component_schema import objections as component_objections
 from lic_exp.conditions import View
-from lic_exp.requirements import Forbids
+from lic_exp.requirements import Forbids, ShownSides
+from lic_exp.shown_sides import shown_side
 
 Components = Mapping[str, ComponentSchema | None]
 
@@ -28,6 +30,7 @@ def objections(config: Mapping[str, Any], components: Components) -> Iterator[st
         if codec_facts is not None:
             yield from _disagreements(component, codec_facts, view)
         yield from _crops(component.facts, config)
+        yield from _shown_sides(component, view, components.get("criterion"))
         yield from _precision(component.facts, config)
 
 
@@ -70,6 +73,26 @@ def _crops(facts: Any, config: Mapping[str, Any]) -> Iterator[str]:
         for key in ("crop_size", "val_crop_size"):
             if data[key] is not None and data[key] < facts.min_crop_size:
                 yield f"data.{key}={data[key]}: this criterion needs at least {facts.min_crop_size} pixels"
+
+
+def _shown_sides(component: ComponentSchema, view: View, criterion: ComponentSchema | None) -> Iterator[str]:
+    """Where what is shown of a crop is no smaller, or too small for the criterion."""
+    crop, factor = view.beside("data.crop_size"), view.fact("downsampling_factor")
+    for statement in component.statements:
+        share = statement.smallest(view) if isinstance(statement, ShownSides) else None
+        if share is None or not isinstance(crop, int) or not isinstance(factor, int):
+            continue
+        smallest, least = shown_side(share, crop, factor), getattr(criterion and criterion.facts, "min_crop_size", 1)
+        if share < 1 and smallest == crop:
+            larger = next(side for side in count(2 * factor, factor) if shown_side(share, side, factor) < side)
+            yield view.led(
+                f"{share:g} of the sides of data.crop_size={crop} is all of them: this model works on multiples of "
+                f"{factor} pixels: take a larger crop, e.g. data.crop_size={larger}"
+            )
+        elif smallest < least:
+            yield view.led(
+                f"of data.crop_size={crop} it shows {smallest} pixels, and this criterion needs at least {least}"
+            )
 
 
 def _precision(facts: Any, config: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,8 @@ from lic_exp.models.base import Codec
 from lic_exp.ops.resampling import Resampling, resample
 from lic_exp.option_types import NonNegativeFloat, PositiveFloat, Tau
 from lic_exp.private_compiler import left_uncompiled
-from lic_exp.requirements import NoWeights, Unused, WindowOptions, declares
+from lic_exp.requirements import NoWeights, ShownSides, Unused, WindowOptions, declares
+from lic_exp.shown_sides import shown_side
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
 from lic_exp.spectral_reg.schedules import SCHEDULES, Window
 from lic_exp.spectral_reg.size_picture import write_sizes
@@ -21,6 +22,7 @@ from lic_exp.tracking import names
 @signed_as("resolution")
 @declares(
     WindowOptions(start="start", length="length", unit="unit"),
+    ShownSides(first="side_init", last="side_final", schedule="schedule", still="constant"),
     Unused("side_final", {"schedule": "constant"}),
     # A window of one epoch or step stays at its first position.
     Unused("side_final", {"length": 1, "unit": ("epoch", "step")}),
@@ -71,14 +73,10 @@ class Resolution(SpectralRegularizer):
         """The share of the crop's sides there, 1 outside the stage."""
         return 1.0 if position is None else SCHEDULES[self.schedule](position, self.side_init, self.side_final)
 
-    def pixels(self, side: float, full: int) -> int:
-        """What `full` pixels become at a share of them."""
-        return min(max(round(side * full / self.factor), 1) * self.factor, full)
-
     def shown(self, x: Tensor, position: float | None) -> Tensor:
         """The images x (..., H, W) as training sees them there."""
         side = self.side(position)
-        height, width = (self.pixels(side, full) for full in x.shape[-2:])
+        height, width = (shown_side(side, full, self.factor) for full in x.shape[-2:])
         return resample(x, (height, width), self.method)
 
     # Its shapes follow the schedule: traced, this would recompile at every new one and skip the caches.

@@ -15,6 +15,9 @@ ON_GPU: Mapping[str, Any] = {"combo_kernels": True}
 """What the compiler is told for a GPU, where launches are what a step is made of: kernels that do not wait for each
 other become one. benchmarks/RESULTS.md has what it saves."""
 
+KINDS = 32
+"""So many graphs may be made of one piece of code: for each size that batches have, with a gradient and without."""
+
 BEFORE_FUSION = "post_grad_custom_pre_pass"
 """The setting that names what changes each graph, forward and backward, before kernels are made of it."""
 
@@ -29,10 +32,11 @@ def compile_objective(objective: Objective, how: bool | str, backend: Any = INDU
         blocks = outermost(objective.codec, objective.codec.repeated)
         if not blocks:
             raise ValueError(f"{type(objective.codec).__name__} names no repeated blocks; full, or off")
-        allow_graphs(len(blocks) * (2 if objective.looks_again else 1))  # one more of each without a gradient
+        allow_graphs(len(blocks) * KINDS)
         for block in blocks:
             block.compile(backend=backend, dynamic=False, options=options)
     elif how:
+        allow_graphs(KINDS)
         objective.compile_judgement(backend, options)
 
 

@@ -1,6 +1,7 @@
 """A step of every stage that is thrown away, so that what does not work or fit fails before hours of training."""
 
 import contextlib
+import math
 from collections.abc import Callable
 
 from lic_exp.progress import Progress
@@ -9,8 +10,8 @@ from lic_exp.training.stages import Course, Setup
 from lic_exp.training.stepper import Stepper
 
 BEGINNING = Progress(0, 0, 0.0)
-END = Progress(2**62, 2**62, 1.0)
-"""Past whatever a regularizer counts."""
+END = Progress(2**62, 2**62, math.nextafter(1.0, 0.0))
+"""The last step, past whatever a regularizer counts in steps or epochs."""
 
 
 def tried_losses(course: Course, stepper_of: Callable[[Setup], Stepper]) -> list[float]:

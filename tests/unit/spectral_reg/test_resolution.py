@@ -8,7 +8,10 @@ import yaml
 from training_parts import Noisy, everything, loader, objective, scales_objective, stage, step_options, trainer, unequal
 from whole_trainings import FACTORIES
 
+from lic_exp.config.errors import ConfigError
+from lic_exp.config.loading import load_config
 from lic_exp.progress import Progress
+from lic_exp.shown_sides import shown_side
 from lic_exp.spectral_reg.resolution import Resolution
 from lic_exp.spectral_reg.size_picture import PICTURE
 from lic_exp.tracking import names
@@ -76,9 +79,7 @@ def sizes_of(run) -> list[tuple[int, int]]:
     ],
 )
 def test_a_side_is_the_nearest_multiple_of_the_codec_s_factor(side, full, factor, wanted):
-    regularizer = build()
-    regularizer.factor = factor
-    assert regularizer.pixels(side, full) == wanted
+    assert shown_side(side, full, factor) == wanted
 
 
 def test_sizes_rise_along_the_schedule_and_end_whole(tmp_path):
@@ -203,3 +204,29 @@ def test_the_picture_shows_each_size_once(tmp_path):
 def test_windows_that_are_none_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["model=hpcm_tiny", "criterion=mse"],
+            r"crop_size=128 is all of them.*data\.crop_size=256",
+        ),
+        (
+            ["spectral_reg.side_init=0.9"],
+            r"crop_size=128 is all of them.*data\.crop_size=320",
+        ),
+        (
+            ["model=hyperprior_tiny", "criterion=ms_ssim", "data.crop_size=192", "data.val_crop_size=192"],
+            "of data.crop_size=192 it shows 128 pixels, and this criterion needs at least 161",
+        ),
+        (
+            ["data.crop_size=256", "stages=[{steps: 5}, {steps: 5, data: {crop_size: 64}}]", "trainer.max_steps=null"],
+            "sides of data.crop_size=64 is all of them",
+        ),
+    ],
+)
+def test_sizes_that_are_none_or_too_small_are_refused_beforehand(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(["spectral_reg=resolution", *overrides])
