@@ -75,7 +75,8 @@ def budget_speed_up(
     """How much less budget the test needs for the same final level, from runs of several lengths (T/4, T/2, T, 2T).
 
     Each arm has runs of several lengths per seed and criterion, whole ones or branches of one trunk. A branch's costs
-    include the trunk's up to there, its seconds where the trunk is among the runs that are given.
+    include the trunk's up to there, its seconds where the trunk lies in the folder beside the branch's own. The trunk
+    itself is no budget, and is not named.
     A run's final level is the mean of its last k evaluations, its budget what it cost until the last. Per seed and
     criterion the curves of level over log budget are laid onto each other (`horizontal_shift`); the rest is as in
     `speed_up`, whose other arguments these are. Where curves have no common level, or are not better with every larger

@@ -150,7 +150,7 @@ OF_A_LENGTH = frozenset(
 COUNTING = ("scheduler.", "spectral_reg.")
 """Groups some of whose options count steps or epochs, and so may follow the length."""
 
-COUNTS = ("length", "start", "ramp", "overlap", "milestones", "steps", "epochs")
+COUNTS = ("length", "start", "ramp", "overlap", "milestones", "steps", "epochs", "decay_from")
 """Words that those options end in."""
 
 
@@ -158,7 +158,7 @@ def check_one_arm(arm: str, runs: Runs, signatures: Sequence[str], trusted: Coll
     """Raise NotComparableError, with runs and reason, where budgets of one seed and criterion are of different arms."""
     rows = [runs.facts(signature) for signature in signatures]
     for key in map(str, runs.runs):
-        if key in trusted or not _tells_arms_apart(key):
+        if key in trusted or not _tells_arms_apart(key) or _follows_length(key, rows):
             continue
         values = {row["signature"]: ABSENT if _is_absent(row.get(key)) else _meant(key, row.get(key)) for row in rows}
         if len(set(values.values())) > 1:
@@ -170,12 +170,19 @@ def check_one_arm(arm: str, runs: Runs, signatures: Sequence[str], trusted: Coll
 
 
 def _tells_arms_apart(key: str) -> bool:
-    group, _, option = key.partition(".")
+    group = key.partition(".")[0]
     if key == "data":  # a label: its _target_ says more
         return False
     if group not in ("model", "spectral_reg", "optimizer", "scheduler", "data", "trainer", "init_from"):
         return False
-    return key not in OF_A_LENGTH and not (key.startswith(COUNTING) and option.endswith(COUNTS))
+    return key not in OF_A_LENGTH
+
+
+def _follows_length(key: str, rows: Iterable[Mapping[Any, Any]]) -> bool:
+    """Whether an option counts steps or epochs. Where a decay begins does so unless it is a share of every length."""
+    if not (key.startswith(COUNTING) and key.endswith(COUNTS)):
+        return False
+    return key != "scheduler.decay_from" or any(row.get("scheduler.unit") != "share" for row in rows)
 
 
 def _is_absent(value: Any) -> bool:

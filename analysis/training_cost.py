@@ -3,14 +3,16 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.runs import Runs
+from analysis.runs import Runs, load_runs
 from lic_exp.tracking import names
+from lic_exp.tracking.run_folder import is_run_folder
 
 UNITS = ("steps", "epochs", "images", "seconds", "macs")
 PIXELS = "pixels"
@@ -57,8 +59,8 @@ def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | 
         since the last validation), or since a stage began, or a resume, so each stretch between two of them took its
         images over the speed logged last in it; a stretch without an entry is given the speed before it in its stage,
         or else the next one there. Validations, waiting between attempts and the start-up are not in it, writing
-        checkpoints is. NaN from a stage on in which no speed was logged, and of a run that extends another which is not
-        among `runs`.
+        checkpoints is. NaN from a stage on in which no speed was logged, and of a run that extends another which is
+        neither among `runs` nor in the folder beside its own.
     epochs: steps over the steps of an epoch, as configured or else as the logged epochs have it; NaN without either.
     macs: images times `macs_per_image`, of whatever stage; None: what one crop costs the run's codec in the forward
         pass (as recorded per pixel, NaN where it was not). That a step costs about three times as much cancels in
@@ -186,17 +188,31 @@ def _speeds(zeros: NDArray[np.float64], stage: TrainedStage, speed: Trajectory) 
 
 
 def _spent_by_parent(runs: Runs, row: Mapping[Any, Any]) -> tuple[float, float]:
-    """(steps, seconds) of the run that this one extends; the seconds are NaN where it is not among `runs`."""
+    """(steps, seconds) of the run that this one extends; the seconds are NaN where nobody knows of it."""
     parent = row.get("parent")
     if not isinstance(parent, str):
         return 0.0, 0.0
-    try:
-        last = float(runs.facts(parent)["step"])
-    except KeyError:
+    known = runs if parent in set(runs.runs["signature"]) else _beside(runs, str(row["folder"]), parent)
+    if known is None:
         return 0.0, math.nan
     branch = _number(row.get("parent_step"))
-    end = last if math.isnan(branch) else branch
-    return end, float(_training_seconds(runs, parent, np.array([end]))[0])
+    end = float(known.facts(parent)["step"]) if math.isnan(branch) else branch
+    return end, float(_training_seconds(known, parent, np.array([end]))[0])
+
+
+def _beside(runs: Runs, folder: str, parent: str) -> Runs | None:
+    """The run `parent` alone, read from the folder beside this one of a run; None where none that can be read is there.
+
+    It is asked what it cost, and never becomes one of `runs`: a trunk is no budget of its branches' arm.
+    """
+    place = Path(folder).with_name(parent) if Path(parent).name == parent else None
+    asked = (_beside, place)
+    if asked not in runs.of_each:
+        found = load_runs(place, metrics=NEEDED_METRICS) if place is not None and is_run_folder(place) else None
+        readable = found is not None and found.facts(parent)["state"] not in ("unreadable", "newer")
+        runs.of_each[asked] = found if readable else None
+    beside: Runs | None = runs.of_each[asked]
+    return beside
 
 
 def _epoch_lengths(stages: Sequence[TrainedStage], curve: Trajectory) -> list[float]:

@@ -70,6 +70,8 @@ def test_a_branch_is_a_run_with_that_schedule_bit_by_bit(trunk, tmp_path, monkey
     spent = [trajectory(load_runs(run.folder), run.signature, "val/rd_loss") for run in (branch, whole)]
     for unit in ("steps", "images", "macs"):
         assert spent[0][unit][-1] == spent[1][unit][-1], unit
+    own = trajectory(load_runs(trunk.folder), trunk.signature, "val/rd_loss")["seconds"]
+    assert spent[0]["seconds"][0] > own[1] > 0  # at the trunk's step 4
 
 
 def test_kept_checkpoints_stay_and_gc_leaves_them(trunk, monkeypatch, capfd):
@@ -80,14 +82,21 @@ def test_kept_checkpoints_stay_and_gc_leaves_them(trunk, monkeypatch, capfd):
     assert [path.name for path in step_checkpoints(trunk.files.checkpoints)] == kept
 
 
-def test_budgets_are_made_of_branches(trunk, monkeypatch):
+@pytest.mark.parametrize(("unit", "decays"), [("share", (0.8, 0.8)), ("step", (4, 8))])
+def test_budgets_are_made_of_branches(trunk, monkeypatch, unit, decays):
+    """The trunk is not named, and yet its seconds are known."""
+    schedules = [[f"scheduler.unit={unit}", f"scheduler.decay_from={start}"] for start in decays]
     arm = [
-        branched(trunk, monkeypatch, f"parent_step={first}", "scheduler.decay_from=0.8", f"trainer.max_steps={last}")
-        for first, last in ((4, 6), (8, 10))
+        branched(trunk, monkeypatch, f"parent_step={first}", f"trainer.max_steps={last}", *schedule)
+        for (first, last), schedule in zip(((4, 6), (8, 10)), schedules, strict=True)
     ]
     found = budget_speed_up([run.folder for run in arm], [run.folder for run in arm])
     assert list(found.pairs["seed"]) == [0]
     assert "extends" not in str(found.pairs["outcome"][0])
+    own = trajectory(load_runs(trunk.folder), trunk.signature, "val/rd_loss")["seconds"]
+    runs = load_runs([run.folder for run in arm])
+    for run, before in zip(arm, (own[1], own[3]), strict=True):  # the trunk's, at steps 4 and 8
+        assert trajectory(runs, run.signature, "val/rd_loss")["seconds"][-1] > before > 0
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,18 @@ def test_what_follows_the_length_or_changes_nothing_may_differ(arm, change):
     assert found.ratios["steps"].value == pytest.approx(1.5)
 
 
+def decays(unit, *starts):
+    scheduler = {"_target_": "lic_exp.optimizers.stable_decay.StableDecay", "unit": unit}
+    return [{"scheduler": scheduler | {"decay_from": start}} for start in starts]
+
+
+def test_a_decay_that_begins_at_a_step_follows_the_length_and_a_share_of_it_does_not(arm):
+    found = budget_speed_up(arm("a", changes=decays("step", 40, 80, 160)), arm("b", 1.5))
+    assert found.ratios["steps"].value == pytest.approx(1.5)
+    with pytest.raises(NotComparableError, match=r"scheduler.decay_from is 0.8 in c05, 0.8 in c10, 1.0 in c20"):
+        budget_speed_up(arm("c", changes=decays("share", 0.8, 0.8, 1)), arm("b", 1.5))
+
+
 def test_the_outcome_names_the_runs_of_the_arm_that_is_no_curve(arm):
     worse = arm("b", ends=[2.0, 2.5, 1.5])
     (outcome,) = budget_speed_up(arm("a"), worse).pairs["outcome"]

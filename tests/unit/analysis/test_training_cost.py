@@ -173,11 +173,32 @@ def test_an_extension_has_spent_what_its_parent_had(write, tmp_path):
     folders = [write("aa", parent, **config_of([(60, 8, 64, 10, 0.5)]))]
     folders.append(write("ab", child, **config_of([(100, 8, 64, 10, 0.5)], parent="aa")))
     known = trajectory(load_runs(folders), "ab", LOSS)
-    alone = trajectory(load_runs(folders[1:]), "ab", LOSS)
+    beside = trajectory(load_runs(folders[1:]), "ab", LOSS)
     for unit in UNITS:
         assert known[unit] == pytest.approx([one[unit] for one in counted[6:]]), unit
+        assert list(beside[unit]) == list(known[unit]), unit
+    folders[0].rename(tmp_path / "aa")
+    alone = trajectory(load_runs(folders[1:]), "ab", LOSS)
     assert np.isnan(alone["seconds"]).all()
     assert list(alone["images"]) == [one["images"] for one in counted[6:]]
+
+
+def test_a_parent_beside_may_have_one_itself_and_one_that_cannot_be_read_costs_nobody_knows_what(write):
+    entries, counted = trained([(100, 8, 64, 10, 0.5)])
+    parts = {"aa": (0, 40), "ab": (40, 60), "ac": (60, 100)}
+    folders = {
+        name: write(
+            name,
+            [entry for entry in entries if first < entry["step"] <= end],
+            **config_of([(end, 8, 64, 10, 0.5)], parent=parent),
+        )
+        for (name, (first, end)), parent in zip(parts.items(), (None, "aa", "ab"), strict=True)
+    }
+    found = load_runs(folders["ac"])
+    assert trajectory(found, "ac", LOSS)["seconds"] == pytest.approx([one["seconds"] for one in counted[6:]])
+    assert list(found.runs["signature"]) == ["ac"]
+    (folders["ab"] / "status.json").write_text("[")
+    assert np.isnan(trajectory(load_runs(folders["ac"]), "ac", LOSS)["seconds"]).all()
 
 
 def test_seconds_are_unknown_from_where_no_speed_was_logged(write):
