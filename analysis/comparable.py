@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from analysis.config_roles import ONLY_SPEED, is_unsigned, neutral
 from analysis.errors import AnalysisError
 from analysis.image_points import Images, distinct_sets, images_in
 from analysis.made_by import Maker, flags
@@ -59,8 +60,17 @@ def _check_arm(name: str, arm: Runs, beginnings: bool) -> None:
 
 
 def _values(arm: Runs, key: str) -> set[Any]:
-    column = arm.runs.get(key, [ABSENT])
-    return {ABSENT if _is_absent(value) else _meant(key, value) for value in column}
+    return {_value(row, key) for row in arm.rows()}
+
+
+def _value(row: Mapping[Any, Any], key: str) -> Any:
+    """What a run's config has under a key, or means where it is too old to have it; else ABSENT."""
+    value = row.get(key, math.nan)
+    return neutral(key, _component(row, key), ABSENT) if _is_absent(value) else _meant(key, value)
+
+
+def _component(row: Mapping[Any, Any], key: str) -> Any:
+    return row.get(f"{key.partition('.')[0]}._target_")
 
 
 def _meant(key: str, value: Any) -> Any:
@@ -134,18 +144,17 @@ def groups(baseline: Runs, test: Runs) -> tuple[list[dict[str, Any]], list[str]]
 def _by_seed_and(criteria: list[str], arm: Runs) -> dict[tuple[Any, Any], list[dict[Any, Any]]]:
     found: dict[tuple[Any, Any], list[dict[Any, Any]]] = {}
     for row in arm.rows():
-        found.setdefault((row["seed"], tuple(_meant(name, row.get(name)) for name in criteria)), []).append(row)
+        found.setdefault((row["seed"], tuple(_value(row, name) for name in criteria)), []).append(row)
     return found
 
 
 OF_A_LENGTH = frozenset(
     (
         *("stages", "trainer.max_steps", "trainer.max_epochs", "trainer.validate_every_steps"),
-        *("trainer.log_every_steps", "trainer.checkpoint_every_steps", "trainer.try_step", "trainer.resume"),
-        *("trainer.device", "trainer.threads", "data.num_workers", "data.cache_mb", "data.store_mb"),
+        *ONLY_SPEED,
     )
 )
-"""What the budgets of one arm may differ in: their length, and what changes no training."""
+"""What the budgets of one arm may differ in beside unsigned keys: their length, and what changes no training."""
 
 COUNTING = ("scheduler.", "spectral_reg.")
 """Groups some of whose options count steps or epochs, and so may follow the length."""
@@ -160,7 +169,9 @@ def check_one_arm(arm: str, runs: Runs, signatures: Sequence[str], trusted: Coll
     for key in map(str, runs.runs):
         if key in trusted or not _tells_arms_apart(key) or _follows_length(key, rows):
             continue
-        values = {row["signature"]: ABSENT if _is_absent(row.get(key)) else _meant(key, row.get(key)) for row in rows}
+        if all(is_unsigned(key, _component(row, key)) for row in rows):
+            continue
+        values = {row["signature"]: _value(row, key) for row in rows}
         if len(set(values.values())) > 1:
             said = ", ".join(f"{value} in {name}" for name, value in values.items())
             raise NotComparableError(

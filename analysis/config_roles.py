@@ -1,15 +1,16 @@
 """What tells runs apart that no sweep has named: the keys of their configs that can change a training."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from lic_exp.component_schema import ComponentError, describe
-from lic_exp.config.schema import RunConfig
+from lic_exp.config.schema import GROUPS, RunConfig, neutral_values
 from lic_exp.config.stored import todays_keys
 from lic_exp.flat import component_label, leaves
 from lic_exp.labels import SEED
-from lic_exp.option_types import Unsigned
+from lic_exp.option_types import Neutral, Unsigned
 
 NEVER = ("schema_version", "parent", "parent_step", "weights_key")
 ONLY_SPEED = ("trainer.device", "trainer.threads")
@@ -34,6 +35,25 @@ def config_roles(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                     if key in flat[i]:
                         roles[i][key] = flat[i][key]
     return roles
+
+
+def is_unsigned(key: str, target: Any) -> bool:
+    """Whether a key of a group stays out of a run's name. target: the component of its group, None of the platform's.
+
+    Where images lie says which they are, so that it does not count as unsigned.
+    """
+    group, _, option = key.partition(".")
+    return option in _unsigned(group) | _unsigned_options(target)
+
+
+def neutral(key: str, target: Any, otherwise: Any) -> Any:
+    """What a run means that is too old to have this key of a group, in the form of `Runs.runs`.
+
+    target: the component of its group. otherwise: of a key that was there from the start, or is another component's.
+    """
+    group, _, option = key.partition(".")
+    found = (_neutral(group) | _neutral_options(target)).get(option, otherwise)
+    return tuple(found) if isinstance(found, list) else found
 
 
 def _group(key: str) -> str:
@@ -77,15 +97,24 @@ def _unsigned(group: str) -> frozenset[str]:
 @cache
 def _unsigned_options(target: Any) -> frozenset[str]:
     """The same of a component's options; none where its source is not here. Where images lie says which they are."""
+    return frozenset(name for name, mark in _marks(target) if isinstance(mark, Unsigned)) - {"train", "val"}
+
+
+@cache
+def _neutral(group: str) -> dict[str, Any]:
+    return neutral_values(GROUPS[group]) if group in GROUPS else {}
+
+
+@cache
+def _neutral_options(target: Any) -> dict[str, Any]:
+    return {name: mark.value for name, mark in _marks(target) if isinstance(mark, Neutral)}
+
+
+def _marks(target: Any) -> Iterator[tuple[str, Any]]:
+    """(option, what it is marked with) of a component; nothing where its source is not here."""
     if not isinstance(target, str):
-        return frozenset()
-    try:
-        options = describe(target).options
-    except ComponentError:
-        return frozenset()
-    marked = (name for name, kind in options.items() if any(map(_is_unsigned, getattr(kind, "__metadata__", ()))))
-    return frozenset(marked) - {"train", "val"}
-
-
-def _is_unsigned(mark: Any) -> bool:
-    return isinstance(mark, Unsigned)
+        return
+    with suppress(ComponentError):
+        for name, kind in describe(target).options.items():
+            for mark in getattr(kind, "__metadata__", ()):
+                yield name, mark

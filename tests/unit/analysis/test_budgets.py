@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import yaml
 from run_folders import curve, write_run
 
 from analysis.__main__ import main
@@ -62,6 +63,31 @@ def test_what_follows_the_length_or_changes_nothing_may_differ(arm, change):
     base = [change if "scheduler" not in change else {"scheduler": {"_target_": "a.Multistep", "milestones": [1]}}] * 2
     found = budget_speed_up(arm("a"), arm("b", 1.5, changes=(*base, change)))
     assert found.ratios["steps"].value == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("key", ["keep_every_steps", "resume_elsewhere", "log_every_steps", "threads"])
+def test_what_no_name_is_made_of_tells_no_budgets_apart(arm, key):
+    mixed = arm("a")
+    for folder, value in zip(mixed[1:], (None, 50), strict=True):  # the first is too old to have it
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config["trainer"][key] = value
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert budget_speed_up(mixed, arm("b", 1.5)).ratios["steps"].value == pytest.approx(1.5)
+
+
+def test_a_run_that_is_too_old_for_a_key_is_as_one_with_the_value_that_changes_nothing(arm):
+    """Of the platform's keys, of a component's options, and of what makes losses comparable."""
+    target = "lic_exp.training.variable_rate.VariableRate"
+    old = {"_target_": target, "lmbda_min": 0.001, "lmbda_max": 0.05}
+    new, other = old | {"balance": 0.0}, old | {"balance": 0.5}
+    changes = [{"criterion": old}, {"criterion": new, "model__weights_key": None}, {"criterion": new}]
+    baseline = arm("a", changes=changes)
+    found = budget_speed_up(baseline, arm("b", 1.5, changes=[{"criterion": new}] * 3))
+    assert found.ratios["steps"].value == pytest.approx(1.5)
+    with pytest.raises(NotComparableError, match=r"criterion.balance is 0.0 in the baseline and 0.5 in the test"):
+        budget_speed_up(baseline, arm("c", changes=[{"criterion": other}] * 3))
+    with pytest.raises(NotComparableError, match=r"model.weights_key is None in d05, ema in d10, None in d20"):
+        budget_speed_up(arm("d", changes=[{}, {"model__weights_key": "ema"}, {}]), arm("e"))
 
 
 def decays(unit, *starts):
