@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.runs import Runs, load_runs
+from lic_exp.capabilities import CriterionFacts
+from lic_exp.component_schema import ComponentError, describe
 from lic_exp.tracking import names
 from lic_exp.tracking.run_folder import is_run_folder
 
 UNITS = ("steps", "epochs", "images", "seconds", "macs")
 PIXELS = "pixels"
 """What MACs are proportional to where the codec is the same."""
+
+PASSES = 3
+"""What a step costs, in forward passes: one, and a backward pass that costs as much as two."""
 
 NEEDED_METRICS = (names.VAL_RD_LOSS, names.TRAIN_IMAGES_PER_S, names.TRAIN_LR, names.TRAIN_PIXEL_SHARE)
 
@@ -63,9 +68,10 @@ def trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float | 
         neither among `runs` nor in the folder beside its own.
     epochs: steps over the steps of an epoch, as configured or else as the logged epochs have it; NaN without either.
     macs: images times `macs_per_image`, of whatever stage; None: what one crop costs the run's codec in the forward
-        pass (as recorded per pixel, NaN where it was not). That a step costs about three times as much cancels in
-        ratios. Of crops that were shown smaller to the codec, `train/pixel_share` of them, that share counts, here and
-        in PIXELS.
+        pass (as recorded per pixel, NaN where it was not). That a step costs about three times as much, for a backward
+        pass is two, cancels in ratios; where a criterion looks at each batch again (`CriterionFacts.second_look`) it
+        costs four times as much, and 4/3 count here and in PIXELS. Of crops that were shown smaller to the codec,
+        `train/pixel_share` of them, that share counts in both.
     Raises AnalysisError where the metric was never logged.
     """
     asked = (trajectory, signature, metric, macs_per_image)
@@ -86,7 +92,7 @@ def _trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float |
     speed = runs.series(signature, names.TRAIN_IMAGES_PER_S)
     images = _accumulated(stages, [stage.batch_size for stage in stages], steps)
     pixels = _accumulated(stages, [stage.pixels for stage in stages], steps)
-    computed = _share_computed(runs, signature, stages, steps)
+    computed = _share_computed(runs, signature, stages, steps) * _passes(row) / PASSES
     epochs = _epoch_lengths(stages, speed if len(speed["step"]) else curve)
     return {
         "value": curve["value"].astype(float),
@@ -98,6 +104,15 @@ def _trajectory(runs: Runs, signature: str, metric: str, macs_per_image: float |
         * (pixels * float(row["macs_per_pixel"]) if macs_per_image is None else images * macs_per_image),
         PIXELS: computed * pixels,
     }
+
+
+def _passes(row: Mapping[Any, Any]) -> int:
+    """What a step of a run costs, in forward passes. A criterion whose source is not here counts as any other."""
+    try:
+        facts = describe(str(row.get("criterion._target_"))).facts
+    except ComponentError:
+        return PASSES
+    return PASSES + (isinstance(facts, CriterionFacts) and facts.second_look)
 
 
 def trained_stages(row: Mapping[Any, Any]) -> list[TrainedStage]:

@@ -66,7 +66,10 @@ class CriterionFacts:
 
     min_crop_size: smallest training and validation image side [pixels].
     variable_rate: whether it needs a variable-rate codec.
+    second_look: whether it is shown each batch once more after the update, for which a step computes a second forward
+        pass (`lic_exp.training.criterion.LooksAgain`).
     """
 
     min_crop_size: int = 1
     variable_rate: bool = False
+    second_look: bool = False

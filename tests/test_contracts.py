@@ -28,6 +28,7 @@ from lic_exp.runs.build import build_criterion, build_objective, build_stages, b
 from lic_exp.spectral_reg.base import Progress, SpectralRegularizer
 from lic_exp.tracking.run_folder import RunFolder
 from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
+from lic_exp.training.criterion import LooksAgain
 
 ON_META = {"dhic", "dhic_paper", "dhic_mid", "hpcm_base", "hpcm_large", "hpcm_phi", "hpcm_1b"}
 """Models of some 60 M parameters and more, which are built on the meta device."""
@@ -312,6 +313,7 @@ def test_a_criterion_keeps_its_facts(name, beside):
     facts = config.criterion.component.schema.facts
     assert isinstance(facts, CriterionFacts)
     assert facts == criterion.facts
+    assert facts.second_look == isinstance(criterion, LooksAgain)
     x = torch.rand(1, 3, facts.min_crop_size, facts.min_crop_size)
     assert criterion(CodecOutput(x, {"y": x}, (x,)), x)["loss"].isfinite()
     if facts.min_crop_size > 1:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from lic_exp.capabilities import signed_as
+from lic_exp.capabilities import CriterionFacts, signed_as
 from lic_exp.conditions import AtLeast
 from lic_exp.models.base import CodecOutput
 from lic_exp.ops.ranks import means
@@ -124,6 +124,8 @@ class BalancedMSE(Balancing, MSE):
     share_lr, share_decay: of the shares' own Adam, `LossShares`. Validation measures what `MSE` does.
     """
 
+    facts = CriterionFacts(second_look=True)
+
     def __init__(self, *, lmbda: PositiveFloat, share_lr: NonNegativeFloat, share_decay: NonNegativeFloat) -> None:
         super().__init__(lmbda=lmbda)
         self.loss_shares = LossShares(2, lr=share_lr, decay=share_decay)
@@ -153,6 +155,8 @@ class Balanced(Balancing, VariableRate):
 
     share_lr, share_decay: of the shares' own Adam, `LossShares`.
     """
+
+    facts = CriterionFacts(variable_rate=True, second_look=True)
 
     def __init__(
         self,

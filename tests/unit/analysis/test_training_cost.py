@@ -251,6 +251,30 @@ def test_crops_that_were_shown_smaller_cost_what_was_computed(write):
     assert found.ratios["macs"].value == pytest.approx(100 / 70)
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_second_look_at_each_batch_is_a_fourth_pass(write, counted):
+    stages = [(100, 8, 64, 10, 0.4)]
+    entries, spent = trained(stages)
+    balanced = {"_target_": "lic_exp.training.balanced.BalancedMSE", "lmbda": 0.013}
+    arms = [write("aa", entries, **config_of(stages)), write("ab", entries, **config_of(stages, criterion=balanced))]
+    if counted:
+        assert trajectory(load_runs(arms), "ab", LOSS)["macs"] == pytest.approx([4 / 3 * one["macs"] for one in spent])
+    else:
+        for folder in arms:
+            (folder / "complexity.json").unlink()
+    ratios = speed_up(*arms, k=1).ratios
+    assert ratios["macs"].value == pytest.approx(3 / 4)
+    assert ratios["images"].value == pytest.approx(1)
+
+
+def test_a_criterion_of_a_package_that_is_not_here_looks_once(write):
+    stages = [(20, 8, 64, 10, 0.4)]
+    entries, counted = trained(stages)
+    criterion = {"_target_": "nobodys_package.Criterion", "lmbda": 0.013}
+    spent = trajectory(load_runs(write("aa", entries, **config_of(stages, criterion=criterion))), "aa", LOSS)
+    assert spent["macs"] == pytest.approx([one["macs"] for one in counted])
+
+
 def test_a_curriculum_that_begins_late_costs_all_before(write):
     stages = [(100, 8, 64, 10, 0.4)]
     entries = [
