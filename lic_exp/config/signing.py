@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lic_exp.capabilities import CriterionFacts
 from lic_exp.config.contents import folder_fingerprint, weights_hash
 from lic_exp.config.instantiation import instantiate, with_message
 from lic_exp.config.nodes import Component, ComponentGroup, IdleWhen, Node, plain_options
@@ -111,6 +112,9 @@ def throughput_key(config: RunConfig) -> str:
         group: {k: v for k, v in node.items() if k not in NO_THROUGHPUT and (k, v) not in ONE_DEVICE}
         for group, node in plain.items()
     }
+    facts = config.criterion.component.schema.facts if config.criterion.component else None
+    if isinstance(facts, CriterionFacts) and facts.second_look:  # a forward pass more
+        parts["second_look"] = True
     if config.stages:  # a mean over them, each as long as it is
         parts["stages"] = [stage.plain() for stage in config.stages]
     return digest(parts, 8)

@@ -75,12 +75,13 @@ def profiled(
 
 
 def work_of(config: RunConfig, trainer: Trainer, cost: Complexity | None, step: int) -> Work:
-    """What the step computes on one device, by its number from 0, as if no weight were frozen."""
+    """What the step just made computes on one device, by its number from 0, as if no weight were frozen."""
     ends = accumulate(stage.steps for stage in trainer.course.stages)
     data = next(of.data for of, end in zip(config.stage_configs, ends, strict=True) if step < end)
     images = data.batch_size // config.trainer.ranks
-    macs = None if cost is None else images * data.crop_size**2 * cost.macs_per_pixel
-    return Work(images, None if macs is None else 2 * FORWARD_AND_BACKWARD * macs)
+    macs = None if cost is None else trainer.pixels.last * cost.macs_per_pixel
+    passes = FORWARD_AND_BACKWARD + trainer.objective.looks_again
+    return Work(images, None if macs is None else 2 * passes * macs)
 
 
 def _tell(profiler: Profiler, config: RunConfig, trainer: Trainer, run: RunFolder, console: Console) -> None:

@@ -9,15 +9,19 @@ from lic_exp.tracking import names
 
 
 class PixelCount:
-    """Pixels of the batches as they were loaded, and as the codec was given them, of all ranks and steps together."""
+    """Pixels of the batches as they were loaded, and as the codec was given them, of all ranks and steps together.
+
+    last: those that this rank's codec was given in the last step.
+    """
 
     def __init__(self) -> None:
-        self.loaded = self.computed = 0
+        self.loaded = self.computed = self.last = 0
 
     def add(self, loaded: Tensor, computed: Sequence[Tensor]) -> None:
         """Count a step. loaded: this rank's images (B, 3, H, W). computed: the same in parts, of any size."""
+        self.last = sum(map(_pixels, computed))
         self.loaded += world() * _pixels(loaded)
-        self.computed += world() * sum(map(_pixels, computed))
+        self.computed += world() * self.last
 
     def scalars(self) -> dict[str, float]:
         """The share that was computed, by metric name; nothing while all was, as in most trainings throughout."""

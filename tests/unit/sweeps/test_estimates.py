@@ -40,5 +40,8 @@ def test_each_stage_is_measured_and_counts_by_its_steps(monkeypatch, stages, pac
 def test_the_pace_of_a_run_without_stages_is_not_taken_for_one_with_them(stages):
     plain = throughput_key(config("trainer.max_steps=4"))
     assert throughput_key(config("trainer.max_steps=9")) == plain
+    assert throughput_key(config("trainer.max_steps=9", "trainer.keep_every_steps=100")) == plain
+    looks_again = throughput_key(config("criterion=balanced_mse"))
+    assert looks_again != plain, "a forward pass more"
     assert throughput_key(config("trainer.profile=true")) == plain
     assert throughput_key(config("trainer.max_steps=null", f"stages=[{stages}]")) != plain
