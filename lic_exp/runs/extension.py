@@ -25,17 +25,23 @@ BEGUN = (
 MOST_NAMED = 10
 
 SCHEDULER = "scheduler"
+STEP = "parent_step"
 
 
 def extended(parent: Run, overrides: Sequence[str]) -> RunConfig:
-    """The parent's config with these overrides and itself as `parent`. Raises ConfigError where one cannot be read."""
+    """The parent's config with these overrides and itself as `parent`; its own `parent_step` is not inherited.
+
+    Raises ConfigError where one cannot be read.
+    """
     config = _config_of(parent)
     if config.stages:
         raise ConfigError([STAGED])
     if config.init_from is not None:
         raise ConfigError([BEGUN])
     given = {override.lstrip("+").partition("=")[0] for override in overrides}
-    new = {"parent": parent.signature}
+    new: dict[str, str | None] = {"parent": parent.signature}
+    if STEP not in given:
+        new[STEP] = None
     if "paths.runs" not in given:
         new["paths.runs"] = _short(parent.folder.parent)
     return with_values(overridden(config, overrides), new)
@@ -47,7 +53,9 @@ def command_line(parent: Run, overrides: Sequence[str]) -> list[str]:
         given = read_record(parent.files.environment, Environment).get("overrides", [])
     except (FileNotFoundError, RecordError):
         given = []
-    return [*given, f"parent='{parent.signature}'", *overrides]
+    # Where the parent branched off is a place in another run than itself.
+    own = [f"{STEP}=null"] if parent.plain_config.get(STEP) is not None else []
+    return [*given, f"parent='{parent.signature}'", *own, *overrides]
 
 
 def _short(folder: Path) -> str:

@@ -1,5 +1,7 @@
 """A trunk at a constant rate, branches with a decay that go on from its checkpoints, and what is no branch."""
 
+import json
+
 import pytest
 import torch
 from commands import QUICK
@@ -72,6 +74,15 @@ def test_a_branch_is_a_run_with_that_schedule_bit_by_bit(trunk, tmp_path, monkey
         assert spent[0][unit][-1] == spent[1][unit][-1], unit
     own = trajectory(load_runs(trunk.folder), trunk.signature, "val/rd_loss")["seconds"]
     assert spent[0]["seconds"][0] > own[1] > 0  # at the trunk's step 4
+
+
+def test_a_branch_is_extended_from_its_own_end(trunk, monkeypatch, capfd):
+    branch = branched(trunk, monkeypatch, "parent_step=8", "scheduler.decay_from=0.95", "trainer.max_steps=10")
+    longer = branched(branch, monkeypatch, "trainer.max_steps=12")
+    assert f"extending run {branch.signature} from step 10 to 12" in " ".join(capfd.readouterr().err.split())
+    assert (longer.config.parent, longer.config.parent_step) == (branch.signature, None)
+    assert main(json.loads(longer.files.environment.read_text())["overrides"]) == exit_codes.DONE
+    assert f"run {longer.signature} is done already" in capfd.readouterr().err
 
 
 def test_kept_checkpoints_stay_and_gc_leaves_them(trunk, monkeypatch, capfd):
