@@ -58,7 +58,7 @@ def keep_to_record(config: RunConfig, run: RunFolder, device: torch.device) -> N
     own = config.trainer.threads or torch.get_num_threads()
     torch.set_num_threads(own)
     origin = gone_on_from(config, run)
-    before = _in_force(run, origin) if origin else None
+    before = _in_force(config, run, origin) if origin else None
     if before is None:
         return
     if (threads := before.get("threads", own)) != own:
@@ -85,7 +85,7 @@ def channels_last_on_record(config: RunConfig, run: RunFolder, device: torch.dev
 def _to_come(config: RunConfig, run: RunFolder, device: torch.device) -> Numerics:
     """The record of the steps that a run makes next."""
     origin = gone_on_from(config, run)
-    before = _in_force(run, origin) if origin else None
+    before = _in_force(config, run, origin) if origin else None
     return _going_on(config, before, numerics(config, device))
 
 
@@ -108,9 +108,11 @@ def _going_on(config: RunConfig, before: Numerics | None, now: Numerics) -> Nume
     return now
 
 
-def _in_force(run: RunFolder, origin: RunFolder) -> Numerics | None:
+def _in_force(config: RunConfig, run: RunFolder, origin: RunFolder) -> Numerics | None:
     """The record to keep to; None where there is none, or no step left to be made."""
     step = step_of(step_checkpoints(origin.checkpoints)[-1])
+    if origin is not run and config.parent_step is not None:
+        step = config.parent_step  # the trunk may have gone on elsewhere after it
     status = origin.status_if_whole()
     if origin is run and step >= (status.get("max_steps") or math.inf):
         return None
@@ -126,7 +128,7 @@ def _refusal(run: RunFolder, whose: str, found: Sequence[str]) -> str:
 
 
 def gone_on_from(config: RunConfig, run: RunFolder) -> RunFolder | None:
-    """The run whose newest checkpoint a training goes on from: itself, its parent, or None where it begins."""
+    """The run one of whose checkpoints a training goes on from: itself, its parent, or None where it begins."""
     if goes_on(config, run):
         return run
     parent = RunFolder(run.root.parent / config.parent) if config.parent else None

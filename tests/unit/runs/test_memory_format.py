@@ -92,6 +92,6 @@ def test_auto_goes_on_as_the_training_began(known, monkeypatch, tmp_path, before
     monkeypatch.setattr(runs_numerics, "gone_on_from", lambda config, run: run)
     for name, found in ((device_name(CPU), before == "channels_last"), ("Analytical Engine", now)):
         record = {**numerics(config_of("auto"), CPU), "memory_format": before, "device_name": name}
-        monkeypatch.setattr(runs_numerics, "_in_force", lambda run, origin, record=record: record)
+        monkeypatch.setattr(runs_numerics, "_in_force", lambda config, run, origin, record=record: record)
         assert channels_last_on_record(config_of("auto"), run, CPU) is found
         assert channels_last_on_record(config_of("true"), run, CPU) is True

@@ -101,6 +101,22 @@ def test_an_extension_goes_on_as_its_parent_was_trained(stopped):
         keep_to_record(child, folder, CPU)
 
 
+@pytest.mark.parametrize(("begun", "refused"), [("parent_step=2", False), ("parent_step=null", True)])
+def test_a_branch_goes_on_as_its_trunk_was_trained_up_to_there(stopped, begun, refused):
+    """The trunk went on elsewhere after step 2."""
+    branch = load_config([*SMALL, "parent='aaaa'", begun, "trainer.max_steps=8"])
+    trunk = stopped(state="done", threads=1)
+    (first,) = trunk.status()["numerics"]
+    trunk.update_status(numerics=[first, {**first, "from_step": 2, "torch": "1.99.0"}])
+    folder = RunFolder(trunk.root.parent / "bbbb")
+    if refused:
+        with pytest.raises(ConfigError, match=r"than its parent was trained.*torch "):
+            keep_to_record(branch, folder, CPU)
+    else:
+        keep_to_record(branch, folder, CPU)
+        assert torch.get_num_threads() == 1
+
+
 @pytest.mark.parametrize("before", [False, True, "blocks"])
 @pytest.mark.parametrize("now", [False, True])
 def test_auto_goes_on_as_the_training_began(config, stopped, monkeypatch, before, now):
