@@ -12,7 +12,7 @@ from lic_exp.flat import flatten
 from lic_exp.records import SCHEMA_VERSION, RecordError, read_record
 from lic_exp.runs.run import Run, run_folders
 from lic_exp.tracking.kinds import Environment
-from lic_exp.tracking.run_folder import is_run_folder, step_checkpoints
+from lic_exp.tracking.run_folder import RunFolder, is_run_folder, step_checkpoints, step_of
 
 STAGED = "a run with stages cannot be extended, since they say how long it is. Begin a new run from its weights"
 
@@ -80,10 +80,18 @@ def check_extension(config: RunConfig) -> None:
         raise ConfigError(
             [f"run {parent.signature} cannot be continued: its images or weights are no longer what they were"]
         )
-    begun = config.parent_step if config.parent_step is not None else parent.status["step"]
+    begun = begun_after(config, parent.files)
     errors = [*_differences(config, before, parent, begun), *_lengths(config, before, begun)]
     if errors:
         raise ConfigError(errors)
+
+
+def begun_after(config: RunConfig, parent: RunFolder) -> int:
+    """After how many steps of its parent an extension begins: `parent_step`, or all that a done parent has made.
+
+    Raises RecordError where its status.json is damaged.
+    """
+    return config.parent_step if config.parent_step is not None else int(parent.status()["step"])
 
 
 def run_beside(config: RunConfig, key: str, name: str) -> Run:
@@ -109,13 +117,19 @@ def _config_of(parent: Run) -> RunConfig:
 
 def _missing(config: RunConfig, parent: Run) -> str:
     """What there is not to go on from; empty where there is."""
-    steps = [int(path.stem.removeprefix("step_")) for path in step_checkpoints(parent.files.checkpoints)]
+    steps = [step_of(path) for path in step_checkpoints(parent.files.checkpoints)]
     if not steps:
         return f"run {parent.signature} has no step checkpoint left to go on from. {_advice(parent)}"
+    listed = f"has checkpoints after step {', '.join(map(str, steps))}"
     if config.parent_step not in (None, *steps):
         return (
-            f"parent_step={config.parent_step}: run {parent.signature} has checkpoints after step "
-            f"{', '.join(map(str, steps))}. One trained with trainer.keep_every_steps keeps more"
+            f"parent_step={config.parent_step}: run {parent.signature} {listed}. "
+            "One trained with trainer.keep_every_steps keeps more"
+        )
+    if (begun := begun_after(config, parent.files)) not in steps:
+        return (
+            f"run {parent.signature} has no checkpoint of its last step, {begun}, left to go on from; it {listed}: "
+            "parent_step begins at one of these"
         )
     return ""
 

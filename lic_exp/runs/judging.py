@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -13,8 +12,10 @@ from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import data_source
 from lic_exp.data.loading import FolderImages
 from lic_exp.models.files import CheckpointError
+from lic_exp.records import RecordError
 from lic_exp.runs import build as building
 from lic_exp.runs.diagnosing import check_diagnosis
+from lic_exp.runs.extension import begun_after
 from lic_exp.runs.numerics import channels_last_on_record, compiled_on_record
 from lic_exp.runs.preflight import Findings, check_disk, check_place, looked_at
 from lic_exp.runs.profiling import check_profile
@@ -92,9 +93,10 @@ def _check_parent(config: RunConfig, run: RunFolder) -> None:
     """Raise ConfigError where a run that begins as an extension cannot read what it goes on from."""
     if config.parent is None or (config.trainer.resume != "never" and Checkpoints(run.checkpoints, "").steps()):
         return
-    checkpoints = Checkpoints(Path(run.root.parent, config.parent, "checkpoints"), config.parent)
+    parent = RunFolder(run.root.parent / config.parent)
+    checkpoints = Checkpoints(parent.checkpoints, config.parent)
     try:
-        checkpoints.load_newest() if config.parent_step is None else checkpoints.load_step(config.parent_step)
+        checkpoints.load_step(begun_after(config, parent))
         checkpoints.load_best()
-    except CheckpointError as error:
+    except (CheckpointError, RecordError) as error:
         raise ConfigError([f"parent={config.parent}: {error}"]) from error

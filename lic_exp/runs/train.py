@@ -19,6 +19,7 @@ from lic_exp.models.base import Codec
 from lic_exp.runs import build as building
 from lic_exp.runs.complexity import record_complexity
 from lic_exp.runs.diagnosing import diagnosed, drop_diagnoses
+from lic_exp.runs.extension import begun_after
 from lic_exp.runs.heartbeat import Heartbeat
 from lic_exp.runs.judging import Judged
 from lic_exp.runs.numerics import channels_last_on_record, compiled_on_record, history_of, without_graphs
@@ -256,7 +257,7 @@ def record_rates(run: RunFolder, objective: Objective) -> None:
 
 
 def begin(trainer: Trainer, config: RunConfig, run: RunFolder, console: Console) -> RunFolder | None:
-    """Put the trainer where the run stands: at its newest checkpoint, at its parent's last step, or at the start.
+    """Put the trainer where the run stands: at its newest checkpoint, where it leaves its parent, or at the start.
 
     Returns the run whose steps it goes on from, None at the start.
     """
@@ -265,7 +266,7 @@ def begin(trainer: Trainer, config: RunConfig, run: RunFolder, console: Console)
         text = f"going on from step {trainer.step} of {trainer.max_steps}"
     elif config.parent is not None:
         origin = RunFolder(run.root.parent / config.parent)
-        take_over(trainer, Checkpoints(origin.checkpoints, origin.signature), config.parent_step)
+        take_over(trainer, Checkpoints(origin.checkpoints, origin.signature), begun_after(config, origin))
         text = f"extending run {origin.signature} from step {trainer.step} to {trainer.max_steps}"
     else:
         return None

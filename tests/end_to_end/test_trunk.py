@@ -1,6 +1,8 @@
 """A trunk at a constant rate, branches with a decay that go on from its checkpoints, and what is no branch."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -91,6 +93,17 @@ def test_kept_checkpoints_stay_and_gc_leaves_them(trunk, monkeypatch, capfd):
     assert [path.name for path in step_checkpoints(trunk.files.checkpoints)] == kept
     assert command(["gc", "--yes"]) == exit_codes.DONE
     assert [path.name for path in step_checkpoints(trunk.files.checkpoints)] == kept
+
+
+def test_a_trunk_without_its_end_is_not_extended_from_an_earlier_step(trunk, tmp_path, monkeypatch, capfd):
+    shutil.copytree(trunk.folder, tmp_path / "runs" / trunk.signature)
+    monkeypatch.chdir(tmp_path)
+    assert command(["gc", "--no-keep-last", "--yes"]) == exit_codes.DONE
+    assert command(["extend", trunk.signature, "trainer.max_steps=16"]) == exit_codes.CONFIG
+    said = " ".join(capfd.readouterr().err.split())
+    assert f"run {trunk.signature} has no checkpoint of its last step, 14, left to go on from" in said
+    assert "it has checkpoints after step 4, 8, 12: parent_step begins at one of these" in said
+    assert [path.name for path in Path("runs").iterdir() if path.is_dir()] == [trunk.signature]
 
 
 @pytest.mark.parametrize(("unit", "decays"), [("share", (0.8, 0.8)), ("step", (4, 8))])

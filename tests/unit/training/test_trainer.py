@@ -7,7 +7,8 @@ import pytest
 from training_parts import everything, loader, objective, stage, step_options, trainer, unequal
 from whole_trainings import fresh, two_stages, uninterrupted
 
-from lic_exp.training.checkpoint import Checkpoints, load_checkpoint
+from lic_exp.models.files import CheckpointError
+from lic_exp.training.checkpoint import load_checkpoint
 from lic_exp.training.preempted import Preempted
 from lic_exp.training.rng import seed_everything
 from lic_exp.training.taking_over import take_over
@@ -70,7 +71,7 @@ def test_a_rehearsal_meets_what_a_later_stage_cannot_do(tmp_path):
 def test_an_extension_goes_on_from_the_parents_last_step(tmp_path):
     parent = uninterrupted(tmp_path / "parent", stages=lambda of: [stage(of, 6)])
     child = fresh(tmp_path / "child", stages=lambda of: [stage(of, 10)], identity="child")
-    take_over(child, parent.checkpoints)
+    take_over(child, parent.checkpoints, 6)
     assert child.step == 6
     child.fit()
     straight = uninterrupted(tmp_path / "straight", stages=lambda of: [stage(of, 10)])
@@ -82,6 +83,6 @@ def test_an_extension_must_be_longer(tmp_path):
     parent = uninterrupted(tmp_path / "parent", stages=lambda of: [stage(of, 6)])
     child = fresh(tmp_path / "child", stages=lambda of: [stage(of, 6)])
     with pytest.raises(ValueError, match="has 6 steps done; an extension to 6 steps needs fewer"):
-        take_over(child, parent.checkpoints)
-    with pytest.raises(ValueError, match="has no checkpoint"):
-        take_over(child, Checkpoints(tmp_path / "nowhere", "other"))
+        take_over(child, parent.checkpoints, 6)
+    with pytest.raises(CheckpointError, match=r"step_00000005\.pt"):
+        take_over(child, parent.checkpoints, 5)

@@ -82,7 +82,7 @@ def test_a_run_does_not_go_on_from_spoilt_weights(tmp_path, begin):
     if begin == "resume":
         assert run.resume()
     elif begin == "extend":
-        take_over(run, Checkpoints(tmp_path, first.checkpoints.identity))
+        take_over(run, Checkpoints(tmp_path, first.checkpoints.identity), first.step)
     else:
         with torch.no_grad():
             of.codec.entropy.quantiles.fill_(NAN)
