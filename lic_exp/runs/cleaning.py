@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,7 +14,7 @@ from lic_exp.runs.lock import RunBusyError, run_lock
 from lic_exp.runs.removal import remove_run
 from lic_exp.runs.run import Run
 from lic_exp.surroundings import told_by_path
-from lic_exp.tracking.run_folder import RunFolder, passing_checkpoints, step_checkpoints
+from lic_exp.tracking.run_folder import RunFolder, passing_checkpoints, step_checkpoints, step_of
 
 CHECKPOINTS = "step checkpoints of a finished run"
 TEMPORARY = "left-over temporary files"
@@ -39,17 +39,22 @@ class Litter:
 def find_litter(runs: str | Path, *, keep_last: bool) -> list[Litter]:
     """What can go from a folder of runs, by kind and place. Raises ConfigError where there is no such folder.
 
-    keep_last: whether a finished run keeps its last step checkpoint; one that an unfinished child needs stays anyway.
+    keep_last: whether a finished run keeps its last step checkpoint; those that unfinished children begin at stay
+    anyway.
     """
     return sorted(_find(Path(runs), keep_last=keep_last), key=lambda item: (item.kind, str(item.path)))
 
 
 def _find(runs: Path, *, keep_last: bool) -> Iterator[Litter]:
     known = summaries(runs)
-    needed = {run.parent for run in known if run.state != "done"}
+    needed: dict[str, set[int | None]] = {}
+    for run in known:
+        if run.parent is not None and run.state != "done":
+            needed.setdefault(run.parent, set()).add(run.parent_step)
     for run in known:
         if run.state not in ("running", "newer"):
-            yield from _of_run(run, keep_last=keep_last or run.signature in needed)
+            begun = needed.get(run.signature, set())
+            yield from _of_run(run, keep_last=keep_last or None in begun, begun=begun)
     for path in sorted(runs.glob(".*.tmp")):
         if _old(path):
             yield Litter(TEMPORARY, path, bytes_in(path), None)
@@ -60,7 +65,8 @@ def _find(runs: Path, *, keep_last: bool) -> Iterator[Litter]:
             yield Litter(FAILED, path, bytes_in(path), path)
 
 
-def _of_run(run: RunSummary, *, keep_last: bool) -> Iterator[Litter]:
+def _of_run(run: RunSummary, *, keep_last: bool, begun: Collection[int | None] = ()) -> Iterator[Litter]:
+    """begun: after which steps other runs begin that still have to."""
     folder = Path(run.folder)
     checkpoints = step_checkpoints(folder / "checkpoints")
     best = folder / "checkpoints" / "best.pt"
@@ -70,8 +76,10 @@ def _of_run(run: RunSummary, *, keep_last: bool) -> Iterator[Litter]:
     for path in folder.rglob(".*.tmp"):
         yield Litter(TEMPORARY, path, bytes_in(path), folder)
     if run.state == "done":
-        passing = passing_checkpoints(checkpoints, run.keep_every_steps)
-        for path in (one for one in passing if one != checkpoints[-1] or not (keep_last or not best.exists())):
+        for path in passing_checkpoints(checkpoints, run.keep_every_steps):
+            is_kept_last = path == checkpoints[-1] and (keep_last or not best.exists())
+            if is_kept_last or step_of(path) in begun:
+                continue
             yield Litter(CHECKPOINTS, path, bytes_in(path), folder)
         if (folder / ".lock").exists():
             # Whoever evaluates it once more makes it anew.

@@ -20,6 +20,7 @@ from lic_exp.yaml_files import MOST_BYTES
 # A frozen config is written in block style, a group's `_target_` first: reading all of it would take ten times as long.
 CHOICE = re.compile(r"^(\w+):\n  _target_: (\S+)$", re.MULTILINE)
 PARENT = re.compile(r"^parent: '?([0-9a-f]+)'?$", re.MULTILINE)
+PARENT_STEP = re.compile(r"^parent_step: (\d+)$", re.MULTILINE)
 KEPT = re.compile(r"^  keep_every_steps: (\d+)$", re.MULTILINE)
 INIT_FROM = re.compile(r"^init_from: '?([0-9a-f]+)'?$", re.MULTILINE)
 
@@ -32,7 +33,7 @@ class RunSummary:
     names. started: of the latest attempt [Unix s]. bytes: of all its files. schema_version: of its config. code:
     whether it was made by the code that there is now; None where nothing was made yet. elsewhere: what is to be
     said of a training that was not made by one numerics record from first step to last, else "". keep_every_steps: of
-    its step checkpoints those that are to stay.
+    its step checkpoints those that are to stay. parent_step: after which step of its parent it begins, None: the last.
     """
 
     signature: str
@@ -53,6 +54,7 @@ class RunSummary:
     code: MadeBy | None
     elsewhere: str = ""
     keep_every_steps: int | None = None
+    parent_step: int | None = None
 
 
 def summaries(runs: str | Path) -> list[RunSummary]:
@@ -92,6 +94,7 @@ def summarise(folder: Path) -> RunSummary:
         code=code_state(status) if has_begun(status) else None,
         elsewhere=changes_text(status),
         keep_every_steps=int(kept[1]) if (kept := KEPT.search(config)) else None,
+        parent_step=int(begun[1]) if (begun := PARENT_STEP.search(config)) else None,
     )
 
 

@@ -83,6 +83,20 @@ def test_gc_of_last_checkpoints_keeps_what_a_child_still_needs(make_run, capsys)
     assert [path.name for path in (lost / "checkpoints").iterdir()] == ["step_00000100.pt"], "its only weights"
 
 
+@pytest.mark.parametrize(
+    ("option", "kept"),
+    [("--keep-last", ["step_00000100.pt", "step_00000200.pt"]), ("--no-keep-last", ["step_00000100.pt"])],
+)
+def test_gc_keeps_the_checkpoint_that_an_unfinished_branch_begins_at(make_run, capsys, option, kept):
+    trunk = make_run("aaaa", files=("best.pt", "step_00000050.pt", "step_00000100.pt", "step_00000200.pt"))
+    branch = make_run("dddd", "preempted", parent="aaaa")
+    config = (branch / "config.yaml").read_text()
+    assert "\nparent_step: null\n" in config
+    (branch / "config.yaml").write_text(config.replace("parent_step: null", "parent_step: 100"))
+    said(capsys, "gc", option, "--yes")
+    assert [path.name for path in sorted((trunk / "checkpoints").glob("step*"))] == kept
+
+
 def test_gc_leaves_a_run_alone_that_has_just_begun(make_run, capsys):
     folder = make_run("aaaa", "failed", files=())
     with FileLock(folder / ".lock"):
