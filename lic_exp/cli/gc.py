@@ -17,8 +17,9 @@ from lic_exp.text import size_text
 
 SUMMARY = "delete what nobody needs: old step checkpoints, left-overs, runs without a checkpoint"
 DESCRIPTION = (
-    "Find and delete: step checkpoints of finished runs but for the last one, left-over temporary files, runs that "
-    "ended before their first checkpoint, locks of finished runs. best.pt always stays."
+    "Find and delete: step checkpoints of finished runs, left-over temporary files, runs that ended before their first "
+    "checkpoint, locks of finished runs. Of step checkpoints the last one stays, those that trainer.keep_every_steps "
+    "keeps, and those that unfinished runs begin at (parent, parent_step). best.pt always stays."
 )
 
 
