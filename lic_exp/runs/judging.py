@@ -7,7 +7,7 @@ import torch
 
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.loading import with_values
-from lic_exp.config.reach import end_of, never_reached
+from lic_exp.config.reach import never_reached
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import data_source
 from lic_exp.data.loading import FolderImages
@@ -48,9 +48,7 @@ def judged(config: RunConfig, run: RunFolder, device: torch.device) -> Judged:
     check_place(run)
     objective = check_parts(config, run, device)
     tracker = building.build_tracker(config, run)
-    every = config.trainer.keep_every_steps
-    kept = end_of(config).step // every if every else 0
-    check_disk(run, objective, averaged=config.trainer.ema_decay is not None, kept=kept)
+    check_disk(config, run, objective)
     _check_parent(config, run)
     findings = Findings()
     stages = building.build_stages(config, objective, lambda data: looked_at(config, data, run, findings), device)

@@ -14,6 +14,7 @@ from lic_exp.capabilities import CriterionFacts
 from lic_exp.config.errors import ConfigError
 from lic_exp.config.evaluated import separate_images
 from lic_exp.config.nodes import Component
+from lic_exp.config.reach import end_of
 from lic_exp.config.schema import DataConfig, RunConfig
 from lic_exp.config.signing import data_source, separate_key
 from lic_exp.data.images import list_images, say_once
@@ -21,15 +22,22 @@ from lic_exp.data.pixel_store import PixelStore, store_of
 from lic_exp.data.preflight import Report, Survey, Without, cache_for, survey, which_are_among
 from lic_exp.data.sources import Folder, ImageSource
 from lic_exp.data.unchanged import remembered
+from lic_exp.runs.extension import begun_after
+from lic_exp.runs.listing import bytes_in
+from lic_exp.runs.numerics import gone_on_from
 from lic_exp.text import visible
-from lic_exp.tracking.run_folder import RunFolder
+from lic_exp.tracking.run_folder import RunFolder, passing_checkpoints, step_checkpoints, step_of
+from lic_exp.training.checkpoint import Checkpoints
 from lic_exp.training.objective import Objective
 from lic_exp.user_cache import cache_folder
 
 log = logging.getLogger("lic_exp.runs")
 
 MOST_MESSAGES = 20
-FILES_AT_ONCE = 4
+PASSING = 2
+"""Step checkpoints that a run has besides those that are kept."""
+
+FILES_AT_ONCE = PASSING + 2
 """Checkpoints that lie on the disk at the worst moment: two of steps, the best, and the one being written."""
 
 MOST_NAMES = 3
@@ -206,16 +214,35 @@ def _upwards(path: Path) -> Iterator[Path]:
     yield from (path := path.absolute(), *path.parents)
 
 
-def check_disk(run: RunFolder, objective: Objective, *, averaged: bool, kept: int = 0) -> None:
-    """Raise ConfigError where the run's checkpoints will not fit on the disk.
+def check_disk(config: RunConfig, run: RunFolder, objective: Objective) -> None:
+    """Raise ConfigError where the checkpoints that the run has yet to write will not fit on the disk beside the others.
 
-    A checkpoint holds the weights, two moments of each, and their average where there is one. kept: how many stay
-    beside those that every run has at once.
+    Where it goes on, from its own or its parent's, one is as large as the largest of those. Where it begins, it is
+    taken to hold the weights, two moments of each, and their average where there is one: an optimizer with more state
+    than Adam (SOAP) is told to fit where it may not.
     """
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in objective.state_dict().values())
-    needed = (FILES_AT_ONCE + kept) * weights * (4 if averaged else 3)
+    origin = gone_on_from(config, run)
+    size = max((bytes_in(path) for path in step_checkpoints(origin.checkpoints)), default=0) if origin else 0
+    if not size:
+        weights = sum(tensor.numel() * tensor.element_size() for tensor in objective.state_dict().values())
+        size = weights * (3 if config.trainer.ema_decay is None else 4)
+    needed = _files_to_come(config, run, origin) * size
     free = shutil.disk_usage(next(path for path in _upwards(run.root) if path.exists())).free
     if free < needed:
         raise ConfigError(
             [f"{run.root}: its checkpoints need {needed / 1e6:.0f} MB and the disk has {free / 1e6:.0f} MB left"]
         )
+
+
+def _files_to_come(config: RunConfig, run: RunFolder, origin: RunFolder | None) -> int:
+    """How many checkpoints more than now lie on the disk at the worst moment. origin: whose steps it goes on from."""
+    every, begun, there = config.trainer.keep_every_steps, 0, 0
+    if origin is run:
+        own = step_checkpoints(run.checkpoints)
+        begun = step_of(own[-1])
+        # What passes makes room for what comes; what stays does not.
+        there = len(passing_checkpoints(own[-PASSING:], every)) + Checkpoints(run.checkpoints, "").best.exists()
+    elif origin is not None and every:
+        begun = begun_after(config, origin)
+    kept = end_of(config).step // every - begun // every if every else 0
+    return FILES_AT_ONCE - there + max(kept, 0)
