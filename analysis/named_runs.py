@@ -32,6 +32,9 @@ OF = ":"
 
 MOST_NAMED = 10
 
+MANIFEST = re.compile(r"(-[0-9a-f]{8}){1,2}\.json$")
+"""What follows a table's name in that of a manifest: the digits of its study, and of the evaluation."""
+
 
 class UnknownNameError(AnalysisError):
     """A name that means nothing that there is."""
@@ -175,7 +178,7 @@ def _cell(cell: Mapping[str, Any], runs: Path) -> NamedRun:
 def _by_signature_or_sweep(name: str, runs: Path) -> Meaning | None:
     folders = {folder.name: folder for folder in run_folders(runs)}
     sweeps = {path.parent.name: path.parent for path in (runs / SWEEPS).glob("*/manifest.json")}
-    tables = {path.name.rpartition("-")[0] for path in (runs / FOLDER).glob("*.json")}
+    tables = set(map(_table_of, (runs / FOLDER).glob("*.json")))
     if name in tables and name not in folders and name not in sweeps:
         return None
     run, sweep = _match(name, folders), _match(name, of_experiment(name, sweeps))
@@ -193,11 +196,18 @@ def _match(name: str, known: Iterable[str]) -> str | None:
         raise AnalysisError(f"{error}: give more digits") from error
 
 
+def _table_of(manifest: Path) -> str:
+    """The table's name, of that of a manifest: `table2-e4d24421.json`, and `table2-e4d24421-0ee991f9.json` where it
+    is of an evaluation.
+    """
+    return MANIFEST.sub("", manifest.name)
+
+
 def _by_table(name: str, runs: Path) -> Meaning | None:
     """The study of a table that was launched last."""
     found: list[TableRecord] = []
     for path in sorted((runs / FOLDER).glob("*.json")):
-        if path.name.rpartition("-")[0] == name:
+        if _table_of(path) == name:
             try:
                 found.append(read_table_record(path))
             except FileNotFoundError:

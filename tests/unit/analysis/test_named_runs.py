@@ -145,6 +145,18 @@ def test_the_beginning_of_a_signature_is_a_curve(runs: Path) -> None:
     assert load_curve("3", runs=runs).name == "spectral_reg=intra, criterion.lmbda=0.0067"
 
 
+def test_a_table_is_found_by_a_manifest_that_names_an_evaluation(tmp_path: Path) -> None:
+    """As launches write it; several sweeps of the table are beside it, whose names begin alike."""
+    manifest = write_study(tmp_path)
+    (old,) = (tmp_path / ".tables").iterdir()
+    old.rename(old.with_name(f"{old.stem}-0ee991f9.json"))
+    for digits in ("99aa88bb", "11223344"):
+        (tmp_path / f".sweeps/table2-{digits}").mkdir(parents=True)
+        (tmp_path / f".sweeps/table2-{digits}/manifest.json").write_text(json.dumps({"cells": []}))
+    found = named("table2", tmp_path)
+    assert (found.kind, len(found.runs)) == ("table", len(manifest["cells"]))
+
+
 @pytest.mark.parametrize("name", ["table2-99aa88bb", "table2-99", "{runs}/.sweeps/table2-99aa88bb"])
 def test_a_sweep_of_a_table_is_that_table(tmp_path: Path, name: str) -> None:
     write_study(tmp_path)
