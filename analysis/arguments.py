@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
@@ -29,14 +30,47 @@ CURVE_HELP = (
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
-    """The option `--runs`."""
-    parser.add_argument("--runs", default="runs", metavar="FOLDER", help="where run folders are (default: runs)")
+    """The options `--runs` and `--from`, of which one says where runs are."""
+    _add_places(parser, "FOLDER", "where run folders are (default: runs)")
 
 
 def add_runs_or_store(parser: argparse.ArgumentParser) -> None:
     """The same for what needs no more of a run than a tracking store holds."""
     meaning = "where run folders are, or an MLflow store: sqlite:////data/runs/mlflow.db, or that file (default: runs)"
-    parser.add_argument("--runs", default="runs", metavar="FOLDER|STORE", help=meaning)
+    _add_places(parser, "FOLDER|STORE", meaning)
+
+
+class _FromResults(argparse.Action):
+    """Has runs read from a results folder, once all of it was compared with what it says of itself."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        from lic_exp.records import RecordError
+        from lic_exp.tracking.results_folder import check_results
+
+        try:
+            check_results(Path(values))
+        except (RecordError, OSError) as error:
+            raise AnalysisError(f"--from: {error}") from error
+        namespace.runs = namespace.results = values
+
+
+def _add_places(parser: argparse.ArgumentParser, metavar: str, meaning: str) -> None:
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument("--runs", default="runs", metavar=metavar, help=meaning)
+    results = "a results folder, which is compared with its digests first (analysis collect makes one)"
+    places.add_argument("--from", action=_FromResults, dest="results", metavar="RESULTS", help=results)
+
+
+def place_words(options: argparse.Namespace) -> list[str]:
+    """What of the command says where runs are: `--from results/table2`; nothing where that is the default."""
+    if options.results is not None:
+        return ["--from", options.results]
+    return [] if options.runs == "runs" else ["--runs", options.runs]
+
+
+def out_beside(options: argparse.Namespace, folder: str) -> Path:
+    """Where a command's files go unless it is told: of a results folder beside the runs, else in `folder`."""
+    return Path(folder) if options.results is None else Path(options.results, folder)
 
 
 def console(columns: int) -> "PlainConsole":

@@ -18,6 +18,7 @@ from analysis.metric_points import NO_POINTS, MetricPoints
 from analysis.run_records import RunRecord
 from lic_exp.atomic import write_atomically
 from lic_exp.records import checked, open_file
+from lic_exp.tracking.results_folder import is_results_folder
 
 VERSION = 6
 _ARRAYS = MetricPoints._fields[1:]
@@ -26,9 +27,9 @@ _log = logging.getLogger("analysis")
 
 
 def cache_file(runs: Path, wanted: Collection[str] | None) -> Path:
-    """Beside the runs, or in the user's cache folder where nothing may be written there."""
+    """Beside the runs, or in the user's cache folder where nothing may or should be written there."""
     asked = "all" if wanted is None else _digest("\n".join(sorted(wanted)))
-    if os.access(runs, os.W_OK):
+    if os.access(runs, os.W_OK) and not is_results_folder(runs):
         return runs / ".analysis" / f"{asked}.npz"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "lic_exp" / "analysis" / f"{_digest(str(runs.resolve()))}_{asked}.npz"

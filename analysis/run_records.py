@@ -16,6 +16,7 @@ from analysis.made_by import codes_of
 from analysis.metric_points import NO_POINTS, MetricPoints, parse_metrics
 from lic_exp.records import RECORD, Amount, NewerError, RecordError, checked, checked_value, open_file
 from lic_exp.tracking.kinds import ComplexityNumbers, Environment, EvaluationResults, Status
+from lic_exp.tracking.packed_metrics import unpacked
 from lic_exp.tracking.run_folder import EVALUATION_FILE, RunFolder
 from lic_exp.tracking.tables import parse_table
 from lic_exp.yaml_files import MOST_BYTES, MOST_NODES, parse_counted
@@ -90,6 +91,7 @@ def files_of(folder: Path) -> list[list[Any]]:
         run.environment,
         run.complexity,
         run.metrics_file,
+        run.packed_metrics,
         run.eval / EVALUATION_FILE,
     )
     others = [table.with_name(EVALUATION_FILE) for table in tables if table.parent != run.eval]
@@ -145,7 +147,7 @@ def read_record(folder: Path, files: list[list[Any]], content: Content, wanted: 
         record.evaluated_by = codes_of([*([evaluation] if evaluation else []), *others.values()])
         named = {record.evaluation_name or "": evaluation or {}, **others}
         record.measured_as = {name: said for name, one in named.items() if (said := _measured(one))}
-        record.points, record.damaged = parse_metrics(_bytes(content, "metrics.jsonl") or b"", wanted)
+        record.points, record.damaged = parse_metrics(_metrics(content), wanted)
         tables = {name: _text(content, name) for name in content if name.endswith("images.csv")}
         record.evaluation = {_set_name(name): parse_table(name, text) for name, text in tables.items()}
     except ValueError as error:
@@ -159,6 +161,12 @@ def _bytes(content: Content, name: str) -> bytes | None:
     if isinstance(found, RecordError):
         raise found
     return found
+
+
+def _metrics(content: Content) -> bytes:
+    """Those of a results folder are packed."""
+    packed = None if "metrics.jsonl" in content else _bytes(content, "metrics.jsonl.gz")
+    return (_bytes(content, "metrics.jsonl") or b"") if packed is None else unpacked("metrics.jsonl.gz", packed)
 
 
 def _text(content: Content, name: str) -> str:

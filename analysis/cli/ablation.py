@@ -7,7 +7,7 @@ LaTeX (booktabs), HTML, and CSV with every number apart.
 import argparse
 from pathlib import Path
 
-from analysis.arguments import add_runs, console
+from analysis.arguments import add_runs, console, out_beside
 from analysis.errors import AnalysisError
 from analysis.run_places import is_store
 from lic_exp.command_parser import whole_number
@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "choices", nargs="*", metavar="KEY=VALUE", help="scale=paper|gpu|mini, study=DIGITS; default: the newest study"
     )
-    parser.add_argument("--out", default="tables", metavar="FOLDER", help="where the files go (default: tables)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where the files go (default: tables; of --from RESULTS in that)"
+    )
     parser.add_argument("--trace", action="store_true", help="also list every run behind the numbers")
     parser.add_argument("-k", type=whole_number(1), default=3, help="evaluations that make a level (default: 3)")
     add_runs(parser)
@@ -47,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         out.print(table.rich())
         for note in table.notes:
             out.print(f"- {note}")
-    paths = write(found, Path(options.out))
+    paths = write(found, options.out or out_beside(options, "tables"))
     out.print(f"written: {', '.join(map(str, paths))}", soft_wrap=True)
     return 0
 

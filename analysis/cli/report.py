@@ -8,7 +8,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from analysis.arguments import CURVE_HELP, METRIC_HELP, RUN_HELP, add_runs, load_curves, named
+from analysis.arguments import CURVE_HELP, METRIC_HELP, RUN_HELP, add_runs, load_curves, named, out_beside, place_words
 from analysis.errors import AnalysisError
 from lic_exp.saying import show
 
@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("curves", nargs="*", metavar="CURVE", help=f"what to compare with: {CURVE_HELP}")
     parser.add_argument("--anchors", metavar="NAMES", help="codecs measured on the photos of the runs: jpeg,webp,vvc")
     parser.add_argument("--metric", default="psnr", help=METRIC_HELP)
-    parser.add_argument("--out", type=Path, metavar="FILE.html", help="default: NAME.html in reports/")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.html", help="default: NAME.html in reports/, of --from RESULTS in that"
+    )
     parser.add_argument("--scale", help="of a table: that study of it; default: the newest")
     parser.add_argument("--study", metavar="DIGITS", help="the same by the beginning of its name")
     parser.add_argument(
@@ -52,8 +54,9 @@ def run(options: argparse.Namespace) -> int:
         anchors=[name.strip() for name in (options.anchors or "").split(",") if name.strip()],
         given=options.curves,
     )
-    at = "" if options.runs == "runs" else f" --runs {shlex.quote(options.runs)}"
-    out = options.out or Path("reports", f"{file_name(of.found.title, 100, otherwise='report')}.html")
+    at = "".join(f" {shlex.quote(word)}" for word in place_words(options))
+    named_so = f"{file_name(of.found.title, 100, otherwise='report')}.html"
+    out = options.out or out_beside(options, "reports") / named_so
     write_out(out, page(report_of(of, _own_command(options), at)))
     show(f"written: {out}")
     return 0
@@ -61,9 +64,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _own_command(options: argparse.Namespace) -> str:
     words = ["report", options.name, *options.curves]
-    for key in ("anchors", "metric", "scale", "study", "runs"):
+    for key in ("anchors", "metric", "scale", "study"):
         value = getattr(options, key)
-        if value not in (None, {"metric": "psnr", "runs": "runs"}.get(key)):
+        if value not in (None, {"metric": "psnr"}.get(key)):
             words += [f"--{key}", str(value)]
+    words += place_words(options)
     words += ["--trust", *options.trust] if options.trust else []
     return f"python -m analysis {shlex.join(words)}"

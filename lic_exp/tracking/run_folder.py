@@ -4,13 +4,14 @@ config.yaml      the resolved, validated config
 status.json      state, attempt, host, heartbeat, reason, numerics (written atomically)
 environment.json packages, git commit, device (git.diff beside it when the tree was dirty)
 complexity.json  parameters and MACs of the codec, part by part
-metrics.jsonl    one JSON object per logged step: the truth that tracking stores project
+metrics.jsonl    one JSON object per logged step: the truth that tracking stores project; packed in a results folder
 run.log          what the run said
 checkpoints/ eval/ artifacts/
 diagnosis/       what each scale of the codec contributes, where that was asked for
 """
 
 import errno
+import io
 import json
 import logging
 import math
@@ -20,12 +21,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lic_exp.atomic import file_system_time, write_json
 from lic_exp.processes import identity
-from lic_exp.records import NewerError, RecordError, open_file, plain_json, read_record
+from lic_exp.records import NewerError, RecordError, open_file, plain_json, read_file, read_record
 from lic_exp.tracking.kinds import STATES, Status
+from lic_exp.tracking.packed_metrics import SUFFIX, unpacked
 from lic_exp.yaml_files import read_yaml
 
 SWEEPS = ".sweeps"
@@ -162,6 +164,7 @@ class RunFolder:
         self.environment = self.root / "environment.json"
         self.complexity = self.root / "complexity.json"
         self.metrics_file = self.root / "metrics.jsonl"
+        self.packed_metrics = self.root / f"metrics.jsonl{SUFFIX}"
         self.log = self.root / "run.log"
         self.checkpoints = self.root / CHECKPOINTS
         self.eval = self.root / "eval"
@@ -252,7 +255,7 @@ class RunFolder:
         """
         found: list[Damaged] = [] if damaged is None else damaged
         try:
-            file = open_file(self.metrics_file)
+            file = self._open_metrics()
         except FileNotFoundError:
             return
         with file:
@@ -267,3 +270,10 @@ class RunFolder:
                     yield entry
         if found and damaged is None:
             _log.warning("%s", damage_text(self.metrics_file, found))
+
+    def _open_metrics(self) -> BinaryIO:
+        """Raises FileNotFoundError where there are none, packed or not, and RecordError."""
+        try:
+            return open_file(self.metrics_file)
+        except FileNotFoundError:
+            return io.BytesIO(unpacked(str(self.packed_metrics), read_file(self.packed_metrics)))
