@@ -49,13 +49,17 @@ def extended(parent: Run, overrides: Sequence[str]) -> RunConfig:
 
 def command_line(parent: Run, overrides: Sequence[str]) -> list[str]:
     """The overrides that make the same run: the parent's, its signature, and what differs."""
-    try:
-        given = read_record(parent.files.environment, Environment).get("overrides", [])
-    except (FileNotFoundError, RecordError):
-        given = []
     # Where the parent branched off is a place in another run than itself.
     own = [f"{STEP}=null"] if parent.plain_config.get(STEP) is not None else []
-    return [*given, f"parent='{parent.signature}'", *own, *overrides]
+    return [*recorded_overrides(parent), f"parent='{parent.signature}'", *own, *overrides]
+
+
+def recorded_overrides(run: Run) -> list[str]:
+    """The overrides that made a run, [] where they are not on record."""
+    try:
+        return list(read_record(run.files.environment, Environment).get("overrides", []))
+    except (FileNotFoundError, RecordError):
+        return []
 
 
 def _short(folder: Path) -> str:
