@@ -28,7 +28,7 @@ LEFT_OUT = (
 PROCESS = ("host", "pid", "ticks", "starter", "lock", "heartbeat")
 """What of status.json is of a process."""
 
-LAUNCHED = ("folder", "path", "launcher", "launched_by")
+LAUNCHED = ("folder", "path", "launcher", "launched_by", "committed")
 """What of a sweep's manifest is of the machine that launched it."""
 
 REPLACED = {"paths": {"runs": "runs"}, "tracker": {"_target_": None}}

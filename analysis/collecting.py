@@ -8,6 +8,7 @@ from analysis.collected_files import LEFT_OUT, LastParts, run_files, sweep_manif
 from analysis.errors import AnalysisError
 from analysis.named_runs import Meaning, begun, several_named
 from analysis.run_places import Place, given_path, no_store
+from analysis.sweep_manifests import committed_runs
 from lic_exp.ablation_spec import FOLDER
 from lic_exp.atomic import write_atomically, write_json
 from lic_exp.manifests import TableRecord, read_table_record
@@ -91,12 +92,13 @@ def collect(
 
 
 def _choose(chosen: NamedResults, meaning: Meaning, scale: str | None, study: str) -> None:
-    place = meaning.runs[0].folder.parent
-    meant = {run.signature for run in begun(meaning)}
+    place = meaning.place or meaning.runs[0].folder.parent
+    meant = {run.signature: run.folder for run in begun(meaning)}
     if meaning.kind == "table":
         path, record = _study(place, meaning.title, scale, study)
-        signatures = {cell["signature"] for cell in record["cells"]}
-        meant = {name for name in signatures if is_run_folder(place / name)}
+        committed = committed_runs(place)
+        folders = {name: committed.get(name, place / name) for name in (cell["signature"] for cell in record["cells"])}
+        meant = {name: run for name, run in folders.items() if is_run_folder(run)}
         if not meant:
             raise AnalysisError(f"no run of {meaning.title} study={record['study'][:8]} has begun")
         chosen.manifests[f"{FOLDER}/{path.name}"] = path
@@ -108,9 +110,9 @@ def _choose(chosen: NamedResults, meaning: Meaning, scale: str | None, study: st
         for path, record in _tables(place):
             if cells <= {cell["signature"] for cell in record["cells"]}:
                 chosen.manifests[f"{FOLDER}/{path.name}"] = path
-    for name in sorted(meant):
-        if (known := chosen.runs.setdefault(name, place / name)) != place / name:
-            raise AnalysisError(f"run {name} lies in {known.parent} and in {place}; name one of them")
+    for name, run in sorted(meant.items()):
+        if (known := chosen.runs.setdefault(name, run)) != run:
+            raise AnalysisError(f"run {name} lies in {known.parent} and in {run.parent}; name one of them")
 
 
 def _study(runs: Path, name: str, scale: str | None, study: str) -> tuple[Path, TableRecord]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.errors import AnalysisError
 from analysis.run_places import Place, could_be_path, find_runs, given_path, is_store, one_of, run_folders
-from analysis.sweep_manifests import SweepManifest, all_sweeps, sweep_at
+from analysis.sweep_manifests import SweepManifest, all_sweeps, committed_runs, sweep_at
 from lic_exp.ablation_spec import FOLDER, of_experiment
 from lic_exp.labels import SEED, VARIANT, differing, is_rate, label
 from lic_exp.manifests import TableRecord, read_table_record
@@ -66,11 +66,15 @@ class NamedRun:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a name means. title: of the sweep, table or folder, or the label."""
+    """What a name means. title: of the sweep, table or folder, or the label.
+
+    place: of a sweep or a table the folder of runs that it lies in; some of its runs may be in a results folder.
+    """
 
     title: str
     kind: MeaningKind
     runs: tuple[NamedRun, ...] = field(default=())
+    place: Path | None = None
 
 
 def named(name: str, place: Place = "runs") -> Meaning:
@@ -167,12 +171,14 @@ def begun(found: Meaning) -> list[NamedRun]:
 
 
 def _of_sweep(sweep: SweepManifest) -> Meaning:
-    return Meaning(sweep.name, "sweep", tuple(_cell(cell, sweep.runs) for cell in sweep.cells))
+    return Meaning(sweep.name, "sweep", tuple(_cells(sweep, sweep.runs)), sweep.runs)
 
 
-def _cell(cell: Mapping[str, Any], runs: Path) -> NamedRun:
-    role = dict(cell.get("role") or {})
-    return NamedRun(runs / cell["signature"], cell.get("evaluation"), role, cell["label"])
+def _cells(sweep: SweepManifest, runs: Path) -> Iterator[NamedRun]:
+    committed = committed_runs(runs)
+    for cell in sweep.cells:
+        place = committed.get(cell["signature"], runs / cell["signature"])
+        yield NamedRun(place, cell.get("evaluation"), dict(cell.get("role") or {}), cell["label"])
 
 
 def _by_signature_or_sweep(name: str, runs: Path) -> Meaning | None:
@@ -221,11 +227,12 @@ def _by_table(name: str, runs: Path) -> Meaning | None:
         ({VARIANT: cell["variant"], SEED: cell["seed"], **cell["rate"]}, cell["signature"], cell.get("evaluation"))
         for cell in latest["cells"]
     ]
-    return Meaning(
-        name,
-        "table",
-        tuple(NamedRun(runs / signature, evaluation, role, label(role)) for role, signature, evaluation in rows),
+    committed = committed_runs(runs)
+    cells = (
+        NamedRun(committed.get(signature, runs / signature), evaluation, role, label(role))
+        for role, signature, evaluation in rows
     )
+    return Meaning(name, "table", tuple(cells), runs)
 
 
 def _by_label(name: str, runs: Path) -> Meaning | None:
@@ -234,7 +241,7 @@ def _by_label(name: str, runs: Path) -> Meaning | None:
     found: dict[str, tuple[NamedRun, ...]] = {}
     for sweep in all_sweeps(runs):
         wanted = rest if colon and sweep.name.startswith(of) else name
-        cells = [_cell(cell, runs) for cell in sweep.cells]
+        cells = list(_cells(sweep, runs))
         if chosen := tuple(_labelled(wanted, cells)):
             found[sweep.name] = chosen
     if len({frozenset(run.signature for run in chosen) for chosen in found.values()}) > 1:

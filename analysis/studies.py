@@ -2,6 +2,8 @@
 
 import difflib
 import logging
+import os
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.image_points import ImagePoints, points_by_image
 from analysis.run_places import Place, given_path, no_store
+from analysis.sweep_manifests import committed_runs
 from lic_exp.ablation_spec import (
     FOLDER,
     RateChoice,
@@ -146,9 +149,11 @@ def load_study(
     begun = set() if found is None else set(found.runs["signature"])
     cells = tuple((TableCell(row["variant"], row["seed"], row["rate"]), row["signature"]) for row in chosen["cells"])
     rows_begun = [cell.variant for cell, signature in cells if signature in begun]
+    table = _table(path, name, chosen, chosen["scale"], rows_begun)
+    notes = [] if found is None else _committed_notes(found, folder)
     return StudyResults(
         name,
-        _table(path, name, chosen, chosen["scale"], rows_begun),
+        table.model_copy(update={"notes": [*table.notes, *notes]}) if notes else table,
         found,
         chosen["scale"],
         chosen["study"],
@@ -272,11 +277,23 @@ def _evaluations(manifest: Mapping[str, Any]) -> dict[str, str | None]:
     return names
 
 
+def _committed_notes(runs: "Runs", folder: Path) -> list[str]:
+    """Where runs lie that are not those of the folder of runs (`paths.results`)."""
+    places = Counter(str(Path(place).parent) for place in runs.runs["folder"])
+    return [
+        f"{count} of {len(runs)} runs are done in {place}, and were not trained here"
+        for place, count in places.items()
+        if place != os.path.abspath(folder)
+    ]
+
+
 def _load(folder: Path, evaluations: Mapping[str, str | None]) -> "Runs | None":
     from analysis.runs import load_runs
 
-    if not any(is_run_folder(folder / name) for name in evaluations):
+    committed = {name: place for name, place in committed_runs(folder).items() if name in evaluations}
+    here = any(is_run_folder(folder / name) for name in evaluations)
+    if not here and not committed:
         return None
-    runs = load_runs(folder)
+    runs = load_runs([*([folder] if here else ()), *committed.values()])
     meant = runs.runs["signature"].isin(list(evaluations))
     return (runs if meant.all() else runs.where(meant)).with_evaluations(evaluations)

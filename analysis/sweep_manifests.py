@@ -14,7 +14,7 @@ from lic_exp.manifests import SweepCell, read_sweep
 from lic_exp.naming import AmbiguousNameError, unique_match
 from lic_exp.records import RecordError
 from lic_exp.text import blank_message, is_blank
-from lic_exp.tracking.run_folder import SWEEPS
+from lic_exp.tracking.run_folder import SWEEPS, is_run_folder
 
 _log = logging.getLogger("analysis")
 
@@ -69,6 +69,24 @@ def all_sweeps(runs: Path) -> list[SweepManifest]:
             continue
         found.append((record.get("made", ""), SweepManifest(path.parent.name, runs, record["cells"])))
     return [sweep for _, sweep in sorted(found, key=lambda one: one[0])]
+
+
+def committed_runs(runs: Path) -> dict[str, Path]:
+    """{signature: its folder} of cells of these sweeps that are done in a results folder and have no folder here."""
+    found: dict[str, Path] = {}
+    for path in sorted((runs / SWEEPS).glob("*/manifest.json")):
+        try:
+            committed = read_sweep(path).get("committed")
+        except (FileNotFoundError, RecordError):  # what is wrong with it is told by who needs it
+            continue
+        if committed:
+            folders = {name: Path(committed["folder"], name) for name in committed["cells"]}
+            found |= {
+                name: folder
+                for name, folder in folders.items()
+                if is_run_folder(folder) and not is_run_folder(runs / name)
+            }
+    return found
 
 
 def table_of(name: str, runs: Path) -> str | None:

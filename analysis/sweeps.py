@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError
 from analysis.run_places import Place
 from analysis.runs import Runs, load_runs
 from analysis.statistics import t_interval
-from analysis.sweep_manifests import SweepManifest, find_sweep
+from analysis.sweep_manifests import SweepManifest, committed_runs, find_sweep
 from lic_exp.comparability import kind_of
 from lic_exp.tracking.names import VAL_RD_LOSS
 from lic_exp.tracking.run_folder import is_run_folder
@@ -107,7 +107,9 @@ def load_sweep(name: str | None = None, *, runs: Place = "runs") -> SweepResults
 
 def sweep_results(sweep: SweepManifest) -> SweepResults:
     """The sweep's cells and the runs there are of them."""
-    begun = [folder for cell in sweep.cells if is_run_folder(folder := sweep.runs / cell["signature"])]
+    committed = committed_runs(sweep.runs)
+    places = (committed.get(name, sweep.runs / name) for name in (cell["signature"] for cell in sweep.cells))
+    begun = [folder for folder in places if is_run_folder(folder)]
     cells = _cells(sweep.cells)
     if not begun:
         return SweepResults(sweep.name, cells, None)

@@ -34,6 +34,14 @@ class Trial(TypedDict, total=False):
 
 
 @with_config(RECORD)
+class CommittedCells(TypedDict):
+    """Cells of a sweep that are done in a results folder, and were not trained for it."""
+
+    folder: str
+    cells: list[FileName]
+
+
+@with_config(RECORD)
 class SweepRecord(TypedDict, total=False):
     """manifest.json of a sweep. given: the overrides of the command that made it, as they were typed."""
 
@@ -50,6 +58,7 @@ class SweepRecord(TypedDict, total=False):
     launched_by: str | None
     launcher: dict[str, Any] | None
     trials: list[Trial]
+    committed: CommittedCells | None
 
 
 @with_config(RECORD)

@@ -15,7 +15,7 @@ from analysis.named_runs import Meaning, NamedRun, begun, named
 from analysis.run_curves import curves_of
 from analysis.run_places import Place, given_path, no_store, run_folders
 from analysis.runs import Runs, load_runs
-from analysis.sweep_manifests import table_of
+from analysis.sweep_manifests import committed_runs, table_of
 from lic_exp.labels import SEED, VARIANT, label
 from lic_exp.manifests import SweepRecord, read_sweep
 from lic_exp.records import RecordError
@@ -125,7 +125,7 @@ def subject(
     """
     no_store(runs, "reports")
     found = named(name, runs)
-    place = found.runs[0].folder.parent if found.runs else given_path(runs)
+    place = found.place or (found.runs[0].folder.parent if found.runs else given_path(runs))
     table = found.title if found.kind == "table" else None
     having: dict[str, str | None] = {}
     if found.kind == "sweep" and (table := table_of(found.title, place)) is not None:
@@ -165,8 +165,12 @@ def _measured(anchors: Sequence[str], curves: Sequence[Curve], metric: str) -> l
 def _of_study(found: Meaning, study: "StudyResults", runs: Path) -> Meaning:
     """The runs of the study that was chosen, each with the evaluation that is meant."""
     roles = (({VARIANT: cell.variant, SEED: cell.seed, **cell.rate}, name) for cell, name in study.signatures)
-    cells = (NamedRun(runs / name, study.evaluations.get(name), role, label(role)) for role, name in roles)
-    return Meaning(found.title, "table", tuple(cells))
+    committed = committed_runs(runs)
+    cells = (
+        NamedRun(committed.get(name, runs / name), study.evaluations.get(name), role, label(role))
+        for role, name in roles
+    )
+    return Meaning(found.title, "table", tuple(cells), runs)
 
 
 def _read(there: Sequence[NamedRun]) -> Runs:

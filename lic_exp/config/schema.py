@@ -145,6 +145,7 @@ class TrackersConfig(SeveralComponents):
 
 class PathsConfig(Node):
     runs: HomePath
+    results: Annotated[HomePath | None, Neutral(None)]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def rerun_config(run: Run, into: str, overrides: Sequence[str]) -> RunConfig:
             [f"run {run.signature} is of schema {schema}; this version trains schema {SCHEMA_VERSION} alone"]
         )
     given = overridden(run.config, overrides) if overrides else run.config
-    config = with_values(given, {"paths.runs": into, "trainer.resume": "auto"})
+    config = with_values(given, {"paths.runs": into, "paths.results": None, "trainer.resume": "auto"})
     try:
         now = config.signature
     except ConfigError as error:

@@ -11,6 +11,7 @@ from lic_exp.config.loading import with_values
 from lic_exp.config.schema import RunConfig
 from lic_exp.config.signing import wanted_evaluation
 from lic_exp.runs.beginnings import check_origin
+from lic_exp.runs.committed import check_place, committed_run
 from lic_exp.runs.rank_place import is_follower, rank_place
 from lic_exp.runs.recovery import goes_on, known_status
 from lic_exp.runs.run import Run
@@ -35,10 +36,16 @@ def start_run(
     """
     if is_follower():
         console.quiet = results.quiet = True
+    check_place(config)
     files = RunFolder(Path(config.paths.runs, config.signature))
     wanted = wanted_evaluation(config)
     run = Run(files.root, evaluated_as=wanted)
     status = known_status(config, files)
+    if not has_begun(status) and (committed := committed_run(config)) is not None:
+        said = f"run {run.signature} is done in {committed.folder.parent}; nothing was started."
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+        conclude(committed, results)
+        return committed
     remade = is_remade(config, status)
     if not remade and has_begun(status):
         _say_code(config, run, status, console)

@@ -144,7 +144,16 @@ def retry(sweep: SweepFolder, cells: Sequence[Cell], *, stale: bool = False, **c
     again = [cell for cell in cells if now[cell.signature].state in (*TROUBLE, *INTERRUPTED)]
     options = options_of(sweep, changes) if again or stale else None
     if stale:
-        outdated = [cell for cell in cells if is_outdated(now[cell.signature])]
+        outdated = [
+            cell for cell in cells if is_outdated(now[cell.signature]) and now[cell.signature].committed is None
+        ]
+        if committed := sum(
+            is_outdated(one) and one.committed is not None for one in (now[cell.signature] for cell in cells)
+        ):
+            say(
+                f"sweep {sweep.name}: {committed} cells of a results folder stay as they are; "
+                "the sweep's command with trainer.stale=again trains them here"
+            )
         _check_beginnings(sweep, outdated)
         _set_aside(sweep, outdated)
         again += outdated

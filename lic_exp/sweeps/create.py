@@ -19,6 +19,7 @@ from lic_exp.runs.lock import writable
 from lic_exp.runs.provenance import record_origin
 from lic_exp.saying import say
 from lic_exp.sweeps.ablation_study import AblationStudy
+from lic_exp.sweeps.committed_cells import committed_cells
 from lic_exp.sweeps.control import run_sweep, see_to_outdated
 from lic_exp.sweeps.folder import COPY, SweepFolder, kept_manifest
 from lic_exp.sweeps.freezing import Frozen, check_beginnings, freeze
@@ -147,6 +148,7 @@ def sweep_request(given: Sequence[str], *, several: bool, request: LaunchRequest
     sweep = SweepRequest(frozen, request.launcher, request.launcher_options, spec, asked[0].study)
     if sweep.launcher is not None:
         sweep.options  # noqa: B018 (a wrong option is refused before anything is written)
+    frozen.manifest["committed"] = committed_cells(frozen)
     check_beginnings(frozen)
     return sweep
 

@@ -32,7 +32,7 @@ from lic_exp.runs.run import Run
 from lic_exp.saying import say
 from lic_exp.sweeps.kinds import AttemptRecord, ExitRecord, JobRecord, PoolRecord
 from lic_exp.text import blank_message, is_blank
-from lic_exp.tracking.run_folder import SWEEPS
+from lic_exp.tracking.run_folder import SWEEPS, is_run_folder
 
 FOLDER = SWEEPS
 
@@ -109,7 +109,19 @@ class SweepFolder:
         return {cell.signature: cell for cell in self.cells}
 
     def run(self, cell: Cell) -> Run:
-        return Run(self.runs / cell.signature, evaluated_as=cell.evaluation)
+        """The cell's run: in the folder of runs, or else in the results folder where it is done."""
+        own, committed = self.runs / cell.signature, self._committed.get(cell.signature)
+        place = own if committed is None or is_run_folder(own) else committed
+        return Run(place, evaluated_as=cell.evaluation)
+
+    def is_committed(self, cell: Cell) -> bool:
+        """Whether its run is one of a results folder, which nothing is written to."""
+        return self.run(cell).folder == self._committed.get(cell.signature)
+
+    @cached_property
+    def _committed(self) -> dict[str, Path]:
+        known = self.manifest.get("committed") or {"folder": "", "cells": []}
+        return {name: Path(known["folder"], name) for name in known["cells"]}
 
     def _file(self, cell: Cell, kind: str) -> Path:
         return self.folder / "cells" / f"{cell.signature}.{kind}"

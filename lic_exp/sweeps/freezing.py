@@ -150,7 +150,7 @@ def check_beginnings(frozen: Frozen) -> None:
     runs = {name: Run(frozen.runs / name) for name in frozen.configs}
     done = {name for name, run in runs.items() if run.state == "done"}
     anew = {name for name in done if is_remade(frozen.configs[name], runs[name].status)}
-    kept = done - anew
+    kept = (done - anew) | set((frozen.manifest.get("committed") or {"cells": ()})["cells"])
     for cell in frozen.cells:
         if cell.signature not in kept:
             config, to_come = frozen.configs[cell.signature], cell.parent is not None and cell.parent not in kept

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -80,7 +81,12 @@ def _marks(planned: Sequence[Planned]) -> list[str]:
         if len(of) > 1
     ]
     left = len(twins) - MOST_TWINS
+    committed: dict[Path, list[str]] = {}
+    for one in planned:
+        if one.now.committed is not None:
+            committed.setdefault(one.now.committed, []).append(one.label)
     return [
+        *(f"done in {folder}, and not trained here: {listed(of)}" for folder, of in committed.items()),
         *(f"{text} ({listed(of)})" for text, of in short.items()),
         *twins[:MOST_TWINS],
         *([f"and so are the cells of {left} more experiments"] if left > 0 else []),

@@ -41,7 +41,8 @@ class CellState:
     """One cell now. What is not known, or not there yet, is None.
 
     state: one of CELL_STATES. best: lowest `val/rd_loss` so far. attempts: of the run. started, ended: [Unix s]. job:
-    as on record, {} without one. code: of one whose training is done, whether that is the code there is now.
+    as on record, {} without one. code: of one whose training is done, whether that is the code there is now. committed:
+    the results folder that it is done in, where it was not trained here.
     """
 
     cell: Cell
@@ -57,6 +58,7 @@ class CellState:
     ended: float | None = None
     job: Mapping[str, Any] = field(default_factory=dict)
     code: MadeBy | None = None
+    committed: Path | None = None
 
 
 def states(sweep: SweepFolder) -> dict[str, CellState]:
@@ -105,7 +107,9 @@ def state_of(sweep: SweepFolder, cell: Cell) -> CellState:
     trained = state == "done" or (state == "waiting" and status.get("state") == "done")
     code = _code_state(sweep, status) if trained else None
     made_by = {"stale": STALE, "unknown": UNKNOWN_CODE}.get(code or "", "")
-    reason = "; ".join(filter(None, (reason, made_by, changes_text(status))))
+    committed = run.folder.parent if sweep.is_committed(cell) else None
+    place = f"done in {committed}" if committed is not None else ""
+    reason = "; ".join(filter(None, (reason, place, made_by, changes_text(status))))
     if state == "done" and code == "stale":  # one that is still to be evaluated is not finished
         state = "stale"
     step, best = progress(run.files, status, status.get("state", "created") if state not in ACTIVE else "running")
@@ -123,6 +127,7 @@ def state_of(sweep: SweepFolder, cell: Cell) -> CellState:
         status.get("finished"),
         job,
         code,
+        committed,
     )
 
 
