@@ -35,7 +35,7 @@ def spied(folder, *arguments: str) -> tuple[int, list[str], list[str], str]:
 def test_help_lists_every_file_with_its_first_line(tmp_path):
     code, heavy, imported, shown = spied(tmp_path, "--help")
     assert (code, heavy, imported) == (0, [], [])
-    known = {"ablation", "anchors", "bdrate", "compare", "complexity", "plot", "rd", "report"}
+    known = {"ablation", "anchors", "bdrate", "collect", "compare", "complexity", "plot", "rd", "report"}
     known |= {"spectra", "speedup", "sweep"}
     assert set(commands()) == known
     for name in commands():
@@ -55,7 +55,7 @@ def test_a_commands_help_imports_only_that_one(name, tmp_path):
     [
         (
             ["bdrat", "a"],
-            "there is no command bdrat. Did you mean bdrate? Commands: ablation, anchors, bdrate, compare",
+            "there is no command bdrat. Did you mean bdrate? Commands: ablation, anchors, bdrate, collect, compare",
         ),
         (["_nosuch"], "there is no command _nosuch."),
         (["ablation", "tabel2"], "there is no such table. Did you mean table2?"),
