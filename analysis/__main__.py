@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from analysis.arguments import take_results
 from analysis.errors import AnalysisError
 from lic_exp.cli.version import VERSION, show_version
 from lic_exp.command_parser import CommandParser
@@ -58,7 +59,9 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     command = import_module(f"analysis.cli.{name}")
     parser = CommandParser(prog=f"python -m analysis {name}", description=command.__doc__)
     command.add_arguments(parser)
-    code: int = command.run(parser.parse_intermixed_args(arguments))  # names may stand after options as well
+    options = parser.parse_intermixed_args(arguments)  # names may stand after options as well
+    take_results(options)
+    code: int = command.run(options)
     return code
 
 

@@ -40,25 +40,28 @@ def add_runs_or_store(parser: argparse.ArgumentParser) -> None:
     _add_places(parser, "FOLDER|STORE", meaning)
 
 
-class _FromResults(argparse.Action):
-    """Has runs read from a results folder, once all of it was compared with what it says of itself."""
+def take_results(options: argparse.Namespace) -> None:
+    """Have runs read from the results folder that was given, once all of it was compared with what it says of itself.
 
-    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
-        from lic_exp.records import RecordError
-        from lic_exp.tracking.results_folder import check_results
+    Raises AnalysisError where it is none, or not as it was collected.
+    """
+    if getattr(options, "results", None) is None:
+        return
+    from lic_exp.records import RecordError
+    from lic_exp.tracking.results_folder import check_results
 
-        try:
-            check_results(Path(values))
-        except (RecordError, OSError) as error:
-            raise AnalysisError(f"--from: {error}") from error
-        namespace.runs = namespace.results = values
+    try:
+        check_results(Path(options.results))
+    except (RecordError, OSError) as error:
+        raise AnalysisError(f"--from: {error}") from error
+    options.runs = options.results
 
 
 def _add_places(parser: argparse.ArgumentParser, metavar: str, meaning: str) -> None:
     places = parser.add_mutually_exclusive_group()
     places.add_argument("--runs", default="runs", metavar=metavar, help=meaning)
     results = "a results folder, which is compared with its digests first (analysis collect makes one)"
-    places.add_argument("--from", action=_FromResults, dest="results", metavar="RESULTS", help=results)
+    places.add_argument("--from", dest="results", metavar="RESULTS", help=results)
 
 
 def place_words(options: argparse.Namespace) -> list[str]:

@@ -78,13 +78,16 @@ def check_extension(config: RunConfig) -> None:
             [f"run {parent.signature} is {parent.state}, not done: give its own command again to finish it first"]
         )
     before = _config_of(parent)
+    try:
+        begun = begun_after(config, parent.files)
+    except RecordError as error:
+        raise ConfigError([str(error)]) from error
     if missing := _missing(config, parent):
         raise ConfigError([missing])
     if before.signature != parent.signature:
         raise ConfigError(
             [f"run {parent.signature} cannot be continued: its images or weights are no longer what they were"]
         )
-    begun = begun_after(config, parent.files)
     errors = [*_differences(config, before, parent, begun), *_lengths(config, before, begun)]
     if errors:
         raise ConfigError(errors)
@@ -95,7 +98,12 @@ def begun_after(config: RunConfig, parent: RunFolder) -> int:
 
     Raises RecordError where its status.json is damaged.
     """
-    return config.parent_step if config.parent_step is not None else int(parent.status()["step"])
+    if config.parent_step is not None:
+        return config.parent_step
+    made = parent.status().get("step")
+    if made is None:
+        raise RecordError(parent.status_file, "it does not say how many steps were made")
+    return int(made)
 
 
 def run_beside(config: RunConfig, key: str, name: str) -> Run:

@@ -241,7 +241,7 @@ SHIPPED = sorted(
 @pytest.mark.parametrize("target", SHIPPED)
 def test_texts_of_ours_name_options_that_are_there(target):
     component = describe(target)
-    platform = {"here", "key", "value"}
+    platform = {"here", "key", "value", "trainer"}
     for text in (statement.says for statement in component.statements if hasattr(statement, "says")):
         fields = {field.partition("/")[0] for _, field, *_ in string.Formatter().parse(text) if field}
         assert {field.split(".")[0] for field in fields} <= {*component.options, *platform}, text

@@ -68,8 +68,8 @@ def test_a_run_that_extends_another_is_followed_among_those_that_are_beside_it(t
     write_run(tmp_path / "one", curve([1.0, 0.9]))
     later = [entry | {"step": entry["step"] + 20} for entry in curve([0.8, 0.7])]
     write_run(tmp_path / "two", later, parent="one")
-    runs = load_runs(tmp_path)
-    alone = runs.with_seeds({"two": 3})
+    write_run(tmp_path / "elsewhere" / "two", later, parent="one")
+    runs, alone = load_runs(tmp_path), load_runs(tmp_path / "elsewhere")
     known, unknown = (training_cost.trajectory(some, "two", "val/rd_loss")["seconds"] for some in (runs, alone))
     assert np.isfinite(known).all()
     assert np.isnan(unknown).all()
