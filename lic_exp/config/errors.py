@@ -38,7 +38,7 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
 
     def score(name: str) -> float:
         parts = [name, *name.replace("-", "_").split("_")]
-        whole = max(difflib.SequenceMatcher(None, word.lower(), part.lower()).ratio() for part in parts)
+        whole = max(likeness(part, word) for part in parts)
         return 1.0 if name.lower().startswith(word.lower()) else whole
 
     best = max(names, key=score, default=None)
@@ -47,7 +47,7 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
 
 def likeness(name: str, word: str) -> float:
     """How much of two spellings is the same, in [0, 1]."""
-    return difflib.SequenceMatcher(None, name.lower(), word.lower()).ratio()
+    return difflib.SequenceMatcher(None, word.lower(), name.lower()).ratio()
 
 
 def did_you_mean(word: str, valid: Iterable[str], prefix: str = "") -> str:

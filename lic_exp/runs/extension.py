@@ -82,7 +82,7 @@ def check_extension(config: RunConfig) -> None:
         begun = begun_after(config, parent.files)
     except RecordError as error:
         raise ConfigError([str(error)]) from error
-    if missing := _missing(config, parent):
+    if missing := _missing(config, parent, begun):
         raise ConfigError([missing])
     if before.signature != parent.signature:
         raise ConfigError(
@@ -127,7 +127,7 @@ def _config_of(parent: Run) -> RunConfig:
         raise ConfigError(f"{earlier}: {message}" for message in error.messages) from error
 
 
-def _missing(config: RunConfig, parent: Run) -> str:
+def _missing(config: RunConfig, parent: Run, begun: int) -> str:
     """What there is not to go on from; empty where there is."""
     steps = [step_of(path) for path in step_checkpoints(parent.files.checkpoints)]
     if not steps:
@@ -138,7 +138,7 @@ def _missing(config: RunConfig, parent: Run) -> str:
             f"parent_step={config.parent_step}: run {parent.signature} {listed}. "
             "One trained with trainer.keep_every_steps keeps more"
         )
-    if (begun := begun_after(config, parent.files)) not in steps:
+    if begun not in steps:
         return (
             f"run {parent.signature} has no checkpoint of its last step, {begun}, left to go on from; it {listed}: "
             "parent_step begins at one of these"
@@ -151,7 +151,7 @@ def _differences(config: RunConfig, before: RunConfig, parent: Run, begun: int) 
         return []  # refused by their lengths
     new, old = _choices(config), _choices(before)
     # Each key once, in the order of the config.
-    differing = [key for key in new | old if new.get(key) != old.get(key) and key not in ("parent", "parent_step")]
+    differing = [key for key in new | old if new.get(key) != old.get(key) and key not in ("parent", STEP)]
     messages = [
         f"{_shown(key, new)}: an extension goes on as its parent was trained, with {_shown(key, old)}"
         for key in differing
